@@ -1,0 +1,107 @@
+import { hasTls, OPENSEND_RECIPIENTS } from './derived.ts';
+import type { ConfigProblem } from './problem.ts';
+import type { Config, SettingName } from './schema.ts';
+import { checkTlsFiles } from './tls-files.ts';
+
+/** What is wrong with settings that are right each on its own. */
+export interface CheckResult {
+  readonly problems: readonly ConfigProblem[];
+  readonly warnings: readonly string[];
+}
+
+interface Check {
+  /** The settings it looks at; where one of them has a wrong value, the check is left out. */
+  readonly looksAt: readonly SettingName[];
+  run(config: Config, sourceOf: (name: SettingName) => string): Partial<CheckResult>;
+}
+
+const tlsPair: Check = {
+  looksAt: ['tls.certPath', 'tls.keyPath'],
+  run({ tls }, sourceOf) {
+    if ((tls.certPath === '') === (tls.keyPath === '')) return {};
+    const [set, missing, variable] =
+      tls.keyPath === ''
+        ? (['tls.certPath', 'tls.keyPath', 'SMTP_RELAY_TLS_KEY_PATH'] as const)
+        : (['tls.keyPath', 'tls.certPath', 'SMTP_RELAY_TLS_CERT_PATH'] as const);
+    const why = `it is set, but ${missing} is not: TLS needs both`;
+    const fix = `set ${missing} (${variable}) too, or unset ${set}`;
+    return { problems: [{ setting: set, source: sourceOf(set), why, fix }] };
+  },
+};
+
+const tlsFiles: Check = {
+  looksAt: ['tls.certPath', 'tls.keyPath'],
+  run(config, sourceOf) {
+    if (!hasTls(config)) return {};
+    const cert = { path: config.tls.certPath, source: sourceOf('tls.certPath') };
+    return checkTlsFiles(cert, { path: config.tls.keyPath, source: sourceOf('tls.keyPath') });
+  },
+};
+
+const implicitPort: Check = {
+  looksAt: ['port', 'tls.implicitPort', 'tls.certPath', 'tls.keyPath'],
+  run(config, sourceOf) {
+    const { implicitPort: number, certPath, keyPath } = config.tls;
+    if (number === 0) return {};
+    const problem = { setting: 'tls.implicitPort', source: sourceOf('tls.implicitPort') };
+    const problems: ConfigProblem[] = [];
+    if (certPath === '' && keyPath === '') {
+      const fix = 'set tls.certPath and tls.keyPath, or set tls.implicitPort to 0';
+      problems.push({ ...problem, why: 'a port for TLS needs a certificate and a key', fix });
+    }
+    if (number === config.port) {
+      problems.push({
+        ...problem,
+        why: `port ${number} is also the value of port`,
+        fix: 'choose another port for one of them',
+      });
+    }
+    return { problems };
+  },
+};
+
+const opensendRecipients: Check = {
+  looksAt: ['limits.recipients', 'pipeline'],
+  run({ limits, pipeline }, sourceOf) {
+    if (pipeline !== 'opensend' || limits.recipients <= OPENSEND_RECIPIENTS) return {};
+    const why = `OpenSend's worker can deliver a message to no more than ${OPENSEND_RECIPIENTS} recipients`;
+    const fix = `choose ${OPENSEND_RECIPIENTS} or less, or set pipeline to standalone`;
+    return { problems: [{ setting: 'limits.recipients', source: sourceOf('limits.recipients'), why, fix }] };
+  },
+};
+
+const roomForOneMessage: Check = {
+  looksAt: ['limits.bytesInFlight', 'maxMessageSizeBytes'],
+  run({ limits, maxMessageSizeBytes }) {
+    if (maxMessageSizeBytes <= limits.bytesInFlight) return {};
+    const text = `limits.bytesInFlight: messages over ${limits.bytesInFlight} bytes never find room, although maxMessageSizeBytes allows them.`;
+    return { warnings: [text] };
+  },
+};
+
+/**
+ * Checks settings against each other, and the TLS files that they name.
+ *
+ * @param wrong the settings whose own values are wrong, and which therefore hold something else just now
+ */
+export function checkTogether(
+  config: Config,
+  sourceOf: (name: SettingName) => string,
+  wrong: ReadonlySet<string>,
+  options: { readonly tlsFiles: boolean },
+): CheckResult {
+  const checks = [
+    tlsPair,
+    implicitPort,
+    opensendRecipients,
+    roomForOneMessage,
+    ...(options.tlsFiles ? [tlsFiles] : []),
+  ];
+  const results = checks
+    .filter(({ looksAt }) => !looksAt.some(name => wrong.has(name)))
+    .map(check => check.run(config, sourceOf));
+  return {
+    problems: results.flatMap(({ problems = [] }) => problems),
+    warnings: results.flatMap(({ warnings = [] }) => warnings),
+  };
+}

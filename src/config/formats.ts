@@ -1,0 +1,221 @@
+import { isIP } from 'node:net';
+
+/**
+ * How the values of a setting are written. Every source (file, secret, environment) gives text; only `parse` turns it
+ * into a value, so that a wrong value is wrong in the same way wherever it stands.
+ */
+export interface Format<T> {
+  /** What to write, as the object of "write …": `a port number from 0 to 65535, such as 2587`. */
+  readonly expected: string;
+  /** Whether a file may write the value as a YAML list; its items reach `parse` joined by commas. */
+  readonly list?: true;
+  /** @throws FormatError where the text is not of this format; its message continues "the value …". */
+  parse(text: string): T;
+  /** The text that `parse` reads as this value. */
+  print(value: T): string;
+}
+
+/** Says what is wrong with a value, as a phrase that follows it: `is not a whole number`. Never carries the value. */
+export class FormatError extends Error {
+  override readonly name = 'FormatError';
+}
+
+const WHOLE_NUMBER = /^(0|[1-9]\d*)$/;
+
+function parseWholeNumber(text: string, min: number, max: number): number {
+  if (!WHOLE_NUMBER.test(text)) throw new FormatError('is not a whole number');
+  return inRange(Number(text), min, max, String);
+}
+
+function inRange(value: number, min: number, max: number, print: (value: number) => string): number {
+  if (value < min) throw new FormatError(`is less than ${print(min)}`);
+  if (value > max) throw new FormatError(`is more than ${print(max)}`);
+  return value;
+}
+
+/** A count, in decimal digits only: no sign, no fraction, no `0x`, no `1e3`. */
+export function wholeNumber(min: number, max: number = Number.MAX_SAFE_INTEGER): Format<number> {
+  const range = max === Number.MAX_SAFE_INTEGER ? `, ${min} or more` : ` from ${min} to ${max}`;
+  return {
+    expected: `a whole number${range}`,
+    parse: text => parseWholeNumber(text, min, max),
+    print: String,
+  };
+}
+
+/** A TCP port. 0 is allowed; each setting says what it means. */
+export const port: Format<number> = {
+  expected: 'a port number from 0 to 65535, such as 2587',
+  parse: text => parseWholeNumber(text, 0, 65_535),
+  print: String,
+};
+
+const BYTES = /^(0|[1-9]\d*)(KiB|MiB|GiB)?$/;
+const BYTE_UNITS: Readonly<Record<string, number>> = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
+
+/** A size, stored in bytes. */
+export function bytes(min: number): Format<number> {
+  return {
+    expected: 'a size in bytes, such as 26214400, or with a unit, such as 512KiB, 25MiB or 1GiB',
+    parse(text) {
+      const [, digits, unit = ''] = BYTES.exec(text) ?? [];
+      if (digits === undefined) throw new FormatError('is not a size');
+      return inRange(Number(digits) * (BYTE_UNITS[unit] ?? 1), min, Number.MAX_SAFE_INTEGER, String);
+    },
+    print: String,
+  };
+}
+
+const DURATION = /^(0|[1-9]\d*)(ms|s|m|h)$/;
+/** Largest first: a duration is printed in the largest unit that divides it. */
+const DURATION_UNITS: readonly (readonly [string, number])[] = [
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1000],
+  ['ms', 1],
+];
+/** Node's timers hold 31 bits of milliseconds; a longer delay would fire at once. */
+const LONGEST_HOURS = Math.floor(0x7fff_ffff / 3_600_000);
+
+function printDuration(milliseconds: number): string {
+  const [unit, size] = DURATION_UNITS.find(([, length]) => milliseconds % length === 0) ?? ['ms', 1];
+  return `${milliseconds / size}${unit}`;
+}
+
+/** A length of time, stored in milliseconds; never 0. */
+export const duration: Format<number> = {
+  expected: 'a whole number with its unit (ms, s, m or h), such as 500ms, 10s, 5m or 1h',
+  parse(text) {
+    if (WHOLE_NUMBER.test(text)) throw new FormatError('has no unit');
+    const [, digits, unit] = DURATION.exec(text) ?? [];
+    if (digits === undefined) throw new FormatError('is not a duration');
+    const size = DURATION_UNITS.find(([name]) => name === unit)?.[1] ?? 1;
+    return inRange(Number(digits) * size, 1, LONGEST_HOURS * 3_600_000, printDuration);
+  },
+  print: printDuration,
+};
+
+/** Exactly `true` or `false`: `yes`, `no`, `on`, `1` and `True` are refused rather than guessed at. */
+export const boolean: Format<boolean> = {
+  expected: 'true or false',
+  parse(text) {
+    if (text !== 'true' && text !== 'false') throw new FormatError('is neither true nor false');
+    return text === 'true';
+  },
+  print: String,
+};
+
+/** One of a few words, written exactly so. */
+export function oneOf<const T extends string>(...words: readonly T[]): Format<T> {
+  const expected = `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
+  return {
+    expected,
+    parse(text) {
+      const word = words.find(candidate => candidate === text);
+      if (word === undefined) throw new FormatError('is not one of the words allowed here');
+      return word;
+    },
+    print: value => value,
+  };
+}
+
+/** A text that a check accepts. The check throws a `FormatError` for others. */
+function text(expected: string, check: (value: string) => void): Format<string> {
+  return {
+    expected,
+    parse(value) {
+      check(value);
+      return value;
+    },
+    print: value => value,
+  };
+}
+
+/** The same format, with the empty text allowed: it switches the thing off, or leaves it to the relay to choose. */
+export function optional(format: Format<string>): Format<string> {
+  return { ...format, parse: value => (value === '' ? '' : format.parse(value)) };
+}
+
+const DNS_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i;
+
+/** A host name in ASCII (A-labels), without a final dot. */
+export const hostName = text('a host name, such as smtp.example.com', value => {
+  if (!DNS_NAME.test(value) || isIP(value) !== 0) throw new FormatError('is not a host name');
+});
+
+/** What a listener is bound to. */
+export const listenAddress = text('an IP address or a host name without a port, such as 0.0.0.0 or ::', value => {
+  if (isIP(value) !== 0) return;
+  if (!DNS_NAME.test(value) || /^[\d.]+$/.test(value))
+    throw new FormatError('is neither an IP address nor a host name');
+});
+
+/** The shape that the AWS SDK accepts in a region: it becomes part of a host name. */
+export const awsRegion = text('the name of an AWS region, such as us-east-1', value => {
+  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(value)) throw new FormatError('is not the name of an AWS region');
+});
+
+/** The path of a file; whether it can be read is checked where it is read. */
+export const path = text('the path of a file', value => {
+  if (value === '' || value.includes('\0')) throw new FormatError('is not a path');
+});
+
+function parseUrl(value: string, kind: string): URL {
+  // WHATWG URLs drop these silently; the drivers that get the text do not.
+  if (/\s/.test(value)) throw new FormatError(`is not ${kind}: it contains white space`);
+  const url = URL.parse(value);
+  if (url === null) throw new FormatError(`is not ${kind}: it cannot be read as a URL`);
+  return url;
+}
+
+/** An `http:` or `https:` URL. */
+export const httpUrl = text(
+  'an http or https URL, such as https://sqs.us-east-1.amazonaws.com/123456789012/background-jobs',
+  value => {
+    const { protocol } = parseUrl(value, 'an http or https URL');
+    if (protocol !== 'http:' && protocol !== 'https:') throw new FormatError('is not an http or https URL');
+  },
+);
+
+/**
+ * A connection string for Postgres, as node-postgres reads it. A host may be left out where `?host=` names one or a
+ * socket folder: `postgres://relay@/opensend?host=/run/postgresql`.
+ */
+export const postgresUrl = text(
+  'a URL such as postgres://user:password@host:5432/database, with %XX in place of special characters in the password ' +
+    '(%40 for @, %2F for /, %23 for #)',
+  value => {
+    if (!/^postgres(ql)?:\/\//.test(value)) throw new FormatError('does not begin with postgres:// or postgresql://');
+    const url = parseUrl(value.replace('@/', '@socket/'), 'a Postgres URL');
+    try {
+      decodeURIComponent(url.username + url.password + url.pathname);
+    } catch {
+      throw new FormatError('is not a Postgres URL: a % in it is not followed by two hexadecimal digits');
+    }
+  },
+);
+
+function checkNetwork(network: string): void {
+  const [address = '', prefix, ...rest] = network.split('/');
+  const bits = isIP(address) === 4 ? 32 : 128;
+  if (isIP(address) === 0 || address.includes('%') || prefix === undefined || rest.length > 0) {
+    throw new FormatError('holds an entry that is not a network in CIDR notation');
+  }
+  if (!WHOLE_NUMBER.test(prefix) || Number(prefix) > bits) {
+    throw new FormatError(`holds a network whose prefix length is not from 0 to ${bits}`);
+  }
+}
+
+/** Networks in CIDR notation, separated by commas; none is allowed. White space around the commas is left out. */
+export const networks: Format<readonly string[]> = {
+  expected:
+    'networks in CIDR notation separated by commas, such as 10.0.0.0/8,2001:db8::/32 (one address: 192.0.2.7/32)',
+  list: true,
+  parse(value) {
+    if (value === '') return [];
+    const entries = value.split(',').map(entry => entry.trim());
+    for (const entry of entries) checkNetwork(entry);
+    return entries;
+  },
+  print: value => value.join(','),
+};

@@ -1,0 +1,64 @@
+import { duration, hostName, listenAddress, networks, optional, path, port } from '../formats.ts';
+import { setting } from '../setting.ts';
+
+/** Where and how clients connect. */
+export const listening = {
+  host: setting({
+    doc: 'The address that the relay listens on. `0.0.0.0` is every IPv4 address of the machine, `::` every IPv6 and IPv4 address.',
+    format: listenAddress,
+    default: '0.0.0.0',
+    reloadable: false,
+  }),
+  port: setting({
+    doc: 'The port for SMTP submission with STARTTLS. `0` takes any free port.',
+    format: port,
+    default: 2587,
+    reloadable: false,
+  }),
+  hostname: setting({
+    doc: 'The name by which the relay greets clients. Empty: the name of the machine.',
+    format: optional(hostName),
+    default: '',
+    reloadable: false,
+  }),
+  tls: {
+    certPath: setting({
+      doc: 'The PEM file with the certificate, followed by its intermediate certificates. Certificate and key together switch STARTTLS on, and log-in is then possible only after it. Empty: no TLS.',
+      format: optional(path),
+      default: '',
+      reloadable: false,
+    }),
+    keyPath: setting({
+      doc: 'The PEM file with the private key of the certificate, without a passphrase.',
+      format: optional(path),
+      default: '',
+      reloadable: false,
+    }),
+    implicitPort: setting({
+      doc: 'A second port where TLS begins with the connection (usually 2465). `0`: none.',
+      format: port,
+      default: 0,
+      reloadable: false,
+    }),
+  },
+  proxyProtocol: {
+    networks: setting({
+      doc: 'The load balancers that tell the client address by the PROXY protocol (version 1 or 2). Connections from these networks must begin with its header; from all others it is refused. Empty: off.',
+      format: networks,
+      default: [],
+      reloadable: false,
+    }),
+    headerTimeout: setting({
+      doc: 'How long such a connection has to send the PROXY header.',
+      format: duration,
+      default: 5000,
+      reloadable: false,
+    }),
+  },
+  shutdownTimeout: setting({
+    doc: "How long messages under way may take to finish when the relay is told to stop. Keep it below the grace period of what runs it (Kubernetes' is 30 s by default).",
+    format: duration,
+    default: 25_000,
+    reloadable: false,
+  }),
+};

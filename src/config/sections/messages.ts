@@ -1,0 +1,68 @@
+import { bytes, duration, oneOf, wholeNumber } from '../formats.ts';
+import { setting } from '../setting.ts';
+
+/** What is done with a message. */
+export const messages = {
+  pipeline: setting({
+    doc: "`opensend`: beside an OpenSend installation, whose worker delivers. `standalone`: this project's own worker delivers, and the message is kept as it was received.",
+    format: oneOf('opensend', 'standalone'),
+    default: 'opensend',
+    reloadable: false,
+  }),
+  transport: setting({
+    doc: "What the standalone worker hands messages to: Amazon SES, another SMTP server, or a store on this machine for trying things out (`capture`). OpenSend's worker does not read it.",
+    format: oneOf('ses', 'smtp', 'capture'),
+    default: 'ses',
+    reloadable: false,
+  }),
+  recipients: setting({
+    doc: 'Who gets a message. `envelope`: exactly the addresses of RCPT TO, so that Bcc works. `headers`: the To, Cc and Bcc headers decide and RCPT TO is ignored.',
+    format: oneOf('envelope', 'headers'),
+    default: 'envelope',
+    reloadable: true,
+  }),
+  suppression: setting({
+    doc: "What a recipient on the owner's suppression list does. `message`: the whole message is refused (550). `recipient`: only that RCPT TO is refused, and the others still get the message.",
+    format: oneOf('message', 'recipient'),
+    default: 'message',
+    reloadable: true,
+  }),
+  senderDomains: setting({
+    doc: "Which domains a key without a domain of its own may send from. `owned`: those in the owner's `domains`. `any`: every one. `auto`: `owned` in the standalone pipeline, `any` in the opensend pipeline.",
+    format: oneOf('owned', 'any', 'auto'),
+    default: 'auto',
+    reloadable: true,
+  }),
+  bareLineEndings: setting({
+    doc: 'What a CR or LF that stands alone in a message does. `reject`: the message is refused (550). `accept`: it is read as a line ending, for old printers and devices. It never ends a message.',
+    format: oneOf('reject', 'accept'),
+    default: 'reject',
+    reloadable: true,
+  }),
+  maxMessageSizeBytes: setting({
+    doc: 'The largest message, as it is sent over the connection, in bytes. The default, 45MiB, leaves room for 40 MiB of Base64 attachments, their line breaks and the text.',
+    format: bytes(1),
+    default: 47_185_920,
+    reloadable: true,
+  }),
+  parsing: {
+    threadBytes: setting({
+      doc: 'Messages larger than this, in bytes, are read on a thread of their own, so that they do not hold up small ones.',
+      format: bytes(0),
+      default: 262_144,
+      reloadable: false,
+    }),
+    threads: setting({
+      doc: 'How many such threads there are. Each takes about one CPU core while it reads a message.',
+      format: wholeNumber(1, 64),
+      default: 1,
+      reloadable: false,
+    }),
+    timeout: setting({
+      doc: 'How long reading one message may take on such a thread.',
+      format: duration,
+      default: 30_000,
+      reloadable: false,
+    }),
+  },
+};

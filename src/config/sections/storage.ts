@@ -1,0 +1,82 @@
+import { awsRegion, duration, httpUrl, oneOf, optional, postgresUrl, wholeNumber } from '../formats.ts';
+import { setting } from '../setting.ts';
+
+/** Where messages are kept, and where the send jobs go. */
+export const storage = {
+  databaseUrl: setting({
+    doc: 'The Postgres database that holds API keys, messages and suppressions. TLS: append `?sslmode=verify-full`.',
+    format: optional(postgresUrl),
+    default: '',
+    env: 'DATABASE_URL',
+    reloadable: false,
+    sensitive: true,
+    required: true,
+  }),
+  queueUrl: setting({
+    doc: 'The SQS queue that send jobs are published to. Empty: nothing is published, and the worker takes queued messages from the database.',
+    format: optional(httpUrl),
+    default: '',
+    env: 'BACKGROUND_JOBS_QUEUE_URL',
+    reloadable: false,
+  }),
+  awsRegion: setting({
+    doc: "The AWS region of the queue. The AWS SDK's own variables (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL_SQS` and the like) work as usual.",
+    format: awsRegion,
+    default: 'us-east-1',
+    env: 'AWS_REGION',
+    reloadable: false,
+  }),
+  sqsEndpoint: setting({
+    doc: "Where SQS is, if not where the queue's URL or the region says: for an emulator, a private endpoint or a proxy. Takes precedence over the host in the queue's URL.",
+    format: optional(httpUrl),
+    default: '',
+    env: 'AWS_ENDPOINT_URL_SQS',
+    reloadable: false,
+  }),
+  migrations: setting({
+    doc: 'Whether the relay brings the database schema up to date when it starts. `none`: run `smtp-relay migrate` yourself, before each upgrade.',
+    format: oneOf('auto', 'none'),
+    default: 'auto',
+    reloadable: false,
+  }),
+  database: {
+    poolSize: setting({
+      doc: 'The most connections that one relay process keeps to the database.',
+      format: wholeNumber(1, 1000),
+      default: 10,
+      reloadable: false,
+    }),
+    connectTimeout: setting({
+      doc: 'How long to wait for a database connection before the client is asked to try again (451).',
+      format: duration,
+      default: 5000,
+      reloadable: false,
+    }),
+    statementTimeout: setting({
+      doc: 'How long one database statement may take before it is cancelled.',
+      format: duration,
+      default: 30_000,
+      reloadable: false,
+    }),
+  },
+  publishing: {
+    concurrency: setting({
+      doc: 'How many batches of up to ten send jobs are on their way to the queue at the same time.',
+      format: wholeNumber(1, 100),
+      default: 4,
+      reloadable: false,
+    }),
+    sweepInterval: setting({
+      doc: 'How often each relay looks for send jobs that are stored but not published, because the queue was down or another relay died.',
+      format: duration,
+      default: 2000,
+      reloadable: false,
+    }),
+    leaseTime: setting({
+      doc: 'How long a relay has to publish the send jobs it took; after that another relay may take them.',
+      format: duration,
+      default: 5000,
+      reloadable: false,
+    }),
+  },
+};

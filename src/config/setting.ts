@@ -1,0 +1,44 @@
+import type { Format } from './formats.ts';
+
+/** One setting as it is declared: a convict property whose format is ours, and what the relay knows about it besides. */
+export interface Setting<T> {
+  /** What it does, for users: prose in Markdown, with the unit and an example where that helps. */
+  readonly doc: string;
+  readonly format: Format<T>;
+  /** `NoInfer`: the format alone says which type the values have. */
+  readonly default: NoInfer<T>;
+  /** The environment variable, where it is not `SMTP_RELAY_` and the setting's name. */
+  readonly env?: string;
+  /** Whether a running relay can take over a new value, for the connections and messages that come after it. */
+  readonly reloadable: boolean;
+  /** The value is a secret: it is never printed. */
+  readonly sensitive?: true;
+  /** Without a value nothing starts. */
+  readonly required?: true;
+}
+
+/** Declares a setting; the type of its values comes from its format. */
+export function setting<T>(declared: Setting<T>): Setting<T> {
+  return declared;
+}
+
+/** The values of a tree of settings. */
+export type ValuesOf<S> = {
+  readonly [K in keyof S]: S[K] extends Setting<infer T> ? T : ValuesOf<S[K]>;
+};
+
+/** The names of the settings in a tree: `port`, `tls.certPath`. */
+export type NamesOf<S, Prefix extends string = ''> = {
+  [K in keyof S & string]: S[K] extends Setting<infer _> ? `${Prefix}${K}` : NamesOf<S[K], `${Prefix}${K}.`>;
+}[keyof S & string];
+
+/** Tells a setting from a group of settings. */
+export function isSetting(node: object): node is Setting<unknown> {
+  return 'format' in node && 'default' in node;
+}
+
+/** The environment variable of a setting without one of its own: `tls.certPath` is `SMTP_RELAY_TLS_CERT_PATH`. */
+export function defaultEnvName(name: string): string {
+  const words = name.replace(/([a-z0-9])([A-Z])/g, '$1_$2').replaceAll('.', '_');
+  return `SMTP_RELAY_${words.toUpperCase()}`;
+}

@@ -1,0 +1,82 @@
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { type NamedSetting, settings } from '../schema.ts';
+import { emptyReading, messageOf, type Reading, readText, SECRETS_VARIABLE, whyUnreadable } from './reading.ts';
+
+/**
+ * Reads the directory of secret files: each file is named like the environment variable that it stands for. Files that
+ * name no setting are left out and warned of; names that begin with a dot (Kubernetes' `..data`) are left out.
+ *
+ * @param directory what `SMTP_RELAY_SECRETS_DIR` says; undefined where it is not set
+ */
+export function readSecretsDirectory(directory: string | undefined): Reading {
+  const reading = emptyReading();
+  if (directory === undefined) return reading;
+  const byEnv = new Map(settings.map(setting => [setting.env, setting]));
+  const strangers: string[] = [];
+  for (const file of listDirectory(directory, reading)) {
+    const path = join(directory, file);
+    const setting = byEnv.get(file);
+    if (setting) readSecret(setting, path, `a readable file in ${directory}`, reading);
+    else if (!file.startsWith('.') && !isDirectory(path)) strangers.push(file);
+  }
+  if (strangers.length > 0) {
+    const files = strangers.join(', ');
+    reading.warnings.push(`${SECRETS_VARIABLE}: no setting has the name of these files in ${directory}: ${files}.`);
+  }
+  return reading;
+}
+
+function listDirectory(directory: string, reading: Reading): string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch (error) {
+    const notDirectory = (error as NodeJS.ErrnoException).code === 'ENOTDIR';
+    reading.problems.push({
+      setting: SECRETS_VARIABLE,
+      source: `env:${SECRETS_VARIABLE}`,
+      why: `${directory} ${notDirectory ? 'is not a directory' : whyUnreadable(error)}`,
+      fix: `mount the directory there, correct ${SECRETS_VARIABLE}, or unset it`,
+    });
+    return [];
+  }
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/**
+ * Reads the files that `NAME_FILE` variables point at, one for each variable `NAME`.
+ *
+ * @param env without empty variables
+ */
+export function readNamedFiles(env: ReadonlyMap<string, string>): Reading {
+  const reading = emptyReading();
+  for (const setting of settings) {
+    const variable = `${setting.env}_FILE`;
+    const path = env.get(variable);
+    if (path === undefined) continue;
+    if (env.has(setting.env)) {
+      reading.problems.push({
+        setting: setting.name,
+        source: `env:${variable}`,
+        why: `${setting.env} and ${variable} are both set`,
+        fix: 'unset one of them',
+      });
+    }
+    readSecret(setting, path, `a readable file and name it in ${variable}`, reading);
+  }
+  return reading;
+}
+
+function readSecret({ name }: NamedSetting, path: string, wanted: string, reading: Reading): void {
+  const source = `secret:${path}`;
+  try {
+    const text = readText(path).replace(/[\r\n]+$/, '');
+    if (text === '') reading.warnings.push(`${name}: the file ${path} is empty, as if it were not there.`);
+    else reading.candidates.push({ name, text, source });
+  } catch (error) {
+    reading.problems.push({ setting: name, source, why: `the file ${messageOf(error)}`, fix: `make it ${wanted}` });
+  }
+}

@@ -1,0 +1,25 @@
+import { type DestinationStream, type Logger, pino } from 'pino';
+import pretty from 'pino-pretty';
+
+export type { Logger };
+
+export interface LogOptions {
+  readonly level: string;
+  /** `json`: one JSON object a line, for collectors. `pretty`: for people. */
+  readonly format: 'json' | 'pretty';
+  /** Where lines go; standard output unless given. */
+  readonly destination?: DestinationStream;
+}
+
+/**
+ * The program's root logger. Each part takes a child of it that carries what identifies its work
+ * (`room`, `session`, `emailId`). Message content and whole API keys are never logged.
+ */
+export function createLogger(options: LogOptions): Logger {
+  const base = { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
+  if (options.format === 'pretty') {
+    const destination = options.destination;
+    return pino(base, pretty({ colorize: process.stdout.isTTY, ...(destination ? { destination } : {}) }));
+  }
+  return options.destination ? pino(base, options.destination) : pino(base);
+}

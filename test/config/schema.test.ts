@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { assembleConfig, type Config, settings } from '../../src/config/schema.ts';
+import { load } from './support/fixtures.ts';
+
+describe('settings', () => {
+  it('have the variables that existing deployments and other parts rely on', () => {
+    const env = Object.fromEntries(settings.map(setting => [setting.name, setting.env]));
+    const fixed = {
+      databaseUrl: 'DATABASE_URL',
+      queueUrl: 'BACKGROUND_JOBS_QUEUE_URL',
+      awsRegion: 'AWS_REGION',
+      host: 'SMTP_RELAY_HOST',
+      port: 'SMTP_RELAY_PORT',
+      maxMessageSizeBytes: 'SMTP_RELAY_MAX_MESSAGE_SIZE_BYTES',
+      'tls.certPath': 'SMTP_RELAY_TLS_CERT_PATH',
+      'tls.keyPath': 'SMTP_RELAY_TLS_KEY_PATH',
+      'tls.implicitPort': 'SMTP_RELAY_TLS_IMPLICIT_PORT',
+      pipeline: 'SMTP_RELAY_PIPELINE',
+      transport: 'SMTP_RELAY_TRANSPORT',
+      migrations: 'SMTP_RELAY_MIGRATIONS',
+      recipients: 'SMTP_RELAY_RECIPIENTS',
+      suppression: 'SMTP_RELAY_SUPPRESSION',
+      'proxyProtocol.headerTimeout': 'SMTP_RELAY_PROXY_PROTOCOL_HEADER_TIMEOUT',
+      'limits.bytesInFlight': 'SMTP_RELAY_LIMITS_BYTES_IN_FLIGHT',
+    };
+    assert.deepEqual({ ...env, ...fixed }, env);
+  });
+
+  it('have variables of their own, also as NAME_FILE', () => {
+    const names = settings.flatMap(({ env }) => [env, `${env}_FILE`]);
+    assert.equal(new Set(names).size, names.length);
+  });
+
+  for (const { name, doc, format, default: value, sensitive } of settings) {
+    it(`${name} is explained in a sentence, and its format can write its default`, () => {
+      assert.match(doc, /^\S.*[.)]$/);
+      assert.doesNotMatch(doc, /\n/);
+      assert.deepEqual(format.parse(format.print(value)), value);
+    });
+    if (sensitive) it(`${name} has no secret as its default`, () => assert.equal(value, ''));
+  }
+});
+
+describe('the configuration', () => {
+  it('has the documented defaults', () => {
+    const { databaseUrl: _, ...config } = load({}).config;
+    const expected: Omit<Config, 'databaseUrl'> = {
+      queueUrl: '',
+      awsRegion: 'us-east-1',
+      sqsEndpoint: '',
+      migrations: 'auto',
+      database: { poolSize: 10, connectTimeout: 5000, statementTimeout: 30_000 },
+      publishing: { concurrency: 4, sweepInterval: 2000, leaseTime: 5000 },
+      host: '0.0.0.0',
+      port: 2587,
+      hostname: '',
+      tls: { certPath: '', keyPath: '', implicitPort: 0 },
+      proxyProtocol: { networks: [], headerTimeout: 5000 },
+      shutdownTimeout: 25_000,
+      pipeline: 'opensend',
+      transport: 'ses',
+      recipients: 'envelope',
+      suppression: 'message',
+      senderDomains: 'auto',
+      bareLineEndings: 'reject',
+      maxMessageSizeBytes: 47_185_920,
+      parsing: { threadBytes: 262_144, threads: 1, timeout: 30_000 },
+      limits: {
+        recipients: 0,
+        attachmentBytes: 41_943_040,
+        bytesInFlight: 268_435_456,
+        connections: 10_000,
+        failedLogins: 10,
+        headerBytes: 1_048_576,
+        mimeDepth: 100,
+        mimeParts: 1000,
+        idleTimeout: 300_000,
+        dataTimeout: 600_000,
+        sessionTimeout: 3_600_000,
+      },
+      logLevel: 'info',
+      logFormat: 'json',
+    };
+    assert.deepEqual(config, expected);
+  });
+
+  it('cannot be changed, at any depth', () => {
+    const { config } = load({ SMTP_RELAY_PROXY_PROTOCOL_NETWORKS: '10.0.0.0/8' });
+    for (const part of [config, config.limits, config.proxyProtocol.networks]) assert.ok(Object.isFrozen(part));
+  });
+
+  it('shares nothing between two loads', () => {
+    load({ SMTP_RELAY_PORT: '1', SMTP_RELAY_PROXY_PROTOCOL_NETWORKS: '10.0.0.0/8' });
+    const { config } = load({});
+    assert.equal(config.port, 2587);
+    assert.deepEqual(config.proxyProtocol.networks, []);
+  });
+
+  it('refuses values that its formats cannot write', () => {
+    assert.throws(() => assembleConfig(new Map([['port', 70_000]])), /port/);
+    assert.throws(() => assembleConfig(new Map([['logLevel', 'loud']])), /logLevel/);
+  });
+});
