@@ -1,0 +1,203 @@
+import libmime from 'libmime';
+import { type Mailbox, parseAddress } from './address.ts';
+
+/** What an address header field says (RFC 5322 section 3.4). */
+export interface AddressList {
+  readonly mailboxes: readonly Mailbox[];
+  /** The first thing in it that two readers of the field could take differently; null where there is none. */
+  readonly ambiguity: string | null;
+  /** Group syntax is used: `name: a@example.com, b@example.com;`. */
+  readonly hasGroup: boolean;
+}
+
+/** One comma-separated entry while it is being read. */
+interface Entry {
+  /** Text outside angle brackets and comments, quoted strings included. */
+  text: string;
+  /** The same with quoted strings resolved, as a display name. */
+  phrase: string;
+  /** Text between angle brackets; null where there were none. */
+  angle: string | null;
+  comment: string;
+  /** An `@` outside quotes and angle brackets: an address where a name should be. */
+  bareAt: boolean;
+  textAfterAngle: boolean;
+}
+
+/**
+ * Reads an address list strictly where it matters: mailboxes are what every conforming reader sees in it, and
+ * anything that lenient readers disagree about (two addresses in one entry, open quotes, nested brackets) is named
+ * in `ambiguity`. Groups are flattened; comments are dropped; encoded words in names are decoded (RFC 2047).
+ *
+ * @param value the unfolded field body
+ */
+export function parseAddressList(value: string): AddressList {
+  return new AddressListReader(value).read();
+}
+
+class AddressListReader {
+  readonly #value: string;
+  readonly #mailboxes: Mailbox[] = [];
+  #position = 0;
+  #ambiguity: string | null = null;
+  #entry: Entry = newEntry();
+  #inGroup = false;
+  #hasGroup = false;
+
+  constructor(value: string) {
+    this.#value = value;
+  }
+
+  read(): AddressList {
+    while (this.#position < this.#value.length) this.#step(this.#value[this.#position] as string);
+    this.#finishEntry();
+    if (this.#inGroup) this.#ambiguous('a group is not closed by ";"');
+    return { mailboxes: this.#mailboxes, ambiguity: this.#ambiguity, hasGroup: this.#hasGroup };
+  }
+
+  /** Takes what begins at the current position; each branch moves the position behind what it took. */
+  #step(char: string): void {
+    if (char === '"') this.#quotedString();
+    else if (char === '(') this.#comment();
+    else if (char === '<') this.#angleAddress();
+    else if (char === '[') this.#domainLiteral();
+    else {
+      if (char === ',') this.#finishEntry();
+      else if (char === ':') this.#beginGroup();
+      else if (char === ';') this.#endGroup();
+      else this.#character(char);
+      this.#position += 1;
+    }
+  }
+
+  #character(char: string): void {
+    if (char === '>') this.#ambiguous('">" without "<"');
+    if (char === '\\') this.#ambiguous('a backslash outside quotes');
+    if (char < ' ' && char !== '\t') this.#ambiguous('a control character');
+    if (char === '@') this.#entry.bareAt = true;
+    if (this.#entry.angle !== null && char.trim() !== '') this.#entry.textAfterAngle = true;
+    this.#entry.text += char;
+    this.#entry.phrase += char;
+  }
+
+  #quotedString(): void {
+    const start = this.#position;
+    let content = '';
+    let position = start + 1;
+    for (; position < this.#value.length && this.#value[position] !== '"'; position += 1) {
+      if (this.#value[position] === '\\') position += 1;
+      content += this.#value[position] ?? '';
+    }
+    if (position >= this.#value.length) this.#ambiguous('a quoted string is not closed');
+    this.#entry.text += this.#value.slice(start, position + 1);
+    this.#entry.phrase += content;
+    if (this.#entry.angle !== null) this.#entry.textAfterAngle = true;
+    this.#position = position + 1;
+  }
+
+  #comment(): void {
+    let depth = 0;
+    const start = this.#position;
+    do {
+      const char = this.#value[this.#position];
+      if (char === '\\') this.#position += 1;
+      else if (char === '(') depth += 1;
+      else if (char === ')') depth -= 1;
+      this.#position += 1;
+    } while (depth > 0 && this.#position < this.#value.length);
+    if (depth > 0) this.#ambiguous('a comment is not closed');
+    this.#entry.comment ||= this.#value.slice(start + 1, this.#position - 1);
+  }
+
+  #angleAddress(): void {
+    if (this.#entry.angle !== null) this.#ambiguous('two addresses in angle brackets stand side by side');
+    const end = this.#endOfAngle();
+    const inside = this.#value.slice(this.#position + 1, end === -1 ? undefined : end);
+    if (end === -1) this.#ambiguous('"<" without ">"');
+    this.#entry.angle ??= withoutRoute(inside.trim());
+    this.#position = end === -1 ? this.#value.length : end + 1;
+  }
+
+  /** The closing bracket, quotes respected: `<"a>b"@example.com>` is one address. */
+  #endOfAngle(): number {
+    let quoted = false;
+    for (let position = this.#position + 1; position < this.#value.length; position += 1) {
+      const char = this.#value[position];
+      if (quoted && char === '\\') position += 1;
+      else if (char === '"') quoted = !quoted;
+      else if (!quoted && char === '<') this.#ambiguous('"<" inside angle brackets');
+      else if (!quoted && char === '>') return position;
+    }
+    return -1;
+  }
+
+  #domainLiteral(): void {
+    const end = this.#value.indexOf(']', this.#position);
+    if (end === -1) this.#ambiguous('"[" without "]"');
+    const stop = end === -1 ? this.#value.length : end + 1;
+    const literal = this.#value.slice(this.#position, stop);
+    if (this.#entry.angle !== null) this.#entry.textAfterAngle = true;
+    this.#entry.text += literal;
+    this.#entry.phrase += literal;
+    this.#position = stop;
+  }
+
+  #beginGroup(): void {
+    if (this.#inGroup || this.#entry.angle !== null || this.#entry.bareAt) this.#ambiguous('":" inside an address');
+    this.#inGroup = true;
+    this.#hasGroup = true;
+    this.#entry = newEntry();
+  }
+
+  #endGroup(): void {
+    // Some clients separate addresses by ";" outside a group.
+    if (!this.#inGroup) this.#ambiguous('";" outside a group');
+    this.#finishEntry();
+    this.#inGroup = false;
+  }
+
+  #finishEntry(): void {
+    const entry = this.#entry;
+    this.#entry = newEntry();
+    const text = entry.text.trim();
+    if (text === '' && entry.angle === null) return;
+    const address = parseAddress(entry.angle ?? text);
+    if (entry.textAfterAngle) this.#ambiguous('text follows the address in angle brackets');
+    if (address === null) {
+      this.#ambiguous('an entry is not an address');
+      return;
+    }
+    const phrase = entry.phrase.trim();
+    // An unquoted address as display name is common; it deceives nobody where it is the address itself.
+    if (entry.angle !== null && entry.bareAt && phrase.toLowerCase() !== entry.angle.toLowerCase()) {
+      this.#ambiguous('an entry has two addresses');
+    }
+    this.#mailboxes.push({ name: displayName(entry.angle === null ? entry.comment : phrase), address });
+  }
+
+  #ambiguous(why: string): void {
+    this.#ambiguity ??= why;
+  }
+}
+
+function newEntry(): Entry {
+  return { text: '', phrase: '', angle: null, comment: '', bareAt: false, textAfterAngle: false };
+}
+
+/** Drops an RFC 5321 source route (`<@a,@b:user@c>`), which must be accepted and ignored (appendix C). */
+export function withoutRoute(path: string): string {
+  return path.replace(/^@[^\s,:@]+(?:,@[^\s,:@]+)*:/, '');
+}
+
+function displayName(phrase: string): string | null {
+  return decodeHeaderText(phrase.trim()) || null;
+}
+
+/**
+ * Decodes the encoded words of a header text (RFC 2047). A line break that an encoded word hides becomes a space,
+ * since the text is written into header fields again.
+ */
+export function decodeHeaderText(text: string): string {
+  const decoded = text.includes('=?') ? libmime.decodeWords(text) : text;
+  return decoded.replaceAll(/[\r\n\t]+/g, ' ').trim();
+}

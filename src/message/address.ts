@@ -1,0 +1,101 @@
+import { isIPv4, isIPv6 } from 'node:net';
+import { domainToASCII, domainToUnicode } from 'node:url';
+
+/** A mailbox as in RFC 5322 section 3.4, its domain as A-labels. */
+export interface Mailbox {
+  /** Decoded display name, or null. */
+  readonly name: string | null;
+  /** `local-part@domain`; the domain in A-labels, the case as the client wrote it. */
+  readonly address: string;
+}
+
+/** The largest address that fits an RFC 5321 path of 256 octets (section 4.5.3.1.3). */
+const MAX_ADDRESS = 254;
+const MAX_LOCAL_PART = 64;
+const MAX_DOMAIN = 253;
+
+const DOT_ATOM = /^[\w!#$%&'*+/=?^`{|}~\u0080-\u{10ffff}-]+(?:\.[\w!#$%&'*+/=?^`{|}~\u0080-\u{10ffff}-]+)*$/u;
+const QUOTED_LOCAL_PART = /^"(?:[^"\\\p{Cc}]|\\[^\p{Cc}])*"$/u;
+const INVISIBLE = /[\p{Cc}\p{Zl}\p{Zp}\u200b\u2060\ufeff]/u;
+const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/i;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the class is "all of ASCII"
+const ASCII = /^[\x00-\x7f]*$/;
+
+/** Whether the text has only ASCII characters, so that no SMTPUTF8 is needed to carry it (RFC 6531). */
+export function isAscii(text: string): boolean {
+  return ASCII.test(text);
+}
+
+/**
+ * Reads `local-part@domain` (RFC 5321 section 4.1.2: dot-string or quoted-string; domain or address literal).
+ * The domain comes back as A-labels (RFC 5891); an ASCII one keeps its case.
+ *
+ * @returns the address, or null where it is not one.
+ */
+export function parseAddress(text: string): string | null {
+  const at = text.lastIndexOf('@');
+  if (at < 1 || text.length > MAX_ADDRESS || INVISIBLE.test(text)) return null;
+  const localPart = text.slice(0, at);
+  if (Buffer.byteLength(localPart) > MAX_LOCAL_PART) return null;
+  if (!DOT_ATOM.test(localPart) && !QUOTED_LOCAL_PART.test(localPart)) return null;
+  const domain = parseDomain(text.slice(at + 1));
+  return domain === null ? null : `${localPart}@${domain}`;
+}
+
+function parseDomain(text: string): string | null {
+  if (text.startsWith('[')) return isAddressLiteral(text) ? text : null;
+  const domain = isAscii(text) ? text : domainToASCII(text);
+  if (domain === '' || domain.length > MAX_DOMAIN) return null;
+  return domain.split('.').every(label => LABEL.test(label)) ? domain : null;
+}
+
+/** RFC 5321 section 4.1.3. */
+function isAddressLiteral(text: string): boolean {
+  if (!text.endsWith(']')) return false;
+  const inner = text.slice(1, -1);
+  return /^ipv6:/i.test(inner) ? isIPv6(inner.slice(5)) : isIPv4(inner);
+}
+
+/** The domain of an address that `parseAddress` has read, lower case, A-labels. */
+export function domainOf(address: string): string {
+  return address.slice(address.lastIndexOf('@') + 1).toLowerCase();
+}
+
+/** The local part of an address that `parseAddress` has read. */
+export function localPartOf(address: string): string {
+  return address.slice(0, address.lastIndexOf('@'));
+}
+
+/**
+ * A domain name in the form that is compared: lower case, A-labels, no white space around it. What is not a
+ * valid internationalised name is only put in lower case, so that it equals nothing but itself.
+ */
+export function comparableDomain(domain: string): string {
+  const trimmed = domain.trim().toLowerCase();
+  return domainToASCII(trimmed) || trimmed;
+}
+
+/** An address in the form in which suppressions and recipients are compared: lower case, domain in A-labels. */
+export function comparableAddress(address: string): string {
+  return address.toLowerCase();
+}
+
+/**
+ * The forms under which an address may stand on a suppression list: ours (A-labels) and, for an internationalised
+ * domain, the Unicode one that another program sharing the table may have written.
+ */
+export function suppressionForms(address: string): readonly string[] {
+  const comparable = comparableAddress(address);
+  const domain = domainOf(comparable);
+  if (!domain.includes('xn--')) return [comparable];
+  return [comparable, `${localPartOf(comparable)}@${domainToUnicode(domain)}`];
+}
+
+const NEEDS_QUOTES = /[()<>[\]:;@\\,."]|^\s|\s$/;
+
+/** `Name <address>` as header fields and the `emails` table carry it; the name is quoted where RFC 5322 asks for it. */
+export function formatMailbox(mailbox: Mailbox): string {
+  if (!mailbox.name) return mailbox.address;
+  const name = NEEDS_QUOTES.test(mailbox.name) ? `"${mailbox.name.replaceAll(/["\\]/g, '\\$&')}"` : mailbox.name;
+  return `${name} <${mailbox.address}>`;
+}

@@ -1,0 +1,94 @@
+import { isUtf8 } from 'node:buffer';
+import { contentRefusal, sizeRefusal } from './refusal.ts';
+
+/** One header field as the client wrote it. */
+export interface HeaderField {
+  /** Field name in the client's own case. */
+  readonly name: string;
+  /** Field body: unfolded (RFC 5322 section 2.2.3), trimmed, encoded words left as they are. */
+  readonly value: string;
+  /** White space stood between the name and the colon, which readers of messages disagree about. */
+  readonly spaceBeforeColon: boolean;
+}
+
+const CR = 0x0d;
+const LF = 0x0a;
+const COLON = 0x3a;
+const FIELD_NAME = /^[\x21-\x39\x3b-\x7e]+$/;
+const HEADER_END = Buffer.from('\r\n\r\n');
+
+/**
+ * Where the header section ends: the offset of the body's first byte (RFC 5322 section 2.1).
+ * Lines end with CRLF. Without an empty line the whole message is header.
+ */
+export function bodyOffset(raw: Buffer): number {
+  if (raw[0] === CR && raw[1] === LF) return 2;
+  const end = raw.indexOf(HEADER_END);
+  return end === -1 ? raw.length : end + HEADER_END.length;
+}
+
+/**
+ * Splits the header section into fields, in the order written, from the raw bytes: decisions about identity
+ * must not rest on a lenient parser's reading.
+ *
+ * Bytes that are not UTF-8 (RFC 6532) are read as Latin-1, so that nothing is lost.
+ *
+ * @throws Refusal 552 where the section is longer than `maxBytes`; 554 for a line that is no header field.
+ */
+export function readHeaderFields(raw: Buffer, maxBytes: number): readonly HeaderField[] {
+  const end = bodyOffset(raw);
+  if (end > maxBytes) {
+    throw sizeRefusal('header_size', `Message header is larger than ${maxBytes} bytes: shorten it`);
+  }
+  const section = raw.subarray(0, end);
+  const text = isUtf8(section) ? section.toString('utf8') : section.toString('latin1');
+  const fields: HeaderField[] = [];
+  let start = 0;
+  while (start < text.length) {
+    const next = endOfField(text, start);
+    const line = text.slice(start, next);
+    start = next;
+    if (line === '\r\n') break;
+    fields.push(readField(line, fields.length + 1));
+  }
+  return fields;
+}
+
+/** The offset behind a field's last line: a line that begins with white space continues the one before it. */
+function endOfField(text: string, start: number): number {
+  let position = start;
+  for (;;) {
+    const lineEnd = text.indexOf('\r\n', position);
+    if (lineEnd === -1) return text.length;
+    position = lineEnd + 2;
+    const next = text[position];
+    if ((next !== ' ' && next !== '\t') || lineEnd === start) return position;
+  }
+}
+
+function readField(line: string, number: number): HeaderField {
+  const colon = line.indexOf(String.fromCharCode(COLON));
+  const name = colon === -1 ? '' : line.slice(0, colon).trimEnd();
+  if (!FIELD_NAME.test(name)) {
+    throw contentRefusal(
+      'header_syntax',
+      `Header field ${number} is not of the form "Name: value" (RFC 5322): mend it`,
+    );
+  }
+  return { name, value: unfold(line.slice(colon + 1)), spaceBeforeColon: name.length !== colon };
+}
+
+function unfold(value: string): string {
+  const trimmed = value.trim();
+  return trimmed.includes('\r') ? trimmed.replaceAll(/\r\n(?=[ \t])/g, '') : trimmed;
+}
+
+/** All fields of that name, compared without regard to case. `name` is given in lower case. */
+export function fieldsNamed(fields: readonly HeaderField[], name: string): readonly HeaderField[] {
+  return fields.filter(field => field.name.length === name.length && field.name.toLowerCase() === name);
+}
+
+/** The first field's value of that name, or undefined. `name` is given in lower case. */
+export function firstValue(fields: readonly HeaderField[], name: string): string | undefined {
+  return fieldsNamed(fields, name)[0]?.value;
+}

@@ -1,0 +1,39 @@
+import { move, transferableSymbol, valueSymbol } from 'piscina';
+import { type MessageParts, type PartsOptions, readParts } from './parts.ts';
+import { Refusal, type RefusalDetail } from './refusal.ts';
+
+/** One large message on its way into the thread; its memory moves along and comes back with the answer. */
+export interface ParseTask {
+  readonly raw: Uint8Array;
+  readonly options: PartsOptions;
+}
+
+/** Errors lose their class between threads, so a refusal travels as data. */
+export interface ParseAnswer {
+  readonly raw: Uint8Array;
+  readonly parts?: MessageParts;
+  readonly refusal?: RefusalDetail;
+}
+
+/** What runs in the worker thread. */
+export default async function parse({ raw, options }: ParseTask): Promise<unknown> {
+  const bytes = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+  try {
+    return moved({ raw, parts: await readParts(bytes, options) });
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const refusal = { code: error.code, enhancedCode: error.enhancedCode, text: error.message, rule: error.rule };
+    return moved({ raw, refusal });
+  }
+}
+
+/** Hands the answer's memory over to the main thread without a copy (piscina's Transferable). */
+function moved(answer: ParseAnswer): unknown {
+  const memory = [answer.raw.buffer, ownMemory(answer.parts?.attachmentsJson)].filter(buffer => buffer !== null);
+  return move({ [transferableSymbol]: memory, [valueSymbol]: answer } as never);
+}
+
+/** Small Buffers are views of a pool that other Buffers live in; those are copied. */
+function ownMemory(bytes: Uint8Array | null | undefined): ArrayBufferLike | null {
+  return bytes && bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer : null;
+}

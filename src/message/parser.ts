@@ -1,0 +1,75 @@
+import { Piscina } from 'piscina';
+import type { ParseAnswer, ParseTask } from './parse-thread.ts';
+import { type MessageParts, type PartsOptions, readParts } from './parts.ts';
+import { Refusal } from './refusal.ts';
+
+export interface ParserOptions {
+  /** Messages of more bytes are parsed in a worker thread, so that they do not stall the others. */
+  readonly threadBytes: number;
+  readonly threads: number;
+  /** How long a thread may work on one message, in milliseconds. */
+  readonly timeout: number;
+}
+
+/** The message as it was given and what was read in it. */
+export interface Parsed {
+  /** The same bytes; for a large message in other memory than before, since that moved to the thread and back. */
+  readonly raw: Buffer;
+  readonly parts: MessageParts;
+}
+
+/** Parses messages: small ones at once, large ones in worker threads that start with the first of them. */
+export class Parser {
+  readonly #options: ParserOptions;
+  readonly #threads: Piscina;
+
+  constructor(options: ParserOptions) {
+    this.#options = options;
+    this.#threads = new Piscina({
+      filename: new URL('./parse-thread.ts', import.meta.url).href,
+      minThreads: 0,
+      maxThreads: options.threads,
+      // Long enough that a thread is not started anew for each message of a trickle.
+      idleTimeout: 60_000,
+    });
+  }
+
+  /**
+   * Reads bodies and attachments (see `readParts`).
+   *
+   * @param raw must not be used afterwards: take the one that comes back
+   * @throws Refusal 552 or 554 for what is the message's fault, 451 where it takes too long
+   */
+  async parse(raw: Buffer, options: PartsOptions): Promise<Parsed> {
+    if (raw.length <= this.#options.threadBytes) return { raw, parts: await readParts(raw, options) };
+    const { raw: returned, parts, refusal } = await this.#inThread(withOwnMemory(raw), options);
+    if (refusal) throw new Refusal(refusal);
+    if (!parts) throw new Error('a parse thread answered neither parts nor a refusal');
+    return { raw: Buffer.from(returned.buffer, returned.byteOffset, returned.byteLength), parts };
+  }
+
+  async #inThread(raw: Uint8Array<ArrayBuffer>, options: PartsOptions): Promise<ParseAnswer> {
+    const task: ParseTask = { raw, options };
+    try {
+      return await this.#threads.run(task, {
+        transferList: [raw.buffer],
+        signal: AbortSignal.timeout(this.#options.timeout),
+      });
+    } catch (cause) {
+      if ((cause as Error).name !== 'AbortError') throw cause;
+      const text = 'The message took too long to read: try again, or simplify it';
+      throw new Refusal({ code: 451, enhancedCode: '4.3.0', text, rule: 'parse_timeout', cause });
+    }
+  }
+
+  /** Ends the threads. Messages that are being parsed fail. */
+  async close(): Promise<void> {
+    await this.#threads.destroy();
+  }
+}
+
+/** Only memory that nothing else lives in can move to another thread. */
+function withOwnMemory(raw: Buffer): Uint8Array<ArrayBuffer> {
+  const own = raw.buffer instanceof ArrayBuffer && raw.byteLength === raw.buffer.byteLength;
+  return own ? new Uint8Array(raw.buffer as ArrayBuffer) : new Uint8Array(raw);
+}

@@ -1,0 +1,181 @@
+import { isUtf8 } from 'node:buffer';
+import { once } from 'node:events';
+import libmime from 'libmime';
+import type { AttachmentStream } from 'mailparser';
+import { type MimeLimits, MimeParser } from './mime-parser.ts';
+import { contentRefusal, Refusal, sizeRefusal } from './refusal.ts';
+
+/** An attachment without its content. */
+export interface AttachmentInfo {
+  readonly filename: string;
+  /** Media type without parameters, but for calendars, whose `method` and `charset` belong to the invitation. */
+  readonly contentType: string;
+  /** Content-ID without angle brackets, as `cid:` links name it. */
+  readonly contentId: string | null;
+  /** Decoded size in bytes. */
+  readonly size: number;
+  /** Lower-case hex SHA-256 of the decoded content, where it was asked for. */
+  readonly sha256: string | null;
+}
+
+/** What a message consists of, decoded. */
+export interface MessageParts {
+  readonly text: string | null;
+  readonly html: string | null;
+  readonly attachments: readonly AttachmentInfo[];
+  /**
+   * `emails.attachments` in full, as UTF-8 JSON: an array of {filename, content (Base64), content_type, content_id};
+   * null where contents were not asked for or there are none. Bytes and not objects, since it may have tens of
+   * megabytes and comes from another thread.
+   */
+  readonly attachmentsJson: Uint8Array | null;
+}
+
+export interface PartsOptions {
+  readonly mime: MimeLimits;
+  /** Bytes that all attachments may have together after Base64, line breaks not counted. */
+  readonly attachmentBytes: number;
+  /** Keep the contents, for `attachmentsJson`. */
+  readonly contents: boolean;
+  /** Hash the contents, to tell a repeated message. */
+  readonly hashes: boolean;
+}
+
+/**
+ * Reads a message's bodies and attachments.
+ *
+ * @param raw the message with CRLF line ends
+ * @throws Refusal 552 where the attachments are too large; 554 for what cannot be read as MIME within the limits.
+ */
+export async function readParts(raw: Buffer, options: PartsOptions): Promise<MessageParts> {
+  const parser = new MimeParser(options.mime, {
+    fallbackCharset: isUtf8(raw) ? 'utf-8' : 'windows-1252',
+    hash: options.hashes,
+    skipBase64: !options.contents && !options.hashes,
+  });
+  const collector = new AttachmentCollector(options, () => parser.takeSkippedBytes());
+  parser.on('data', (item: { type: string }) => {
+    if (item.type === 'attachment') collector.collect(item as AttachmentStream, error => parser.destroy(error));
+  });
+  // A stream may fail again after its first error; only that one is of interest.
+  parser.on('error', () => {});
+  parser.end(raw);
+  try {
+    await once(parser, 'end');
+  } catch (error) {
+    throw error instanceof Refusal ? error : readRefusal(error as Error & { code?: string }, options.mime);
+  }
+  return {
+    text: parser.bodyOf('text/plain'),
+    html: parser.bodyOf('text/html'),
+    attachments: collector.attachments,
+    attachmentsJson: collector.json(),
+  };
+}
+
+/** mailparser's own limits are told by `EMAXLEN`; what else it throws is a message that cannot be read. */
+function readRefusal(error: Error & { code?: string }, limits: MimeLimits): Refusal {
+  if (error.code === 'EMAXLEN' && error.message.includes('child nodes')) {
+    return contentRefusal('mime_parts', `The message has more than ${limits.parts} MIME parts: send fewer`);
+  }
+  if (error.code === 'EMAXLEN') return sizeRefusal('header_size', 'The header of a MIME part is too large: shorten it');
+  return new Refusal({
+    code: 554,
+    enhancedCode: '5.6.0',
+    text: 'The message cannot be read as MIME (RFC 2045): mend its structure',
+    rule: 'mime_syntax',
+    cause: error,
+  });
+}
+
+class AttachmentCollector {
+  readonly attachments: AttachmentInfo[] = [];
+  readonly #options: PartsOptions;
+  readonly #json: Buffer[] = [];
+  readonly #skippedBytes: () => number;
+  #base64Bytes = 0;
+
+  constructor(options: PartsOptions, skippedBytes: () => number) {
+    this.#options = options;
+    this.#skippedBytes = skippedBytes;
+  }
+
+  /** Reads one attachment to its end and lets the parser go on; `fail` ends the parsing. */
+  collect(attachment: AttachmentStream, fail: (error: Refusal) => void): void {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    attachment.content.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (this.#options.contents) chunks.push(chunk);
+      if (this.#exceeds(size)) fail(this.#tooLarge());
+    });
+    attachment.content.on('end', () => {
+      size += this.#skippedBytes();
+      if (this.#exceeds(size)) return fail(this.#tooLarge());
+      this.#base64Bytes += base64Length(size);
+      const info = describe(attachment, size, this.attachments.length + 1);
+      this.attachments.push(info);
+      if (this.#options.contents) this.#append(info, Buffer.concat(chunks));
+      attachment.release?.();
+    });
+  }
+
+  json(): Uint8Array | null {
+    if (this.#json.length === 0) return null;
+    return Buffer.concat([...this.#json, Buffer.from(']')]);
+  }
+
+  #exceeds(size: number): boolean {
+    return this.#base64Bytes + base64Length(size) > this.#options.attachmentBytes;
+  }
+
+  #append(info: AttachmentInfo, content: Buffer): void {
+    const { filename, contentType, contentId } = info;
+    const rest = JSON.stringify({ filename, content_type: contentType, content_id: contentId });
+    this.#json.push(
+      Buffer.from(`${this.#json.length === 0 ? '[' : ','}${rest.slice(0, -1)},"content":"`),
+      Buffer.from(content.toString('base64'), 'latin1'),
+      Buffer.from('"}'),
+    );
+  }
+
+  #tooLarge(): Refusal {
+    const limit = this.#options.attachmentBytes;
+    return sizeRefusal(
+      'attachment_size',
+      `Attachments are larger than ${limit} bytes after Base64: send less or a link`,
+    );
+  }
+}
+
+function base64Length(bytes: number): number {
+  return Math.ceil(bytes / 3) * 4;
+}
+
+function describe(attachment: AttachmentStream, size: number, number: number): AttachmentInfo {
+  const contentType = contentTypeOf(attachment);
+  const type = contentType.split(';', 1)[0] as string;
+  return {
+    filename: attachment.filename || `attachment-${number}.${extensionOf(type)}`,
+    contentType,
+    contentId: attachment.cid || null,
+    size,
+    sha256: attachment.checksum ?? null,
+  };
+}
+
+/** The declared type; mailparser guesses another one from the file's name where it is application/octet-stream. */
+function contentTypeOf(attachment: AttachmentStream): string {
+  const declared = attachment.headers.get('content-type') as
+    | { value?: string; params?: Record<string, string> }
+    | undefined;
+  const type = declared?.value?.toLowerCase() || attachment.contentType || 'application/octet-stream';
+  if (type !== 'text/calendar') return type;
+  const { method, charset } = declared?.params ?? {};
+  return [type, method && `method=${method}`, charset && `charset=${charset}`].filter(Boolean).join('; ');
+}
+
+function extensionOf(type: string): string {
+  if (type === 'message/rfc822') return 'eml';
+  return libmime.detectExtension(type) || 'bin';
+}
