@@ -1,0 +1,125 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { isUniqueViolation, StoreError } from './errors.ts';
+import type { Queryable } from './pool.ts';
+
+/** What a session needs to know of the key it was opened with. */
+export interface ApiKey {
+  readonly id: string;
+  /** The tenant; never empty. */
+  readonly userId: string;
+  /** The only From domain allowed, as it is stored; null where any is. */
+  readonly domain: string | null;
+}
+
+/** A key as operators see it. The key itself is nowhere: only its hash is stored. */
+export interface ApiKeyListing {
+  readonly id: string;
+  readonly name: string;
+  readonly preview: string | null;
+  readonly owner: string | null;
+  readonly domain: string | null;
+  readonly permission: string;
+  readonly createdAt: Date;
+  readonly lastUsedAt: Date | null;
+}
+
+export const PERMISSIONS = ['full_access', 'sending_access'] as const;
+export type Permission = (typeof PERMISSIONS)[number];
+
+export interface NewApiKey {
+  readonly name: string;
+  readonly owner: string;
+  readonly domain?: string | undefined;
+  /** `sending_access` unless given: it is all that an SMTP client needs. */
+  readonly permission?: Permission | undefined;
+  /** A key known from elsewhere; a new one is made unless given. */
+  readonly key?: string | undefined;
+}
+
+const PREVIEW_LENGTH = 12;
+
+const FIND_BY_HASH = `
+  select id, user_id as "userId", domain from api_keys where token_hash = $1`;
+
+const LISTING = `
+  id, name, token_preview as preview, user_id as owner, domain, permission,
+  created_at as "createdAt", last_used_at as "lastUsedAt"`;
+
+const INSERT = `
+  insert into api_keys (name, token_hash, token_preview, permission, domain, user_id)
+  values ($1, $2, $3, $4, $5, $6)
+  returning ${LISTING}`;
+
+const LIST = `
+  select ${LISTING} from api_keys where $1::text is null or user_id = $1 order by created_at, id`;
+
+const FIND_BY_REFERENCE = `
+  select ${LISTING} from api_keys where id::text = lower($1) or token_preview = $1 or name = $1 or token_hash = $2`;
+
+const DELETE = `
+  delete from api_keys where id = $1`;
+
+/** Rows that another pod is writing just now are skipped: it writes the same. */
+const TOUCH = `
+  with due as (
+    select id from api_keys
+     where id = any($1::uuid[]) and (last_used_at is null or last_used_at < now() - interval '1 minute')
+       for no key update skip locked
+  )
+  update api_keys set last_used_at = now() from due where api_keys.id = due.id`;
+
+/** How a key is stored and looked up: lower-case hex SHA-256 of it without the white space around it. */
+export function hashKey(key: string): string {
+  return createHash('sha256').update(key.trim()).digest('hex');
+}
+
+/** The key with this hash, or null. One without an owner is invalid, so null as well. */
+export async function findByHash(db: Queryable, hash: string): Promise<ApiKey | null> {
+  const { rows } = await db.query<{ id: string; userId: string | null; domain: string | null }>(FIND_BY_HASH, [hash]);
+  const row = rows[0];
+  if (!row?.userId?.trim()) return null;
+  return { id: row.id, userId: row.userId, domain: row.domain?.trim() || null };
+}
+
+/** Makes a key. The answer is the only place where it is ever seen in clear. */
+export async function createKey(db: Queryable, wanted: NewApiKey): Promise<ApiKeyListing & { readonly key: string }> {
+  const key = wanted.key?.trim() ?? `os_live_${randomBytes(16).toString('hex')}`;
+  if (!key) throw new StoreError('invalid', 'the key is empty');
+  if (!wanted.owner.trim()) throw new StoreError('invalid', 'the owner is empty; a key without an owner is invalid');
+  const preview = `${key.slice(0, Math.min(PREVIEW_LENGTH, key.length >> 1))}…`;
+  const permission = wanted.permission ?? 'sending_access';
+  const values = [wanted.name, hashKey(key), preview, permission, wanted.domain ?? null, wanted.owner];
+  try {
+    const { rows } = await db.query<ApiKeyListing>(INSERT, values);
+    return { ...(rows[0] as ApiKeyListing), key };
+  } catch (error) {
+    if (isUniqueViolation(error)) throw new StoreError('conflict', 'this key exists already');
+    throw error;
+  }
+}
+
+/** All keys, or one owner's, oldest first. */
+export async function listKeys(db: Queryable, owner?: string): Promise<ApiKeyListing[]> {
+  return (await db.query<ApiKeyListing>(LIST, [owner ?? null])).rows;
+}
+
+/**
+ * Deletes the one key that `reference` names: its id, its preview, its name, or the key itself.
+ * Throws `StoreError` where there is none or more than one.
+ */
+export async function revokeKey(db: Queryable, reference: string): Promise<ApiKeyListing> {
+  const { rows } = await db.query<ApiKeyListing>(FIND_BY_REFERENCE, [reference.trim(), hashKey(reference)]);
+  const [found, ...others] = rows;
+  if (!found) throw new StoreError('not-found', 'no key has this id, name or preview, or is this one');
+  if (others.length > 0) {
+    const ids = rows.map(row => row.id).join(', ');
+    throw new StoreError('ambiguous', `${rows.length} keys are called so; name one by its id: ${ids}`);
+  }
+  await db.query(DELETE, [found.id]);
+  return found;
+}
+
+/** Sets `last_used_at` of these keys to now, where it is older than a minute. */
+export async function touchLastUsed(db: Queryable, ids: readonly string[]): Promise<void> {
+  await db.query(TOUCH, [ids]);
+}

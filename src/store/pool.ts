@@ -1,0 +1,55 @@
+import pg from 'pg';
+import type { Logger } from '../observability/log.ts';
+
+export interface PoolOptions {
+  readonly databaseUrl: string;
+  /** Connections at most. */
+  readonly poolSize: number;
+  /** Milliseconds to wait for a connection, whether a new one or one that becomes free; 0 waits for ever. */
+  readonly connectTimeout: number;
+  /** Milliseconds after which a statement is cancelled; 0 for no limit. */
+  readonly statementTimeout: number;
+}
+
+/** What can run a query: a pool, or one client. */
+export type Queryable = Pick<pg.ClientBase | pg.Pool, 'query'>;
+
+/** How much longer than the server this side waits, so that the server's own, clearer error comes first. */
+const CLIENT_TIMEOUT_SLACK = 1_000;
+
+/**
+ * Session settings, made only where the session is ours alone. `statement_timeout` and `options` as start-up parameters
+ * would be refused by PgBouncer, and a SET through one in transaction mode would leak into other applications' sessions.
+ * A pooler hands out cancel keys of its own, so the server's process id differs from the one the client was told.
+ *
+ * `synchronous_commit` is raised where a role or database default turned it off: a 250 promises a durable commit.
+ */
+const PREPARE_SESSION = `
+  select set_config('statement_timeout', $1, false),
+         set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)
+   where pg_backend_pid() = $2`;
+
+/**
+ * A connection pool that outlives server restarts: a connection that dies, idle or checked out, is logged and replaced.
+ * Connecting is lazy; an unreachable server is the error of the query that needed it.
+ */
+export function createPool(options: PoolOptions, logger: Logger): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: options.databaseUrl,
+    application_name: 'smtp-relay',
+    max: options.poolSize,
+    connectionTimeoutMillis: options.connectTimeout,
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 30_000,
+    ...(options.statementTimeout > 0 ? { query_timeout: options.statementTimeout + CLIENT_TIMEOUT_SLACK } : {}),
+    onConnect: async client => {
+      // The pool listens only while a client is idle; without this listener a checked-out one would end the process.
+      client.on('error', error => logger.debug({ err: error }, 'database connection lost'));
+      const { processID } = client as unknown as { readonly processID: number | null };
+      await client.query(PREPARE_SESSION, [String(options.statementTimeout), processID ?? 0]);
+    },
+  });
+  pool.on('error', error => logger.warn({ err: error }, 'idle database connection lost'));
+  return pool;
+}

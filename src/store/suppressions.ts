@@ -1,0 +1,106 @@
+import { comparableAddress, parseAddress, suppressionForms } from '../message/address.ts';
+import { StoreError } from './errors.ts';
+import type { Queryable } from './pool.ts';
+
+export interface Suppression {
+  readonly id: string;
+  readonly owner: string;
+  readonly email: string;
+  readonly reason: string;
+  readonly suppressedAt: Date;
+}
+
+export const SUPPRESSION_REASONS = ['bounced', 'complained', 'manual'] as const;
+export type SuppressionReason = (typeof SUPPRESSION_REASONS)[number];
+
+/** An address, and the owner whose list it is looked up on. */
+export interface SuppressionQuestion {
+  readonly userId: string;
+  readonly email: string;
+}
+
+const COLUMNS = `
+  id, user_id as owner, email, reason, suppressed_at as "suppressedAt"`;
+
+const FIND_SUPPRESSED = `
+  select position::integer
+    from unnest($1::text[], $2::text[], $3::integer[]) as asked (user_id, email, position)
+   where exists (select from email_suppressions s where s.user_id = asked.user_id and s.email = asked.email)`;
+
+const INSERT = `
+  insert into email_suppressions (user_id, email, reason)
+  select $1, $2, $3
+   where not exists (select from email_suppressions where user_id = $1 and email = any($4))
+  on conflict do nothing
+  returning ${COLUMNS}`;
+
+const FIND = `
+  select ${COLUMNS} from email_suppressions where user_id = $1 and email = any($2)`;
+
+const LIST = `
+  select ${COLUMNS} from email_suppressions where $1::text is null or user_id = $1 order by user_id, email`;
+
+const DELETE = `
+  delete from email_suppressions where user_id = $1 and email = any($2) returning ${COLUMNS}`;
+
+/**
+ * Which of these addresses are on their owner's suppression list, by one query for all of them.
+ *
+ * @returns the questions whose answer is yes
+ */
+export async function findSuppressed<Q extends SuppressionQuestion>(
+  db: Queryable,
+  questions: readonly Q[],
+): Promise<Set<Q>> {
+  const suppressed = new Set<Q>();
+  if (questions.length === 0) return suppressed;
+  const users: string[] = [];
+  const emails: string[] = [];
+  const positions: number[] = [];
+  questions.forEach((question, position) => {
+    for (const form of suppressionForms(question.email.trim())) {
+      users.push(question.userId);
+      emails.push(form);
+      positions.push(position);
+    }
+  });
+  const { rows } = await db.query<{ position: number }>(FIND_SUPPRESSED, [users, emails, positions]);
+  for (const { position } of rows) suppressed.add(questions[position] as Q);
+  return suppressed;
+}
+
+/**
+ * Puts an address on an owner's list: trimmed, lower case, its domain in A-labels. One that is there already stays as it
+ * is, with its reason.
+ */
+export async function addSuppression(
+  db: Queryable,
+  wanted: { readonly owner: string; readonly email: string; readonly reason: SuppressionReason },
+): Promise<Suppression & { readonly added: boolean }> {
+  if (!wanted.owner.trim()) throw new StoreError('invalid', 'the owner is empty');
+  const email = normaliseEmail(wanted.email);
+  const forms = suppressionForms(email);
+  const inserted = await db.query<Suppression>(INSERT, [wanted.owner, email, wanted.reason, forms]);
+  if (inserted.rows[0]) return { ...inserted.rows[0], added: true };
+  const found = await db.query<Suppression>(FIND, [wanted.owner, forms]);
+  if (!found.rows[0]) throw new StoreError('conflict', `${email} was removed at the same moment; try again`);
+  return { ...found.rows[0], added: false };
+}
+
+/** All suppressions, or one owner's. */
+export async function listSuppressions(db: Queryable, owner?: string): Promise<Suppression[]> {
+  return (await db.query<Suppression>(LIST, [owner ?? null])).rows;
+}
+
+export async function removeSuppression(db: Queryable, owner: string, address: string): Promise<Suppression> {
+  const email = normaliseEmail(address);
+  const { rows } = await db.query<Suppression>(DELETE, [owner, suppressionForms(email)]);
+  if (!rows[0]) throw new StoreError('not-found', `${email} is not on the suppression list of ${owner}`);
+  return rows[0];
+}
+
+function normaliseEmail(text: string): string {
+  const address = parseAddress(text.trim());
+  if (address === null) throw new StoreError('invalid', `"${text}" is not an email address`);
+  return comparableAddress(address);
+}

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { expectedSchemaVersion, migrate, schemaVersion } from '../../src/store/migrate.ts';
+import { PipelineMismatch, readPipeline, setPipeline } from '../../src/store/pipeline.ts';
+import { createDatabase } from '../support/database.ts';
+import { needs } from '../support/needs.ts';
+import { createServer, withClient } from '../support/postgres-server.ts';
+import { catalogue, OPENSEND_SCHEMA } from './opensend-schema.ts';
+
+const ALL = ['0001_pipeline-contract', '0002_relay'];
+
+const TABLES = `
+  select table_name as name from information_schema.tables where table_schema = 'public' order by table_name`;
+
+const COLUMNS = `
+  select column_name || ' ' || format_type(atttypid, atttypmod) || case when attnotnull then ' not null' else '' end
+           || coalesce(' default ' || column_default, '') as column
+    from information_schema.columns
+    join pg_attribute on attrelid = table_name::regclass and attname = column_name
+   where table_schema = 'public' and table_name = $1`;
+
+const INDEXES = `
+  select regexp_replace(pg_get_indexdef(indexrelid), '^CREATE (UNIQUE )?INDEX .* USING ', '\\1') as index
+    from pg_index where indrelid = $1::regclass`;
+
+describe('migrate', () => {
+  it('makes all tables on an empty database, and then has nothing to do', async t => {
+    const url = await createDatabase(t, { empty: true });
+    assert.deepEqual(await migrate(url), { applied: ALL });
+    assert.deepEqual(await migrate(url), { applied: [] });
+    await withClient(url, async client => {
+      const { rows } = await client.query<{ name: string }>(TABLES);
+      assert.deepEqual(
+        rows.map(row => row.name),
+        [
+          'api_keys',
+          'domains',
+          'email_events',
+          'email_suppressions',
+          'emails',
+          'smtp_relay_idempotency',
+          'smtp_relay_messages',
+          'smtp_relay_migrations',
+          'smtp_relay_outbox',
+          'smtp_relay_settings',
+          'webhook_deliveries',
+          'webhooks',
+        ],
+      );
+    });
+  });
+
+  it('makes the shared tables as the contract has them', async t => {
+    const url = await createDatabase(t);
+    await withClient(url, async client => {
+      const columns = async (table: string) =>
+        (await client.query<{ column: string }>(COLUMNS, [table])).rows.map(row => row.column);
+      const indexes = async (table: string) =>
+        (await client.query<{ index: string }>(INDEXES, [table])).rows.map(row => row.index).sort();
+      assert.deepEqual(await columns('api_keys'), [
+        'id uuid not null default gen_random_uuid()',
+        'name character varying(255) not null',
+        'token_hash text not null',
+        'token_preview character varying(50)',
+        "permission character varying(50) not null default 'full_access'::character varying",
+        'domain character varying(255)',
+        'user_id text',
+        'last_used_at timestamp with time zone',
+        'created_at timestamp with time zone not null default now()',
+        'document jsonb',
+      ]);
+      assert.deepEqual(await indexes('emails'), [
+        'UNIQUE btree (id)',
+        'UNIQUE btree (user_id, idempotency_key)',
+        'btree (created_at)',
+        'btree (status)',
+        'btree (status, created_at)',
+        'btree (user_id, created_at)',
+        'gin (tags)',
+      ]);
+      assert.deepEqual(await indexes('email_suppressions'), ['UNIQUE btree (id)', 'UNIQUE btree (user_id, email)']);
+    });
+  });
+
+  it('leaves the tables of an OpenSend installation as they are, and adds what is missing', async t => {
+    const url = await createDatabase(t, { empty: true });
+    await withClient(url, async client => {
+      await client.query(OPENSEND_SCHEMA);
+      const before = await catalogue(client);
+      assert.ok(before.length > 50);
+      assert.deepEqual(await migrate(url), { applied: ALL });
+      assert.deepEqual(await catalogue(client), before);
+      const { rows } = await client.query(`select count(*)::int as n from webhook_deliveries`);
+      assert.deepEqual(rows, [{ n: 0 }]);
+      const { rows: kept } = await client.query('select subject from emails');
+      assert.deepEqual(kept, [{ subject: 'hello' }]);
+    });
+  });
+
+  it('is applied once when many start at the same time', async t => {
+    const url = await createDatabase(t, { empty: true });
+    const results = await Promise.all(Array.from({ length: 5 }, () => migrate(url)));
+    assert.deepEqual(
+      results.flatMap(result => result.applied),
+      ALL,
+    );
+  });
+
+  it('waits no longer for another migration than it may', async t => {
+    const url = await createDatabase(t, { empty: true });
+    await withClient(url, async client => {
+      await client.query('begin');
+      await client.query('select pg_advisory_xact_lock($1)', [0x736d7470]);
+      await assert.rejects(migrate(url, { lockTimeout: 100 }), { code: '55P03' });
+    });
+    assert.deepEqual(await migrate(url), { applied: ALL });
+  });
+
+  it('is all or nothing', async t => {
+    const url = await createDatabase(t, { empty: true });
+    await withClient(url, async client => {
+      await client.query('create table smtp_relay_outbox (in_the_way text)');
+      await assert.rejects(migrate(url), /smtp_relay_outbox/);
+      const { rows } = await client.query<{ name: string }>(TABLES);
+      assert.deepEqual(rows, [{ name: 'smtp_relay_outbox' }]);
+      await client.query('drop table smtp_relay_outbox');
+    });
+    assert.deepEqual(await migrate(url), { applied: ALL });
+  });
+
+  it('works in the schema that the search path names', async t => {
+    const url = new URL(await createDatabase(t, { empty: true }));
+    await withClient(url.href, client => client.query('create schema mail'));
+    url.searchParams.set('options', '-c search_path=mail,public');
+    assert.deepEqual(await migrate(url.href), { applied: ALL });
+    assert.deepEqual(await migrate(url.href), { applied: [] });
+    await withClient(url.href, async client => {
+      const { rows } = await client.query(`select distinct table_schema from information_schema.tables
+                                            where table_name ~ '^(emails|smtp_relay_.*)$'`);
+      assert.deepEqual(rows, [{ table_schema: 'mail' }]);
+    });
+  });
+
+  it('works on Postgres 15', { skip: needs('postgres15') }, async t => {
+    const server = await createServer(t, { version: '15' });
+    const url = await server.createDatabase('relay');
+    assert.deepEqual(await migrate(url), { applied: ALL });
+  });
+});
+
+describe('schema version', () => {
+  it('is 0 before the first migration and the expected one after the last', async t => {
+    const url = await createDatabase(t, { empty: true });
+    await withClient(url, async client => {
+      assert.equal(await schemaVersion(client), 0);
+      await migrate(url);
+      assert.equal(await schemaVersion(client), 2);
+      assert.equal(await expectedSchemaVersion(), 2);
+    });
+  });
+});
+
+describe('pipeline', () => {
+  it('is recorded by the first who claims it; another is refused with the way out', async t => {
+    const url = await createDatabase(t);
+    await migrate(url, { pipeline: 'standalone' });
+    await migrate(url, { pipeline: 'standalone' });
+    await assert.rejects(migrate(url, { pipeline: 'opensend' }), (error: Error) => {
+      assert.ok(error instanceof PipelineMismatch);
+      assert.match(error.message, /smtp-relay migrate --set-pipeline opensend/);
+      return true;
+    });
+    await withClient(url, async client => {
+      await setPipeline(client, 'opensend');
+      assert.equal(await readPipeline(client), 'opensend');
+    });
+    await migrate(url, { pipeline: 'opensend' });
+  });
+
+  it('is claimed by one of two at the same time', async t => {
+    const url = await createDatabase(t);
+    const claims = (['standalone', 'opensend'] as const).map(pipeline => migrate(url, { pipeline }));
+    const results = await Promise.allSettled(claims);
+    assert.deepEqual(results.map(result => result.status).sort(), ['fulfilled', 'rejected']);
+  });
+});

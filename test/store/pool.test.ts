@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
+import { pino } from 'pino';
+import { createPool, type PoolOptions } from '../../src/store/pool.ts';
+import { createDatabase } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
+import { withClient } from '../support/postgres-server.ts';
+
+function openPool(t: TestContext, databaseUrl: string, options: Partial<PoolOptions> = {}) {
+  const settings = { poolSize: 2, connectTimeout: 2_000, statementTimeout: 2_000, ...options };
+  const pool = createPool({ databaseUrl, ...settings }, pino({ level: 'silent' }));
+  t.after(() => pool.end());
+  return pool;
+}
+
+describe('pool', () => {
+  it('prepares its sessions: name, time-out, durable commits', async t => {
+    const url = await createDatabase(t);
+    await withClient(url, client =>
+      client.query(
+        `do $$ begin execute format('alter database %I set synchronous_commit = off', current_database()); end $$`,
+      ),
+    );
+    const pool = openPool(t, url);
+    const { rows } = await pool.query(`select current_setting('application_name') as name,
+      current_setting('statement_timeout') as timeout, current_setting('synchronous_commit') as durable`);
+    assert.deepEqual(rows, [{ name: 'smtp-relay', timeout: '2s', durable: 'on' }]);
+  });
+
+  it('leaves a stronger synchronous_commit as it is', async t => {
+    const url = new URL(await createDatabase(t));
+    url.searchParams.set('options', '-c synchronous_commit=remote_apply');
+    const pool = openPool(t, url.href);
+    const { rows } = await pool.query('show synchronous_commit');
+    assert.deepEqual(rows, [{ synchronous_commit: 'remote_apply' }]);
+  });
+
+  it('cancels a statement that takes too long, and goes on', async t => {
+    const pool = openPool(t, await createDatabase(t), { statementTimeout: 100 });
+    await assert.rejects(pool.query('select pg_sleep(10)'), { code: '57014' });
+    assert.equal((await pool.query('select 1')).rowCount, 1);
+  });
+
+  it('survives the loss of idle and of checked-out connections', async t => {
+    const url = await createDatabase(t);
+    const pool = openPool(t, url);
+    const [idle, busy] = await Promise.all([pool.connect(), pool.connect()]);
+    idle.release();
+    const lost = once(pool, 'error');
+    const ended = new Promise<void>(resolve => busy.once('end', resolve));
+    await withClient(url, client =>
+      client.query(`select pg_terminate_backend(pid) from pg_stat_activity
+                     where datname = current_database() and application_name = 'smtp-relay'`),
+    );
+    await Promise.all([lost, ended]);
+    await assert.rejects(busy.query('select 1'));
+    busy.release(true);
+    await eventually(async () => (await pool.query('select 1')).rowCount === 1);
+  });
+
+  it('waits for a free connection no longer than it may', async t => {
+    const pool = openPool(t, await createDatabase(t), { poolSize: 1, connectTimeout: 100 });
+    const busy = await pool.connect();
+    await assert.rejects(pool.query('select 1'), /timeout/);
+    busy.release();
+    assert.equal((await pool.query('select 1')).rowCount, 1);
+  });
+
+  it('waits for a server that does not answer no longer than it may', async t => {
+    const silent = createTcpServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    t.after(() => void silent.close());
+    const { port } = silent.address() as AddressInfo;
+    const pool = openPool(t, `postgres://nobody@127.0.0.1:${port}/none`, { connectTimeout: 100 });
+    await assert.rejects(pool.query('select 1'), /timeout/);
+  });
+});
