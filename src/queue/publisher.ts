@@ -1,0 +1,202 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from '../observability/log.ts';
+import type { SendJob } from './send-job.ts';
+import { type JobQueue, MAX_BATCH, type RefusedJob } from './sqs.ts';
+
+/** The outbox as the publisher needs it (`store/outbox.ts`). */
+export interface JobOutbox {
+  leaseDue(limit: number, leaseMs: number): Promise<SendJob[]>;
+  remove(jobs: readonly SendJob[]): Promise<void>;
+  postpone(failures: readonly { emailId: string; try: number; reason: string }[]): Promise<void>;
+}
+
+export interface PublisherOptions {
+  /** Calls to the queue that may be under way at once. */
+  readonly concurrency: number;
+  /** Milliseconds between two looks for entries that nobody publishes. */
+  readonly sweepInterval: number;
+  /** Milliseconds for which an entry is left to the one who wrote or leased it. */
+  readonly leaseTime: number;
+}
+
+export interface PublisherDependencies {
+  readonly queue: JobQueue;
+  readonly outbox: JobOutbox;
+  readonly logger: Logger;
+  readonly options: PublisherOptions;
+}
+
+interface Pending {
+  readonly job: SendJob;
+  /** When its lease ends, on the clock of `performance.now()`. */
+  readonly leasedUntil: number;
+}
+
+/** A batch that is not full waits this long for company: a call costs much, and nobody waits for it. */
+const LINGER = 5;
+/** Beyond this the outbox alone remembers jobs; memory stays bounded through an outage. */
+const MAX_PENDING = 10_000;
+const SWEEP_LIMIT = 500;
+const MIN_PAUSE = 250;
+const MAX_PAUSE = 5_000;
+
+/**
+ * Publishes jobs after their commit, and in the background whatever is left in the outbox by an outage or a killed
+ * process. A job leaves the outbox only when the queue has confirmed it, so it is published at least once.
+ */
+export class Publisher {
+  readonly #queue: JobQueue;
+  readonly #outbox: JobOutbox;
+  readonly #logger: Logger;
+  readonly #options: PublisherOptions;
+  readonly #stopped = new AbortController();
+  readonly #calls = new Set<Promise<unknown>>();
+  #pending: Pending[] = [];
+  #linger: NodeJS.Timeout | undefined;
+  #pausedUntil = 0;
+  #pause = MIN_PAUSE;
+  #sweeping: Promise<void> = Promise.resolve();
+
+  constructor({ queue, outbox, logger, options }: PublisherDependencies) {
+    this.#queue = queue;
+    this.#outbox = outbox;
+    this.#logger = logger;
+    this.#options = options;
+  }
+
+  /** Begins to sweep the outbox. */
+  start(): void {
+    this.#sweeping = this.#sweepForever();
+  }
+
+  /** Publishes a job whose outbox entry has just been committed with a lease. Never fails and never waits. */
+  publish(job: SendJob): void {
+    if (this.#pending.length >= MAX_PENDING || this.#isPaused()) return;
+    this.#pending.push({ job, leasedUntil: performance.now() + this.#options.leaseTime });
+    this.#pump();
+  }
+
+  /** Publishes what is pending and ends. What does not get through stays in the outbox for others. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#sweeping;
+    while ((this.#pending.length > 0 || this.#calls.size > 0) && !this.#isPaused()) {
+      this.#flush();
+      await Promise.allSettled(this.#calls);
+    }
+    await Promise.allSettled(this.#calls);
+    clearTimeout(this.#linger);
+    this.#queue.close();
+  }
+
+  #isPaused(): boolean {
+    return performance.now() < this.#pausedUntil;
+  }
+
+  #pump(): void {
+    while (this.#pending.length >= MAX_BATCH && this.#calls.size < this.#options.concurrency) this.#sendNext();
+    if (this.#pending.length > 0) this.#linger ??= setTimeout(() => this.#flush(), LINGER);
+  }
+
+  #flush(): void {
+    clearTimeout(this.#linger);
+    this.#linger = undefined;
+    while (this.#pending.length > 0 && this.#calls.size < this.#options.concurrency) this.#sendNext();
+  }
+
+  #sendNext(): void {
+    const now = performance.now();
+    const batch = this.#pending.splice(0, MAX_BATCH).filter(pending => pending.leasedUntil > now);
+    if (batch.length === 0) return;
+    const call = this.#send(batch.map(({ job }) => job)).finally(() => {
+      this.#calls.delete(call);
+      this.#pump();
+    });
+    this.#calls.add(call);
+  }
+
+  /** Never rejects. @returns whether the queue took the call. */
+  async #send(jobs: readonly SendJob[]): Promise<boolean> {
+    let refused: readonly RefusedJob[];
+    try {
+      refused = await this.#queue.send(jobs);
+    } catch (error) {
+      this.#backOff(error);
+      return false;
+    }
+    this.#pause = MIN_PAUSE;
+    await this.#settle(jobs, refused);
+    return true;
+  }
+
+  async #settle(jobs: readonly SendJob[], refused: readonly RefusedJob[]): Promise<void> {
+    const refusedJobs = new Set(refused.map(({ job }) => job));
+    try {
+      await this.#outbox.remove(jobs.filter(job => !refusedJobs.has(job)));
+      if (refused.length === 0) return;
+      this.#logger.warn(
+        { reason: refused[0]?.reason, jobs: refused.length },
+        'queue refused jobs; they are tried again',
+      );
+      await this.#outbox.postpone(refused.map(({ job, reason }) => ({ emailId: job.emailId, try: job.try, reason })));
+    } catch (error) {
+      // The entries stay and are published once more: workers claim a message before they send it.
+      this.#logger.warn({ err: error, jobs: jobs.length }, 'published jobs not removed from the outbox');
+    }
+  }
+
+  #backOff(error: unknown): void {
+    this.#pausedUntil = performance.now() + this.#pause;
+    this.#logger.warn({ err: error, pauseMs: this.#pause }, 'queue unreachable; jobs stay in the outbox');
+    this.#pause = Math.min(this.#pause * 2, MAX_PAUSE);
+    // Their entries are in the outbox; the sweep takes them when the lease ends.
+    this.#pending = [];
+  }
+
+  async #sweepForever(): Promise<void> {
+    while (!this.#stopped.signal.aborted) {
+      const more = await this.#sweep();
+      if (more) continue;
+      // Pods that were started together shall not sweep together.
+      const pause = Math.max(
+        this.#options.sweepInterval * (0.5 + Math.random() / 2),
+        this.#pausedUntil - performance.now(),
+      );
+      await delay(pause, undefined, { signal: this.#stopped.signal }).catch(() => {});
+    }
+  }
+
+  /** Never rejects. @returns whether there is more to publish at once. */
+  async #sweep(): Promise<boolean> {
+    if (this.#isPaused()) return false;
+    let jobs: SendJob[];
+    try {
+      jobs = await this.#outbox.leaseDue(SWEEP_LIMIT, this.#options.leaseTime);
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'outbox could not be read');
+      return false;
+    }
+    const taken = await this.#sendAll(jobs);
+    if (taken && jobs.length > 0)
+      this.#logger.info({ jobs: jobs.length }, 'published jobs that were left in the outbox');
+    return taken && jobs.length === SWEEP_LIMIT;
+  }
+
+  /** Sends in as many calls at once as allowed; stops at the first that fails. */
+  async #sendAll(jobs: readonly SendJob[]): Promise<boolean> {
+    const batches = chunk(jobs, MAX_BATCH);
+    let reachable = true;
+    const sender = async (): Promise<void> => {
+      for (let batch = batches.shift(); batch && reachable; batch = batches.shift())
+        reachable &&= await this.#send(batch);
+    };
+    await Promise.all(Array.from({ length: this.#options.concurrency }, sender));
+    return reachable;
+  }
+}
+
+function chunk<T>(items: readonly T[], size: number): T[][] {
+  const chunks: T[][] = [];
+  for (let start = 0; start < items.length; start += size) chunks.push(items.slice(start, start + size));
+  return chunks;
+}

@@ -1,0 +1,96 @@
+import {
+  type MessageAttributeValue,
+  SendMessageBatchCommand,
+  type SendMessageBatchRequestEntry,
+  SQSClient,
+} from '@aws-sdk/client-sqs';
+import { SEND_JOB_TYPE, type SendJob, sendJobAttributes, sendJobBody, sendJobId } from './send-job.ts';
+
+/** SQS takes at most ten messages a call (API reference, SendMessageBatch). */
+export const MAX_BATCH = 10;
+
+const CONNECTION_TIMEOUT = 2_000;
+const REQUEST_TIMEOUT = 5_000;
+
+export interface SqsOptions {
+  readonly queueUrl: string;
+  readonly region: string;
+  /** Where SQS is, if not where the queue's URL says; the SDK would prefer the URL's host to its own variable. */
+  readonly endpoint: string | null;
+  /** Calls that may be under way at once. */
+  readonly connections: number;
+}
+
+/** A job that SQS reported as failed inside an answer that is a success as a whole. */
+export interface RefusedJob {
+  readonly job: SendJob;
+  readonly reason: string;
+}
+
+/** Where send jobs are published. */
+export interface JobQueue {
+  /**
+   * Publishes up to `MAX_BATCH` jobs. Rejects where the call failed as a whole: then any of them may have been published.
+   *
+   * @returns the jobs that were refused one by one
+   */
+  send(jobs: readonly SendJob[]): Promise<readonly RefusedJob[]>;
+  close(): void;
+}
+
+/**
+ * The SQS queue behind a URL. Credentials, endpoint and the like come from the AWS SDK's own chain
+ * (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL_SQS`, instance and pod roles).
+ */
+export function createSqsQueue(options: SqsOptions): JobQueue {
+  const client = new SQSClient({
+    region: options.region,
+    ...(options.endpoint !== null && { endpoint: options.endpoint }),
+    // The outbox tries again with its own pauses, over all pods; retries here would only hide an outage from it.
+    maxAttempts: 1,
+    md5: false,
+    requestHandler: {
+      connectionTimeout: CONNECTION_TIMEOUT,
+      requestTimeout: REQUEST_TIMEOUT,
+      throwOnRequestTimeout: true,
+      httpAgent: { keepAlive: true, maxSockets: options.connections },
+      httpsAgent: { keepAlive: true, maxSockets: options.connections },
+    },
+  });
+  const fifo = options.queueUrl.endsWith('.fifo');
+  return {
+    async send(jobs) {
+      const entries = jobs.map((job, index) => entryOf(job, String(index), fifo));
+      const answer = await client.send(new SendMessageBatchCommand({ QueueUrl: options.queueUrl, Entries: entries }));
+      return (answer.Failed ?? []).flatMap(failure => {
+        const job = jobs[Number(failure.Id)];
+        return job ? [{ job, reason: `${failure.Code ?? 'unknown'}: ${failure.Message ?? ''}` }] : [];
+      });
+    },
+    close() {
+      client.destroy();
+    },
+  };
+}
+
+function entryOf(job: SendJob, id: string, fifo: boolean): SendMessageBatchRequestEntry {
+  return {
+    Id: id,
+    MessageBody: sendJobBody(job),
+    MessageAttributes: attributesOf(job),
+    ...(fifo && { MessageDeduplicationId: deduplicationId(job), MessageGroupId: SEND_JOB_TYPE }),
+  };
+}
+
+/** A retry must not be swallowed by the five minutes for which a FIFO queue remembers the first try. */
+function deduplicationId(job: SendJob): string {
+  return job.try === 0 ? sendJobId(job) : `${sendJobId(job)}#${job.try}`;
+}
+
+function attributesOf(job: SendJob): Record<string, MessageAttributeValue> {
+  const attributes: Record<string, MessageAttributeValue> = {};
+  for (const [name, value] of Object.entries(sendJobAttributes(job))) {
+    attributes[name] = { DataType: 'String', StringValue: value };
+  }
+  return attributes;
+}
