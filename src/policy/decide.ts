@@ -1,0 +1,94 @@
+import { comparableDomain, domainOf, isAscii, localPartOf } from '../message/address.ts';
+import { policyRefusal, Refusal, sizeRefusal } from '../message/refusal.ts';
+import type { Sender } from '../message/sender.ts';
+import type { TransportLimits } from './transport-limits.ts';
+
+/** What the message itself says. */
+export interface Subject {
+  readonly sender: Sender;
+  /** All recipients. */
+  readonly recipients: readonly string[];
+  readonly bytes: number;
+  /** Bytes of the longest line, CRLF not counted. */
+  readonly longestLine: number;
+}
+
+/** What is known about its owner, and about the way it will take. */
+export interface Facts {
+  /** The only domain that the API key may send from; null where any. */
+  readonly keyDomain: string | null;
+  /** Whether the From domain is one of the owner's; null where that is not asked. */
+  readonly domainOwned: boolean | null;
+  /** Those of the recipients that are on the owner's suppression list. */
+  readonly suppressed: readonly string[];
+  readonly transport: TransportLimits;
+  /** Whether the message leaves as it was received; else it is rebuilt, and its size and lines are another's business. */
+  readonly sentAsReceived: boolean;
+}
+
+/** Accepts (null) or refuses a message. Pure: facts in, decision out. */
+export function decide(subject: Subject, facts: Facts): Refusal | null {
+  return (
+    checkIdentity(subject.sender, facts) ??
+    checkLocalParts(subject, facts.transport) ??
+    checkSuppression(facts.suppressed) ??
+    (facts.sentAsReceived ? checkTransport(subject, facts.transport) : null)
+  );
+}
+
+function checkIdentity({ from, sender }: Sender, facts: Facts): Refusal | null {
+  const fromDomain = domainOf(from.address);
+  if (facts.keyDomain !== null) {
+    const allowed = comparableDomain(facts.keyDomain);
+    if (fromDomain !== allowed) return wrongDomain('From', fromDomain, allowed);
+    if (sender && domainOf(sender.address) !== allowed) return wrongDomain('Sender', domainOf(sender.address), allowed);
+  }
+  if (facts.domainOwned === false) {
+    const text = `${fromDomain} is not one of your domains: add it, or send from one that is`;
+    return policyRefusal('domain_not_owned', text);
+  }
+  return null;
+}
+
+function wrongDomain(header: 'From' | 'Sender', domain: string, allowed: string): Refusal {
+  const text = `This API key may only send from ${allowed}, but the ${header} address is at ${domain}`;
+  return policyRefusal('key_domain', text);
+}
+
+/** RFC 6531 section 3.5: a server that cannot pass such an address on says so at once. */
+function checkLocalParts({ sender, recipients }: Subject, transport: TransportLimits): Refusal | null {
+  if (transport.smtpUtf8) return null;
+  const foreign = [sender.from.address, ...recipients].find(address => !isAscii(localPartOf(address)));
+  return foreign === undefined ? null : unsupportedLocalPart(foreign);
+}
+
+/** `553 5.6.7`: the address needs SMTPUTF8, which the transport does not have. */
+export function unsupportedLocalPart(address: string): Refusal {
+  return new Refusal({
+    code: 553,
+    enhancedCode: '5.6.7',
+    text: `${address} has other characters than ASCII before the @, which cannot be delivered: use an ASCII address`,
+    rule: 'smtputf8',
+  });
+}
+
+function checkSuppression(suppressed: readonly string[]): Refusal | null {
+  const [first, ...others] = suppressed;
+  if (first === undefined) return null;
+  const more = others.length === 0 ? '' : ` and ${others.length} more`;
+  return policyRefusal('suppressed', `${first}${more} on your suppression list: remove the address and send again`);
+}
+
+function checkTransport({ bytes, longestLine }: Subject, transport: TransportLimits): Refusal | null {
+  if (bytes > transport.messageBytes) {
+    return sizeRefusal(
+      'transport_size',
+      `The message is larger than ${transport.messageBytes} bytes: send less or a link`,
+    );
+  }
+  if (longestLine > transport.lineBytes) {
+    const text = `A line is longer than ${transport.lineBytes} bytes: encode the part as quoted-printable or base64`;
+    return new Refusal({ code: 554, enhancedCode: '5.6.0', text, rule: 'line_length' });
+  }
+  return null;
+}

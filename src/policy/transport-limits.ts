@@ -1,0 +1,26 @@
+/** Which kind of transport carries a message. */
+export type TransportKind = 'ses' | 'smtp' | 'capture';
+
+/** What a transport cannot carry, known before a message is accepted for it. */
+export interface TransportLimits {
+  /** The largest message in bytes. */
+  readonly messageBytes: number;
+  /** The longest line in bytes, CRLF not counted. */
+  readonly lineBytes: number;
+  /** Whether local parts may have other characters than ASCII (RFC 6531). */
+  readonly smtpUtf8: boolean;
+}
+
+const MIB = 1024 * 1024;
+
+const LIMITS: Readonly<Record<TransportKind, TransportLimits>> = {
+  // Amazon SES quotas: 40 MB a message after Base64; 1,000 characters a line; no SMTPUTF8.
+  ses: { messageBytes: 40 * MIB, lineBytes: 998, smtpUtf8: false },
+  // RFC 5321 section 4.5.3.1.6; size and SMTPUTF8 are for the smarthost to say.
+  smtp: { messageBytes: Number.POSITIVE_INFINITY, lineBytes: 998, smtpUtf8: true },
+  capture: { messageBytes: Number.POSITIVE_INFINITY, lineBytes: Number.POSITIVE_INFINITY, smtpUtf8: true },
+};
+
+export function transportLimits(kind: TransportKind): TransportLimits {
+  return LIMITS[kind];
+}

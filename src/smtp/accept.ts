@@ -1,0 +1,95 @@
+import { randomUUID } from 'node:crypto';
+import { type ControlSettings, readControlHeaders } from '../message/control-headers.ts';
+import { readHeaderFields } from '../message/header-fields.ts';
+import type { Parser } from '../message/parser.ts';
+import { allAddresses, refuseTooMany, resolveRecipients } from '../message/recipients.ts';
+import { readSender } from '../message/sender.ts';
+import { newTrace, type TraceContext } from '../observability/trace.ts';
+import { decide, type Facts } from '../policy/decide.ts';
+import type { SendJob } from '../queue/send-job.ts';
+import type { IdempotencyClaim, IdempotencyOutcome } from '../store/idempotency.ts';
+import type { NewMessage, StoreOutcome } from '../store/intake.ts';
+import { buildRow, refuseUnstorable } from './build-row.ts';
+import { idempotencyClaim, idempotencyConflict } from './repeat.ts';
+import type { AcceptSettings, FactsQuestion, ReadHeader, Submission } from './submission.ts';
+
+/** What the path of a message needs to be told and to have at hand. */
+export interface AcceptDependencies {
+  readonly settings: AcceptSettings;
+  readonly parser: Pick<Parser, 'parse'>;
+  readonly facts: (question: FactsQuestion) => Promise<Facts>;
+  readonly store: (message: NewMessage) => Promise<StoreOutcome>;
+  readonly findRepeat: (userId: string, claim: IdempotencyClaim) => Promise<IdempotencyOutcome | null>;
+  /** Publishes the send job of a message that has been committed. */
+  readonly publish: (job: SendJob) => void;
+}
+
+/** A message that is stored, or was before. */
+export interface Accepted {
+  readonly emailId: string;
+  /** The client sent it again under its idempotency key; nothing new was stored. */
+  readonly repeated: boolean;
+  readonly recipients: number;
+  readonly trace: TraceContext;
+}
+
+/**
+ * The way of a message from the end of DATA to the reply: read it, gather facts, decide, store it in one commit, publish
+ * its job. When this resolves, the message is durable and the client may be told 250.
+ *
+ * @throws Refusal what the client is told; any other error is a fault of ours, and nothing was accepted
+ */
+export async function accept(submission: Submission, deps: AcceptDependencies): Promise<Accepted> {
+  const { owner, envelope, longestLine } = submission;
+  const header = readHeader(submission, deps.settings);
+  const recipients = allAddresses(header.recipients);
+  const [{ raw, parts }, facts] = await Promise.all([
+    deps.parser.parse(submission.raw, partsOptions(header.control, deps.settings)),
+    deps.facts({ owner, sender: header.sender, recipients }),
+  ]);
+
+  const claim = idempotencyClaim(header, envelope, parts);
+  const earlier = claim && (await deps.findRepeat(owner.userId, claim));
+  const accepted = { recipients: recipients.length, trace: newTrace() };
+  if (earlier) return { ...accepted, emailId: repeatedId(earlier), repeated: true };
+
+  const refusal = decide({ sender: header.sender, recipients, bytes: raw.length, longestLine }, facts);
+  if (refusal) throw refusal;
+
+  const message = buildRow(
+    { id: randomUUID(), owner, envelope, raw, header, parts, claim, trace: accepted.trace },
+    deps.settings,
+  );
+  refuseUnstorable(message);
+  const outcome = await deps.store(message);
+  if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };
+
+  deps.publish(sendJobOf(message));
+  return { ...accepted, emailId: message.id, repeated: false };
+}
+
+function readHeader({ raw, envelope }: Submission, settings: AcceptSettings): ReadHeader {
+  const fields = readHeaderFields(raw, settings.headerBytes);
+  const sender = readSender(fields);
+  const recipients = resolveRecipients(settings.recipientSource, envelope.recipients, fields);
+  refuseTooMany(recipients, settings.recipientLimit);
+  return { fields, sender, recipients, control: readControlHeaders(fields) };
+}
+
+function partsOptions(control: ControlSettings, settings: AcceptSettings) {
+  return {
+    mime: { depth: settings.mimeDepth, parts: settings.mimeParts },
+    attachmentBytes: settings.attachmentBytes,
+    contents: !settings.keepOriginal,
+    hashes: control.idempotencyKey !== null,
+  };
+}
+
+function repeatedId(outcome: IdempotencyOutcome): string {
+  if (outcome.kind === 'conflict') throw idempotencyConflict();
+  return outcome.id;
+}
+
+function sendJobOf({ id, userId, trace }: NewMessage): SendJob {
+  return { emailId: id, userId, try: 0, ...trace, requestedAt: new Date() };
+}

@@ -1,0 +1,81 @@
+import { createHash } from 'node:crypto';
+import { formatMailbox } from '../message/address.ts';
+import type { MessageParts } from '../message/parts.ts';
+import { contentRefusal } from '../message/refusal.ts';
+import { replyToAddresses, rowHeaders, subjectOf } from '../message/row-fields.ts';
+import type { TraceContext } from '../observability/trace.ts';
+import type { IdempotencyClaim } from '../store/idempotency.ts';
+import type { NewMessage, OriginalMessage } from '../store/intake.ts';
+import type { AcceptSettings, Envelope, ReadHeader, Submission } from './submission.ts';
+
+/** Everything that is known of an accepted message. */
+export interface AcceptedMessage {
+  readonly id: string;
+  readonly owner: Submission['owner'];
+  readonly envelope: Envelope;
+  readonly raw: Buffer;
+  readonly header: ReadHeader;
+  readonly parts: MessageParts;
+  readonly claim: IdempotencyClaim | null;
+  readonly trace: TraceContext;
+}
+
+/** `emails.from` is varchar(512). */
+const MAX_FROM = 512;
+
+/** The message in the shape of its row. */
+export function buildRow(message: AcceptedMessage, settings: AcceptSettings): NewMessage {
+  const { id, owner, header, parts, claim, trace } = message;
+  return {
+    id,
+    userId: owner.userId,
+    from: formatMailbox(header.sender.from),
+    to: header.recipients.to.map(formatMailbox),
+    cc: header.recipients.cc.map(formatMailbox),
+    bcc: header.recipients.bcc.map(formatMailbox),
+    replyTo: replyToAddresses(header.fields),
+    subject: subjectOf(header.fields),
+    text: parts.text,
+    html: parts.html,
+    headers: rowHeaders(header.fields),
+    attachments: parts.attachments,
+    attachmentsJson: parts.attachmentsJson,
+    tags: header.control.tags,
+    trace,
+    original: settings.keepOriginal ? originalOf(message) : null,
+    idempotency: claim,
+  };
+}
+
+function originalOf({ raw, envelope, header }: AcceptedMessage): OriginalMessage {
+  const { to, cc, bcc } = header.recipients;
+  return {
+    raw,
+    sha256: createHash('sha256').update(raw).digest(),
+    reversePath: envelope.reversePath,
+    recipients: [...to, ...cc, ...bcc].map(mailbox => mailbox.address),
+    bodyType: envelope.bodyType,
+    smtpUtf8: envelope.smtpUtf8,
+    trackOpens: header.control.trackOpens,
+    trackClicks: header.control.trackClicks,
+  };
+}
+
+/**
+ * Refuses what Postgres would: it stores no NUL in text or JSON, and the message would be tried again for ever.
+ *
+ * @throws Refusal 554
+ */
+export function refuseUnstorable(row: NewMessage): void {
+  const texts = [row.from, row.subject, row.text, row.html, ...row.to, ...row.cc, ...row.bcc, ...row.replyTo];
+  const names = row.attachments.flatMap(({ filename, contentType, contentId }) => [filename, contentType, contentId]);
+  if ([...texts, ...names, ...Object.values(row.headers)].some(text => text?.includes('\0'))) {
+    throw contentRefusal('nul', 'A header or text part decodes to a NUL character, which cannot be stored: remove it');
+  }
+  if (row.from.length > MAX_FROM) {
+    throw contentRefusal(
+      'from_length',
+      `The From header has more than ${MAX_FROM} characters: shorten the display name`,
+    );
+  }
+}

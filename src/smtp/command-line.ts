@@ -1,0 +1,75 @@
+import { parseAddress } from '../message/address.ts';
+import { withoutRoute } from '../message/address-list.ts';
+
+/** A MAIL or RCPT command taken apart, in the shape that smtp-server's handlers expect. */
+export interface PathCommand {
+  /** The path without angle brackets; empty for the null reverse-path. The domain in A-labels. */
+  readonly address: string;
+  /** Parameters by upper-case keyword; true for one without a value. False where there are none. */
+  readonly args: Record<string, string | true> | false;
+  /** A keyword that is given twice. */
+  readonly duplicate?: string;
+}
+
+const PARAMETER = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e]+))?$/;
+
+/**
+ * Reads `MAIL FROM:<reverse-path> [parameters]` and `RCPT TO:<forward-path> [parameters]` (RFC 5321 sections 4.1.1.2 and
+ * 4.1.1.3). Forgiving where no harm is in it: white space around the path, and a path without angle brackets, as old
+ * devices send it. A source route is dropped.
+ *
+ * @param keyword `MAIL FROM` or `RCPT TO`
+ * @returns null where it is not such a command, or the path is not a mailbox
+ */
+export function parsePathCommand(keyword: string, line: string): PathCommand | null {
+  const colon = line.indexOf(':');
+  if (colon === -1 || line.slice(0, colon).trim().replaceAll(/\s+/g, ' ').toUpperCase() !== keyword) return null;
+  const split = splitPath(line.slice(colon + 1).trim());
+  if (split === null) return null;
+  const address = readPath(split.path, keyword === 'MAIL FROM');
+  const parameters = readParameters(split.rest);
+  return address === null || parameters === null ? null : { address, ...parameters };
+}
+
+function splitPath(text: string): { path: string; rest: string } | null {
+  if (!text.startsWith('<')) {
+    const end = text.search(/\s|$/);
+    if (end === 0) return null;
+    return { path: text.slice(0, end), rest: text.slice(end) };
+  }
+  const end = endOfPath(text);
+  return end === -1 ? null : { path: text.slice(1, end), rest: text.slice(end + 1) };
+}
+
+/** The bracket that closes the path; one inside a quoted local part does not. */
+function endOfPath(text: string): number {
+  let quoted = false;
+  for (let position = 1; position < text.length; position += 1) {
+    const char = text[position];
+    if (quoted && char === '\\') position += 1;
+    else if (char === '"') quoted = !quoted;
+    else if (!quoted && char === '>') return position;
+  }
+  return -1;
+}
+
+function readPath(path: string, mayBeEmpty: boolean): string | null {
+  const mailbox = withoutRoute(path.trim());
+  if (mailbox === '') return mayBeEmpty ? '' : null;
+  return parseAddress(mailbox);
+}
+
+function readParameters(text: string): Pick<PathCommand, 'args' | 'duplicate'> | null {
+  if (text !== '' && !/^\s/.test(text)) return null;
+  const args: Record<string, string | true> = {};
+  let duplicate: string | undefined;
+  for (const word of text.split(/\s+/).filter(Boolean)) {
+    const [, name, value] = PARAMETER.exec(word) ?? [];
+    if (name === undefined) return null;
+    const key = name.toUpperCase();
+    if (Object.hasOwn(args, key)) duplicate = key;
+    args[key] = value ?? true;
+  }
+  const found = Object.keys(args).length > 0;
+  return { args: found && args, ...(duplicate !== undefined && { duplicate }) };
+}

@@ -1,0 +1,286 @@
+import type net from 'node:net';
+import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
+import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
+import { parsePathCommand } from './command-line.ts';
+import { type IncomingMessage, noRoomRefusal } from './incoming-message.ts';
+import { replyTo } from './reply.ts';
+import { beginSasl, type SaslStep } from './sasl.ts';
+import type { RelayServer } from './server.ts';
+import type { Session } from './session.ts';
+
+/** RFC 5321 section 4.5.3.1.4 asks for 512 bytes; parameters and long mailboxes need more. */
+const MAX_COMMAND = 2048;
+/** RFC 4954 section 4 asks for 12,288 bytes in an exchange of AUTH. */
+const MAX_AUTH_LINE = 12_288;
+const EXTENSIONS = ['PIPELINING', '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTATUSCODES'];
+const MECHANISMS = 'AUTH PLAIN LOGIN';
+/** The reply of 421 that every client understands as: later, and elsewhere. */
+export const SHUTTING_DOWN = '4.3.2 Shutting down: try again on a new connection';
+const ENHANCED_CODE = /^([245]\.\d{1,3}\.\d{1,3}) /;
+
+type Done = () => void;
+
+/**
+ * The library's connection, with what its options do not reach put right. Every override is named in
+ * `test/smtp/library.test.ts`, so that an upgrade of the library shows what moved.
+ */
+export class RelayConnection extends SMTPConnection {
+  readonly #server: RelayServer;
+  readonly #client: Session;
+  readonly #deadline: number;
+  #enhancedCode: string | null = null;
+
+  constructor(server: RelayServer, socket: net.Socket, options?: SMTPConnectionOptions) {
+    super(server, socket, options);
+    this.#server = server;
+    this.#client = server.openSession(this.id, this.remoteAddress);
+    this.#deadline = performance.now() + server.settings.sessionTimeout;
+  }
+
+  /** Whether a command or message is being worked on. */
+  get isBusy(): boolean {
+    return this._handlerPending || Boolean(this._dataStream);
+  }
+
+  /** Greets at once: the library waits 100 ms for clients that talk too early. */
+  override init(): void {
+    this._setListeners(() => {
+      if (this._server.connections.size > this.#server.settings.connections) {
+        this.send(421, `4.3.2 Too many connections: try again shortly`);
+      } else {
+        this.connectionReady();
+      }
+    });
+  }
+
+  /** Lets a reply's text begin with its enhanced status code, which is then used in place of the library's guess. */
+  override send(code: number, data?: string | string[] | null, context?: string | false): void {
+    const [prefix, enhancedCode] = (typeof data === 'string' && ENHANCED_CODE.exec(data)) || [];
+    this.#enhancedCode = enhancedCode ?? null;
+    super.send(code, prefix === undefined ? data : (data as string).slice(prefix.length), context);
+    this.#enhancedCode = null;
+  }
+
+  override _getEnhancedStatusCode(code: number, context?: string | false): string {
+    return this.#enhancedCode ?? super._getEnhancedStatusCode(code, context);
+  }
+
+  /** Bounds the session's time and the length of commands, and ends sessions between messages while draining. */
+  override _onCommand(command: Buffer, callback: Done = () => {}): void {
+    if (this.#server.isDraining) {
+      this.send(421, SHUTTING_DOWN);
+    } else if (performance.now() > this.#deadline) {
+      this.send(421, '4.4.2 The session has lasted too long: open a new connection');
+    } else if (command.length > this.#longestCommand(command)) {
+      this.send(500, '5.5.2 Command line is too long');
+      callback();
+    } else {
+      super._onCommand(command, callback);
+    }
+  }
+
+  #longestCommand(command: Buffer): number {
+    const inAuth = this._nextHandler || command.subarray(0, 5).toString().toUpperCase() === 'AUTH ';
+    return inAuth ? MAX_AUTH_LINE : MAX_COMMAND;
+  }
+
+  /** Decodes DATA by our own decoder: the library takes bare line ends as they come, and seconds over many dots. */
+  override _createParser(): SMTPStream {
+    const parser = new DataStream({ maxCommandLength: MAX_AUTH_LINE });
+    parser.oncommand = (command, callback) => this._onCommand(command, callback);
+    parser.on('error', () => this.send(421, '4.5.2 Command line is too long'));
+    return parser;
+  }
+
+  /** Offers AUTH only where it may be used; without it the library would let MAIL pass. An empty name is forgiven. */
+  override handler_EHLO(command: Buffer, callback: Done): void {
+    const features = [...EXTENSIONS, `SIZE ${this._server.options.size}`];
+    if (this.#mayAuthenticate() && !this.session.user) features.push(MECHANISMS);
+    if (!this.secure && this.#server.settings.startTls) features.push('STARTTLS');
+    this.#greetBack(command, [this.name, ...features], callback);
+  }
+
+  override handler_HELO(command: Buffer, callback: Done): void {
+    this.#greetBack(command, [this.name], callback);
+  }
+
+  #greetBack(command: Buffer, lines: string[], callback: Done): void {
+    const name = command.toString().trim().split(/\s+/).slice(1).join(' ');
+    // Devices without a name of their own send none; it decides nothing here.
+    this.hostNameAppearsAs = name.slice(0, 255).toLowerCase() || 'unknown';
+    this._resetSession();
+    this.send(250, lines, false);
+    callback();
+  }
+
+  #mayAuthenticate(): boolean {
+    return this.secure || !this.#server.settings.startTls;
+  }
+
+  /** Reads paths by our own parser: the library turns domains into Unicode and knows no quoted local parts. */
+  override _parseAddressCommand(name: string, command: Buffer | string): never {
+    return (parsePathCommand(name.toUpperCase(), command.toString()) ?? false) as never;
+  }
+
+  /** Checks Base64, takes empty user names, and counts failures: the library does none of it. */
+  override handler_AUTH(command: Buffer, callback: Done): void {
+    const [, mechanism = '', initialResponse, ...rest] = command.toString().trim().split(/\s+/);
+    if (!this.#mayAuthenticate()) {
+      this.send(538, '5.7.11 Encryption is required: issue STARTTLS first');
+    } else if (this.session.user) {
+      this.send(503, '5.5.1 Already authenticated');
+    } else if (rest.length > 0) {
+      this.send(501, '5.5.4 Syntax: AUTH mechanism [initial-response]');
+    } else {
+      this.#saslStep(() => beginSasl(mechanism, initialResponse), callback);
+      return;
+    }
+    callback();
+  }
+
+  #saslStep(take: () => SaslStep | null, callback: Done): void {
+    let step: SaslStep | null;
+    try {
+      step = take();
+    } catch (error) {
+      this.#refuse('AUTH', error);
+      callback();
+      return;
+    }
+    if (step === null) {
+      this.send(504, '5.5.4 Unknown mechanism: use PLAIN or LOGIN');
+    } else if ('challenge' in step) {
+      const { challenge, next } = step;
+      this._nextHandler = (line, done) => this.#saslStep(() => next(line.toString()), done);
+      this.send(334, challenge, false);
+    } else {
+      void this.#authenticate(step.password).finally(callback);
+      return;
+    }
+    callback();
+  }
+
+  async #authenticate(password: string): Promise<void> {
+    try {
+      await this.#client.authenticate(password);
+      this.session.user = 'apikey';
+      this.session.transmissionType = this._transmissionType();
+      this.send(235, '2.7.0 Authentication successful');
+    } catch (error) {
+      this.#refuse('AUTH', error);
+    }
+  }
+
+  /** The library's MAIL and RCPT, which ask these two; see `RelayServer`. */
+  get client(): Session {
+    return this.#client;
+  }
+
+  /** Refuses before 354 what can be refused, and tells a lost client from a message that ended. */
+  override handler_DATA(_command: Buffer, callback: Done): void {
+    const parser = this._parser as DataStream | false;
+    if (this.session.envelope.rcptTo.length === 0) {
+      this.send(503, '5.5.1 Give MAIL and RCPT first');
+    } else if (!this.#server.hasRoomFor(this.#declaredSize())) {
+      this.#refuse('DATA', noRoomRefusal());
+    } else if (parser) {
+      this.send(354, 'End data with <CR><LF>.<CR><LF>');
+      void this.#receive(parser);
+    }
+    callback();
+  }
+
+  #declaredSize(): number {
+    const { mailFrom } = this.session.envelope;
+    const parameters = mailFrom ? mailFrom.args : false;
+    return parameters ? Number(parameters['SIZE'] ?? 0) : 0;
+  }
+
+  async #receive(parser: DataStream): Promise<void> {
+    const message = this.#server.newMessage();
+    const timer = setTimeout(() => this.#dataTimedOut(parser), this.#server.settings.dataTimeout);
+    try {
+      await parser.receive(message, signal => {
+        this._dataStream = signal;
+      });
+      clearTimeout(timer);
+      const text = await this.#client.message(this.#envelope(), message.take());
+      this.send(250, `2.0.0 ${text}`);
+    } catch (error) {
+      if (!(error instanceof ClientGone)) this.#refuse('DATA', error);
+    } finally {
+      clearTimeout(timer);
+      message.release();
+      this.#endTransaction(parser);
+    }
+  }
+
+  #envelope() {
+    const { mailFrom, rcptTo, bodyType = '7bit', smtpUtf8 = false } = this.session.envelope;
+    return {
+      reversePath: mailFrom ? mailFrom.address : '',
+      recipients: rcptTo.map(({ address }) => address),
+      bodyType,
+      smtpUtf8,
+    };
+  }
+
+  #dataTimedOut(parser: DataStream): void {
+    if (!parser.isReceiving) return;
+    this.send(421, '4.4.2 The message took too long to arrive: try again');
+  }
+
+  #endTransaction(parser: DataStream): void {
+    this._dataStream = false;
+    this._transactionCounter += 1;
+    this._unrecognizedCommands = 0;
+    this._resetSession();
+    if (this.#server.isDraining) this.send(421, SHUTTING_DOWN);
+    else if (this._parser === parser) parser.continue();
+  }
+
+  #refuse(step: string, error: unknown): void {
+    this.#client.refused(step, error);
+    const { code, enhancedCode, text } = replyTo(error);
+    this.send(code, `${enhancedCode} ${text}`);
+  }
+}
+
+/** The client went away before its message had ended. Nobody is there to be told. */
+class ClientGone extends Error {}
+
+type DataSignal = ReturnType<SMTPStream['startDataMode']>;
+
+/**
+ * The library's command parser with another way through DATA: the bytes go to an `IncomingMessage`. The stream that the
+ * library expects carries none of them, only the news of the end and of a lost connection.
+ */
+class DataStream extends SMTPStream {
+  #message: IncomingMessage | null = null;
+
+  get isReceiving(): boolean {
+    return this.#message !== null;
+  }
+
+  /** Resolves when the message has arrived in full; rejects with `ClientGone`. */
+  receive(message: IncomingMessage, started: (signal: DataSignal) => void): Promise<void> {
+    this.#message = message;
+    const signal = this.startDataMode();
+    started(signal);
+    return new Promise((resolve, reject) => {
+      signal.once('end', resolve).once('error', () => reject(new ClientGone()));
+      signal.once('close', () => reject(new ClientGone()));
+      signal.resume();
+    });
+  }
+
+  override _feedDataStream(chunk: Buffer, done: (error?: Error | null) => void): void {
+    const end = this.#message?.push(chunk) ?? -1;
+    if (end === -1) {
+      done();
+    } else {
+      this.#message = null;
+      this._endDataMode(false, chunk.subarray(end), done);
+    }
+  }
+}

@@ -1,0 +1,139 @@
+import { contentRefusal, Refusal, sizeRefusal } from '../message/refusal.ts';
+import type { ByteBudget } from './byte-budget.ts';
+import { DataDecoder } from './data-decoder.ts';
+
+export interface IncomingLimits {
+  /** The largest message in bytes. */
+  readonly messageBytes: number;
+  /** `reject`: bare CR and LF refuse the message. `accept`: they become CRLF. */
+  readonly bareLineEndings: 'reject' | 'accept';
+}
+
+/** A message that has arrived in full. */
+export interface ReceivedMessage {
+  /** Without the dots of transparency and the end-of-data line. */
+  readonly raw: Buffer;
+  /** Bytes of the longest line, CRLF not counted. */
+  readonly longestLine: number;
+}
+
+const FIRST_BLOCK = 4 * 1024;
+const MAX_BLOCK = 1024 * 1024;
+
+/**
+ * Collects the text of one DATA. Whatever arrives, memory stays within the message limit and the budget of all sessions:
+ * beyond them the rest is read and thrown away, and the message is refused at its end, as SMTP wants it.
+ */
+export class IncomingMessage {
+  readonly #limits: IncomingLimits;
+  readonly #budget: ByteBudget;
+  readonly #decoder: DataDecoder;
+  /** Full blocks. Copies, since slices would keep whole network buffers alive for a few bytes each. */
+  #blocks: Buffer[] = [];
+  #block: Buffer | null = null;
+  #filled = 0;
+  #size = 0;
+  #taken = 0;
+  #refusal: Refusal | null = null;
+
+  constructor(limits: IncomingLimits, budget: ByteBudget) {
+    this.#limits = limits;
+    this.#budget = budget;
+    this.#decoder = new DataDecoder(bytes => this.#append(bytes), limits.bareLineEndings === 'accept');
+  }
+
+  /** Bytes so far, those that were thrown away included. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** @returns the offset behind the end of data in this chunk, or -1 where it is not in it. */
+  push(chunk: Buffer): number {
+    return this.#decoder.push(chunk);
+  }
+
+  /**
+   * The message, once `push` has met its end.
+   *
+   * @throws Refusal 552 too large, 452 no room, 550 5.6.11 bare CR or LF, 554 NUL
+   */
+  take(): ReceivedMessage {
+    const { bareLineEnding, longestLine } = this.#decoder.facts();
+    if (this.#refusal) throw this.#refusal;
+    if (bareLineEnding && this.#limits.bareLineEndings === 'reject') throw bareLineEndingRefusal();
+    const raw = this.#concat();
+    if (raw.includes(0)) {
+      throw contentRefusal('nul', 'The message has a NUL byte: encode binary parts as base64 (RFC 5321 section 4.5.2)');
+    }
+    return { raw, longestLine };
+  }
+
+  /** Frees the memory's share of the budget. To be called once, when nothing holds the message any more. */
+  release(): void {
+    this.#drop();
+    this.#budget.giveBack(this.#taken);
+    this.#taken = 0;
+  }
+
+  #append(bytes: Buffer): void {
+    this.#size += bytes.length;
+    if (this.#refusal) return;
+    if (this.#size > this.#limits.messageBytes) this.#refuse(tooLargeRefusal(this.#limits.messageBytes));
+    else if (!this.#budget.tryTake(bytes.length, this.#taken)) this.#refuse(noRoomRefusal());
+    else {
+      this.#taken += bytes.length;
+      for (let rest = bytes; rest.length > 0; ) rest = this.#fill(rest);
+    }
+  }
+
+  /** Copies what fits into the current block. @returns the rest. */
+  #fill(bytes: Buffer): Buffer {
+    if (this.#block === null || this.#filled === this.#block.length) this.#newBlock(bytes.length);
+    const copied = bytes.copy(this.#block as unknown as Buffer, this.#filled);
+    this.#filled += copied;
+    return bytes.subarray(copied);
+  }
+
+  #newBlock(needed: number): void {
+    if (this.#block) this.#blocks.push(this.#block);
+    const grown = Math.max(FIRST_BLOCK, needed, (this.#block?.length ?? 0) * 2);
+    this.#block = Buffer.allocUnsafeSlow(Math.min(grown, MAX_BLOCK));
+    this.#filled = 0;
+  }
+
+  /** One piece of memory of its own, so that it can move to a parse thread without a copy. */
+  #concat(): Buffer {
+    const last = this.#block?.subarray(0, this.#filled) ?? Buffer.alloc(0);
+    if (this.#blocks.length === 0) return last;
+    const whole = Buffer.allocUnsafeSlow(this.#size);
+    let offset = 0;
+    for (const block of [...this.#blocks, last]) offset += block.copy(whole, offset);
+    this.#drop();
+    return whole;
+  }
+
+  #refuse(refusal: Refusal): void {
+    this.#refusal = refusal;
+    this.release();
+  }
+
+  #drop(): void {
+    this.#blocks = [];
+    this.#block = null;
+  }
+}
+
+export function tooLargeRefusal(limit: number): Refusal {
+  return sizeRefusal('message_size', `The message is larger than ${limit} bytes: send less or a link`);
+}
+
+/** `452 4.3.1`: too many bytes are in flight. */
+export function noRoomRefusal(): Refusal {
+  const text = 'Too many large messages at this moment: try again shortly';
+  return new Refusal({ code: 452, enhancedCode: '4.3.1', text, rule: 'bytes_in_flight' });
+}
+
+function bareLineEndingRefusal(): Refusal {
+  const text = 'Lines must end with CR LF, but a bare CR or LF was sent (RFC 5321 section 2.3.8): mend the client';
+  return new Refusal({ code: 550, enhancedCode: '5.6.11', text, rule: 'bare_line_ending' });
+}

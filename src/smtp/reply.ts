@@ -1,0 +1,53 @@
+import { Refusal } from '../message/refusal.ts';
+
+/** An SMTP reply as it goes onto the wire. */
+export interface Reply {
+  readonly code: number;
+  readonly enhancedCode: string;
+  readonly text: string;
+  /** Which rule it comes from; `fault` for what went wrong on our side. */
+  readonly rule: string;
+}
+
+/** Postgres, SQLSTATE 53100: its disk is full. */
+const DISK_FULL = '53100';
+
+const FAULT: Reply = {
+  code: 451,
+  enhancedCode: '4.3.0',
+  text: 'Temporary fault on our side: try again later',
+  rule: 'fault',
+};
+
+const NO_ROOM: Reply = {
+  code: 452,
+  enhancedCode: '4.3.1',
+  text: 'No room to store the message just now: try again later',
+  rule: 'fault',
+};
+
+/**
+ * The reply for whatever went wrong. A `Refusal` says itself what the client is told; all else is a fault of ours: the
+ * client keeps the message, and learns nothing of our inside.
+ */
+export function replyTo(error: unknown): Reply {
+  if (error instanceof Refusal) {
+    return { code: error.code, enhancedCode: error.enhancedCode, text: error.message, rule: error.rule };
+  }
+  return isDiskFull(error) ? NO_ROOM : FAULT;
+}
+
+/** Whether the log should say what happened: it is our fault, or a refusal with a cause behind it. */
+export function isFault(error: unknown): boolean {
+  return !(error instanceof Refusal) || error.cause !== undefined;
+}
+
+function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === DISK_FULL;
+}
+
+/** For callbacks of smtp-server that take an error: the reply as `RelayConnection.send` understands it. */
+export function asLibraryError(error: unknown): Error & { readonly responseCode: number } {
+  const { code, enhancedCode, text } = replyTo(error);
+  return Object.assign(new Error(`${enhancedCode} ${text}`), { responseCode: code });
+}

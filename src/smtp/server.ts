@@ -1,0 +1,196 @@
+import { constants, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import type net from 'node:net';
+import { SMTPServer, type SMTPServerAddress, type SMTPServerSession } from 'smtp-server';
+import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
+import type { Logger } from '../observability/log.ts';
+import type { ByteBudget } from './byte-budget.ts';
+import type { PathCommand } from './command-line.ts';
+import { RelayConnection, SHUTTING_DOWN } from './connection.ts';
+import { IncomingMessage } from './incoming-message.ts';
+import { readProxyHeader } from './proxy-protocol.ts';
+import { asLibraryError } from './reply.ts';
+import { Session, type SessionDependencies } from './session.ts';
+import type { TlsPair } from './tls.ts';
+
+export interface ServerSettings {
+  /** The name that greets clients. */
+  readonly name: string;
+  /** TLS from the first byte (RFC 8314 section 3.3) in place of STARTTLS. */
+  readonly implicitTls: boolean;
+  /** Offer STARTTLS, and AUTH only after it. */
+  readonly startTls: boolean;
+  readonly messageBytes: number;
+  readonly bareLineEndings: 'reject' | 'accept';
+  readonly recipients: number;
+  readonly connections: number;
+  /** Times in milliseconds. */
+  readonly idleTimeout: number;
+  readonly dataTimeout: number;
+  readonly sessionTimeout: number;
+  readonly proxyHeaderTimeout: number;
+}
+
+export interface ServerDependencies {
+  readonly settings: ServerSettings;
+  readonly tls: TlsPair | null;
+  readonly session: SessionDependencies;
+  /** Shared by all listeners. */
+  readonly budget: ByteBudget;
+  /** Whether a peer is a load balancer that speaks the PROXY protocol. */
+  readonly isProxy: (address: string) => boolean;
+  readonly logger: Logger;
+}
+
+type Callback = (error?: Error | null) => void;
+type ProxyCallback = Parameters<SMTPServer['_handleProxy']>[1];
+
+/** Commands that the library knows and a submission relay has no use for. */
+const DISABLED_COMMANDS = ['WIZ', 'SHELL', 'KILL', 'XCLIENT', 'XFORWARD', 'HELP'];
+/** AUTH LOGIN alone takes three lines; this leaves room for the failed logins that are allowed. */
+const UNAUTHENTICATED_COMMANDS = 100;
+
+/** One SMTP listener: smtp-server, with its connections replaced by ours. */
+export class RelayServer extends SMTPServer {
+  readonly settings: ServerSettings;
+  readonly #deps: ServerDependencies;
+  readonly #sessions = new WeakMap<SMTPServerSession, Session>();
+  #draining = false;
+
+  constructor(deps: ServerDependencies) {
+    super(libraryOptions(deps));
+    this.settings = deps.settings;
+    this.#deps = deps;
+    this.on('error', error => deps.logger.debug({ err: error }, 'connection error'));
+  }
+
+  /** Whether the server finishes what it has and takes nothing new. */
+  get isDraining(): boolean {
+    return this.#draining;
+  }
+
+  /** Listens. Rejects where the address is taken or not ours. @returns the port, also where 0 asked for any. */
+  async open(port: number, host: string): Promise<number> {
+    this.server.listen(port, host);
+    await once(this.server, 'listening');
+    return (this.server.address() as net.AddressInfo).port;
+  }
+
+  /**
+   * Stops: no new connections, 421 to idle ones, and messages under way get their reply first. Resolves when the last
+   * connection has gone or `deadlineMs` milliseconds have passed.
+   */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#draining = true;
+    const closed = new Promise<void>(resolve => this.server.close(() => resolve()));
+    for (const connection of this.connections as Set<RelayConnection>) {
+      if (!connection.isBusy) connection.send(421, SHUTTING_DOWN);
+    }
+    const cutOff = setTimeout(() => this.#cutOff(), deadlineMs);
+    await closed;
+    clearTimeout(cutOff);
+  }
+
+  #cutOff(): void {
+    for (const connection of this.connections as Set<RelayConnection>) {
+      connection.send(421, SHUTTING_DOWN);
+      connection._socket.destroy();
+    }
+  }
+
+  /** From the next handshake on, clients get this certificate. */
+  useTls(pair: TlsPair): void {
+    this.updateSecureContext({ key: pair.key, cert: pair.cert });
+  }
+
+  override connect(socket: net.Socket, options?: SMTPConnectionOptions): void {
+    const connection = new RelayConnection(this, socket, options);
+    this.connections.add(connection);
+    connection.on('error', error => this.emit('error', error));
+    connection.init();
+    this.#sessions.set(connection.session, connection.client);
+  }
+
+  openSession(id: string, clientAddress: string): Session {
+    return new Session(id, clientAddress, this.#deps.session);
+  }
+
+  newMessage(): IncomingMessage {
+    return new IncomingMessage(this.settings, this.#deps.budget);
+  }
+
+  /** Whether a message of that declared size (RFC 1870; 0 for none) would be let in now. */
+  hasRoomFor(bytes: number): boolean {
+    return this.#deps.budget.hasRoomFor(bytes);
+  }
+
+  override onMailFrom(address: SMTPServerAddress, session: SMTPServerSession, callback: Callback): void {
+    this.#ask('MAIL', session, client => client.mail(address as PathCommand), callback);
+  }
+
+  override onRcptTo(address: SMTPServerAddress, session: SMTPServerSession, callback: Callback): void {
+    this.#ask('RCPT', session, client => client.recipient(address as PathCommand), callback);
+  }
+
+  #ask(step: string, session: SMTPServerSession, ask: (client: Session) => Promise<void>, callback: Callback): void {
+    const client = this.#sessions.get(session);
+    if (!client) throw new Error('a session without a client');
+    ask(client).then(
+      () => callback(),
+      error => {
+        client.refused(step, error);
+        callback(asLibraryError(error));
+      },
+    );
+  }
+
+  /** The library knows the PROXY protocol's first version only, and addresses but no networks. */
+  override _expectsProxyHeader(socket: net.Socket): boolean {
+    return this.#deps.isProxy(socket.remoteAddress ?? '');
+  }
+
+  override _handleProxy(socket: net.Socket, callback: ProxyCallback): void {
+    const id = randomBytes(8).toString('hex');
+    if (!this._expectsProxyHeader(socket)) {
+      callback(null, { id });
+      return;
+    }
+    readProxyHeader(socket, this.settings.proxyHeaderTimeout).then(
+      ({ source }) => callback(null, { id, ...(source && { remoteAddress: source.address, remotePort: source.port }) }),
+      error => {
+        this.#deps.logger.info({ err: error, peer: socket.remoteAddress }, 'connection without a valid PROXY header');
+        socket.destroy();
+        callback(error);
+      },
+    );
+  }
+}
+
+function libraryOptions({ settings, tls }: ServerDependencies) {
+  return {
+    name: settings.name,
+    secure: settings.implicitTls,
+    hideSTARTTLS: !settings.startTls,
+    disabledCommands: settings.startTls ? DISABLED_COMMANDS : [...DISABLED_COMMANDS, 'STARTTLS'],
+    // We refuse AUTH before STARTTLS ourselves; the library's switch would also hide it from its rules for MAIL.
+    allowInsecureAuth: true,
+    authMethods: ['PLAIN', 'LOGIN'],
+    authRequiredMessage: settings.startTls
+      ? 'Authentication required: issue STARTTLS, then AUTH'
+      : 'Authentication required',
+    maxAllowedUnauthenticatedCommands: UNAUTHENTICATED_COMMANDS,
+    hideENHANCEDSTATUSCODES: false,
+    disableReverseLookup: true,
+    size: settings.messageBytes,
+    maxRecipients: settings.recipients,
+    socketTimeout: settings.idleTimeout,
+    logger: false as const,
+    ...(tls && {
+      key: tls.key,
+      cert: tls.cert,
+      minVersion: 'TLSv1.2' as const,
+      // A client must not make us do handshakes over and over in one connection.
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    }),
+  };
+}

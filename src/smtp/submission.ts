@@ -1,0 +1,50 @@
+import type { ControlSettings } from '../message/control-headers.ts';
+import type { HeaderField } from '../message/header-fields.ts';
+import type { RecipientSource, Recipients } from '../message/recipients.ts';
+import type { Sender } from '../message/sender.ts';
+
+/** What a session hands over at the end of DATA. */
+export interface Submission {
+  readonly owner: { readonly keyId: string; readonly userId: string; readonly keyDomain: string | null };
+  readonly envelope: Envelope;
+  readonly raw: Buffer;
+  /** Bytes of the longest line, CRLF not counted. */
+  readonly longestLine: number;
+}
+
+export interface Envelope {
+  /** Empty for the null reverse-path. */
+  readonly reversePath: string;
+  /** The RCPT TO addresses. */
+  readonly recipients: readonly string[];
+  /** BODY of MAIL: `7bit` or `8bitmime`. */
+  readonly bodyType: string;
+  readonly smtpUtf8: boolean;
+}
+
+/** The message's header section, read. */
+export interface ReadHeader {
+  readonly fields: readonly HeaderField[];
+  readonly sender: Sender;
+  readonly recipients: Recipients;
+  readonly control: ControlSettings;
+}
+
+/** How messages are read and stored; from the configuration. */
+export interface AcceptSettings {
+  readonly recipientSource: RecipientSource;
+  readonly recipientLimit: number;
+  readonly headerBytes: number;
+  readonly attachmentBytes: number;
+  readonly mimeDepth: number;
+  readonly mimeParts: number;
+  /** Keep the message as received beside the row; else attachments go into the row. */
+  readonly keepOriginal: boolean;
+}
+
+/** Whom and what the policy wants facts about. */
+export interface FactsQuestion {
+  readonly owner: Submission['owner'];
+  readonly sender: Sender;
+  readonly recipients: readonly string[];
+}
