@@ -1,0 +1,18 @@
+import type pg from 'pg';
+import { loadConfig } from '../config/load.ts';
+import { createLogger } from '../observability/log.ts';
+import { createPool } from '../store/pool.ts';
+import type { CliContext } from './context.ts';
+
+/** Runs a command's work on the configured database, and hangs up after it. */
+export async function withDatabase<T>(context: CliContext, work: (pool: pg.Pool) => Promise<T>): Promise<T> {
+  const { config } = loadConfig(context.env, { checkTlsFiles: false });
+  // A lost connection is the error of the query that needed it; nothing else here would be news.
+  const logger = createLogger({ level: 'silent', format: 'json' });
+  const pool = createPool({ databaseUrl: config.databaseUrl, ...config.database, poolSize: 1 }, logger);
+  try {
+    return await work(pool);
+  } finally {
+    await pool.end();
+  }
+}

@@ -1,0 +1,19 @@
+import type { Command } from 'commander';
+import type { CliContext } from './context.ts';
+import { examples } from './options.ts';
+
+export function addDevCommand(program: Command, context: CliContext): void {
+  examples(
+    program
+      .command('dev')
+      .description(
+        'Run everything on this machine: Postgres, a queue, a certificate, a demo key and the relay; state is kept in .dev/',
+      )
+      .action(async () => {
+        // Loaded here, because its parts are development dependencies, which an installation does not have.
+        const { runDev } = await import('../dev/run.ts');
+        await runDev({ env: context.env, stdout: context.stdout, signal: context.takeSignals() });
+      }),
+    'dev',
+  );
+}

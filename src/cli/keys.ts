@@ -1,0 +1,91 @@
+import { type Command, Option } from 'commander';
+import { type ApiKeyListing, createKey, listKeys, PERMISSIONS, type Permission, revokeKey } from '../store/api-keys.ts';
+import { normaliseDomain } from '../store/domains.ts';
+import type { CliContext } from './context.ts';
+import { withDatabase } from './database.ts';
+import { examples, type JsonOptions, jsonOption } from './options.ts';
+import { type Column, details, note, print, table } from './output.ts';
+
+interface CreateOptions extends JsonOptions {
+  readonly owner: string;
+  readonly name: string;
+  readonly domain?: string;
+  readonly permission: Permission;
+  readonly key?: string;
+}
+
+const COLUMNS: readonly Column<ApiKeyListing>[] = [
+  { title: 'ID', value: key => key.id },
+  { title: 'KEY', value: key => key.preview },
+  { title: 'OWNER', value: key => key.owner },
+  { title: 'DOMAIN', value: key => key.domain ?? 'any' },
+  { title: 'PERMISSION', value: key => key.permission },
+  { title: 'LAST USED', value: key => key.lastUsedAt ?? 'never' },
+  { title: 'NAME', value: key => key.name },
+];
+
+export function addKeysCommands(program: Command, context: CliContext): void {
+  const keys = program.command('keys').description('API keys, the passwords of SMTP clients');
+  addCreate(keys, context);
+  examples(
+    keys
+      .command('list')
+      .description('List API keys; the keys themselves are not stored')
+      .option('--owner <id>', "only this owner's")
+      .addOption(jsonOption())
+      .action(async (options: JsonOptions & { owner?: string }) => {
+        const found = await withDatabase(context, pool => listKeys(pool, options.owner));
+        print(context, options, found, table(COLUMNS, found));
+      }),
+    'keys list --owner acme',
+    "keys list --json | jq -r '.[].id'",
+  );
+  examples(
+    keys
+      .command('revoke')
+      .description('Revoke an API key; sessions that are open with it stop within 10 seconds')
+      .argument('<key>', 'its id, its name, its preview as listed, or the key itself')
+      .addOption(jsonOption())
+      .action(async (reference: string, options: JsonOptions) => {
+        const revoked = await withDatabase(context, pool => revokeKey(pool, reference));
+        const human = `Revoked ${revoked.preview ?? revoked.id} (${revoked.name}) of ${revoked.owner ?? 'no owner'}.\n`;
+        print(context, options, revoked, human);
+        note(context, options, 'Sessions that are open with it stop within 10 seconds.');
+      }),
+    'keys revoke "Billing server"',
+    'keys revoke 0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11 --json',
+  );
+}
+
+function addCreate(keys: Command, context: CliContext): void {
+  examples(
+    keys
+      .command('create')
+      .description('Create an API key and print it, this once')
+      .requiredOption('--owner <id>', 'the owner (tenant), as in the user_id columns; any text')
+      .option('--name <name>', 'a label to know it by', 'SMTP relay')
+      .option('--domain <domain>', 'restrict the From address to this domain')
+      .addOption(
+        new Option('--permission <permission>', 'both may send').choices(PERMISSIONS).default('sending_access'),
+      )
+      .option('--key <key>', 'take this key over from elsewhere instead of making one')
+      .addOption(jsonOption())
+      .action(async (options: CreateOptions) => {
+        const domain = options.domain === undefined ? undefined : normaliseDomain(options.domain);
+        const created = await withDatabase(context, pool => createKey(pool, { ...options, domain }));
+        const human = details([
+          ['Key', created.key],
+          ['Id', created.id],
+          ['Owner', created.owner],
+          ['Name', created.name],
+          ['Domain', created.domain ?? 'any'],
+          ['Permission', created.permission],
+        ]);
+        print(context, options, created, human);
+        note(context, options, 'Keep the key now: only its hash is stored, and it cannot be shown again.');
+      }),
+    'keys create --owner acme --name "Billing server"',
+    'keys create --owner acme --name "Web shop" --domain shop.acme.test',
+    'keys create --owner acme --name ci --json | jq -r .key',
+  );
+}

@@ -1,0 +1,38 @@
+import type { CliContext } from './cli/context.ts';
+import { run } from './cli/program.ts';
+import type { Logger } from './observability/log.ts';
+
+/** Further signals change nothing: stopping is bounded in time, and npm repeats the Ctrl-C that the terminal has sent. */
+function takeSignals(): AbortSignal {
+  const stopping = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => stopping.abort());
+  return stopping.signal;
+}
+
+/**
+ * No client and no dependency may end the process: what nobody caught is a mistake in this program, and is reported as
+ * one, but whoever else is connected is still served. What was acknowledged is committed; memory holds no promise.
+ */
+function surviveFaults(logger: Logger): void {
+  process.on('uncaughtException', error => logger.fatal({ err: error }, 'uncaught exception'));
+  process.on('unhandledRejection', reason => logger.fatal({ err: reason }, 'unhandled rejection'));
+}
+
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    // The reader has gone (`… | head`), which is its right.
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
+const context: CliContext = {
+  env: process.env,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  takeSignals,
+  surviveFaults,
+};
+
+process.exitCode = await run(process.argv.slice(2), context);
+// By now nothing should be left that keeps the process alive; what does is not waited for.
+setTimeout(() => process.exit(), 1_000).unref();
