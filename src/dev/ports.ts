@@ -1,0 +1,66 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+
+/** A TCP port of 127.0.0.1 that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (!address || typeof address === 'string') throw new Error('no TCP address');
+  return address.port;
+}
+
+/** Why the port cannot be listened on (`EADDRINUSE`, `EACCES`, …), or undefined when it can. */
+export async function portProblem(port: number, host = '127.0.0.1'): Promise<string | undefined> {
+  const server = createServer();
+  try {
+    server.listen(port, host);
+    await once(server, 'listening');
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
+  } finally {
+    if (server.listening) await new Promise(done => server.close(done));
+  }
+}
+/** Defaults away from those of an installed Postgres and other emulators, so that they do not meet. */
+const POSTGRES_PORT = 25432;
+const SQS_PORT = 24566;
+
+/** The ports of the embedded servers, all on 127.0.0.1. */
+export interface DevPorts {
+  readonly postgres: number;
+  readonly sqs: number;
+}
+
+/** Reads DEV_POSTGRES_PORT and DEV_SQS_PORT. @throws Error naming the variable that is no port */
+export function readPorts(env: NodeJS.ProcessEnv): DevPorts {
+  return {
+    postgres: readPort(env, 'DEV_POSTGRES_PORT', POSTGRES_PORT),
+    sqs: readPort(env, 'DEV_SQS_PORT', SQS_PORT),
+  };
+}
+
+function readPort(env: NodeJS.ProcessEnv, name: string, preset: number): number {
+  const text = env[name]?.trim();
+  if (!text) return preset;
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port >= 1 && port <= 65_535) return port;
+  throw new Error(`${name} is "${text}", which is not a port: set it to a number from 1 to 65535.`);
+}
+
+/** @throws Error naming the variable to set when somebody else has the port */
+export async function requireFreePort(name: string, port: number, host = '127.0.0.1'): Promise<void> {
+  const problem = await portProblem(port, host);
+  if (!problem) return;
+  const reason: Record<string, string> = {
+    EADDRINUSE: `port ${port} is taken by another program: stop that one, or set ${name} to another port`,
+    EACCES: `this user may not listen on port ${port}: set ${name} to a port above 1023`,
+    EADDRNOTAVAIL: `${host} is not an address of this machine: set SMTP_RELAY_HOST to one that is`,
+  };
+  throw new Error(
+    `${reason[problem] ?? `cannot listen on ${host}:${port} (${problem}): set ${name} to another port`}.`,
+  );
+}

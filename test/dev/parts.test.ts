@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { checkServerIdentity, connect, createServer } from 'node:tls';
+import { SendMessageCommand } from '@aws-sdk/client-sqs';
+import { canEnter, postgresAccount } from '../../src/dev/account.ts';
+import { renderSettings } from '../../src/dev/settings.ts';
+import { sqsClient, startSqs } from '../../src/dev/sqs.ts';
+import { lockState, openState } from '../../src/dev/state.ts';
+import { keepTlsFiles } from '../../src/dev/tls-files.ts';
+import { renderArrival } from '../../src/dev/watch.ts';
+
+interface TestContext {
+  after(fn: () => Promise<void>): void;
+}
+
+async function temporary(t: TestContext): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'smtp-relay-parts-'));
+  t.after(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+test('the queue and its messages outlive a restart of the emulator', async t => {
+  const dataDirectory = await temporary(t);
+  const first = await startSqs({ port: 0, dataDirectory });
+  const url = await first.createQueue('kept');
+  const client = sqsClient(first.endpoint);
+  await client.send(new SendMessageCommand({ QueueUrl: url, MessageBody: 'hello' }));
+  client.destroy();
+  await first.stop();
+  const second = await startSqs({ port: 0, dataDirectory });
+  t.after(() => second.stop());
+  assert.deepEqual(await second.peek('kept'), ['hello']);
+  assert.match(second.endpoint, /^http:\/\/127\.0\.0\.1:/);
+});
+
+test('clients that trust the local authority accept localhost, 127.0.0.1 and ::1, and nothing else', async t => {
+  const files = await keepTlsFiles(await temporary(t));
+  const [ca, cert, key] = await Promise.all([readFile(files.ca), readFile(files.cert), readFile(files.key)]);
+  const server = createServer({ cert, key }, socket => socket.end()).listen(0, '127.0.0.1');
+  t.after(async () => void server.close());
+  server.on('tlsClientError', () => {});
+  await once(server, 'listening');
+  const { port } = server.address() as import('node:net').AddressInfo;
+  for (const name of ['localhost', '127.0.0.1', '::1']) {
+    const socket = connect({
+      port,
+      host: '127.0.0.1',
+      ca,
+      servername: 'localhost',
+      checkServerIdentity: identity(name),
+    });
+    await once(socket, 'secureConnect');
+    socket.destroy();
+  }
+  const stranger = connect({ port, host: '127.0.0.1', ca, checkServerIdentity: identity('other.test') });
+  await assert.rejects(once(stranger, 'secureConnect'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+});
+
+function identity(name: string) {
+  return (_: string, certificate: import('node:tls').PeerCertificate) => checkServerIdentity(name, certificate);
+}
+
+test('the certificate is kept, and made anew when it cannot be used', async t => {
+  const directory = await temporary(t);
+  const files = await keepTlsFiles(directory);
+  const first = await readFile(files.cert, 'utf8');
+  await keepTlsFiles(directory);
+  assert.equal(await readFile(files.cert, 'utf8'), first);
+  await writeFile(files.key, '');
+  await rm(files.ca);
+  await keepTlsFiles(directory);
+  assert.notEqual(await readFile(files.cert, 'utf8'), first);
+});
+
+test('a lock whose process is gone or is another program does not count', async t => {
+  const directory = await temporary(t);
+  const gone = spawnSync('/bin/sh', ['-c', 'echo $$'], { encoding: 'utf8' }).stdout;
+  for (const holder of [gone, '1\n', 'nonsense', '']) {
+    await writeFile(join(directory, 'lock'), holder);
+    const unlock = await lockState(directory);
+    assert.equal(await readFile(join(directory, 'lock'), 'utf8'), `${process.pid}\n`);
+    await unlock();
+  }
+});
+
+test('Postgres goes elsewhere, and always to the same place, where its user cannot enter the project', async t => {
+  const account = postgresAccount();
+  const parent = await temporary(t);
+  const directory = join(parent, '.dev');
+  await mkdir(directory);
+  const { postgres } = await openState(directory, account);
+  if (account) {
+    t.after(() => rm(postgres, { recursive: true, force: true }));
+    assert.ok(!postgres.startsWith(parent), 'mkdtemp makes folders that only root enters');
+  } else {
+    assert.equal(postgres, join(directory, 'postgres'));
+  }
+  assert.ok(canEnter(account, postgres));
+  assert.equal((await openState(directory, account)).postgres, postgres);
+});
+
+test('the printed commands survive awkward paths and keep to one line each', () => {
+  const caFile = `/tmp/it's a "$HOME" \\dir/ca.crt`;
+  const text = renderSettings({ host: '127.0.0.1', port: 2587, apiKey: 'os_live_x', domain: 'demo.test', caFile });
+  const python = text.split('\n').find(line => line.startsWith('python3 '));
+  const script = `python3() { printf '%s' "$2"; }\n${python}`;
+  const { stdout } = spawnSync('/bin/sh', ['-c', script], { encoding: 'utf8' });
+  const literal = /cafile=('(?:[^'\\]|\\.)*')/.exec(stdout)?.[1] ?? '';
+  assert.equal(literal.slice(1, -1).replace(/\\(.)/g, '$1'), caFile);
+});
+
+test('what a client writes cannot break or recolour the line of a message', () => {
+  const row = {
+    id: 'id',
+    from: 'a@b.test',
+    recipients: ['c@d.test', 'e@f.test'],
+    subject: 'x\r\n\u001b[31my',
+    status: 'queued',
+    size: 12,
+    createdAt: new Date(2026, 0, 2, 3, 4, 5),
+  };
+  const line = renderArrival(row, true);
+  assert.equal(line, '03:04:05  a@b.test -> c@d.test +1  "x [31my"  12 B  id  queued, job on SQS');
+});

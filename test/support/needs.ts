@@ -1,0 +1,27 @@
+import { spawnSync } from 'node:child_process';
+import { env } from 'node:process';
+
+/** What a test may need beyond the project itself, and the command that succeeds where it is there. */
+const PROBES = {
+  python3: ['python3', '-c', 'import smtplib, ssl'],
+  curl: ['curl', '--version'],
+  swaks: ['/bin/sh', '-c', 'swaks --support 2>&1 | grep -q "TLS supported"'],
+  openssl: ['openssl', 'version'],
+  postgres15: ['/usr/lib/postgresql/15/bin/postgres', '--version'],
+} as const;
+
+/**
+ * For a test's `skip` option: `test('…', { skip: needs('python3') }, …)`. False where it is there, else the reason to
+ * skip; with SMTP_RELAY_TEST_REQUIRE_ALL=1, as `.ci/run` sets it, a missing one is an error instead.
+ */
+export function needs(...names: (keyof typeof PROBES)[]): false | string {
+  const missing = names.filter(name => {
+    const [command, ...args] = PROBES[name];
+    return spawnSync(command, args, { stdio: 'ignore', timeout: 20_000 }).status !== 0;
+  });
+  if (missing.length === 0) return false;
+  const reason = `needs ${missing.join(', ')}, not found on this machine`;
+  const { SMTP_RELAY_TEST_REQUIRE_ALL: requireAll } = env;
+  if (requireAll === '1') throw new Error(reason);
+  return reason;
+}
