@@ -1,0 +1,122 @@
+/** Measures how fast the relay takes messages in; see README.md beside this file. */
+import { mkdir } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { PIPELINES, type Pipeline } from '../src/store/pipeline.ts';
+import { type Measurement, type MeasureOptions, measure } from './measure.ts';
+import { topFunctions } from './profile.ts';
+import { problems, table } from './report.ts';
+import { SCENARIOS, type Scenario } from './scenarios.ts';
+import { startSystem } from './system.ts';
+
+const HELP = `Usage: node bench/intake.ts [options]
+
+  --scenario <names>   only these, separated by commas: ${SCENARIOS.map(({ name }) => name).join(', ')}
+  --seconds <n>        how long each is measured (10)
+  --warm-up <n>        seconds before that (3)
+  --pipeline <name>    standalone (the default) or opensend
+  --pipelining         send MAIL, RCPT and DATA in one packet
+  --profile [--top <n>]  run the relay under the CPU profiler and print the n functions (20) that took most time
+  --directory <path>   for the relay's logs and profiles
+  --json               all figures as JSON instead of the table
+`;
+
+interface Options extends MeasureOptions {
+  readonly scenarios: readonly Scenario[];
+  readonly json: boolean;
+  readonly top: number;
+}
+
+function readOptions(): Options | undefined {
+  const { values } = parseArgs({
+    options: {
+      scenario: { type: 'string' },
+      seconds: { type: 'string', default: '10' },
+      'warm-up': { type: 'string', default: '3' },
+      pipeline: { type: 'string', default: 'standalone' },
+      pipelining: { type: 'boolean', default: false },
+      profile: { type: 'boolean', default: false },
+      top: { type: 'string', default: '20' },
+      directory: { type: 'string', default: join(tmpdir(), `smtp-relay-bench-${process.pid}`) },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return undefined;
+  const { directory, json, pipelining, profile } = values;
+  const pipeline = PIPELINES.find(name => name === values.pipeline);
+  if (!pipeline) throw new Error(`--pipeline is one of ${PIPELINES.join(', ')}`);
+  const seconds = positive('--seconds', values.seconds);
+  const warmUpSeconds = positive('--warm-up', values['warm-up']);
+  const top = positive('--top', values.top);
+  return {
+    scenarios: choose(values.scenario),
+    seconds,
+    warmUpSeconds,
+    pipeline,
+    pipelining,
+    profile,
+    top,
+    directory,
+    json,
+  };
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new Error(`${name} is a number above 0`);
+  return value;
+}
+
+function choose(names: string | undefined): readonly Scenario[] {
+  if (names === undefined) return SCENARIOS;
+  return names.split(',').map(name => {
+    const scenario = SCENARIOS.find(one => one.name === name);
+    if (!scenario) throw new Error(`no scenario "${name}"; there are ${SCENARIOS.map(one => one.name).join(', ')}`);
+    return scenario;
+  });
+}
+
+function conditions(pipeline: Pipeline, { seconds }: Options): string {
+  const processors = cpus();
+  const machine = `${processors.length} × ${processors[0]?.model.trim() || 'CPU'}, ${process.platform}`;
+  return `Pipeline \`${pipeline}\`; Node ${process.version}, Postgres 18 with fsync, SQS emulator and generator on one machine (${machine}); ${seconds} s each.`;
+}
+
+async function main(): Promise<number> {
+  const options = readOptions();
+  if (!options) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  await mkdir(options.directory, { recursive: true });
+  const system = await startSystem();
+  let interrupted = false;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (interrupted = true));
+  const measurements: Measurement[] = [];
+  const found: string[] = [];
+  try {
+    for (const scenario of options.scenarios) {
+      if (interrupted) break;
+      process.stderr.write(`${scenario.name} …\n`);
+      const measurement = await measure(system, scenario, options);
+      measurements.push(measurement);
+      found.push(...problems(measurement));
+      if (options.profile) {
+        process.stderr.write(`\n${await topFunctions(join(options.directory, scenario.name), options.top)}\n\n`);
+      }
+    }
+  } finally {
+    await system.stop();
+  }
+  const report = `${conditions(options.pipeline, options)}\n\n${table(measurements)}`;
+  process.stdout.write(`${options.json ? JSON.stringify(measurements, null, 2) : report}\n`);
+  for (const problem of found) process.stderr.write(`${problem}\n`);
+  return found.length === 0 ? 0 : 1;
+}
+
+process.exitCode = await main().catch((error: Error) => {
+  process.stderr.write(`${error.message}\n`);
+  return 1;
+});
