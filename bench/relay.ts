@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { MEMORY_ENVIRONMENT } from '../bin/node24.js';
 import { freePort } from '../src/dev/ports.ts';
 import { sqsEnvironment } from '../src/dev/sqs.ts';
 import type { Pipeline } from '../src/store/pipeline.ts';
@@ -71,6 +72,7 @@ function relayEnvironment(options: RelayOptions, port: number): NodeJS.ProcessEn
     ? { SMTP_RELAY_TLS_CERT_PATH: system.tls.certPath, SMTP_RELAY_TLS_KEY_PATH: system.tls.keyPath }
     : {};
   return {
+    ...MEMORY_ENVIRONMENT,
     ...process.env,
     ...sqsEnvironment(system.sqsEndpoint),
     ...tls,

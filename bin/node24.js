@@ -15,6 +15,12 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 /** The first Node that runs TypeScript without a flag and without a warning. */
 const NEEDED = { major: 24, minor: 12 };
 
+/**
+ * glibc raises the size from which it maps memory, and gives it back, by itself; then the memory of large messages stays
+ * with the process. A fixed size (1 MiB) keeps a relay under load about 50 MB smaller. Other C libraries ignore it.
+ */
+export const MEMORY_ENVIRONMENT = { MALLOC_MMAP_THRESHOLD_: String(1024 * 1024) };
+
 /** Runs a file with our arguments, standard streams and signals; this process ends as it ends. */
 export async function runOnNode24(file, args) {
   if (isRecent()) {
@@ -37,7 +43,7 @@ function isRecent() {
 }
 
 function runChild(node, args) {
-  const child = spawn(node, args, { stdio: 'inherit' });
+  const child = spawn(node, args, { stdio: 'inherit', env: { ...MEMORY_ENVIRONMENT, ...process.env } });
   // A Ctrl-C reaches the child from the terminal too; the programs started here mind no repeats.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', error => fail(`cannot run ${node}: ${error.message}`));

@@ -14,7 +14,7 @@ import { RelayServer } from './smtp/server.ts';
 import type { SessionDependencies } from './smtp/session.ts';
 import { readTlsPair, type TlsPair } from './smtp/tls.ts';
 import { watchTlsPair } from './smtp/tls-watch.ts';
-import { findByHash, hashKey, touchLastUsed } from './store/api-keys.ts';
+import { findByHash, touchLastUsed } from './store/api-keys.ts';
 import { createOwnershipCache } from './store/domains.ts';
 import { deleteExpiredIdempotency, findIdempotency } from './store/idempotency.ts';
 import { Intake } from './store/intake.ts';
@@ -117,9 +117,9 @@ function createSessionDependencies(parts: SessionParts): SessionDependencies {
   const transport = transportLimits(config.pipeline === 'opensend' ? 'ses' : config.transport);
   const dependencies = createAcceptDependencies(parts, transport, findSuppressed);
   return {
-    findKey: async key => {
+    findKey: async hash => {
       if (!preparation.isReady) throw new Error('the database is not ready');
-      return keys.lookup(hashKey(key));
+      return keys.lookup(hash);
     },
     markUsed: keyId => lastUsed.mark(keyId),
     findSuppressed,

@@ -43,7 +43,7 @@ function cell(value: unknown): string {
 function text(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-';
   if (value instanceof Date) return value.toISOString();
-  return Array.isArray(value) ? value.join(', ') : String(value);
+  return Array.isArray(value) ? value.join(', ') || '-' : String(value);
 }
 
 /** Subjects and names come from strangers: what would steer a terminal, or reorder its text, is made visible. */

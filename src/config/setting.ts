@@ -9,6 +9,8 @@ export interface Setting<T> {
   readonly default: NoInfer<T>;
   /** The environment variable, where it is not `SMTP_RELAY_` and the setting's name. */
   readonly env?: string;
+  /** A variable that others define for more than this setting; it counts where the setting's own is not set. */
+  readonly generalEnv?: string;
   /** Whether a running relay can take over a new value, for the connections and messages that come after it. */
   readonly reloadable: boolean;
   /** The value is a secret: it is never printed. */

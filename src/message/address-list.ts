@@ -1,5 +1,5 @@
-import libmime from 'libmime';
 import { type Mailbox, parseAddress } from './address.ts';
+import { decodeWords } from './charset.ts';
 
 /** What an address header field says (RFC 5322 section 3.4). */
 export interface AddressList {
@@ -114,7 +114,10 @@ class AddressListReader {
     const end = this.#endOfAngle();
     const inside = this.#value.slice(this.#position + 1, end === -1 ? undefined : end);
     if (end === -1) this.#ambiguous('"<" without ">"');
-    this.#entry.angle ??= withoutRoute(inside.trim());
+    const path = inside.trim();
+    const address = withoutRoute(path);
+    if (address !== path) this.#ambiguous('a source route stands before the address');
+    this.#entry.angle ??= address;
     this.#position = end === -1 ? this.#value.length : end + 1;
   }
 
@@ -195,9 +198,11 @@ function displayName(phrase: string): string | null {
 
 /**
  * Decodes the encoded words of a header text (RFC 2047). A line break that an encoded word hides becomes a space,
- * since the text is written into header fields again.
+ * since the text is written into header fields again; half a surrogate pair becomes U+FFFD, since Postgres stores none.
  */
 export function decodeHeaderText(text: string): string {
-  const decoded = text.includes('=?') ? libmime.decodeWords(text) : text;
-  return decoded.replaceAll(/[\r\n\t]+/g, ' ').trim();
+  return decodeWords(text)
+    .replaceAll(/[\r\n\t]+/g, ' ')
+    .trim()
+    .toWellFormed();
 }

@@ -14,6 +14,7 @@ export interface HeaderField {
 const CR = 0x0d;
 const LF = 0x0a;
 const COLON = 0x3a;
+const WHITE_SPACE = new Set<string | undefined>([' ', '\t', '\r', '\n']);
 const FIELD_NAME = /^[\x21-\x39\x3b-\x7e]+$/;
 const HEADER_END = Buffer.from('\r\n\r\n');
 
@@ -79,8 +80,17 @@ function readField(line: string, number: number): HeaderField {
 }
 
 function unfold(value: string): string {
-  const trimmed = value.trim();
+  const trimmed = trimWhiteSpace(value);
   return trimmed.includes('\r') ? trimmed.replaceAll(/\r\n(?=[ \t])/g, '') : trimmed;
+}
+
+/** `trim` takes more than the white space of RFC 5322 away: what else stands at an end was meant by the client. */
+function trimWhiteSpace(value: string): string {
+  let start = 0;
+  let end = value.length;
+  while (start < end && WHITE_SPACE.has(value[start])) start += 1;
+  while (end > start && WHITE_SPACE.has(value[end - 1])) end -= 1;
+  return value.slice(start, end);
 }
 
 /** All fields of that name, compared without regard to case. `name` is given in lower case. */

@@ -1,4 +1,5 @@
 import { MailParser, type MailParserOptions } from 'mailparser';
+import { createTextDecoder, effectiveCharset } from './charset.ts';
 import { contentRefusal } from './refusal.ts';
 
 /** How far a message may be nested and divided before it is refused. */
@@ -6,14 +7,18 @@ export interface MimeLimits {
   /** Levels of multipart in multipart. */
   readonly depth: number;
   readonly parts: number;
+  /** Bytes that the header of the message, or of one part, may have; a line counts for 64 at least. */
+  readonly headerBytes: number;
 }
 
 export interface MimeParserOptions {
-  readonly fallbackCharset: string;
   /** Hash attachments with SHA-256. */
   readonly hash: boolean;
-  /** Count Base64 attachments in place of decoding them, which is most of the work on a large message. */
-  readonly skipBase64: boolean;
+  /**
+   * Count Base64 attachments in place of decoding them: what was taken out of the message (`base64-runs.ts`), and the rest
+   * of them. null decodes them.
+   */
+  readonly counted: ReadonlyMap<string, number> | null;
 }
 
 /** A node of mailparser's tree: what this file reads of it. */
@@ -32,8 +37,10 @@ interface SplitNode {
   value?: Buffer;
   charset: string | false;
   flowed: boolean;
-  contentType: string | false;
-  readonly parentNode?: SplitNode;
+  disposition: string | false;
+  readonly filename: string | false;
+  readonly partNr: readonly (string | number)[];
+  readonly parentNode?: SplitNode & { readonly multipart: string | false };
 }
 
 /** The members of MailParser that its type declarations leave out. */
@@ -61,15 +68,22 @@ const Base = MailParser as unknown as new (options: MailParserOptions) => MailPa
  * - text and HTML parts come out as they were written, one after the other; mailparser mixes text into HTML, and joins
  *   the lines of `format=flowed`;
  * - nesting is bounded (it bounds only the number of parts);
- * - a part in eight bits without a charset is read as `fallbackCharset`.
+ * - a part without a charset, or with one that cannot be right, keeps its characters (`charset.ts`);
+ * - a text file that is shown inline, as Apple Mail sends it, keeps its name: it is an attachment.
  */
 export class MimeParser extends Base {
   readonly #limits: MimeLimits;
   readonly #options: MimeParserOptions;
   #skippedBase64 = 0;
+  #runsMet = 0;
 
   constructor(limits: MimeLimits, options: MimeParserOptions) {
-    super({ ...OPTIONS, maxChildNodes: limits.parts, checksumAlgo: options.hash ? 'sha256' : false });
+    super({
+      ...OPTIONS,
+      maxChildNodes: limits.parts,
+      maxHeadSize: limits.headerBytes,
+      checksumAlgo: options.hash ? 'sha256' : false,
+    });
     this.#limits = limits;
     this.#options = options;
   }
@@ -90,22 +104,50 @@ export class MimeParser extends Base {
         return;
       }
       chunk.flowed = false;
-      chunk.charset ||= this.#options.fallbackCharset;
+      chunk.charset = effectiveCharset(chunk.charset);
+      if (isNamedFile(chunk)) chunk.disposition = 'attachment';
     } else if (chunk.type === 'body' && this.#skips(this.curnode)) {
-      this.#skippedBase64 += base64Characters(chunk.value ?? Buffer.alloc(0));
+      this.#count(chunk.value ?? Buffer.alloc(0));
       setImmediate(done);
       return;
     }
     super.processChunk(chunk, done);
   }
 
+  /** Called by mailparser's constructor: how it decodes text parts. */
+  getDecoder(): { decodeStream: typeof createTextDecoder } {
+    return { decodeStream: createTextDecoder };
+  }
+
   #skips(node: TreeNode | false): boolean {
-    return this.#options.skipBase64 && node !== false && node.isAttachment === true && node.encoding === 'base64';
+    return this.#options.counted !== null && node !== false && node.isAttachment === true && node.encoding === 'base64';
+  }
+
+  #count(chunk: Buffer): void {
+    this.#skippedBase64 += base64Characters(chunk);
+    for (const line of this.#options.counted?.size ? chunk.toString('latin1').split('\r\n') : []) {
+      const characters = this.#options.counted?.get(line);
+      if (characters === undefined) continue;
+      this.#runsMet += 1;
+      this.#skippedBase64 += characters - line.length;
+    }
+  }
+
+  /** Whether all that was taken out of the message belongs to attachments. If not, a text lacks it. */
+  get metAllRuns(): boolean {
+    return this.#runsMet === (this.#options.counted?.size ?? 0);
   }
 
   /** Replaces the mixing of texts by mailparser: called by it once, at the end. */
   getTextContent(): { type: 'text' } {
     return { type: 'text' };
+  }
+
+  /** Whether a multipart has no part: no boundary is named, or the one that is never comes, and what it has is lost. */
+  hasEmptyMultipart(): boolean {
+    const isEmpty = ({ contentType, children }: TreeNode): boolean =>
+      children.length === 0 ? /^multipart\//.test(contentType) : children.some(isEmpty);
+    return this.tree !== false && isEmpty(this.tree);
   }
 
   /** The inline parts of that type, decoded, one after the other; null where there is none. Line ends are LF. */
@@ -118,6 +160,11 @@ export class MimeParser extends Base {
     if (this.tree) visit(this.tree);
     return found.length === 0 ? null : found.join('\n');
   }
+}
+
+/** A part with a file name that stands beside a body, not for one. */
+function isNamedFile({ filename, parentNode, partNr }: SplitNode): boolean {
+  return Boolean(filename) && parentNode?.multipart === 'mixed' && Number(partNr.at(-1)) > 1;
 }
 
 function depthOf(node: SplitNode): number {

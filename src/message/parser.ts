@@ -1,7 +1,9 @@
 import { Piscina } from 'piscina';
+import type { HeaderField } from './header-fields.ts';
 import type { ParseAnswer, ParseTask } from './parse-thread.ts';
 import { type MessageParts, type PartsOptions, readParts } from './parts.ts';
 import { Refusal } from './refusal.ts';
+import { readSinglePart } from './single-part.ts';
 
 export interface ParserOptions {
   /** Messages of more bytes are parsed in a worker thread, so that they do not stall the others. */
@@ -10,6 +12,9 @@ export interface ParserOptions {
   /** How long a thread may work on one message, in milliseconds. */
   readonly timeout: number;
 }
+
+/** Megabytes. */
+const THREAD_YOUNG_GENERATION = 8;
 
 /** The message as it was given and what was read in it. */
 export interface Parsed {
@@ -29,6 +34,8 @@ export class Parser {
       filename: new URL('./parse-thread.ts', import.meta.url).href,
       minThreads: 0,
       maxThreads: options.threads,
+      // A thread's young generation otherwise grows to 48 MB, for what is mostly one Buffer.
+      resourceLimits: { maxYoungGenerationSizeMb: THREAD_YOUNG_GENERATION },
       // Long enough that a thread is not started anew for each message of a trickle.
       idleTimeout: 60_000,
     });
@@ -38,10 +45,13 @@ export class Parser {
    * Reads bodies and attachments (see `readParts`).
    *
    * @param raw must not be used afterwards: take the one that comes back
+   * @param fields its header, read by `readHeaderFields`
    * @throws Refusal 552 or 554 for what is the message's fault, 451 where it takes too long
    */
-  async parse(raw: Buffer, options: PartsOptions): Promise<Parsed> {
-    if (raw.length <= this.#options.threadBytes) return { raw, parts: await readParts(raw, options) };
+  async parse(raw: Buffer, fields: readonly HeaderField[], options: PartsOptions): Promise<Parsed> {
+    if (raw.length <= this.#options.threadBytes) {
+      return { raw, parts: readSinglePart(raw, fields) ?? (await readParts(raw, options)) };
+    }
     const { raw: returned, parts, refusal } = await this.#inThread(withOwnMemory(raw), options);
     if (refusal) throw new Refusal(refusal);
     if (!parts) throw new Error('a parse thread answered neither parts nor a refusal');

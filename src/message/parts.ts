@@ -1,14 +1,18 @@
-import { isUtf8 } from 'node:buffer';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import libmime from 'libmime';
 import type { AttachmentStream } from 'mailparser';
+import { elideBase64 } from './base64-runs.ts';
 import { type MimeLimits, MimeParser } from './mime-parser.ts';
 import { contentRefusal, Refusal, sizeRefusal } from './refusal.ts';
 
 /** An attachment without its content. */
 export interface AttachmentInfo {
   readonly filename: string;
-  /** Media type without parameters, but for calendars, whose `method` and `charset` belong to the invitation. */
+  /**
+   * Media type without parameters, but for those that its content cannot be read without: the charset of a text that is
+   * not UTF-8, and a calendar's `method` and `charset`.
+   */
   readonly contentType: string;
   /** Content-ID without angle brackets, as `cid:` links name it. */
   readonly contentId: string | null;
@@ -48,11 +52,16 @@ export interface PartsOptions {
  * @throws Refusal 552 where the attachments are too large; 554 for what cannot be read as MIME within the limits.
  */
 export async function readParts(raw: Buffer, options: PartsOptions): Promise<MessageParts> {
-  const parser = new MimeParser(options.mime, {
-    fallbackCharset: isUtf8(raw) ? 'utf-8' : 'windows-1252',
-    hash: options.hashes,
-    skipBase64: !options.contents && !options.hashes,
-  });
+  if (options.contents || options.hashes) return read(raw, options, null).then(({ parts }) => parts);
+  const { raw: rest, runs } = elideBase64(raw, `smtp-relay-${randomUUID()}`);
+  const { parts, metAllRuns } = await read(rest, options, runs);
+  return metAllRuns ? parts : read(raw, options, NO_RUNS).then(whole => whole.parts);
+}
+
+const NO_RUNS: ReadonlyMap<string, number> = new Map();
+
+async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<string, number> | null) {
+  const parser = new MimeParser(options.mime, { hash: options.hashes, counted });
   const collector = new AttachmentCollector(options, () => parser.takeSkippedBytes());
   parser.on('data', (item: { type: string }) => {
     if (item.type === 'attachment') collector.collect(item as AttachmentStream, error => parser.destroy(error));
@@ -65,12 +74,16 @@ export async function readParts(raw: Buffer, options: PartsOptions): Promise<Mes
   } catch (error) {
     throw error instanceof Refusal ? error : readRefusal(error as Error & { code?: string }, options.mime);
   }
-  return {
+  if (parser.hasEmptyMultipart()) {
+    throw contentRefusal('mime_boundary', 'A multipart has no parts: name its boundary and begin each part with it');
+  }
+  const parts: MessageParts = {
     text: parser.bodyOf('text/plain'),
     html: parser.bodyOf('text/html'),
     attachments: collector.attachments,
     attachmentsJson: collector.json(),
   };
+  return { parts, metAllRuns: parser.metAllRuns };
 }
 
 /** mailparser's own limits are told by `EMAXLEN`; what else it throws is a message that cannot be read. */
@@ -156,13 +169,16 @@ function describe(attachment: AttachmentStream, size: number, number: number): A
   const contentType = contentTypeOf(attachment);
   const type = contentType.split(';', 1)[0] as string;
   return {
-    filename: attachment.filename || `attachment-${number}.${extensionOf(type)}`,
+    filename: attachment.filename?.toWellFormed() || `attachment-${number}.${extensionOf(type)}`,
     contentType,
-    contentId: attachment.cid || null,
+    contentId: attachment.cid?.toWellFormed() || null,
     size,
     sha256: attachment.checksum ?? null,
   };
 }
+
+/** What readers of a text take it for without being told. */
+const ASSUMED_CHARSET = /^(?:us-)?ascii$|^utf-?8$/i;
 
 /** The declared type; mailparser guesses another one from the file's name where it is application/octet-stream. */
 function contentTypeOf(attachment: AttachmentStream): string {
@@ -170,9 +186,11 @@ function contentTypeOf(attachment: AttachmentStream): string {
     | { value?: string; params?: Record<string, string> }
     | undefined;
   const type = declared?.value?.toLowerCase() || attachment.contentType || 'application/octet-stream';
-  if (type !== 'text/calendar') return type;
   const { method, charset } = declared?.params ?? {};
-  return [type, method && `method=${method}`, charset && `charset=${charset}`].filter(Boolean).join('; ');
+  if (type === 'text/calendar') {
+    return [type, method && `method=${method}`, charset && `charset=${charset}`].filter(Boolean).join('; ');
+  }
+  return type.startsWith('text/') && charset && !ASSUMED_CHARSET.test(charset) ? `${type}; charset=${charset}` : type;
 }
 
 function extensionOf(type: string): string {

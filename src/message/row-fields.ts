@@ -9,6 +9,7 @@ const REBUILT = new Set([
   'to',
   'cc',
   'bcc',
+  'resent-bcc',
   'reply-to',
   'subject',
   'date',

@@ -1,4 +1,4 @@
-import type { Mailbox } from './address.ts';
+import { localPartOf, type Mailbox } from './address.ts';
 import { parseAddressList } from './address-list.ts';
 import { fieldsNamed, type HeaderField } from './header-fields.ts';
 import { policyRefusal } from './refusal.ts';
@@ -37,5 +37,7 @@ function singleMailbox(fields: readonly HeaderField[], name: 'From' | 'Sender'):
   const [mailbox, second] = mailboxes;
   if (mailbox === undefined) throw refuse('it has no address');
   if (second !== undefined) throw refuse('it has more than one address');
+  // `"a@evil.example"@good.example` is one address, but readers exist that take the quoted one.
+  if (localPartOf(mailbox.address).includes('@')) throw refuse('an address is quoted inside its address');
   return mailbox;
 }

@@ -1,5 +1,5 @@
+import { createRequire } from 'node:module';
 import { type DestinationStream, type Logger, pino } from 'pino';
-import pretty from 'pino-pretty';
 
 export type { Logger };
 
@@ -18,6 +18,8 @@ export interface LogOptions {
 export function createLogger(options: LogOptions): Logger {
   const base = { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
   if (options.format === 'pretty') {
+    // Only people's terminals need it, so only they pay for loading it.
+    const pretty: typeof import('pino-pretty') = createRequire(import.meta.url)('pino-pretty');
     const destination = options.destination;
     return pino(base, pretty({ colorize: process.stdout.isTTY, ...(destination ? { destination } : {}) }));
   }

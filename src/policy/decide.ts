@@ -17,8 +17,8 @@ export interface Subject {
 export interface Facts {
   /** The only domain that the API key may send from; null where any. */
   readonly keyDomain: string | null;
-  /** Whether the From domain is one of the owner's; null where that is not asked. */
-  readonly domainOwned: boolean | null;
+  /** The domain of From or Sender that is not one of the owner's; null where there is none, or that is not asked. */
+  readonly foreignDomain: string | null;
   /** Those of the recipients that are on the owner's suppression list. */
   readonly suppressed: readonly string[];
   readonly transport: TransportLimits;
@@ -43,8 +43,8 @@ function checkIdentity({ from, sender }: Sender, facts: Facts): Refusal | null {
     if (fromDomain !== allowed) return wrongDomain('From', fromDomain, allowed);
     if (sender && domainOf(sender.address) !== allowed) return wrongDomain('Sender', domainOf(sender.address), allowed);
   }
-  if (facts.domainOwned === false) {
-    const text = `${fromDomain} is not one of your domains: add it, or send from one that is`;
+  if (facts.foreignDomain !== null) {
+    const text = `${facts.foreignDomain} is not one of your domains: add it, or send from one that is`;
     return policyRefusal('domain_not_owned', text);
   }
   return null;
@@ -75,8 +75,11 @@ export function unsupportedLocalPart(address: string): Refusal {
 function checkSuppression(suppressed: readonly string[]): Refusal | null {
   const [first, ...others] = suppressed;
   if (first === undefined) return null;
-  const more = others.length === 0 ? '' : ` and ${others.length} more`;
-  return policyRefusal('suppressed', `${first}${more} on your suppression list: remove the address and send again`);
+  const are = others.length === 0 ? 'is' : `and ${others.length} more are`;
+  return policyRefusal(
+    'suppressed',
+    `${first} ${are} on your suppression list: remove suppressed recipients and send again`,
+  );
 }
 
 function checkTransport({ bytes, longestLine }: Subject, transport: TransportLimits): Refusal | null {

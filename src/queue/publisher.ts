@@ -26,17 +26,20 @@ export interface PublisherDependencies {
   readonly options: PublisherOptions;
 }
 
-interface Pending {
+/** A job that is ours to publish for a while. */
+interface LeasedJob {
   readonly job: SendJob;
-  /** When its lease ends, on the clock of `performance.now()`. */
+  /** When others may take it, on the clock of `performance.now()`. */
   readonly leasedUntil: number;
 }
 
 /** A batch that is not full waits this long for company: a call costs much, and nobody waits for it. */
-const LINGER = 5;
+const LINGER = 15;
 /** Beyond this the outbox alone remembers jobs; memory stays bounded through an outage. */
 const MAX_PENDING = 10_000;
 const SWEEP_LIMIT = 500;
+/** A call that could outlast its jobs' lease is not begun: another process would publish them a second time. */
+const MIN_CALL = 1_000;
 const MIN_PAUSE = 250;
 const MAX_PAUSE = 5_000;
 
@@ -51,7 +54,9 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #stopped = new AbortController();
   readonly #calls = new Set<Promise<unknown>>();
-  #pending: Pending[] = [];
+  #pending: LeasedJob[] = [];
+  /** Published, but still in the outbox: the database could not be reached. */
+  #unremoved: readonly SendJob[] = [];
   #linger: NodeJS.Timeout | undefined;
   #pausedUntil = 0;
   #pause = MIN_PAUSE;
@@ -85,6 +90,7 @@ export class Publisher {
       await Promise.allSettled(this.#calls);
     }
     await Promise.allSettled(this.#calls);
+    await this.#removeLeftovers();
     clearTimeout(this.#linger);
     this.#queue.close();
   }
@@ -105,21 +111,22 @@ export class Publisher {
   }
 
   #sendNext(): void {
-    const now = performance.now();
-    const batch = this.#pending.splice(0, MAX_BATCH).filter(pending => pending.leasedUntil > now);
-    if (batch.length === 0) return;
-    const call = this.#send(batch.map(({ job }) => job)).finally(() => {
+    const call = this.#send(this.#pending.splice(0, MAX_BATCH)).finally(() => {
       this.#calls.delete(call);
       this.#pump();
     });
     this.#calls.add(call);
   }
 
-  /** Never rejects. @returns whether the queue took the call. */
-  async #send(jobs: readonly SendJob[]): Promise<boolean> {
+  /** Sends those whose lease lasts long enough. Never rejects. @returns whether the queue took the call. */
+  async #send(leased: readonly LeasedJob[]): Promise<boolean> {
+    const now = performance.now();
+    const batch = leased.filter(({ leasedUntil }) => leasedUntil - now >= this.#shortestCall);
+    if (batch.length === 0) return true;
+    const jobs = batch.map(({ job }) => job);
     let refused: readonly RefusedJob[];
     try {
-      refused = await this.#queue.send(jobs);
+      refused = await this.#queue.send(jobs, Math.min(...batch.map(({ leasedUntil }) => leasedUntil)) - now);
     } catch (error) {
       this.#backOff(error);
       return false;
@@ -129,20 +136,39 @@ export class Publisher {
     return true;
   }
 
+  get #shortestCall(): number {
+    return Math.min(MIN_CALL, this.#options.leaseTime / 2);
+  }
+
   async #settle(jobs: readonly SendJob[], refused: readonly RefusedJob[]): Promise<void> {
     const refusedJobs = new Set(refused.map(({ job }) => job));
+    await this.#remove(jobs.filter(job => !refusedJobs.has(job)));
+    if (refused.length === 0) return;
+    this.#logger.warn({ reason: refused[0]?.reason, jobs: refused.length }, 'queue refused jobs; they are tried again');
+    const failures = refused.map(({ job, reason }) => ({ emailId: job.emailId, try: job.try, reason }));
+    await this.#outbox
+      .postpone(failures)
+      .catch(error => this.#logger.warn({ err: error }, 'refused jobs not postponed; their leases end by themselves'));
+  }
+
+  /** Never rejects. @returns whether the outbox has forgotten the jobs */
+  async #remove(jobs: readonly SendJob[]): Promise<boolean> {
     try {
-      await this.#outbox.remove(jobs.filter(job => !refusedJobs.has(job)));
-      if (refused.length === 0) return;
-      this.#logger.warn(
-        { reason: refused[0]?.reason, jobs: refused.length },
-        'queue refused jobs; they are tried again',
-      );
-      await this.#outbox.postpone(refused.map(({ job, reason }) => ({ emailId: job.emailId, try: job.try, reason })));
+      await this.#outbox.remove(jobs);
+      return true;
     } catch (error) {
-      // The entries stay and are published once more: workers claim a message before they send it.
-      this.#logger.warn({ err: error, jobs: jobs.length }, 'published jobs not removed from the outbox');
+      // The next sweep removes them before it looks for work. Should this process end first, they are published once
+      // more: workers claim a message before they send it.
+      this.#unremoved = [...this.#unremoved, ...jobs].slice(0, MAX_PENDING);
+      this.#logger.warn({ err: error, jobs: jobs.length }, 'published jobs not removed from the outbox yet');
+      return false;
     }
+  }
+
+  async #removeLeftovers(): Promise<boolean> {
+    const jobs = this.#unremoved;
+    this.#unremoved = [];
+    return jobs.length === 0 || this.#remove(jobs);
   }
 
   #backOff(error: unknown): void {
@@ -168,7 +194,8 @@ export class Publisher {
 
   /** Never rejects. @returns whether there is more to publish at once. */
   async #sweep(): Promise<boolean> {
-    if (this.#isPaused()) return false;
+    if (!(await this.#removeLeftovers()) || this.#isPaused()) return false;
+    const leasedUntil = performance.now() + this.#options.leaseTime;
     let jobs: SendJob[];
     try {
       jobs = await this.#outbox.leaseDue(SWEEP_LIMIT, this.#options.leaseTime);
@@ -176,15 +203,15 @@ export class Publisher {
       this.#logger.warn({ err: error }, 'outbox could not be read');
       return false;
     }
-    const taken = await this.#sendAll(jobs);
-    if (taken && jobs.length > 0)
-      this.#logger.info({ jobs: jobs.length }, 'published jobs that were left in the outbox');
+    if (jobs.length === 0) return false;
+    const taken = await this.#sendAll(jobs.map(job => ({ job, leasedUntil })));
+    if (taken) this.#logger.info({ jobs: jobs.length }, 'published jobs that were left in the outbox');
     return taken && jobs.length === SWEEP_LIMIT;
   }
 
   /** Sends in as many calls at once as allowed; stops at the first that fails. */
-  async #sendAll(jobs: readonly SendJob[]): Promise<boolean> {
-    const batches = chunk(jobs, MAX_BATCH);
+  async #sendAll(leased: readonly LeasedJob[]): Promise<boolean> {
+    const batches = chunk(leased, MAX_BATCH);
     let reachable = true;
     const sender = async (): Promise<void> => {
       for (let batch = batches.shift(); batch && reachable; batch = batches.shift())

@@ -1,6 +1,7 @@
 import {
   type MessageAttributeValue,
   SendMessageBatchCommand,
+  type SendMessageBatchCommandOutput,
   type SendMessageBatchRequestEntry,
   SQSClient,
 } from '@aws-sdk/client-sqs';
@@ -9,6 +10,7 @@ import { SEND_JOB_TYPE, type SendJob, sendJobAttributes, sendJobBody, sendJobId 
 /** SQS takes at most ten messages a call (API reference, SendMessageBatch). */
 export const MAX_BATCH = 10;
 
+const SILENT = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const CONNECTION_TIMEOUT = 2_000;
 const REQUEST_TIMEOUT = 5_000;
 
@@ -21,7 +23,7 @@ export interface SqsOptions {
   readonly connections: number;
 }
 
-/** A job that SQS reported as failed inside an answer that is a success as a whole. */
+/** A job that SQS has not taken, though its answer is a success as a whole. */
 export interface RefusedJob {
   readonly job: SendJob;
   readonly reason: string;
@@ -32,9 +34,10 @@ export interface JobQueue {
   /**
    * Publishes up to `MAX_BATCH` jobs. Rejects where the call failed as a whole: then any of them may have been published.
    *
+   * @param timeLimit milliseconds after which the call is given up
    * @returns the jobs that were refused one by one
    */
-  send(jobs: readonly SendJob[]): Promise<readonly RefusedJob[]>;
+  send(jobs: readonly SendJob[], timeLimit: number): Promise<readonly RefusedJob[]>;
   close(): void;
 }
 
@@ -49,6 +52,8 @@ export function createSqsQueue(options: SqsOptions): JobQueue {
     // The outbox tries again with its own pauses, over all pods; retries here would only hide an outage from it.
     maxAttempts: 1,
     md5: false,
+    // Without a logger it would write to the console at each call that the queue's URL is where the queue is.
+    logger: SILENT,
     requestHandler: {
       connectionTimeout: CONNECTION_TIMEOUT,
       requestTimeout: REQUEST_TIMEOUT,
@@ -57,20 +62,32 @@ export function createSqsQueue(options: SqsOptions): JobQueue {
       httpsAgent: { keepAlive: true, maxSockets: options.connections },
     },
   });
+  // It prepares copies of each input and output for a logger that writes nothing.
+  client.middlewareStack.remove('loggerMiddleware');
   const fifo = options.queueUrl.endsWith('.fifo');
   return {
-    async send(jobs) {
+    async send(jobs, timeLimit) {
       const entries = jobs.map((job, index) => entryOf(job, String(index), fifo));
-      const answer = await client.send(new SendMessageBatchCommand({ QueueUrl: options.queueUrl, Entries: entries }));
-      return (answer.Failed ?? []).flatMap(failure => {
-        const job = jobs[Number(failure.Id)];
-        return job ? [{ job, reason: `${failure.Code ?? 'unknown'}: ${failure.Message ?? ''}` }] : [];
-      });
+      const command = new SendMessageBatchCommand({ QueueUrl: options.queueUrl, Entries: entries });
+      const answer = await client.send(command, { abortSignal: AbortSignal.timeout(Math.floor(timeLimit)) });
+      return refusedOf(jobs, answer);
     },
     close() {
       client.destroy();
     },
   };
+}
+
+/** All that the answer does not name as successful, so that a strange answer loses nothing. */
+function refusedOf(jobs: readonly SendJob[], answer: SendMessageBatchCommandOutput): RefusedJob[] {
+  const taken = new Set(answer.Successful?.map(({ Id }) => Id));
+  const failures = new Map(answer.Failed?.map(failure => [failure.Id, failure]));
+  return jobs.flatMap((job, index) => {
+    const id = String(index);
+    if (taken.has(id)) return [];
+    const { Code = 'unknown', Message = '' } = failures.get(id) ?? {};
+    return [{ job, reason: `${Code}: ${Message}` }];
+  });
 }
 
 function entryOf(job: SendJob, id: string, fifo: boolean): SendMessageBatchRequestEntry {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type ControlSettings, readControlHeaders } from '../message/control-headers.ts';
+import { freeMemory } from '../message/free-memory.ts';
 import { readHeaderFields } from '../message/header-fields.ts';
 import type { Parser } from '../message/parser.ts';
 import { allAddresses, refuseTooMany, resolveRecipients } from '../message/recipients.ts';
@@ -29,6 +30,8 @@ export interface Accepted {
   readonly emailId: string;
   /** The client sent it again under its idempotency key; nothing new was stored. */
   readonly repeated: boolean;
+  /** Of the message. */
+  readonly bytes: number;
   readonly recipients: number;
   readonly trace: TraceContext;
 }
@@ -44,24 +47,25 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   const header = readHeader(submission, deps.settings);
   const recipients = allAddresses(header.recipients);
   const [{ raw, parts }, facts] = await Promise.all([
-    deps.parser.parse(submission.raw, partsOptions(header.control, deps.settings)),
+    deps.parser.parse(submission.raw, header.fields, partsOptions(header.control, deps.settings)),
     deps.facts({ owner, sender: header.sender, recipients }),
   ]);
 
   const claim = idempotencyClaim(header, envelope, parts);
   const earlier = claim && (await deps.findRepeat(owner.userId, claim));
-  const accepted = { recipients: recipients.length, trace: newTrace() };
+  const accepted = { bytes: raw.length, recipients: recipients.length, trace: newTrace() };
   if (earlier) return { ...accepted, emailId: repeatedId(earlier), repeated: true };
 
   const refusal = decide({ sender: header.sender, recipients, bytes: raw.length, longestLine }, facts);
   if (refusal) throw refusal;
 
-  const message = buildRow(
+  const message = await buildRow(
     { id: randomUUID(), owner, envelope, raw, header, parts, claim, trace: accepted.trace },
     deps.settings,
   );
   refuseUnstorable(message);
   const outcome = await deps.store(message);
+  freeMemory(raw);
   if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };
 
   deps.publish(sendJobOf(message));
@@ -78,7 +82,7 @@ function readHeader({ raw, envelope }: Submission, settings: AcceptSettings): Re
 
 function partsOptions(control: ControlSettings, settings: AcceptSettings) {
   return {
-    mime: { depth: settings.mimeDepth, parts: settings.mimeParts },
+    mime: { depth: settings.mimeDepth, parts: settings.mimeParts, headerBytes: settings.headerBytes },
     attachmentBytes: settings.attachmentBytes,
     contents: !settings.keepOriginal,
     hashes: control.idempotencyKey !== null,

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { formatMailbox } from '../message/address.ts';
+import { sha256 } from '../message/digest.ts';
 import type { MessageParts } from '../message/parts.ts';
 import { contentRefusal } from '../message/refusal.ts';
 import { replyToAddresses, rowHeaders, subjectOf } from '../message/row-fields.ts';
@@ -20,11 +20,11 @@ export interface AcceptedMessage {
   readonly trace: TraceContext;
 }
 
-/** `emails.from` is varchar(512). */
+/** `emails.from` is varchar(512), which counts characters and not UTF-16 units. */
 const MAX_FROM = 512;
 
 /** The message in the shape of its row. */
-export function buildRow(message: AcceptedMessage, settings: AcceptSettings): NewMessage {
+export async function buildRow(message: AcceptedMessage, settings: AcceptSettings): Promise<NewMessage> {
   const { id, owner, header, parts, claim, trace } = message;
   return {
     id,
@@ -42,16 +42,16 @@ export function buildRow(message: AcceptedMessage, settings: AcceptSettings): Ne
     attachmentsJson: parts.attachmentsJson,
     tags: header.control.tags,
     trace,
-    original: settings.keepOriginal ? originalOf(message) : null,
+    original: settings.keepOriginal ? await originalOf(message) : null,
     idempotency: claim,
   };
 }
 
-function originalOf({ raw, envelope, header }: AcceptedMessage): OriginalMessage {
+async function originalOf({ raw, envelope, header }: AcceptedMessage): Promise<OriginalMessage> {
   const { to, cc, bcc } = header.recipients;
   return {
     raw,
-    sha256: createHash('sha256').update(raw).digest(),
+    sha256: await sha256(raw),
     reversePath: envelope.reversePath,
     recipients: [...to, ...cc, ...bcc].map(mailbox => mailbox.address),
     bodyType: envelope.bodyType,
@@ -72,7 +72,7 @@ export function refuseUnstorable(row: NewMessage): void {
   if ([...texts, ...names, ...Object.values(row.headers)].some(text => text?.includes('\0'))) {
     throw contentRefusal('nul', 'A header or text part decodes to a NUL character, which cannot be stored: remove it');
   }
-  if (row.from.length > MAX_FROM) {
+  if ([...row.from].length > MAX_FROM) {
     throw contentRefusal(
       'from_length',
       `The From header has more than ${MAX_FROM} characters: shorten the display name`,

@@ -122,6 +122,12 @@ export class RelayConnection extends SMTPConnection {
     return (parsePathCommand(name.toUpperCase(), command.toString()) ?? false) as never;
   }
 
+  /** Begins anew: the library lets a MAIL inherit the parameters of one that was refused. */
+  override _applyMailParams(parsed: Parameters<SMTPConnection['_applyMailParams']>[0]): void {
+    this._resetSession();
+    super._applyMailParams(parsed);
+  }
+
   /** Checks Base64, takes empty user names, and counts failures: the library does none of it. */
   override handler_AUTH(command: Buffer, callback: Done): void {
     const [, mechanism = '', initialResponse, ...rest] = command.toString().trim().split(/\s+/);
@@ -129,7 +135,7 @@ export class RelayConnection extends SMTPConnection {
       this.send(538, '5.7.11 Encryption is required: issue STARTTLS first');
     } else if (this.session.user) {
       this.send(503, '5.5.1 Already authenticated');
-    } else if (rest.length > 0) {
+    } else if (mechanism === '' || rest.length > 0) {
       this.send(501, '5.5.4 Syntax: AUTH mechanism [initial-response]');
     } else {
       this.#saslStep(() => beginSasl(mechanism, initialResponse), callback);
@@ -249,28 +255,34 @@ export class RelayConnection extends SMTPConnection {
 /** The client went away before its message had ended. Nobody is there to be told. */
 class ClientGone extends Error {}
 
-type DataSignal = ReturnType<SMTPStream['startDataMode']>;
+/** Where the library keeps the stream of a message: what it asks of one that carries no bytes. */
+type DataSignal = Exclude<SMTPConnection['_dataStream'], false | null>;
 
 /**
- * The library's command parser with another way through DATA: the bytes go to an `IncomingMessage`. The stream that the
- * library expects carries none of them, only the news of the end and of a lost connection.
+ * The library's command parser with another way through DATA: the bytes go to an `IncomingMessage` and not through a
+ * stream, which costs more than all else on a small message.
  */
 class DataStream extends SMTPStream {
   #message: IncomingMessage | null = null;
+  #arrived: () => void = () => {};
 
   get isReceiving(): boolean {
     return this.#message !== null;
   }
 
-  /** Resolves when the message has arrived in full; rejects with `ClientGone`. */
+  /**
+   * Takes what follows as a message's text, up to its end.
+   *
+   * @param started is given what the library destroys when the connection is lost
+   * @returns resolves when the message has arrived in full; rejects with `ClientGone`
+   */
   receive(message: IncomingMessage, started: (signal: DataSignal) => void): Promise<void> {
     this.#message = message;
-    const signal = this.startDataMode();
-    started(signal);
+    this._dataMode = true;
     return new Promise((resolve, reject) => {
-      signal.once('end', resolve).once('error', () => reject(new ClientGone()));
-      signal.once('close', () => reject(new ClientGone()));
-      signal.resume();
+      this.#arrived = resolve;
+      const signal = { destroy: () => reject(new ClientGone()), listenerCount: () => 0, writableEnded: false };
+      started(signal as unknown as DataSignal);
     });
   }
 
@@ -280,7 +292,10 @@ class DataStream extends SMTPStream {
       done();
     } else {
       this.#message = null;
-      this._endDataMode(false, chunk.subarray(end), done);
+      this._dataMode = false;
+      // What was sent behind the message waits until it has its reply: `continue()`.
+      this._continueCallback = () => this._write(chunk.subarray(end), 'buffer', done);
+      this.#arrived();
     }
   }
 }

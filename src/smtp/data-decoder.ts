@@ -13,9 +13,10 @@ const CRLF = Buffer.from('\r\n');
 
 /**
  * Where the decoder is in the text. `dot` and `dotCr`: a line began with a dot, which is the end of the data only where
- * CRLF follows. `bare` and `bareDot`: the same after a bare line end, where nothing ends the data.
+ * CRLF follows. `bare` and `bareDot`: the same after a bare line end, where nothing ends the data. `crCr`: only where
+ * bare line ends are turned into CRLF.
  */
-type State = 'lineStart' | 'text' | 'cr' | 'dot' | 'dotCr' | 'bare' | 'bareDot' | 'end';
+type State = 'lineStart' | 'text' | 'cr' | 'crCr' | 'dot' | 'dotCr' | 'bare' | 'bareDot' | 'end';
 
 /**
  * Takes the text of DATA apart (RFC 5321 section 4.5.2): removes the dots that clients put before dots, and finds the
@@ -97,6 +98,8 @@ export class DataDecoder {
         return this.#atLineStart(byte, position);
       case 'cr':
         return this.#afterCr(byte, position);
+      case 'crCr':
+        return this.#afterCrCr(byte, position);
       case 'dot':
         return this.#afterDot(byte, position);
       case 'dotCr':
@@ -126,13 +129,22 @@ export class DataDecoder {
     }
     // CR CR LF, as some programs write it, is one line end; so this CR waits for what follows the next.
     if (byte === CR && this.#normalise) {
-      this.#bareLineEnding = true;
+      this.#state = 'crCr';
       this.#from = position + 1;
       return position + 1;
     }
     this.#bareEnd(CR);
     this.#from = position;
     return position;
+  }
+
+  #afterCrCr(byte: number, position: number): number {
+    this.#bareLineEnding = true;
+    // Not CR CR LF: the first of the two is a line end of its own.
+    if (byte !== LF) this.#bareEnd(CR);
+    this.#state = byte === CR ? 'crCr' : 'cr';
+    this.#from = position + (byte === CR ? 1 : 0);
+    return this.#from;
   }
 
   #afterDot(byte: number, position: number): number {
@@ -152,9 +164,7 @@ export class DataDecoder {
       this.#state = 'end';
       return position + 1;
     }
-    this.#bareEnd(CR);
-    this.#from = position;
-    return position;
+    return this.#afterCr(byte, position);
   }
 
   #afterBareDot(byte: number, position: number): number {

@@ -15,9 +15,19 @@ export interface FactsSources {
 /** Gathers what the policy needs to know about a message, from the store. */
 export async function gatherFacts(question: FactsQuestion, sources: FactsSources): Promise<Facts> {
   const { userId, keyDomain } = question.owner;
-  const [suppressed, domainOwned] = await Promise.all([
+  const [suppressed, foreignDomain] = await Promise.all([
     sources.findSuppressed(userId, question.recipients),
-    sources.isOwned?.(userId, domainOf(question.sender.from.address)) ?? null,
+    findForeignDomain(question, sources),
   ]);
-  return { keyDomain, domainOwned, suppressed, transport: sources.transport, sentAsReceived: sources.sentAsReceived };
+  return { keyDomain, foreignDomain, suppressed, transport: sources.transport, sentAsReceived: sources.sentAsReceived };
+}
+
+/** SES lets an account send as any of its identities, in From and in Sender; which tenant may use which is for us to say. */
+async function findForeignDomain({ owner, sender }: FactsQuestion, { isOwned }: FactsSources): Promise<string | null> {
+  if (isOwned === null) return null;
+  const addresses = [sender.from.address, ...(sender.sender ? [sender.sender.address] : [])];
+  for (const domain of new Set(addresses.map(domainOf))) {
+    if (!(await isOwned(owner.userId, domain))) return domain;
+  }
+  return null;
 }

@@ -1,5 +1,6 @@
 import { contentRefusal, Refusal, sizeRefusal } from '../message/refusal.ts';
 import type { ByteBudget } from './byte-budget.ts';
+import { ByteCollector } from './byte-collector.ts';
 import { DataDecoder } from './data-decoder.ts';
 
 export interface IncomingLimits {
@@ -17,9 +18,6 @@ export interface ReceivedMessage {
   readonly longestLine: number;
 }
 
-const FIRST_BLOCK = 4 * 1024;
-const MAX_BLOCK = 1024 * 1024;
-
 /**
  * Collects the text of one DATA. Whatever arrives, memory stays within the message limit and the budget of all sessions:
  * beyond them the rest is read and thrown away, and the message is refused at its end, as SMTP wants it.
@@ -28,10 +26,7 @@ export class IncomingMessage {
   readonly #limits: IncomingLimits;
   readonly #budget: ByteBudget;
   readonly #decoder: DataDecoder;
-  /** Full blocks. Copies, since slices would keep whole network buffers alive for a few bytes each. */
-  #blocks: Buffer[] = [];
-  #block: Buffer | null = null;
-  #filled = 0;
+  readonly #bytes = new ByteCollector();
   #size = 0;
   #taken = 0;
   #refusal: Refusal | null = null;
@@ -61,7 +56,7 @@ export class IncomingMessage {
     const { bareLineEnding, longestLine } = this.#decoder.facts();
     if (this.#refusal) throw this.#refusal;
     if (bareLineEnding && this.#limits.bareLineEndings === 'reject') throw bareLineEndingRefusal();
-    const raw = this.#concat();
+    const raw = this.#bytes.take();
     if (raw.includes(0)) {
       throw contentRefusal('nul', 'The message has a NUL byte: encode binary parts as base64 (RFC 5321 section 4.5.2)');
     }
@@ -70,7 +65,7 @@ export class IncomingMessage {
 
   /** Frees the memory's share of the budget. To be called once, when nothing holds the message any more. */
   release(): void {
-    this.#drop();
+    this.#bytes.clear();
     this.#budget.giveBack(this.#taken);
     this.#taken = 0;
   }
@@ -82,44 +77,13 @@ export class IncomingMessage {
     else if (!this.#budget.tryTake(bytes.length, this.#taken)) this.#refuse(noRoomRefusal());
     else {
       this.#taken += bytes.length;
-      for (let rest = bytes; rest.length > 0; ) rest = this.#fill(rest);
+      this.#bytes.add(bytes);
     }
-  }
-
-  /** Copies what fits into the current block. @returns the rest. */
-  #fill(bytes: Buffer): Buffer {
-    if (this.#block === null || this.#filled === this.#block.length) this.#newBlock(bytes.length);
-    const copied = bytes.copy(this.#block as unknown as Buffer, this.#filled);
-    this.#filled += copied;
-    return bytes.subarray(copied);
-  }
-
-  #newBlock(needed: number): void {
-    if (this.#block) this.#blocks.push(this.#block);
-    const grown = Math.max(FIRST_BLOCK, needed, (this.#block?.length ?? 0) * 2);
-    this.#block = Buffer.allocUnsafeSlow(Math.min(grown, MAX_BLOCK));
-    this.#filled = 0;
-  }
-
-  /** One piece of memory of its own, so that it can move to a parse thread without a copy. */
-  #concat(): Buffer {
-    const last = this.#block?.subarray(0, this.#filled) ?? Buffer.alloc(0);
-    if (this.#blocks.length === 0) return last;
-    const whole = Buffer.allocUnsafeSlow(this.#size);
-    let offset = 0;
-    for (const block of [...this.#blocks, last]) offset += block.copy(whole, offset);
-    this.#drop();
-    return whole;
   }
 
   #refuse(refusal: Refusal): void {
     this.#refusal = refusal;
     this.release();
-  }
-
-  #drop(): void {
-    this.#blocks = [];
-    this.#block = null;
   }
 }
 

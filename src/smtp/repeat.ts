@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { MessageParts } from '../message/parts.ts';
+import { allAddresses } from '../message/recipients.ts';
 import { policyRefusal, type Refusal } from '../message/refusal.ts';
 import { subjectOf } from '../message/row-fields.ts';
 import type { IdempotencyClaim } from '../store/idempotency.ts';
@@ -17,7 +18,7 @@ export function idempotencyClaim(header: ReadHeader, envelope: Envelope, parts: 
   const attachments = parts.attachments.map(({ filename, contentType, sha256 }) => [filename, contentType, sha256]);
   return {
     key,
-    envelopeHash: digest([envelope.reversePath, [...envelope.recipients].map(address => address.toLowerCase()).sort()]),
+    envelopeHash: digest([envelope.reversePath, [...allAddresses(header.recipients)].sort()]),
     contentHash: digest([header.sender.from, subjectOf(header.fields), parts.text, parts.html, attachments]),
   };
 }

@@ -1,6 +1,7 @@
 import { constants, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type net from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { SMTPServer, type SMTPServerAddress, type SMTPServerSession } from 'smtp-server';
 import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import type { Logger } from '../observability/log.ts';
@@ -83,6 +84,8 @@ export class RelayServer extends SMTPServer {
   async drain(deadlineMs: number): Promise<void> {
     this.#draining = true;
     const closed = new Promise<void>(resolve => this.server.close(() => resolve()));
+    // These have no session yet that could be told anything.
+    for (const socket of this._pendingSockets.values()) socket.destroy();
     for (const connection of this.connections as Set<RelayConnection>) {
       if (!connection.isBusy) connection.send(421, SHUTTING_DOWN);
     }
@@ -122,6 +125,15 @@ export class RelayServer extends SMTPServer {
   /** Whether a message of that declared size (RFC 1870; 0 for none) would be let in now. */
   hasRoomFor(bytes: number): boolean {
     return this.#deps.budget.hasRoomFor(bytes);
+  }
+
+  /** Greets at once: the library waits a turn, and a client that has spoken by then is turned away. */
+  override onConnect(_session: SMTPServerSession, callback: Callback): void {
+    callback();
+  }
+
+  override onSecure(_socket: TLSSocket, _session: SMTPServerSession, callback: Callback): void {
+    callback();
   }
 
   override onMailFrom(address: SMTPServerAddress, session: SMTPServerSession, callback: Callback): void {
@@ -184,6 +196,8 @@ function libraryOptions({ settings, tls }: ServerDependencies) {
     size: settings.messageBytes,
     maxRecipients: settings.recipients,
     socketTimeout: settings.idleTimeout,
+    // Here for connections without a session as yet; the others are told so by `RelayConnection`.
+    maxClients: settings.connections,
     logger: false as const,
     ...(tls && {
       key: tls.key,

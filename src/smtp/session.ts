@@ -2,7 +2,7 @@ import { isAscii, localPartOf } from '../message/address.ts';
 import { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
 import { unsupportedLocalPart } from '../policy/decide.ts';
-import type { ApiKey } from '../store/api-keys.ts';
+import { type ApiKey, hashKey } from '../store/api-keys.ts';
 import type { Accepted } from './accept.ts';
 import type { PathCommand } from './command-line.ts';
 import type { ReceivedMessage } from './incoming-message.ts';
@@ -11,8 +11,8 @@ import type { Envelope, Submission } from './submission.ts';
 
 /** What sessions share. */
 export interface SessionDependencies {
-  /** The key with this text; null for an unknown one. */
-  readonly findKey: (key: string) => Promise<ApiKey | null>;
+  /** The key with this hash (`hashKey`); null for an unknown one. */
+  readonly findKey: (hash: string) => Promise<ApiKey | null>;
   /** Notes that a key was used. */
   readonly markUsed: (keyId: string) => void;
   /** Those of the addresses that are on the owner's suppression list. */
@@ -40,7 +40,7 @@ const MAIL_PARAMETERS = new Set(['SIZE', 'BODY', 'SMTPUTF8', 'AUTH']);
 export class Session {
   readonly #deps: SessionDependencies;
   readonly #logger: Logger;
-  #password: string | null = null;
+  #keyHash: string | null = null;
   #failedLogins = 0;
 
   constructor(id: string, clientAddress: string, deps: SessionDependencies) {
@@ -51,14 +51,15 @@ export class Session {
   /** AUTH: the password is the API key. */
   async authenticate(password: string): Promise<void> {
     if (this.#failedLogins >= this.#deps.settings.failedLogins) throw tooManyLogins();
-    const key = await this.#deps.findKey(password).catch(cause => {
+    const hash = hashKey(password);
+    const key = await this.#deps.findKey(hash).catch(cause => {
       throw new Refusal({ code: 454, enhancedCode: '4.7.0', text: KEYS_UNREACHABLE, rule: 'auth_fault', cause });
     });
     if (key === null) {
       this.#failedLogins += 1;
       throw new Refusal({ code: 535, enhancedCode: '5.7.8', text: 'Authentication failed', rule: 'auth' });
     }
-    this.#password = password;
+    this.#keyHash = hash;
     this.#deps.markUsed(key.id);
   }
 
@@ -98,7 +99,7 @@ export class Session {
         emailId: accepted.emailId,
         correlationId: accepted.trace.correlationId,
         owner: key.userId,
-        bytes: received.raw.length,
+        bytes: accepted.bytes,
         recipients: accepted.recipients,
         ms: Math.round(performance.now() - started),
       },
@@ -116,7 +117,7 @@ export class Session {
 
   /** The session's key as it is now: a revoked one ends what an open connection may do. */
   async #currentKey(): Promise<ApiKey> {
-    const key = this.#password === null ? null : await this.#deps.findKey(this.#password);
+    const key = this.#keyHash === null ? null : await this.#deps.findKey(this.#keyHash);
     if (key === null) {
       const text = 'The API key is not valid any more: log in again on a new connection';
       throw new Refusal({ code: 530, enhancedCode: '5.7.0', text, rule: 'key_revoked' });

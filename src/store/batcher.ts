@@ -2,6 +2,11 @@ export interface BatcherOptions<T, R> {
   /** Handles items together; answers in their order, one for each. */
   readonly run: (items: readonly T[]) => Promise<readonly R[]>;
   readonly maxItems: number;
+  /**
+   * Milliseconds between the beginnings of two batches at least: under load, each round trip then carries more. A caller
+   * who comes alone does not wait.
+   */
+  readonly interval: number;
   /** Batches under way at once; what arrives meanwhile waits and makes the next batch larger. */
   readonly concurrency: number;
   /** An item's weight against `maxWeight`, such as its bytes. */
@@ -18,14 +23,15 @@ interface Waiting<T, R> {
 }
 
 /**
- * Lets concurrent callers share one statement and one commit. Nothing waits for company: a lone item goes at the end of
- * the current turn of the event loop, and batches grow only while others are under way.
+ * Lets concurrent callers share one statement and one commit. A lone item goes at the end of the current turn of the
+ * event loop; batches grow while others are under way or have just begun.
  */
 export class Batcher<T, R> {
   readonly #options: BatcherOptions<T, R>;
   #waiting: Waiting<T, R>[] = [];
   #running = 0;
   #scheduled = false;
+  #lastBegin = Number.NEGATIVE_INFINITY;
 
   constructor(options: BatcherOptions<T, R>) {
     this.#options = options;
@@ -41,11 +47,16 @@ export class Batcher<T, R> {
   #schedule(): void {
     if (this.#scheduled || this.#waiting.length === 0 || this.#running >= this.#options.concurrency) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    const begin = (): void => {
       this.#scheduled = false;
+      this.#lastBegin = performance.now();
       void this.#runBatch(this.#take());
       this.#schedule();
-    });
+    };
+    const pause = this.#lastBegin + this.#options.interval - performance.now();
+    // Timers count whole milliseconds.
+    if (pause >= 1) setTimeout(begin, pause);
+    else setImmediate(begin);
   }
 
   #take(): Waiting<T, R>[] {

@@ -3,8 +3,10 @@ import type { Tag } from '../message/control-headers.ts';
 import type { AttachmentInfo } from '../message/parts.ts';
 import type { TraceContext } from '../observability/trace.ts';
 import { Batcher } from './batcher.ts';
+import { isUniqueViolation } from './errors.ts';
 import { claimIdempotency, type IdempotencyClaim, type IdempotencyOutcome } from './idempotency.ts';
 import type { Queryable } from './pool.ts';
+import { untilKnown } from './until-known.ts';
 
 /** A message that is to be stored: the row of `emails`, and what goes beside it. */
 export interface NewMessage {
@@ -52,6 +54,10 @@ const MAX_BATCH = 64;
 const MAX_BATCH_BYTES = 1024 * 1024;
 /** Two commits overlap, so that the next batch is sent while Postgres flushes the one before. */
 const CONCURRENT_COMMITS = 2;
+/** Milliseconds. */
+const COMMIT_INTERVAL = 5;
+/** The driver copies what it sends, so that large messages are sent two at a time to bound memory. */
+const CONCURRENT_LARGE = 2;
 
 /**
  * $1: the messages, JSON; $2: their raw bytes, one behind the other; $3: the attachments of the only message, where they
@@ -82,10 +88,13 @@ const STORE = (outbox: boolean): string => `
          'queued'
     from input`;
 
+/** The lease counts from now, not from the beginning of a transaction that may have waited for a lock. */
 const OUTBOX = `, job as (
     insert into smtp_relay_outbox (email_id, user_id, correlation_id, traceparent, leased_until)
-    select id, user_id, correlation_id, traceparent, now() + make_interval(secs => $4) from input
+    select id, user_id, correlation_id, traceparent, clock_timestamp() + make_interval(secs => $4) from input
   )`;
+
+const COUNT_STORED = 'select count(*)::integer as stored from emails where id = any($1::uuid[])';
 
 /** Version byte of jsonb's binary form (PostgreSQL, `jsonb_recv`); the JSON text follows. */
 const JSONB_VERSION = 1;
@@ -98,47 +107,63 @@ export class Intake {
   readonly #pool: pg.Pool;
   readonly #options: IntakeOptions;
   readonly #statement: string;
-  readonly #batcher: Batcher<NewMessage, undefined>;
+  readonly #batcher: Batcher<NewMessage, StoreOutcome>;
+  readonly #large: Batcher<NewMessage, StoreOutcome>;
 
   constructor(pool: pg.Pool, options: IntakeOptions) {
     this.#pool = pool;
     this.#options = options;
     this.#statement = STORE(options.outboxLease !== null);
+    const run = (messages: readonly NewMessage[]): Promise<StoreOutcome[]> => this.#storeTogether(messages);
     this.#batcher = new Batcher({
-      run: async messages => {
-        await this.#insert(pool, messages);
-        return messages.map(() => undefined);
-      },
+      run,
       maxItems: MAX_BATCH,
       concurrency: CONCURRENT_COMMITS,
+      interval: COMMIT_INTERVAL,
       weigh: sizeOf,
       maxWeight: MAX_BATCH_BYTES,
       isolates: isDataError,
     });
+    this.#large = new Batcher({ run, maxItems: 1, concurrency: CONCURRENT_LARGE, interval: 0 });
   }
 
-  /** Rejects with Postgres's error; then nothing of the message is stored. */
+  /**
+   * A connection lost in the middle leaves open whether the commit was made, so the message is then stored again under
+   * its id, which shows whether it was (`untilKnown`). If so, the answer is `repeated`: its job is left to the sweep of
+   * the outbox, since others may have taken the lease over.
+   *
+   * @throws the database's error; nothing of the message is stored, unless the database stayed away after such a loss
+   */
   async store(message: NewMessage): Promise<StoreOutcome> {
-    if (message.idempotency) return this.#storeOnce(message, message.idempotency);
-    if (sizeOf(message) > MAX_BATCH_BYTES) await this.#insert(this.#pool, [message]);
-    else await this.#batcher.add(message);
-    return { kind: 'stored' };
+    const { idempotency } = message;
+    if (idempotency) {
+      const work = (client: Queryable) => this.#storeOnce(client, message, idempotency);
+      return untilKnown(this.#pool, work, { isFinal: isDataError });
+    }
+    return (sizeOf(message) > MAX_BATCH_BYTES ? this.#large : this.#batcher).add(message);
   }
 
-  async #storeOnce(message: NewMessage, claim: IdempotencyClaim): Promise<StoreOutcome> {
-    const client = await this.#pool.connect();
-    try {
-      await client.query('begin');
-      const earlier = await claimIdempotency(client, message.userId, claim, message.id);
-      if (earlier === null) await this.#insert(client, [message]);
-      await client.query('commit');
-      client.release();
-      return earlier ?? { kind: 'stored' };
-    } catch (error) {
-      // Closing the connection rolls back, whatever state it is in.
-      client.release(true);
-      throw error;
-    }
+  /** Repeated by `untilKnown`, it finds its own claim. */
+  async #storeOnce(client: Queryable, message: NewMessage, claim: IdempotencyClaim): Promise<StoreOutcome> {
+    await client.query('begin');
+    const earlier = await claimIdempotency(client, message.userId, claim, message.id);
+    if (earlier === null) await this.#insert(client, [message]);
+    await client.query('commit');
+    return earlier ?? { kind: 'stored' };
+  }
+
+  /** All by one statement, so a repeated try finds all of them stored or none. */
+  #storeTogether(messages: readonly NewMessage[]): Promise<StoreOutcome[]> {
+    const work = async (client: Queryable, repeated: boolean): Promise<StoreOutcome[]> => {
+      try {
+        await this.#insert(client, messages);
+        return messages.map(() => ({ kind: 'stored' }));
+      } catch (error) {
+        if (!repeated || !isUniqueViolation(error) || !(await areStored(client, messages))) throw error;
+        return messages.map(({ id }) => ({ kind: 'repeated', id }));
+      }
+    };
+    return untilKnown(this.#pool, work, { isFinal: isDataError });
   }
 
   async #insert(db: Queryable, messages: readonly NewMessage[]): Promise<void> {
@@ -148,6 +173,11 @@ export class Intake {
     const lease = this.#options.outboxLease;
     await db.query(this.#statement, [json, raw, attachments, ...(lease === null ? [] : [lease / 1000])]);
   }
+}
+
+async function areStored(db: Queryable, messages: readonly NewMessage[]): Promise<boolean> {
+  const { rows } = await db.query<{ stored: number }>(COUNT_STORED, [messages.map(({ id }) => id)]);
+  return rows[0]?.stored === messages.length;
 }
 
 /** SQLSTATE classes 22 and 23: the data itself is at fault, and only the message that has it. */

@@ -36,6 +36,8 @@ const POSTPONE = `
    where entry.email_id = failed.email_id and entry.try = failed.try`;
 
 const MAX_REMOVED_AT_ONCE = 500;
+/** Milliseconds; nobody waits for a removal. */
+const REMOVAL_INTERVAL = 25;
 
 /** The outbox: jobs wait here from the commit of their message until a queue has them. */
 export class Outbox {
@@ -51,6 +53,7 @@ export class Outbox {
       },
       maxItems: MAX_REMOVED_AT_ONCE,
       concurrency: 1,
+      interval: REMOVAL_INTERVAL,
     });
   }
 

@@ -16,6 +16,11 @@ export type Queryable = Pick<pg.ClientBase | pg.Pool, 'query'>;
 
 /** How much longer than the server this side waits, so that the server's own, clearer error comes first. */
 const CLIENT_TIMEOUT_SLACK = 1_000;
+/**
+ * Milliseconds. Our transactions wait for nothing but the database, so one that idles has lost its client without notice,
+ * and would hold its locks against the next try for as long as TCP takes to find out.
+ */
+const IDLE_TRANSACTION_TIMEOUT = 3_000;
 
 /**
  * Session settings, made only where the session is ours alone. `statement_timeout` and `options` as start-up parameters
@@ -26,6 +31,7 @@ const CLIENT_TIMEOUT_SLACK = 1_000;
  */
 const PREPARE_SESSION = `
   select set_config('statement_timeout', $1, false),
+         set_config('idle_in_transaction_session_timeout', $3, false),
          set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)
    where pg_backend_pid() = $2`;
 
@@ -47,7 +53,8 @@ export function createPool(options: PoolOptions, logger: Logger): pg.Pool {
       // The pool listens only while a client is idle; without this listener a checked-out one would end the process.
       client.on('error', error => logger.debug({ err: error }, 'database connection lost'));
       const { processID } = client as unknown as { readonly processID: number | null };
-      await client.query(PREPARE_SESSION, [String(options.statementTimeout), processID ?? 0]);
+      const times = { statement: String(options.statementTimeout), idle: String(IDLE_TRANSACTION_TIMEOUT) };
+      await client.query(PREPARE_SESSION, [times.statement, processID ?? 0, times.idle]);
     },
   });
   pool.on('error', error => logger.warn({ err: error }, 'idle database connection lost'));

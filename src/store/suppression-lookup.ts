@@ -4,6 +4,8 @@ import { findSuppressed, type SuppressionQuestion } from './suppressions.ts';
 
 const MAX_BATCH = 64;
 const CONCURRENT_QUERIES = 2;
+/** Milliseconds. */
+const QUERY_INTERVAL = 3;
 
 /** Those of the addresses that are on the owner's suppression list, in their order. */
 export type SuppressionLookup = (userId: string, addresses: readonly string[]) => Promise<readonly string[]>;
@@ -17,6 +19,7 @@ export function createSuppressionLookup(db: Queryable): SuppressionLookup {
     },
     maxItems: MAX_BATCH,
     concurrency: CONCURRENT_QUERIES,
+    interval: QUERY_INTERVAL,
   });
   return (userId, addresses) => batcher.add(addresses.map(email => ({ userId, email })));
 }

@@ -26,6 +26,15 @@ describe('the four sources', () => {
     }
   });
 
+  it("take the SQS endpoint from AWS's variable for all services, unless the one for SQS is set", () => {
+    const general = { AWS_ENDPOINT_URL: 'http://127.0.0.1:4566' };
+    const loaded = load(general);
+    assert.equal(loaded.config.sqsEndpoint, 'http://127.0.0.1:4566');
+    assert.equal(sourceOf(loaded, 'sqsEndpoint'), 'env:AWS_ENDPOINT_URL');
+    const both = load({ ...general, AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9324' });
+    assert.equal(both.config.sqsEndpoint, 'http://127.0.0.1:9324');
+  });
+
   it('report a wrong value even where another source wins over it', t => {
     const path = join(writeFiles(t, { 'relay.yaml': 'port: many\n' }), 'relay.yaml');
     const problem = onlyProblem({ SMTP_RELAY_CONFIG: path, SMTP_RELAY_PORT: '2525' });

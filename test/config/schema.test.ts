@@ -51,7 +51,7 @@ describe('the configuration', () => {
       sqsEndpoint: '',
       migrations: 'auto',
       database: { poolSize: 10, connectTimeout: 5000, statementTimeout: 30_000 },
-      publishing: { concurrency: 4, sweepInterval: 2000, leaseTime: 5000 },
+      publishing: { concurrency: 8, sweepInterval: 2000, leaseTime: 5000 },
       host: '0.0.0.0',
       port: 2587,
       hostname: '',

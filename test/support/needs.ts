@@ -7,6 +7,7 @@ const PROBES = {
   curl: ['curl', '--version'],
   swaks: ['/bin/sh', '-c', 'swaks --support 2>&1 | grep -q "TLS supported"'],
   openssl: ['openssl', 'version'],
+  devFull: ['/bin/sh', '-c', 'test -c /dev/full'],
   postgres15: ['/usr/lib/postgresql/15/bin/postgres', '--version'],
 } as const;
 

@@ -27,10 +27,11 @@ export const storage = {
     reloadable: false,
   }),
   sqsEndpoint: setting({
-    doc: "Where SQS is, if not where the queue's URL or the region says: for an emulator, a private endpoint or a proxy. Takes precedence over the host in the queue's URL.",
+    doc: "Where SQS is, if not where the queue's URL or the region says: for an emulator, a private endpoint or a proxy. Takes precedence over the host in the queue's URL. `AWS_ENDPOINT_URL`, for all services of AWS, counts where this is not set.",
     format: optional(httpUrl),
     default: '',
     env: 'AWS_ENDPOINT_URL_SQS',
+    generalEnv: 'AWS_ENDPOINT_URL',
     reloadable: false,
   }),
   migrations: setting({
@@ -63,7 +64,7 @@ export const storage = {
     concurrency: setting({
       doc: 'How many batches of up to ten send jobs are on their way to the queue at the same time.',
       format: wholeNumber(1, 100),
-      default: 4,
+      default: 8,
       reloadable: false,
     }),
     sweepInterval: setting({

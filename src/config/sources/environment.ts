@@ -38,7 +38,8 @@ export function usableEnvironment(env: NodeJS.ProcessEnv): { variables: Map<stri
  */
 export function readEnvironment(env: ReadonlyMap<string, string>): Reading {
   const reading = emptyReading();
-  for (const { name, env: variable } of settings) {
+  for (const { name, env: own, generalEnv: general = own } of settings) {
+    const variable = env.has(own) ? own : general;
     const text = env.get(variable);
     if (text !== undefined) reading.candidates.push({ name, text, source: `env:${variable}` });
   }

@@ -1,0 +1,58 @@
+import { freeMemory } from '../message/free-memory.ts';
+
+const FIRST_BLOCK = 4 * 1024;
+const MAX_BLOCK = 1024 * 1024;
+
+/**
+ * Gathers bytes that come in pieces, in blocks of its own: a piece is a network buffer, whose memory is given back at
+ * once where the piece has it to itself.
+ */
+export class ByteCollector {
+  /** Full blocks, in order. */
+  #blocks: Buffer[] = [];
+  #block = Buffer.alloc(0);
+  /** How much of the block is filled. */
+  #filled = 0;
+  #size = 0;
+
+  /** @param bytes must not be used afterwards */
+  add(bytes: Buffer): void {
+    this.#size += bytes.length;
+    for (let copied = 0; copied < bytes.length; ) {
+      if (this.#filled === this.#block.length) this.#newBlock(bytes.length);
+      const count = bytes.copy(this.#block, this.#filled, copied);
+      this.#filled += count;
+      copied += count;
+    }
+    freeMemory(bytes);
+  }
+
+  /** All bytes, in memory of their own so that they can move to another thread. The collector is empty afterwards. */
+  take(): Buffer {
+    const last = this.#block.subarray(0, this.#filled);
+    const blocks = this.#blocks;
+    const whole = blocks.length === 0 ? last : Buffer.allocUnsafeSlow(this.#size);
+    this.clear();
+    let offset = 0;
+    for (const block of blocks) {
+      offset += block.copy(whole, offset);
+      freeMemory(block);
+    }
+    if (blocks.length > 0) last.copy(whole, offset);
+    return whole;
+  }
+
+  clear(): void {
+    this.#blocks = [];
+    this.#block = Buffer.alloc(0);
+    this.#filled = 0;
+    this.#size = 0;
+  }
+
+  #newBlock(needed: number): void {
+    if (this.#filled > 0) this.#blocks.push(this.#block);
+    const size = Math.max(FIRST_BLOCK, needed, this.#block.length * 2);
+    this.#block = Buffer.allocUnsafeSlow(Math.min(size, MAX_BLOCK));
+    this.#filled = 0;
+  }
+}

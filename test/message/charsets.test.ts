@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { mail, multipart } from '../support/mail.ts';
+import { read } from './read-parts.ts';
+
+const bytes = (hex: string) => Buffer.from(hex, 'hex');
+const utf16le = (text: string) => Buffer.from(text, 'utf16le');
+
+/** The bytes were written by Python's codecs. */
+const CHARSETS: readonly (readonly [charset: string, encoded: Buffer, text: string])[] = [
+  ['utf-8', Buffer.from('Grüße 日本 🙂'), 'Grüße 日本 🙂'],
+  ['UTF8', Buffer.from('é'), 'é'],
+  ['iso-8859-1', bytes('636166e9'), 'café'],
+  ['iso-8859-2', bytes('a1c6'), 'ĄĆ'],
+  ['iso-8859-15', bytes('a4'), '€'],
+  ['windows-1250', bytes('8ea9e8'), 'Ž©č'],
+  ['windows-1251', bytes('cff0e8e2e5f2'), 'Привет'],
+  ['windows-1252', bytes('9380942097'), '“€” —'],
+  ['windows-1255', bytes('f9ece5ed'), 'שלום'],
+  ['KOI8-R', bytes('f0d2c9d7c5d4'), 'Привет'],
+  ['KOI8-U', bytes('a4a6a7ad'), 'єіїґ'],
+  ['ISO-2022-JP', bytes('1b2442467c4b5c386c1b2842'), '日本語'],
+  ['Shift_JIS', bytes('93fa967b8cea'), '日本語'],
+  ['EUC-JP', bytes('c6fccbdcb8ec'), '日本語'],
+  ['GB2312', bytes('c4e3bac3'), '你好'],
+  ['GB18030', bytes('c4e3bac39439da33'), '你好💩'],
+  ['Big5', bytes('a741a66e'), '你好'],
+  ['EUC-KR', bytes('bec8b3e7'), '안녕'],
+  ['ks_c_5601-1987', bytes('bec8b3e7'), '안녕'],
+  ['iso-8859-8-i', bytes('f9ece5ed'), 'שלום'],
+  ['tis-620', bytes('cac7d1ca'), 'สวัส'],
+];
+
+describe('charsets', () => {
+  for (const [charset, encoded, text] of CHARSETS) {
+    it(`${charset} is read in eight bits, in quoted-printable and in Base64`, async () => {
+      const quoted = [...encoded].map(byte => `=${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('');
+      const bodies = [
+        ['8bit', encoded],
+        ['quoted-printable', quoted],
+        ['base64', encoded.toString('base64')],
+      ] as const;
+      for (const [encoding, body] of bodies) {
+        for (const type of ['text/plain', 'text/html']) {
+          const raw = mail(
+            `Content-Type: ${type}; charset="${charset}"`,
+            `Content-Transfer-Encoding: ${encoding}`,
+            '',
+            body,
+          );
+          const { text: plain, html } = await read(raw);
+          assert.equal((plain ?? html)?.trimEnd(), text, `${type} in ${encoding}`);
+        }
+      }
+    });
+  }
+
+  it('UTF-16 in Base64 is read in either byte order', async () => {
+    const orders = [
+      ['utf-16le', utf16le('héllo 🙂')],
+      ['utf-16be', utf16le('héllo 🙂').swap16()],
+      ['utf-16', utf16le('\ufeffhéllo 🙂')],
+      ['utf-16', utf16le('\ufeffhéllo 🙂').swap16()],
+    ] as const;
+    for (const [charset, encoded] of orders) {
+      const type = `Content-Type: text/plain; charset=${charset}`;
+      const raw = mail(type, 'Content-Transfer-Encoding: base64', '', encoded.toString('base64'));
+      assert.equal((await read(raw)).text, 'héllo 🙂');
+    }
+  });
+
+  it('UTF-16 with half a surrogate pair comes out as text that Postgres can store', async () => {
+    const type = 'Content-Type: text/plain; charset=utf-16le';
+    const raw = mail(type, 'Content-Transfer-Encoding: base64', '', bytes('610000d86200').toString('base64'));
+    assert.equal((await read(raw)).text, 'a\ufffdb');
+  });
+
+  it('each part has its own', async () => {
+    const raw = multipart(
+      'mixed',
+      mail('Content-Type: text/plain; charset=iso-8859-1', '', bytes('e9')),
+      mail('Content-Type: text/plain; charset=utf-8', '', 'é'),
+      mail('Content-Type: text/plain; charset=koi8-r', '', bytes('f0')),
+      mail('Content-Type: text/plain', '', 'é'),
+    );
+    assert.equal((await read(raw)).text, 'é\n\né\n\nП\n\né\n');
+  });
+
+  it('UTF-7 is not decoded, since it can hide markup', async () => {
+    const raw = mail('Content-Type: text/html; charset=utf-7', '', '+ADw-script+AD4-');
+    assert.equal((await read(raw)).html, '+ADw-script+AD4-\n');
+  });
+
+  // What is not UTF-8 there is nearly always Windows' or a printer's; as windows-1252 no byte is lost.
+  const undeclared = [
+    ['none', 'Content-Type: text/plain'],
+    ['no Content-Type at all', 'X: y'],
+    ['us-ascii', 'Content-Type: text/plain; charset=us-ascii'],
+    ['an unknown one', 'Content-Type: text/plain; charset=x-klingon'],
+  ] as const;
+  for (const [what, type] of undeclared) {
+    it(`${what}: the body is UTF-8 where it is, else windows-1252`, async () => {
+      assert.equal((await read(mail(type, '', 'plain'))).text, 'plain\n');
+      assert.equal((await read(mail(type, '', 'é 日本'))).text, 'é 日本\n');
+      assert.equal((await read(mail(type, '', bytes('636166e920938094')))).text, 'café “€”\n');
+      const quoted = mail(type, 'Content-Transfer-Encoding: quoted-printable', '', 'caf=E9');
+      assert.equal((await read(quoted)).text, 'café\n');
+    });
+  }
+
+  it('of a body longer than a network packet are read whole', async () => {
+    const text = '日本語の文章。'.repeat(20_000);
+    const shiftJis = Buffer.from('93fa967b8cea82cc95b68fcd8142'.repeat(20_000), 'hex');
+    assert.equal((await read(mail('Content-Type: text/plain; charset=utf-8', '', text))).text, `${text}\n`);
+    assert.equal((await read(mail('Content-Type: text/plain; charset=shift_jis', '', shiftJis))).text, `${text}\n`);
+  });
+});

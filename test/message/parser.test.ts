@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { after, describe, it } from 'node:test';
+import { readHeaderFields } from '../../src/message/header-fields.ts';
+import { Parser } from '../../src/message/parser.ts';
+import { base64Lines, mail, multipart } from '../support/mail.ts';
+import { attachmentsOf, PARTS_OPTIONS } from './read-parts.ts';
+
+const THREAD_BYTES = 10_000;
+const IMAGE = Buffer.from(Array.from({ length: 300_000 }, (_, index) => (index * 7) % 251));
+const TEXT = mail('Content-Type: text/plain; charset=utf-8', '', 'Grüße');
+
+function large(): Buffer {
+  const image = mail(
+    'Content-Type: image/png; name="é.png"',
+    'Content-ID: <a@b>',
+    'Content-Transfer-Encoding: base64',
+    '',
+    base64Lines(IMAGE),
+  );
+  return multipart('mixed', TEXT, image);
+}
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
+function newParser(timeout = 20_000): Parser {
+  const parser = new Parser({ threadBytes: THREAD_BYTES, threads: 1, timeout });
+  after(() => parser.close());
+  return parser;
+}
+
+function parse(parser: Parser, raw: Buffer, options: Partial<typeof PARTS_OPTIONS> = {}) {
+  return parser.parse(raw, readHeaderFields(raw, 1_048_576), { ...PARTS_OPTIONS, ...options });
+}
+
+describe('the parser', () => {
+  const parser = newParser();
+
+  it('reads small messages at once, and gives the same bytes back', async () => {
+    const raw = multipart('alternative', TEXT);
+    const parsed = await parse(parser, raw);
+    assert.equal(parsed.raw, raw);
+    assert.equal(parsed.parts.text, 'Grüße\n');
+  });
+
+  it('reads large messages in a thread: bodies, attachments and the message itself come back', async () => {
+    const raw = large();
+    const hash = sha256(raw);
+    const parsed = await parse(parser, raw);
+    assert.equal(raw.length, 0, 'the memory moved to the thread');
+    assert.equal(sha256(parsed.raw), hash);
+    assert.equal(parsed.parts.text, 'Grüße\n');
+    assert.deepEqual(attachmentsOf(parsed.parts.attachmentsJson), [
+      { filename: 'é.png', content: IMAGE, content_type: 'image/png', content_id: 'a@b' },
+    ]);
+  });
+
+  it('reads a large message that shares its memory with others, and leaves those alone', async () => {
+    const message = large();
+    const shared = Buffer.concat([Buffer.from('before'), message, Buffer.from('behind')]);
+    const parsed = await parse(parser, shared.subarray(6, -6));
+    assert.deepEqual(parsed.raw, message);
+    assert.deepEqual([shared.subarray(0, 6).toString(), shared.subarray(-6).toString()], ['before', 'behind']);
+  });
+
+  it('reads several large messages side by side', async () => {
+    const all = await Promise.all(
+      Array.from({ length: 4 }, () => parse(parser, large(), { contents: false, hashes: true })),
+    );
+    for (const { parts } of all) assert.equal(parts.attachments[0]?.sha256, sha256(IMAGE));
+  });
+
+  it('carries a refusal out of the thread', async () => {
+    const expected = {
+      name: 'Refusal',
+      code: 552,
+      enhancedCode: '5.3.4',
+      rule: 'attachment_size',
+      message: /larger than 100 /,
+    };
+    await assert.rejects(parse(parser, large(), { attachmentBytes: 100 }), expected);
+    const deep = { name: 'Refusal', code: 554, enhancedCode: '5.6.0', rule: 'mime_depth' };
+    await assert.rejects(parse(parser, large(), { mime: { ...PARTS_OPTIONS.mime, depth: 0 } }), deep);
+  });
+
+  it('reads on after refusals', async () => {
+    assert.equal((await parse(parser, large())).parts.text, 'Grüße\n');
+  });
+
+  it('gives up on a message that takes too long with 451, and reads the next', async () => {
+    const hasty = newParser(1);
+    const expected = { name: 'Refusal', code: 451, enhancedCode: '4.3.0', rule: 'parse_timeout' };
+    await assert.rejects(parse(hasty, large()), expected);
+    assert.equal((await parse(hasty, TEXT)).parts.text, 'Grüße\n');
+  });
+
+  it('does not hold up the event loop while a thread reads', async () => {
+    const body = base64Lines(Buffer.alloc(6_000_000, 1));
+    const raw = multipart('mixed', mail('Content-Type: image/png', 'Content-Transfer-Encoding: base64', '', body));
+    let turns = 0;
+    const timer = setInterval(() => {
+      turns += 1;
+    }, 1);
+    await parse(parser, raw);
+    clearInterval(timer);
+    assert.ok(turns >= 5, `${turns} turns`);
+  });
+
+  it('fails what it is reading when it is closed', async () => {
+    const closing = new Parser({ threadBytes: THREAD_BYTES, threads: 1, timeout: 20_000 });
+    const reading = assert.rejects(parse(closing, large()));
+    await closing.close();
+    await reading;
+  });
+});

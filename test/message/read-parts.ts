@@ -1,0 +1,31 @@
+import { type MessageParts, type PartsOptions, readParts } from '../../src/message/parts.ts';
+
+export const PARTS_OPTIONS: PartsOptions = {
+  mime: { depth: 100, parts: 1_000, headerBytes: 1_048_576 },
+  attachmentBytes: 41_943_040,
+  contents: true,
+  hashes: false,
+};
+
+/** An entry of `emails.attachments` with its content decoded. */
+export interface Attachment {
+  readonly filename: string;
+  readonly content: Buffer;
+  readonly content_type: string;
+  readonly content_id: string | null;
+}
+
+export type ReadMessage = Omit<MessageParts, 'attachments' | 'attachmentsJson'> & {
+  readonly attachments: Attachment[];
+};
+
+/** Reads a message as the opensend pipeline does. */
+export async function read(raw: Buffer, options: Partial<PartsOptions> = {}): Promise<ReadMessage> {
+  const { text, html, attachmentsJson } = await readParts(raw, { ...PARTS_OPTIONS, ...options });
+  return { text, html, attachments: attachmentsOf(attachmentsJson) };
+}
+
+export function attachmentsOf(json: Uint8Array | null): Attachment[] {
+  const entries = JSON.parse(json ? Buffer.from(json).toString() : '[]') as (Attachment & { content: string })[];
+  return entries.map(entry => ({ ...entry, content: Buffer.from(entry.content, 'base64') }));
+}

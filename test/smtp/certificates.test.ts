@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import type tls from 'node:tls';
+import { freePort } from '../../src/dev/ports.ts';
+import { eventually } from '../support/eventually.ts';
+import { startRelay, type TestRelay } from '../support/relay.ts';
+import { messageFrom, SmtpClient } from '../support/smtp-client.ts';
+import { type CertificateFiles, makeCertificate } from '../support/tls.ts';
+
+/** A Secret as the kubelet mounts it: files that are links through `..data`, which one rename points elsewhere. */
+class MountedSecret {
+  readonly directory: string;
+  #generation = 0;
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  static async create(t: TestContext, pair: Pair): Promise<MountedSecret> {
+    const directory = await mkdtemp(join(tmpdir(), 'smtp-relay-secret-'));
+    t.after(() => rm(directory, { recursive: true, force: true }));
+    const secret = new MountedSecret(directory);
+    await secret.replace(pair);
+    for (const name of ['tls.crt', 'tls.key']) await symlink(join('..data', name), join(directory, name));
+    return secret;
+  }
+
+  async replace({ cert, key }: Pair): Promise<void> {
+    this.#generation += 1;
+    const name = `..generation_${this.#generation}`;
+    await mkdir(join(this.directory, name));
+    await writeFile(join(this.directory, name, 'tls.crt'), cert);
+    await writeFile(join(this.directory, name, 'tls.key'), key);
+    await symlink(name, join(this.directory, '..data_tmp'));
+    await rename(join(this.directory, '..data_tmp'), join(this.directory, '..data'));
+    await rm(join(this.directory, `..generation_${this.#generation - 1}`), { recursive: true, force: true });
+  }
+
+  get settings() {
+    return { 'tls.certPath': join(this.directory, 'tls.crt'), 'tls.keyPath': join(this.directory, 'tls.key') };
+  }
+}
+
+type Pair = Pick<CertificateFiles, 'cert' | 'key'>;
+
+/** The serial number of the certificate that a new connection gets. */
+async function presented(t: TestContext, relay: TestRelay, options = {}): Promise<string> {
+  const client = await SmtpClient.secured(t, relay, { ...options, tls: { rejectUnauthorized: false } });
+  const { serialNumber } = (client.socket as tls.TLSSocket).getPeerCertificate();
+  client.destroy();
+  return serialNumber;
+}
+
+async function logged(relay: TestRelay, msg: string): Promise<void> {
+  await eventually(() => relay.logs.some(line => line.msg === msg));
+}
+
+describe('known defect: the certificate is read once: a renewed one is picked up from the mounted Secret', () => {
+  it('by the next handshake on every port, and no connection is dropped', async t => {
+    const [first, second] = [await makeCertificate(t), await makeCertificate(t)];
+    const secret = await MountedSecret.create(t, first);
+    const settings = { ...secret.settings, 'tls.implicitPort': await freePort() };
+    const relay = { ...(await startRelay(t, { queue: false, settings })), ca: first.ca };
+    const implicit = { port: relay.implicitTlsPort, implicitTls: true };
+    const open = await SmtpClient.loggedIn(t, relay);
+    const before = await presented(t, relay);
+    assert.equal(await presented(t, relay, implicit), before);
+
+    await secret.replace(second);
+    await logged(relay, 'TLS certificate renewed');
+    const after = await presented(t, relay);
+    assert.notEqual(after, before);
+    assert.equal(await presented(t, relay, implicit), after);
+    await SmtpClient.secured(t, { ...relay, ca: second.ca });
+    const data = messageFrom('a@acme.test');
+    await open.transact({ from: 'a@acme.test', to: ['b@example.com'], data }, '250 2.0.0');
+
+    // A watch on a file would have ended with the first renewal.
+    await secret.replace(first);
+    await eventually(async () => (await presented(t, relay)) === before);
+  });
+
+  it('keeps TLS 1.2 as the oldest version', async t => {
+    const [first, second] = [await makeCertificate(t), await makeCertificate(t)];
+    const secret = await MountedSecret.create(t, first);
+    const relay = { ...(await startRelay(t, { queue: false, settings: secret.settings })), ca: first.ca };
+    await secret.replace(second);
+    await logged(relay, 'TLS certificate renewed');
+    const client = await SmtpClient.greeted(t, relay);
+    const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
+    await assert.rejects(client.startTls(old), /protocol version/i);
+  });
+});
+
+describe('a new pair that cannot be used is refused and reported, and the old one stays', () => {
+  for (const [name, spoil] of [
+    [
+      'a key that does not belong to the certificate',
+      (first: Pair, second: Pair) => ({ cert: second.cert, key: first.key }),
+    ],
+    ['a certificate that is none', (_first: Pair, second: Pair) => ({ cert: 'nonsense', key: second.key })],
+    ['an empty key', (_first: Pair, second: Pair) => ({ cert: second.cert, key: '' })],
+  ] as const) {
+    it(name, async t => {
+      const [first, second] = [await makeCertificate(t), await makeCertificate(t)];
+      const secret = await MountedSecret.create(t, first);
+      const relay = { ...(await startRelay(t, { queue: false, settings: secret.settings })), ca: first.ca };
+      await secret.replace(spoil(first, second));
+      await logged(relay, 'new TLS certificate cannot be used; the old one stays');
+      await SmtpClient.secured(t, relay);
+      assert.ok(!JSON.stringify(relay.logs).includes(first.key.split('\n')[1] as string), 'the key is in the log');
+      await secret.replace(second);
+      await logged(relay, 'TLS certificate renewed');
+      await SmtpClient.secured(t, { ...relay, ca: second.ca });
+    });
+  }
+});
+
+it('the start refuses such a pair', async t => {
+  const [first, second] = [await makeCertificate(t), await makeCertificate(t)];
+  const settings = { 'tls.certPath': first.certPath, 'tls.keyPath': second.keyPath };
+  await assert.rejects(startRelay(t, { queue: false, settings }), /does not belong to the certificate/);
+});

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ByteBudget } from '../../src/smtp/byte-budget.ts';
+import { IncomingMessage } from '../../src/smtp/incoming-message.ts';
+
+const UNLIMITED = { messageBytes: 1e9, bareLineEndings: 'reject' } as const;
+
+function receive(text: string | Buffer, { limits = {}, budget = new ByteBudget(1e9) } = {}) {
+  const message = new IncomingMessage({ ...UNLIMITED, ...limits }, budget);
+  message.push(Buffer.from(text));
+  assert.notEqual(message.push(Buffer.from('\r\n.\r\n')), -1);
+  return message;
+}
+
+describe('IncomingMessage', () => {
+  it('collects what arrives, whatever the packets are', () => {
+    const text = Buffer.alloc(3_000_000, `${'0123456789'.repeat(9)}\r\n`);
+    for (const size of [1_000, 65_536, 2_500_000]) {
+      const message = new IncomingMessage(UNLIMITED, new ByteBudget(1e9));
+      for (let start = 0; start < text.length; start += size) {
+        assert.equal(message.push(text.subarray(start, start + size)), -1);
+      }
+      message.push(Buffer.from('\r\n.\r\n'));
+      const { raw, longestLine } = message.take();
+      assert.ok(raw.equals(Buffer.concat([text, Buffer.from('\r\n')])), `packets of ${size}`);
+      assert.equal(longestLine, 90);
+    }
+  });
+
+  it('keeps no packet alive: later changes of its memory do not show', () => {
+    const packet = Buffer.from('Subject: x\r\n.\r\n');
+    const message = new IncomingMessage(UNLIMITED, new ByteBudget(1e9));
+    message.push(packet);
+    packet.fill(0);
+    assert.equal(message.take().raw.toString(), 'Subject: x\r\n');
+  });
+
+  it('tells where the end of data was', () => {
+    const message = new IncomingMessage(UNLIMITED, new ByteBudget(1e9));
+    assert.equal(message.push(Buffer.from('a\r\n.\r\nQUIT\r\n')), 6);
+  });
+
+  it('counts every byte against the limit: 552', () => {
+    assert.equal(receive('x'.repeat(98), { limits: { messageBytes: 100 } }).take().raw.length, 100);
+    assert.throws(() => receive('x'.repeat(99), { limits: { messageBytes: 100 } }).take(), {
+      code: 552,
+      enhancedCode: '5.3.4',
+    });
+  });
+
+  it('throws away what is past the limit, and what came before it', () => {
+    const budget = new ByteBudget(1e9);
+    const message = new IncomingMessage({ ...UNLIMITED, messageBytes: 100 }, budget);
+    message.push(Buffer.alloc(90, 'x'));
+    assert.equal(budget.used, 90);
+    for (let count = 0; count < 10; count += 1) message.push(Buffer.alloc(1000, 'x'));
+    assert.equal(budget.used, 0);
+    assert.equal(message.size, 10_090);
+  });
+
+  it('takes its bytes from the budget: 452 where there is no room', () => {
+    const budget = new ByteBudget(1000);
+    const first = receive('x'.repeat(600), { budget });
+    assert.equal(budget.used, 602);
+    assert.throws(() => receive('x'.repeat(600), { budget }).take(), { code: 452, enhancedCode: '4.3.1' });
+    assert.equal(budget.used, 602);
+    first.release();
+    assert.equal(budget.used, 0);
+    assert.equal(receive('x'.repeat(600), { budget }).take().raw.length, 602);
+  });
+
+  it('holds its share until it is released, once', () => {
+    const budget = new ByteBudget(1000);
+    const message = receive('x'.repeat(100), { budget });
+    message.take();
+    assert.equal(budget.used, 102);
+    message.release();
+    message.release();
+    assert.equal(budget.used, 0);
+  });
+
+  it('refuses bare line ends, or mends them: 550 5.6.11', () => {
+    assert.throws(() => receive('a\nb').take(), { code: 550, enhancedCode: '5.6.11' });
+    const mended = receive('a\nb', { limits: { bareLineEndings: 'accept' } });
+    assert.equal(mended.take().raw.toString(), 'a\r\nb\r\n');
+  });
+
+  it('refuses NUL: 554', () => {
+    assert.throws(() => receive('a\0b').take(), { code: 554, enhancedCode: '5.6.0' });
+  });
+
+  it('gives memory of its own, that can move to another thread', () => {
+    const { raw } = receive('x'.repeat(3_000_000)).take();
+    assert.equal(raw.buffer.byteLength, raw.byteLength);
+  });
+});

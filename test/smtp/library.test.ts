@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import { after, describe, it } from 'node:test';
+import { SMTPServer } from 'smtp-server';
+import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
+import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
+import { RelayConnection } from '../../src/smtp/connection.ts';
+import { RelayServer } from '../../src/smtp/server.ts';
+import { startRelay } from '../support/relay.ts';
+import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
+
+/*
+ * One test for each member of smtp-server that `src/smtp/connection.ts` and `server.ts` override or lean on, named after
+ * it. Each fails where the override is taken away, or where a new version of the library has moved what it replaces. The
+ * behaviour itself is tested in full by the other files of this folder.
+ */
+const relay = await startRelay({ after }, { queue: false, settings: { pipeline: 'standalone' } });
+const clear = await startRelay({ after }, { queue: false, tls: false, settings: { 'limits.connections': 50 } });
+
+const message = { from: 'a@acme.test', to: ['b@example.com'], data: messageFrom('a@acme.test') };
+
+/** The overrides of a class of ours. */
+function overridesOf(type: { readonly prototype: object }, base: { readonly prototype: object }): string[] {
+  return Object.getOwnPropertyNames(type.prototype).filter(name => name !== 'constructor' && name in base.prototype);
+}
+
+describe('every override is tested here', () => {
+  it('RelayConnection', () => {
+    assert.deepEqual(overridesOf(RelayConnection, SMTPConnection).sort(), [
+      '_applyMailParams',
+      '_createParser',
+      '_getEnhancedStatusCode',
+      '_onCommand',
+      '_parseAddressCommand',
+      'handler_AUTH',
+      'handler_DATA',
+      'handler_EHLO',
+      'handler_HELO',
+      'init',
+      'send',
+    ]);
+  });
+
+  it('RelayServer', () => {
+    assert.deepEqual(overridesOf(RelayServer, SMTPServer).sort(), [
+      '_expectsProxyHeader',
+      '_handleProxy',
+      'connect',
+      'onConnect',
+      'onMailFrom',
+      'onRcptTo',
+      'onSecure',
+    ]);
+  });
+});
+
+describe('RelayConnection', () => {
+  it('init: no pause before the greeting, and a limit of connections of our own', async t => {
+    const started = performance.now();
+    const client = await SmtpClient.connect(t, clear);
+    await client.expect('220 ');
+    // A timer of 100 ms fires after 100 ms or more; the quickest of three, since the machine may be busy.
+    let quickest = performance.now() - started;
+    for (let round = 0; round < 2; round += 1) {
+      const again = performance.now();
+      await (await SmtpClient.connect(t, clear)).expect('220 ');
+      quickest = Math.min(quickest, performance.now() - again);
+    }
+    assert.ok(quickest < 90, `greeted after ${quickest} ms`);
+  });
+
+  it('send, _getEnhancedStatusCode: a text brings its own enhanced status code', async t => {
+    const client = await SmtpClient.greeted(t, relay);
+    // The library's own for 538 is 5.7.0.
+    const { last } = await client.command('AUTH LOGIN', '538 5.7.11 ');
+    assert.doesNotMatch(last, /5\.7\.0|5\.7\.11.*5\.7\.11/);
+  });
+
+  it('_onCommand: long commands are refused, where the library takes 16 KB', async t => {
+    const client = await SmtpClient.loggedIn(t, clear);
+    await client.command(`NOOP ${'x'.repeat(3_000)}`, '500 5.5.2 Command line is too long');
+  });
+
+  it('_createParser: DATA passes through our decoder, which refuses a bare LF', async t => {
+    const client = await SmtpClient.loggedIn(t, clear);
+    await client.transact({ ...message, data: `${message.data}\nbare` }, '550 5.6.11');
+  });
+
+  it('handler_EHLO: no AUTH before STARTTLS, and an empty name is taken', async t => {
+    const client = await SmtpClient.connect(t, relay);
+    await client.expect('220 ');
+    const { lines } = await client.command('EHLO', '250 ');
+    assert.ok(!lines.some(line => line.startsWith('AUTH')), lines.join());
+  });
+
+  it('handler_HELO: an empty name is taken', async t => {
+    const client = await SmtpClient.connect(t, relay);
+    await client.expect('220 ');
+    await client.command('HELO', '250 ');
+  });
+
+  it('_parseAddressCommand: domains stay A-labels, and no angle brackets are needed', async t => {
+    const client = await SmtpClient.loggedIn(t, relay);
+    await client.command('MAIL FROM:<a@acme.test>', '250 ');
+    await client.command('RCPT TO:b@xn--bcher-kva.example', '250 ');
+    await client.command('DATA', '354 ');
+    const id = emailIdOf(await client.command(`${message.data}\r\n.`, '250 '));
+    const { rows } = await relay.db.query('select recipients from smtp_relay_messages where email_id = $1', [id]);
+    assert.deepEqual(rows, [{ recipients: ['b@xn--bcher-kva.example'] }]);
+  });
+
+  it('_applyMailParams: a MAIL inherits nothing from one that was refused', async t => {
+    const client = await SmtpClient.loggedIn(t, relay);
+    await client.command('MAIL FROM:<a@acme.test> BODY=8BITMIME FOO=1', '555 ');
+    const id = emailIdOf(await client.transact(message, '250 '));
+    const { rows } = await relay.db.query('select body_type from smtp_relay_messages where email_id = $1', [id]);
+    assert.deepEqual(rows, [{ body_type: '7bit' }]);
+  });
+
+  it('handler_AUTH: what is not Base64 gets 501, where the library takes it', async t => {
+    const client = await SmtpClient.secured(t, relay);
+    await client.command('AUTH PLAIN !!!', '501 5.5.2 The response is not Base64');
+    // The library takes no empty user name.
+    await client.command('AUTH LOGIN =', '334 ');
+    await client.command(Buffer.from(relay.owner.apiKey).toString('base64'), '235 ');
+  });
+
+  it('handler_DATA: the reply names the id of the row', async t => {
+    const client = await SmtpClient.loggedIn(t, clear);
+    emailIdOf(await client.transact(message, '250 2.0.0 Ok: queued as '));
+  });
+});
+
+describe('RelayServer', () => {
+  it('connect: connections are ours', async t => {
+    const server = new RelayServer({ ...dependencies(), isProxy: () => false });
+    t.after(() => server.drain(0));
+    const port = await server.open(0, '127.0.0.1');
+    await SmtpClient.greeted(t, { host: '127.0.0.1', port, ca: '' });
+    assert.ok([...server.connections].every(connection => connection instanceof RelayConnection));
+    assert.equal(server.connections.size, 1);
+  });
+
+  it('_expectsProxyHeader, _handleProxy: the second version of the protocol, from networks', async t => {
+    const asked: string[] = [];
+    const opened: string[] = [];
+    class Spy extends RelayServer {
+      override openSession(id: string, clientAddress: string) {
+        opened.push(clientAddress);
+        return super.openSession(id, clientAddress);
+      }
+    }
+    const isProxy = (address: string) => Boolean(asked.push(address));
+    const server = new Spy({ ...dependencies(), isProxy });
+    t.after(() => server.drain(0));
+    const port = await server.open(0, '127.0.0.1');
+    const preamble = Buffer.from('0d0a0d0a000d0a515549540a2111000cc0000207c6336402d9030a1b', 'hex');
+    const client = await SmtpClient.connect(t, { host: '127.0.0.1', port, ca: '' }, { preamble });
+    await client.expect('220 ');
+    assert.deepEqual(opened, ['192.0.2.7']);
+    assert.ok(asked.length > 0 && asked.every(address => address === '127.0.0.1'));
+  });
+
+  it('onConnect: the greeting is on its way before anything is read', async t => {
+    const server = new RelayServer({ ...dependencies(), isProxy: () => false });
+    t.after(() => server.drain(0));
+    let greeted = false;
+    server.onConnect(null as never, () => (greeted = true));
+    assert.ok(greeted, 'not in the same turn');
+    server.onSecure(null as never, null as never, () => (greeted = false));
+    assert.ok(!greeted, 'not in the same turn');
+  });
+
+  it('onMailFrom, onRcptTo: a session of ours is asked', async t => {
+    const client = await SmtpClient.loggedIn(t, clear);
+    await client.command('MAIL FROM:<a@acme.test> FOO=1', '555 5.5.4 Parameter FOO');
+    await client.command('MAIL FROM:<a@acme.test>', '250 ');
+    await client.command('RCPT TO:<b@example.com> FOO=1', '555 5.5.4 Parameter FOO');
+  });
+
+  function dependencies() {
+    const session = { settings: {}, logger: { child: () => ({ info() {} }) } };
+    const logger = { debug() {}, info() {} };
+    const settings = { name: 'relay.test', idleTimeout: 5_000, sessionTimeout: 5_000, connections: 5 };
+    return { settings, tls: null, session, budget: null, logger } as never as ConstructorParameters<
+      typeof RelayServer
+    >[0];
+  }
+});
+
+describe('what we lean on without overriding it', () => {
+  it('SMTPStream: _dataMode, _feedDataStream, _continueCallback, continue', () => {
+    const stream = new SMTPStream() as SMTPStream & Record<string, unknown>;
+    assert.equal(stream['_dataMode'], false);
+    assert.equal(stream['_continueCallback'], false);
+    const fed: string[] = [];
+    stream['_feedDataStream'] = (chunk: Buffer, done: () => void) => {
+      fed.push(chunk.toString());
+      done();
+    };
+    stream['_dataMode'] = true;
+    stream.write('text');
+    assert.deepEqual(fed, ['text']);
+    let continued = 0;
+    stream['_continueCallback'] = () => (continued += 1);
+    stream.continue();
+    assert.equal(continued, 1);
+  });
+
+  it('SMTPConnection: _handlerPending and _dataStream tell that something is being worked on', () => {
+    const connection = new SMTPConnection(new SMTPServer({ logger: false }), new net.Socket());
+    assert.equal(connection._handlerPending, false);
+    assert.equal(connection._dataStream, false);
+  });
+
+  it('SMTPServer: _pendingSockets holds connections without a session', () => {
+    assert.ok(new SMTPServer({ logger: false })._pendingSockets instanceof Map);
+  });
+});

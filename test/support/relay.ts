@@ -1,0 +1,105 @@
+import { env } from 'node:process';
+import pg from 'pg';
+import { createApp } from '../../src/app.ts';
+import { assembleConfig, type Config, type SettingName } from '../../src/config/schema.ts';
+import { createLogger } from '../../src/observability/log.ts';
+import { createDatabase } from './database.ts';
+import { type Owner, type OwnerOptions, seedOwner } from './owner.ts';
+import { createQueue, sqsEnv, type TestQueue } from './queue.ts';
+import { type CertificateFiles, makeCertificate } from './tls.ts';
+
+/** What ends with a test; `{ after }` of `node:test` is one that lives as long as the file. */
+export interface TestContext {
+  after(fn: () => Promise<void>): void;
+}
+
+export interface RelayOptions {
+  /** Settings by name, as parsed (`{ 'limits.connections': 2 }`), over those of the test. */
+  readonly settings?: Readonly<Partial<Record<SettingName, unknown>>>;
+  /** STARTTLS with a certificate of the relay's own; true unless given. */
+  readonly tls?: boolean;
+  /** Publish to a queue of the test's own; true unless given. */
+  readonly queue?: boolean;
+  readonly owner?: OwnerOptions;
+  /** The database of another relay, with its owner; one of its own unless given. */
+  readonly shareWith?: Pick<TestRelay, 'databaseUrl' | 'owner'>;
+}
+
+/** One line of the relay's log. */
+export interface LogLine {
+  readonly level: number;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+export interface TestRelay {
+  readonly host: string;
+  readonly port: number;
+  /** 0 without one. */
+  readonly implicitTlsPort: number;
+  /** The authority of the relay's certificate, PEM; empty without TLS. */
+  readonly ca: string;
+  /** The certificate's files, which may be replaced. */
+  readonly certificate: CertificateFiles | null;
+  readonly config: Config;
+  readonly owner: Owner;
+  readonly databaseUrl: string;
+  /** For looking into the database. */
+  readonly db: pg.Pool;
+  readonly queue: TestQueue | null;
+  /** Grows while the relay runs. */
+  readonly logs: readonly LogLine[];
+  /** Stops the relay as SIGTERM does. At the end of the test it is stopped anyway. */
+  stop(): Promise<void>;
+}
+
+const HOST = '127.0.0.1';
+
+/** Starts the whole relay, as `smtp-relay relay` does, on a database and a queue of its own and on free ports. */
+export async function startRelay(t: TestContext, options: RelayOptions = {}): Promise<TestRelay> {
+  const parts = new AsyncDisposableStack();
+  t.after(() => parts.disposeAsync());
+  const context = { after: (fn: () => Promise<void>) => parts.defer(fn) };
+
+  const databaseUrl = options.shareWith?.databaseUrl ?? (await createDatabase(context));
+  const queue = options.queue === false ? null : await createQueue(context);
+  const certificate = options.tls === false ? null : await makeCertificate(context);
+  const db = createPool(databaseUrl, context);
+  const owner = options.shareWith?.owner ?? (await seedOwner(db, options.owner));
+
+  const settings = { ...baseSettings(databaseUrl, queue, certificate), ...options.settings };
+  const config = assembleConfig(new Map(Object.entries(settings) as [SettingName, unknown][]));
+  // The AWS SDK finds its credentials nowhere else.
+  Object.assign(env, sqsEnv());
+  const logs: LogLine[] = [];
+  const destination = { write: (line: string) => void logs.push(JSON.parse(line)) };
+  const app = await createApp(config, { logger: createLogger({ level: 'debug', format: 'json', destination }) });
+  let stopping: Promise<void> | undefined;
+  const stop = () => (stopping ??= app.stop());
+  parts.defer(stop);
+  const { port, implicitTlsPort = 0 } = await app.start();
+  const ca = certificate?.ca ?? '';
+  return { host: HOST, port, implicitTlsPort, ca, certificate, config, owner, databaseUrl, db, queue, logs, stop };
+}
+
+function baseSettings(databaseUrl: string, queue: TestQueue | null, certificate: CertificateFiles | null) {
+  return {
+    databaseUrl,
+    host: HOST,
+    port: 0,
+    hostname: 'relay.test',
+    // Many relays share one server.
+    'database.poolSize': 4,
+    shutdownTimeout: 5_000,
+    ...(queue && { queueUrl: queue.url, sqsEndpoint: sqsEnv().AWS_ENDPOINT_URL_SQS }),
+    ...(certificate && { 'tls.certPath': certificate.certPath, 'tls.keyPath': certificate.keyPath }),
+  } satisfies Partial<Record<SettingName, unknown>>;
+}
+
+function createPool(connectionString: string, context: TestContext): pg.Pool {
+  const pool = new pg.Pool({ connectionString, max: 2 });
+  // A test may take the server away under it.
+  pool.on('error', () => {});
+  context.after(() => pool.end());
+  return pool;
+}
