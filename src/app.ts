@@ -185,6 +185,7 @@ async function listen(config: Config, session: SessionDependencies, running: Asy
     tls,
     session,
     budget: new ByteBudget(config.limits.bytesInFlight),
+    countConnections: () => servers.reduce((count, server) => count + server.connections.size, 0),
     isProxy: createNetworkMatcher(config.proxyProtocol.networks),
     logger: logger.child({ room: 'smtp' }),
   };

@@ -1,3 +1,4 @@
+import pLimit, { type LimitFunction } from 'p-limit';
 import { Piscina } from 'piscina';
 import type { HeaderField } from './header-fields.ts';
 import type { ParseAnswer, ParseTask } from './parse-thread.ts';
@@ -9,7 +10,7 @@ export interface ParserOptions {
   /** Messages of more bytes are parsed in a worker thread, so that they do not stall the others. */
   readonly threadBytes: number;
   readonly threads: number;
-  /** How long a thread may work on one message, in milliseconds. */
+  /** How long a thread may work on one message, in milliseconds; waiting for a thread does not count. */
   readonly timeout: number;
 }
 
@@ -27,9 +28,12 @@ export interface Parsed {
 export class Parser {
   readonly #options: ParserOptions;
   readonly #threads: Piscina;
+  readonly #turn: LimitFunction;
 
   constructor(options: ParserOptions) {
     this.#options = options;
+    // A queue of our own: piscina's counts waiting as working, and is not woken when a thread is ended for its time.
+    this.#turn = pLimit(options.threads);
     this.#threads = new Piscina({
       filename: new URL('./parse-thread.ts', import.meta.url).href,
       minThreads: 0,
@@ -52,7 +56,7 @@ export class Parser {
     if (raw.length <= this.#options.threadBytes) {
       return { raw, parts: readSinglePart(raw, fields) ?? (await readParts(raw, options)) };
     }
-    const { raw: returned, parts, refusal } = await this.#inThread(withOwnMemory(raw), options);
+    const { raw: returned, parts, refusal } = await this.#turn(() => this.#inThread(withOwnMemory(raw), options));
     if (refusal) throw new Refusal(refusal);
     if (!parts) throw new Error('a parse thread answered neither parts nor a refusal');
     return { raw: Buffer.from(returned.buffer, returned.byteOffset, returned.byteLength), parts };

@@ -4,7 +4,7 @@ import libmime from 'libmime';
 import type { AttachmentStream } from 'mailparser';
 import { elideBase64 } from './base64-runs.ts';
 import { type MimeLimits, MimeParser } from './mime-parser.ts';
-import { contentRefusal, Refusal, sizeRefusal } from './refusal.ts';
+import { contentRefusal, type Refusal, sizeRefusal } from './refusal.ts';
 
 /** An attachment without its content. */
 export interface AttachmentInfo {
@@ -72,7 +72,7 @@ async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<str
   try {
     await once(parser, 'end');
   } catch (error) {
-    throw error instanceof Refusal ? error : readRefusal(error as Error & { code?: string }, options.mime);
+    throw readError(error as Error & { code?: string }, options.mime);
   }
   if (parser.hasEmptyMultipart()) {
     throw contentRefusal('mime_boundary', 'A multipart has no parts: name its boundary and begin each part with it');
@@ -86,19 +86,13 @@ async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<str
   return { parts, metAllRuns: parser.metAllRuns };
 }
 
-/** mailparser's own limits are told by `EMAXLEN`; what else it throws is a message that cannot be read. */
-function readRefusal(error: Error & { code?: string }, limits: MimeLimits): Refusal {
-  if (error.code === 'EMAXLEN' && error.message.includes('child nodes')) {
+/** mailparser tells its limits by `EMAXLEN`. What else it throws would be a mistake in a program: ours or its own. */
+function readError(error: Error & { code?: string }, limits: MimeLimits): Error {
+  if (error.code !== 'EMAXLEN') return error;
+  if (error.message.includes('child nodes')) {
     return contentRefusal('mime_parts', `The message has more than ${limits.parts} MIME parts: send fewer`);
   }
-  if (error.code === 'EMAXLEN') return sizeRefusal('header_size', 'The header of a MIME part is too large: shorten it');
-  return new Refusal({
-    code: 554,
-    enhancedCode: '5.6.0',
-    text: 'The message cannot be read as MIME (RFC 2045): mend its structure',
-    rule: 'mime_syntax',
-    cause: error,
-  });
+  return sizeRefusal('header_size', 'The header of a MIME part is too large: shorten it');
 }
 
 class AttachmentCollector {
@@ -166,7 +160,7 @@ function base64Length(bytes: number): number {
 }
 
 function describe(attachment: AttachmentStream, size: number, number: number): AttachmentInfo {
-  const contentType = contentTypeOf(attachment);
+  const contentType = contentTypeOf(attachment).toWellFormed();
   const type = contentType.split(';', 1)[0] as string;
   return {
     filename: attachment.filename?.toWellFormed() || `attachment-${number}.${extensionOf(type)}`,

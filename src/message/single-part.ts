@@ -21,7 +21,7 @@ export function readSinglePart(raw: Buffer, fields: readonly HeaderField[]): Mes
   const [, kind] = TEXT_TYPE.exec(value.trim().toLowerCase()) ?? [];
   const bytes = kind === undefined ? null : decodeTransfer(raw.subarray(bodyOffset(raw)), encoding.toLowerCase());
   if (bytes === null) return null;
-  const text = decodeText(bytes, params['charset']).replaceAll('\r\n', '\n');
+  const text = decodeText(bytes, params['charset']).replaceAll('\r\n', '\n').toWellFormed();
   return {
     text: kind === 'plain' ? text : null,
     html: kind === 'html' ? text : null,

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { type DestinationStream, type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, pino, type SerializedError, stdSerializers } from 'pino';
 
 export type { Logger };
 
@@ -16,7 +16,12 @@ export interface LogOptions {
  * (`room`, `session`, `emailId`). Message content and whole API keys are never logged.
  */
 export function createLogger(options: LogOptions): Logger {
-  const base = { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
+  const base = {
+    level: options.level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { err: withoutData },
+  };
   if (options.format === 'pretty') {
     // Only people's terminals need it, so only they pay for loading it.
     const pretty: typeof import('pino-pretty') = createRequire(import.meta.url)('pino-pretty');
@@ -24,4 +29,14 @@ export function createLogger(options: LogOptions): Logger {
     return pino(base, pretty({ colorize: process.stdout.isTTY, ...(destination ? { destination } : {}) }));
   }
   return options.destination ? pino(base, options.destination) : pino(base);
+}
+
+/** Where Postgres quotes the data that it could not take (protocol, error fields D, W and q). */
+const DATA_FIELDS = ['detail', 'where', 'internalQuery'];
+
+/** An error as the log shows it: without a message's content. */
+function withoutData(error: Error): SerializedError {
+  const shown = stdSerializers.err(error);
+  for (const field of DATA_FIELDS) delete shown[field];
+  return shown;
 }

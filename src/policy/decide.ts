@@ -58,18 +58,23 @@ function wrongDomain(header: 'From' | 'Sender', domain: string, allowed: string)
 /** RFC 6531 section 3.5: a server that cannot pass such an address on says so at once. */
 function checkLocalParts({ sender, recipients }: Subject, transport: TransportLimits): Refusal | null {
   if (transport.smtpUtf8) return null;
-  const foreign = [sender.from.address, ...recipients].find(address => !isAscii(localPartOf(address)));
-  return foreign === undefined ? null : unsupportedLocalPart(foreign);
+  const isForeign = (address: string): boolean => !isAscii(localPartOf(address));
+  return [sender.from.address, ...recipients].some(isForeign) ? unsupportedLocalPart() : null;
 }
 
-/** `553 5.6.7`: the address needs SMTPUTF8, which the transport does not have. */
-export function unsupportedLocalPart(address: string): Refusal {
-  return new Refusal({
-    code: 553,
-    enhancedCode: '5.6.7',
-    text: `${address} has other characters than ASCII before the @, which cannot be delivered: use an ASCII address`,
-    rule: 'smtputf8',
-  });
+/** `553 5.6.7`: an address needs SMTPUTF8, which the transport does not have. Replies are ASCII, so it is not named. */
+export function unsupportedLocalPart(): Refusal {
+  return foreignLocalPart('which cannot be delivered: use an ASCII address');
+}
+
+/** `553 5.6.7`: an address needs SMTPUTF8, and MAIL did not say so. */
+export function undeclaredLocalPart(): Refusal {
+  return foreignLocalPart('and needs the SMTPUTF8 parameter of MAIL');
+}
+
+function foreignLocalPart(why: string): Refusal {
+  const text = `An address has other characters than ASCII before the @, ${why}`;
+  return new Refusal({ code: 553, enhancedCode: '5.6.7', text, rule: 'smtputf8' });
 }
 
 function checkSuppression(suppressed: readonly string[]): Refusal | null {

@@ -172,11 +172,13 @@ export class Publisher {
   }
 
   #backOff(error: unknown): void {
+    // Their entries are in the outbox; the sweep takes them when the lease ends.
+    this.#pending = [];
+    // Calls that were under way together fail together, which is one outage.
+    if (this.#isPaused()) return;
     this.#pausedUntil = performance.now() + this.#pause;
     this.#logger.warn({ err: error, pauseMs: this.#pause }, 'queue unreachable; jobs stay in the outbox');
     this.#pause = Math.min(this.#pause * 2, MAX_PAUSE);
-    // Their entries are in the outbox; the sweep takes them when the lease ends.
-    this.#pending = [];
   }
 
   async #sweepForever(): Promise<void> {

@@ -8,9 +8,10 @@ import { readSender } from '../message/sender.ts';
 import { newTrace, type TraceContext } from '../observability/trace.ts';
 import { decide, type Facts } from '../policy/decide.ts';
 import type { SendJob } from '../queue/send-job.ts';
+import { isDataException } from '../store/errors.ts';
 import type { IdempotencyClaim, IdempotencyOutcome } from '../store/idempotency.ts';
 import type { NewMessage, StoreOutcome } from '../store/intake.ts';
-import { buildRow, refuseUnstorable } from './build-row.ts';
+import { buildRow, refuseUnstorable, unstorableRefusal } from './build-row.ts';
 import { idempotencyClaim, idempotencyConflict } from './repeat.ts';
 import type { AcceptSettings, FactsQuestion, ReadHeader, Submission } from './submission.ts';
 
@@ -46,10 +47,10 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   const { owner, envelope, longestLine } = submission;
   const header = readHeader(submission, deps.settings);
   const recipients = allAddresses(header.recipients);
-  const [{ raw, parts }, facts] = await Promise.all([
+  const [{ raw, parts }, facts] = await bothSettled(
     deps.parser.parse(submission.raw, header.fields, partsOptions(header.control, deps.settings)),
     deps.facts({ owner, sender: header.sender, recipients }),
-  ]);
+  );
 
   const claim = idempotencyClaim(header, envelope, parts);
   const earlier = claim && (await deps.findRepeat(owner.userId, claim));
@@ -64,7 +65,9 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
     deps.settings,
   );
   refuseUnstorable(message);
-  const outcome = await deps.store(message);
+  const outcome = await deps.store(message).catch(error => {
+    throw isDataException(error) ? unstorableRefusal(error) : error;
+  });
   freeMemory(raw);
   if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };
 
@@ -87,6 +90,12 @@ function partsOptions(control: ControlSettings, settings: AcceptSettings) {
     contents: !settings.keepOriginal,
     hashes: control.idempotencyKey !== null,
   };
+}
+
+/** Both, and not the first failure of one: what the other still works on counts as in flight. */
+async function bothSettled<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([first, second]);
+  return Promise.all([first, second]);
 }
 
 function repeatedId(outcome: IdempotencyOutcome): string {

@@ -1,7 +1,7 @@
 import { formatMailbox } from '../message/address.ts';
 import { sha256 } from '../message/digest.ts';
 import type { MessageParts } from '../message/parts.ts';
-import { contentRefusal } from '../message/refusal.ts';
+import { contentRefusal, Refusal } from '../message/refusal.ts';
 import { replyToAddresses, rowHeaders, subjectOf } from '../message/row-fields.ts';
 import type { TraceContext } from '../observability/trace.ts';
 import type { IdempotencyClaim } from '../store/idempotency.ts';
@@ -78,4 +78,10 @@ export function refuseUnstorable(row: NewMessage): void {
       `The From header has more than ${MAX_FROM} characters: shorten the display name`,
     );
   }
+}
+
+/** Postgres has refused the data after all: that would be so again, so the client must not try for ever. */
+export function unstorableRefusal(cause: unknown): Refusal {
+  const text = 'A header or text of the message has characters that cannot be stored: send plain UTF-8';
+  return new Refusal({ code: 554, enhancedCode: '5.6.0', text, rule: 'unstorable', cause });
 }

@@ -11,7 +11,7 @@ export interface PathCommand {
   readonly duplicate?: string;
 }
 
-const PARAMETER = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e]+))?$/;
+const PARAMETER = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e]*))?$/;
 
 /**
  * Reads `MAIL FROM:<reverse-path> [parameters]` and `RCPT TO:<forward-path> [parameters]` (RFC 5321 sections 4.1.1.2 and
@@ -68,7 +68,7 @@ function readParameters(text: string): Pick<PathCommand, 'args' | 'duplicate'> |
     if (name === undefined) return null;
     const key = name.toUpperCase();
     if (Object.hasOwn(args, key)) duplicate = key;
-    args[key] = value ?? true;
+    args[key] = value || true;
   }
   const found = Object.keys(args).length > 0;
   return { args: found && args, ...(duplicate !== undefined && { duplicate }) };

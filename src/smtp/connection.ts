@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type net from 'node:net';
 import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
@@ -18,7 +19,12 @@ const MECHANISMS = 'AUTH PLAIN LOGIN';
 export const SHUTTING_DOWN = '4.3.2 Shutting down: try again on a new connection';
 const ENHANCED_CODE = /^([245]\.\d{1,3}\.\d{1,3}) /;
 
+/** AUTH is accepted and ignored (RFC 4954 section 5). */
+const MAIL_PARAMETERS = new Set(['SIZE', 'BODY', 'SMTPUTF8', 'AUTH']);
+const RCPT_PARAMETERS = new Set<string>();
+
 type Done = () => void;
+type RejectParameters = Parameters<SMTPConnection['_rejectInvalidParams']>;
 
 /**
  * The library's connection, with what its options do not reach put right. Every override is named in
@@ -45,7 +51,7 @@ export class RelayConnection extends SMTPConnection {
   /** Greets at once: the library waits 100 ms for clients that talk too early. */
   override init(): void {
     this._setListeners(() => {
-      if (this._server.connections.size > this.#server.settings.connections) {
+      if (this.#server.isCrowded) {
         this.send(421, `4.3.2 Too many connections: try again shortly`);
       } else {
         this.connectionReady();
@@ -119,7 +125,19 @@ export class RelayConnection extends SMTPConnection {
 
   /** Reads paths by our own parser: the library turns domains into Unicode and knows no quoted local parts. */
   override _parseAddressCommand(name: string, command: Buffer | string): never {
+    // Bytes of another charset would become another address.
+    if (typeof command !== 'string' && !isUtf8(command)) return false as never;
     return (parsePathCommand(name.toUpperCase(), command.toString()) ?? false) as never;
+  }
+
+  /** Refuses unknown parameters (RFC 5321 section 4.1.1.11) before those that are known are looked at. */
+  override _rejectInvalidParams(...[parsed, valued, callback]: RejectParameters): boolean {
+    const known = valued.includes('BODY') ? MAIL_PARAMETERS : RCPT_PARAMETERS;
+    const unknown = Object.keys(parsed.args || {}).find(name => !known.has(name));
+    if (unknown === undefined) return super._rejectInvalidParams(parsed, valued, callback);
+    this.send(555, `5.5.4 Parameter ${unknown} is not supported: leave it out`);
+    callback();
+    return true;
   }
 
   /** Begins anew: the library lets a MAIL inherit the parameters of one that was refused. */

@@ -37,9 +37,9 @@ export function replyTo(error: unknown): Reply {
   return isDiskFull(error) ? NO_ROOM : FAULT;
 }
 
-/** Whether the log should say what happened: it is our fault, or a refusal with a cause behind it. */
+/** Whether something went wrong on our side, which the log should explain. */
 export function isFault(error: unknown): boolean {
-  return !(error instanceof Refusal) || error.cause !== undefined;
+  return !(error instanceof Refusal) || (error.temporary && error.cause !== undefined);
 }
 
 function isDiskFull(error: unknown): boolean {

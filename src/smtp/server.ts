@@ -38,6 +38,8 @@ export interface ServerDependencies {
   readonly session: SessionDependencies;
   /** Shared by all listeners. */
   readonly budget: ByteBudget;
+  /** Connections of all listeners together. */
+  readonly countConnections: () => number;
   /** Whether a peer is a load balancer that speaks the PROXY protocol. */
   readonly isProxy: (address: string) => boolean;
   readonly logger: Logger;
@@ -55,7 +57,8 @@ const UNAUTHENTICATED_COMMANDS = 100;
 export class RelayServer extends SMTPServer {
   readonly settings: ServerSettings;
   readonly #deps: ServerDependencies;
-  readonly #sessions = new WeakMap<SMTPServerSession, Session>();
+  /** Those that are closing too, until their socket has gone. */
+  readonly #open = new Map<SMTPServerSession, RelayConnection>();
   #draining = false;
 
   constructor(deps: ServerDependencies) {
@@ -95,7 +98,7 @@ export class RelayServer extends SMTPServer {
   }
 
   #cutOff(): void {
-    for (const connection of this.connections as Set<RelayConnection>) {
+    for (const connection of this.#open.values()) {
       connection.send(421, SHUTTING_DOWN);
       connection._socket.destroy();
     }
@@ -111,7 +114,11 @@ export class RelayServer extends SMTPServer {
     this.connections.add(connection);
     connection.on('error', error => this.emit('error', error));
     connection.init();
-    this.#sessions.set(connection.session, connection.client);
+    this.#open.set(connection.session, connection);
+  }
+
+  override onClose(session: SMTPServerSession): void {
+    this.#open.delete(session);
   }
 
   openSession(id: string, clientAddress: string): Session {
@@ -120,6 +127,11 @@ export class RelayServer extends SMTPServer {
 
   newMessage(): IncomingMessage {
     return new IncomingMessage(this.settings, this.#deps.budget);
+  }
+
+  /** Whether there are more connections than allowed. */
+  get isCrowded(): boolean {
+    return this.#deps.countConnections() > this.settings.connections;
   }
 
   /** Whether a message of that declared size (RFC 1870; 0 for none) would be let in now. */
@@ -141,11 +153,16 @@ export class RelayServer extends SMTPServer {
   }
 
   override onRcptTo(address: SMTPServerAddress, session: SMTPServerSession, callback: Callback): void {
-    this.#ask('RCPT', session, client => client.recipient(address as PathCommand), callback);
+    this.#ask(
+      'RCPT',
+      session,
+      client => client.recipient(address as PathCommand, session.envelope.smtpUtf8 === true),
+      callback,
+    );
   }
 
   #ask(step: string, session: SMTPServerSession, ask: (client: Session) => Promise<void>, callback: Callback): void {
-    const client = this.#sessions.get(session);
+    const client = this.#open.get(session)?.client;
     if (!client) throw new Error('a session without a client');
     ask(client).then(
       () => callback(),

@@ -1,7 +1,7 @@
 import { isAscii, localPartOf } from '../message/address.ts';
 import { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
-import { unsupportedLocalPart } from '../policy/decide.ts';
+import { undeclaredLocalPart, unsupportedLocalPart } from '../policy/decide.ts';
 import { type ApiKey, hashKey } from '../store/api-keys.ts';
 import type { Accepted } from './accept.ts';
 import type { PathCommand } from './command-line.ts';
@@ -29,9 +29,6 @@ export interface SessionSettings {
   /** Whether the transport takes other characters than ASCII in local parts. */
   readonly smtpUtf8: boolean;
 }
-
-/** Parameters of MAIL and RCPT that are understood or, for AUTH, accepted and ignored (RFC 4954 section 5). */
-const MAIL_PARAMETERS = new Set(['SIZE', 'BODY', 'SMTPUTF8', 'AUTH']);
 
 /**
  * What the relay makes of one client's commands. The library keeps the protocol's order (`connection.ts`); each method
@@ -65,15 +62,13 @@ export class Session {
 
   /** MAIL. */
   async mail(command: PathCommand): Promise<void> {
-    refuseUnknownParameters(command, MAIL_PARAMETERS);
-    this.#refuseForeignLocalPart(command.address);
+    this.#refuseForeignLocalPart(command.address, command.args !== false && 'SMTPUTF8' in command.args);
     await this.#currentKey();
   }
 
-  /** RCPT. */
-  async recipient(command: PathCommand): Promise<void> {
-    refuseUnknownParameters(command, NO_PARAMETERS);
-    this.#refuseForeignLocalPart(command.address);
+  /** RCPT. @param smtpUtf8 whether MAIL said SMTPUTF8 */
+  async recipient(command: PathCommand, smtpUtf8: boolean): Promise<void> {
+    this.#refuseForeignLocalPart(command.address, smtpUtf8);
     if (!this.#deps.settings.refuseSuppressedRecipients) return;
     const { userId } = await this.#currentKey();
     const [suppressed] = await this.#deps.findSuppressed(userId, [command.address]);
@@ -125,22 +120,15 @@ export class Session {
     return key;
   }
 
-  #refuseForeignLocalPart(address: string): void {
-    if (address === '' || this.#deps.settings.smtpUtf8 || isAscii(localPartOf(address))) return;
-    throw unsupportedLocalPart(address);
+  /** RFC 6531 section 3.4: such an address goes with SMTPUTF8 only, and only where the transport has it too. */
+  #refuseForeignLocalPart(address: string, smtpUtf8: boolean): void {
+    if (address === '' || isAscii(localPartOf(address))) return;
+    if (!this.#deps.settings.smtpUtf8) throw unsupportedLocalPart();
+    if (!smtpUtf8) throw undeclaredLocalPart();
   }
 }
 
-const NO_PARAMETERS = new Set<string>();
 const KEYS_UNREACHABLE = 'Temporary fault on our side, the key cannot be checked: try again later';
-
-/** RFC 5321 section 4.1.1.11. */
-function refuseUnknownParameters(command: PathCommand, known: ReadonlySet<string>): void {
-  const unknown = Object.keys(command.args || {}).find(name => !known.has(name));
-  if (unknown === undefined) return;
-  const text = `Parameter ${unknown} is not supported: leave it out`;
-  throw new Refusal({ code: 555, enhancedCode: '5.5.4', text, rule: 'parameter' });
-}
 
 function tooManyLogins(): Refusal {
   const text = 'Too many failed logins on this connection: check the API key';

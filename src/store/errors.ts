@@ -13,3 +13,8 @@ export class StoreError extends Error {
 export function isUniqueViolation(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === '23505';
 }
+
+/** SQLSTATE class 22, data exceptions: a value that Postgres cannot store, such as a character that its encoding lacks. */
+export function isDataException(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && /^22/.test(String(error.code));
+}

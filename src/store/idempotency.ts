@@ -31,9 +31,11 @@ const REMEMBER = `
   on conflict (user_id, key, envelope_hash)
   do update set content_hash = excluded.content_hash, email_id = excluded.email_id, created_at = now()`;
 
+const DELETED_AT_ONCE = 10_000;
+
 const DELETE_EXPIRED = `
   delete from smtp_relay_idempotency
-   where ctid in (select ctid from smtp_relay_idempotency where created_at < now() - interval '24 hours' limit 10000)`;
+   where ctid in (select ctid from smtp_relay_idempotency where created_at < now() - interval '24 hours' limit ${DELETED_AT_ONCE})`;
 
 /** What a key says about a message without claiming it; null where it is free. */
 export async function findIdempotency(
@@ -66,7 +68,12 @@ export async function claimIdempotency(
   return earlier;
 }
 
-/** Deletes keys that no longer count, at most ten thousand at a time. */
+/** Deletes keys that no longer count, in steps that do not hold others up. @returns how many */
 export async function deleteExpiredIdempotency(db: Queryable): Promise<number> {
-  return (await db.query(DELETE_EXPIRED)).rowCount ?? 0;
+  let total = 0;
+  for (;;) {
+    const deleted = (await db.query(DELETE_EXPIRED)).rowCount ?? 0;
+    total += deleted;
+    if (deleted < DELETED_AT_ONCE) return total;
+  }
 }

@@ -6,7 +6,7 @@ import { Batcher } from './batcher.ts';
 import { isUniqueViolation } from './errors.ts';
 import { claimIdempotency, type IdempotencyClaim, type IdempotencyOutcome } from './idempotency.ts';
 import type { Queryable } from './pool.ts';
-import { untilKnown } from './until-known.ts';
+import { type UntilKnownOptions, untilKnown } from './until-known.ts';
 
 /** A message that is to be stored: the row of `emails`, and what goes beside it. */
 export interface NewMessage {
@@ -124,7 +124,12 @@ export class Intake {
       maxWeight: MAX_BATCH_BYTES,
       isolates: isDataError,
     });
-    this.#large = new Batcher({ run, maxItems: 1, concurrency: CONCURRENT_LARGE, interval: 0 });
+    this.#large = new Batcher({
+      run: async ([message]) => (message ? [await this.#storeAlone(message)] : []),
+      maxItems: 1,
+      concurrency: CONCURRENT_LARGE,
+      interval: 0,
+    });
   }
 
   /**
@@ -135,12 +140,18 @@ export class Intake {
    * @throws the database's error; nothing of the message is stored, unless the database stayed away after such a loss
    */
   async store(message: NewMessage): Promise<StoreOutcome> {
+    if (sizeOf(message) > MAX_BATCH_BYTES) return this.#large.add(message);
+    return message.idempotency ? this.#storeAlone(message) : this.#batcher.add(message);
+  }
+
+  async #storeAlone(message: NewMessage): Promise<StoreOutcome> {
     const { idempotency } = message;
     if (idempotency) {
       const work = (client: Queryable) => this.#storeOnce(client, message, idempotency);
-      return untilKnown(this.#pool, work, { isFinal: isDataError });
+      return untilKnown(this.#pool, work, UNTIL_KNOWN);
     }
-    return (sizeOf(message) > MAX_BATCH_BYTES ? this.#large : this.#batcher).add(message);
+    const [outcome] = await this.#storeTogether([message]);
+    return outcome as StoreOutcome;
   }
 
   /** Repeated by `untilKnown`, it finds its own claim. */
@@ -163,7 +174,7 @@ export class Intake {
         return messages.map(({ id }) => ({ kind: 'repeated', id }));
       }
     };
-    return untilKnown(this.#pool, work, { isFinal: isDataError });
+    return untilKnown(this.#pool, work, UNTIL_KNOWN);
   }
 
   async #insert(db: Queryable, messages: readonly NewMessage[]): Promise<void> {
@@ -184,6 +195,9 @@ async function areStored(db: Queryable, messages: readonly NewMessage[]): Promis
 function isDataError(error: unknown): boolean {
   return error instanceof Error && 'code' in error && /^2[23]/.test(String(error.code));
 }
+
+/** A server that restarts or fails over is usually back within ten seconds, and clients wait for minutes. */
+const UNTIL_KNOWN: UntilKnownOptions = { isFinal: isDataError, limit: 10_000 };
 
 function sizeOf(message: NewMessage): number {
   const bodies = (message.text?.length ?? 0) + (message.html?.length ?? 0);

@@ -9,6 +9,8 @@ const NETWORK_CODES = new Set([
   'ENETUNREACH',
   'ENOTFOUND',
   'EAI_AGAIN',
+  // A socket in the file system that nobody has made yet.
+  'ENOENT',
 ]);
 /** Connection lost, too many connections, starting up or shutting down (PostgreSQL, appendix A). */
 const TEMPORARY_SQLSTATE = /^(?:08|53300|57P0)/;

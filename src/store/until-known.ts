@@ -8,41 +8,38 @@ export type RepeatableWork<T> = (client: pg.PoolClient, repeated: boolean) => Pr
 export interface UntilKnownOptions {
   /** Whether the database refuses what it was given; trying again would change nothing. */
   readonly isFinal: (error: unknown) => boolean;
+  /** Milliseconds after the loss in which another try may begin. */
+  readonly limit: number;
 }
 
-/** Milliseconds: a server that restarts or fails over is usually back by then, and clients wait for minutes. */
-const LIMIT = 10_000;
+/** Milliseconds between two tries. */
 const PAUSE = 250;
 
 /**
  * Runs work whose outcome has to be known. A connection lost in the middle leaves open whether the server has
- * committed; then the work is done again on another one, for about ten seconds, until the server says which it is.
+ * committed; then the work is done again on another one, until the server says which it is.
  *
  * Where no connection can be had in the first place, nothing was sent, so nothing is tried again.
  *
- * @throws the database's error; after the ten seconds the last one, and the outcome stays unknown
+ * @throws the database's error; at the limit the last one, and the outcome stays unknown
  */
-export async function untilKnown<T>(
-  pool: pg.Pool,
-  work: RepeatableWork<T>,
-  { isFinal }: UntilKnownOptions,
-): Promise<T> {
+export async function untilKnown<T>(pool: pg.Pool, work: RepeatableWork<T>, options: UntilKnownOptions): Promise<T> {
   const client = await pool.connect();
   try {
     return await runOn(client, work, false);
   } catch (lost) {
     if (!isUnreachable(lost)) throw lost;
-    return await repeat(pool, work, isFinal, lost);
+    return await repeat(pool, work, options, lost);
   }
 }
 
 async function repeat<T>(
   pool: pg.Pool,
   work: RepeatableWork<T>,
-  isFinal: (error: unknown) => boolean,
+  { isFinal, limit }: UntilKnownOptions,
   lost: unknown,
 ): Promise<T> {
-  const deadline = performance.now() + LIMIT;
+  const deadline = performance.now() + limit;
   let last = lost;
   while (performance.now() < deadline) {
     await delay(PAUSE);

@@ -125,9 +125,9 @@ describe("the owner's domains", () => {
 
 describe('local parts beyond ASCII', () => {
   it('get 553 5.6.7, in From and in a recipient, since SES cannot deliver them', async t => {
-    await submit(t, relay, from('ü@acme.test'), {}, '553 5.6.7 ü@acme.test');
+    await submit(t, relay, from('ü@acme.test'), {}, '553 5.6.7 An address');
     const byHeaders = await startRelay(t, { tls: false, queue: false, settings: { recipients: 'headers' } });
     const raw = mail('From: a@acme.test', 'To: ü@example.com', '', 'x');
-    await submit(t, byHeaders, raw, {}, '553 5.6.7 ü@example.com');
+    await submit(t, byHeaders, raw, {}, '553 5.6.7 An address');
   });
 });

@@ -61,7 +61,7 @@ describe('decide', () => {
 
   it('refuses local parts that the transport cannot deliver: 553 5.6.7', () => {
     const recipients = ['a@example.com', 'jürgen@example.com'];
-    assert.match(refusal({ recipients }, {}) ?? '', /^553 5\.6\.7 jürgen@example\.com/);
+    assert.match(refusal({ recipients }, {}) ?? '', /^553 5\.6\.7 An address/);
     const sender = { from: mailbox('jürgen@acme.test'), sender: null };
     assert.match(refusal({ sender }, {}) ?? '', /^553 5\.6\.7/);
     assert.equal(refusal({ recipients, sender }, { transport: transportLimits('smtp') }), null);

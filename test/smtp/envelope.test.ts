@@ -173,8 +173,18 @@ it('takes other characters than ASCII where the transport can deliver them', asy
   const settings = { pipeline: 'standalone', transport: 'capture' };
   const capture = await startRelay(t, { settings, queue: false });
   const client = await SmtpClient.loggedIn(t, capture);
-  const message = { from: 'jürgen@acme.test', to: ['jürgen@bücher.example'], data: messageFrom('a@acme.test') };
-  const id = emailIdOf(await client.transact(message, '250 2.0.0'));
+  await client.command('MAIL FROM:<jürgen@acme.test>', '553 5.6.7');
+  await client.command('MAIL FROM:<a@acme.test>', '250 ');
+  await client.command('RCPT TO:<jürgen@example.com>', '553 5.6.7');
+  await client.command('RSET', '250 ');
+  await client.command('MAIL FROM:<jürgen@acme.test> SMTPUTF8', '250 ');
+  // Latin-1 would become another address.
+  await client.send(Buffer.from('RCPT TO:<jos\xe9@example.com>\r\n', 'latin1'));
+  await client.expect('501 5.1.3');
+  await client.command('RCPT TO:<jürgen@bücher.example>', '250 ');
+  await client.command('DATA', '354 ');
+  await client.send(`${messageFrom('a@acme.test')}\r\n.\r\n`);
+  const id = emailIdOf(await client.expect('250 2.0.0'));
   const { rows } = await capture.db.query('select bcc from emails where id = $1', [id]);
   assert.deepEqual(rows, [{ bcc: ['jürgen@xn--bcher-kva.example'] }]);
 });

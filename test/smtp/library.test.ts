@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import net from 'node:net';
 import { after, describe, it } from 'node:test';
 import { SMTPServer } from 'smtp-server';
@@ -32,6 +33,7 @@ describe('every override is tested here', () => {
       '_getEnhancedStatusCode',
       '_onCommand',
       '_parseAddressCommand',
+      '_rejectInvalidParams',
       'handler_AUTH',
       'handler_DATA',
       'handler_EHLO',
@@ -46,6 +48,7 @@ describe('every override is tested here', () => {
       '_expectsProxyHeader',
       '_handleProxy',
       'connect',
+      'onClose',
       'onConnect',
       'onMailFrom',
       'onRcptTo',
@@ -111,10 +114,22 @@ describe('RelayConnection', () => {
 
   it('_applyMailParams: a MAIL inherits nothing from one that was refused', async t => {
     const client = await SmtpClient.loggedIn(t, relay);
-    await client.command('MAIL FROM:<a@acme.test> BODY=8BITMIME FOO=1', '555 ');
+    await client.command('MAIL FROM:<jürgen@acme.test> BODY=8BITMIME', '553 ');
     const id = emailIdOf(await client.transact(message, '250 '));
     const { rows } = await relay.db.query('select body_type from smtp_relay_messages where email_id = $1', [id]);
     assert.deepEqual(rows, [{ body_type: '7bit' }]);
+  });
+
+  it('_rejectInvalidParams: an unknown parameter gets 555, also one that the library knows', async t => {
+    const client = await SmtpClient.loggedIn(t, relay);
+    for (const parameter of ['RET', 'RET=HDRS', 'ENVID=1', 'REQUIRETLS=1', 'FOO', 'FOO=', 'FOO=1 FOO=2']) {
+      await client.command(`MAIL FROM:<a@acme.test> ${parameter}`, '555 5.5.4');
+    }
+    await client.command('MAIL FROM:<a@acme.test> SIZE=', '501 ');
+    await client.command('MAIL FROM:<a@acme.test>', '250 ');
+    for (const parameter of ['NOTIFY', 'NOTIFY=NEVER', 'AUTH=<>']) {
+      await client.command(`RCPT TO:<b@example.com> ${parameter}`, '555 5.5.4');
+    }
   });
 
   it('handler_AUTH: what is not Base64 gets 501, where the library takes it', async t => {
@@ -161,6 +176,19 @@ describe('RelayServer', () => {
     assert.ok(asked.length > 0 && asked.every(address => address === '127.0.0.1'));
   });
 
+  it('onClose: a client that never closes its side does not outlast the deadline', async t => {
+    const server = new RelayServer({ ...dependencies(), isProxy: () => false });
+    const port = await server.open(0, '127.0.0.1');
+    const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.on('error', () => {});
+    t.after(() => socket.destroy());
+    await once(socket, 'data');
+    const started = performance.now();
+    await server.drain(200);
+    // The library alone would wait five seconds.
+    assert.ok(performance.now() - started < 3_000);
+  });
+
   it('onConnect: the greeting is on its way before anything is read', async t => {
     const server = new RelayServer({ ...dependencies(), isProxy: () => false });
     t.after(() => server.drain(0));
@@ -182,9 +210,14 @@ describe('RelayServer', () => {
     const session = { settings: {}, logger: { child: () => ({ info() {} }) } };
     const logger = { debug() {}, info() {} };
     const settings = { name: 'relay.test', idleTimeout: 5_000, sessionTimeout: 5_000, connections: 5 };
-    return { settings, tls: null, session, budget: null, logger } as never as ConstructorParameters<
-      typeof RelayServer
-    >[0];
+    return {
+      settings,
+      tls: null,
+      session,
+      budget: null,
+      countConnections: () => 0,
+      logger,
+    } as never as ConstructorParameters<typeof RelayServer>[0];
   }
 });
 

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { readHeaderFields } from '../../src/message/header-fields.ts';
+import { Parser } from '../../src/message/parser.ts';
+import { mail } from '../support/mail.ts';
+import { PARTS_OPTIONS } from './read-parts.ts';
+
+/** A message that takes the thread a while: many lines, nothing that can be skipped. */
+function slow(lines: number): Buffer {
+  return mail(
+    'From: a@acme.test',
+    'Content-Type: multipart/mixed; boundary=b',
+    '',
+    '--b',
+    '',
+    'a\r\n'.repeat(lines),
+    '--b--',
+  );
+}
+
+function parse(parser: Parser, raw: Buffer) {
+  return parser.parse(raw, readHeaderFields(raw, 10_000), PARTS_OPTIONS);
+}
+
+describe('messages that wait for a parse thread', () => {
+  it('have all their time when their turn comes', async t => {
+    const parser = new Parser({ threadBytes: 0, threads: 1, timeout: 60_000 });
+    t.after(() => parser.close());
+    const started = performance.now();
+    await parse(parser, slow(200_000));
+    const timeout = Math.ceil((performance.now() - started) * 3);
+    const hurried = new Parser({ threadBytes: 0, threads: 1, timeout });
+    t.after(() => hurried.close());
+    // Together they take far longer than one may.
+    await Promise.all(Array.from({ length: 8 }, () => parse(hurried, slow(200_000))));
+  });
+
+  it('are not stranded behind one whose time is over', async t => {
+    const parser = new Parser({ threadBytes: 0, threads: 1, timeout: 2_000 });
+    t.after(() => parser.close());
+    const endless = parse(parser, slow(20_000_000));
+    const behind = parse(parser, slow(1));
+    await assert.rejects(endless, { code: 451, rule: 'parse_timeout' });
+    assert.equal((await behind).parts.text?.trim(), 'a');
+  });
+});
