@@ -9,6 +9,7 @@ import { topFunctions } from './profile.ts';
 import { problems, table } from './report.ts';
 import { SCENARIOS, type Scenario } from './scenarios.ts';
 import { startSystem } from './system.ts';
+import { measureYardstick } from './yardstick.ts';
 
 const HELP = `Usage: node bench/intake.ts [options]
 
@@ -96,10 +97,12 @@ async function main(): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (interrupted = true));
   const measurements: Measurement[] = [];
   const found: string[] = [];
+  const yardsticks: number[] = [];
   try {
     for (const scenario of options.scenarios) {
       if (interrupted) break;
       process.stderr.write(`${scenario.name} …\n`);
+      yardsticks.push(await measureYardstick(options));
       const measurement = await measure(system, scenario, options);
       measurements.push(measurement);
       found.push(...problems(measurement));
@@ -110,7 +113,7 @@ async function main(): Promise<number> {
   } finally {
     await system.stop();
   }
-  const report = `${conditions(options.pipeline, options)}\n\n${table(measurements)}`;
+  const report = `${conditions(options.pipeline, options)}\n\n${table(measurements, yardsticks)}`;
   process.stdout.write(`${options.json ? JSON.stringify(measurements, null, 2) : report}\n`);
   for (const problem of found) process.stderr.write(`${problem}\n`);
   return found.length === 0 ? 0 : 1;

@@ -90,7 +90,7 @@ async function run(
 }
 
 /** Generates one load in a process of its own. */
-function generate(load: Load, onMeasuring: () => void): Promise<LoadResult> {
+export function generate(load: Load, onMeasuring: () => void): Promise<LoadResult> {
   const child = fork(GENERATOR);
   const limit = (load.seconds + load.warmUpSeconds) * 1000 + LOAD_SLACK_MS;
   const timer = setTimeout(() => child.kill('SIGKILL'), limit);

@@ -1,11 +1,13 @@
 import type { LoadResult } from './load.ts';
 import type { Measurement } from './measure.ts';
+import type { ScenarioLoad } from './scenarios.ts';
 
 const COLUMNS = [
   'scenario',
   'connections',
   'TLS',
   'messages/s',
+  'of bare',
   'p50 ms',
   'p95 ms',
   'p99 ms',
@@ -18,10 +20,13 @@ const COLUMNS = [
   'drain s',
 ] as const;
 
-/** The measurements as one Markdown table. What belongs to a whole scenario stands in the row of its first load. */
-export function table(measurements: readonly Measurement[]): string {
-  const rows = measurements.flatMap(measurement =>
-    measurement.loads.map((load, index) => row(measurement, load, index)),
+/**
+ * The measurements as one Markdown table; `yardsticks` has, for each, what smtp-server alone took a second just before.
+ * What belongs to a whole scenario stands in the row of its first load.
+ */
+export function table(measurements: readonly Measurement[], yardsticks: readonly number[]): string {
+  const rows = measurements.flatMap((measurement, nth) =>
+    measurement.loads.map((load, index) => row(measurement, load, index, yardsticks[nth] ?? Number.NaN)),
   );
   const align = COLUMNS.map((_, index) => (index === 0 ? '---' : '---:'));
   return [COLUMNS, align, ...rows].map(cells => `| ${cells.join(' | ')} |`).join('\n');
@@ -42,7 +47,7 @@ export function problems(measurement: Measurement): string[] {
   return found.map(problem => `${scenario.name}: ${problem}`);
 }
 
-function row(measurement: Measurement, load: LoadResult, index: number): string[] {
+function row(measurement: Measurement, load: LoadResult, index: number, yardstick: number): string[] {
   const { scenario } = measurement;
   const plan = scenario.loads[index];
   const rate = load.measured / load.seconds;
@@ -53,6 +58,7 @@ function row(measurement: Measurement, load: LoadResult, index: number): string[
     String(plan?.connections ?? ''),
     scenario.tls ? 'yes' : 'no',
     figure(rate),
+    share(plan, rate, yardstick),
     ...times,
   ];
   return [
@@ -67,6 +73,12 @@ function ofScenario(measurement: Measurement): string[] {
   const measured = loads.reduce((sum, load) => sum + load.measured, 0);
   const perThousand = (cpuSeconds / measured) * 1000;
   return [figure(peakBytes / 1e6), figure(perThousand), String(rows), String(jobs), drainSeconds.toFixed(2)];
+}
+
+/** Of what smtp-server alone takes: comparable for messages of 1 KB sent as fast as may be on as many connections. */
+function share(plan: ScenarioLoad | undefined, rate: number, yardstick: number): string {
+  const comparable = plan?.message.kind === 'text' && plan.connections === 64 && plan.rate === undefined;
+  return comparable ? `${((rate / yardstick) * 100).toFixed(0)} %` : '';
 }
 
 /** Three figures that mean something. */

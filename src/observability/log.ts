@@ -28,7 +28,8 @@ export function createLogger(options: LogOptions): Logger {
     const destination = options.destination;
     return pino(base, pretty({ colorize: process.stdout.isTTY, ...(destination ? { destination } : {}) }));
   }
-  return options.destination ? pino(base, options.destination) : pino(base);
+  // Lines that come together share a write, beside the path of messages.
+  return pino(base, options.destination ?? pino.destination({ sync: false }));
 }
 
 /** Where Postgres quotes the data that it could not take (protocol, error fields D, W and q). */

@@ -3,8 +3,8 @@ export interface BatcherOptions<T, R> {
   readonly run: (items: readonly T[]) => Promise<readonly R[]>;
   readonly maxItems: number;
   /**
-   * Milliseconds between the beginnings of two batches at least: under load, each round trip then carries more. A caller
-   * who comes alone does not wait.
+   * Milliseconds between the beginnings of two batches at least, once callers come together: under load, each round trip
+   * then carries more. Callers who come one by one do not wait.
    */
   readonly interval: number;
   /** Batches under way at once; what arrives meanwhile waits and makes the next batch larger. */
@@ -32,6 +32,7 @@ export class Batcher<T, R> {
   #running = 0;
   #scheduled = false;
   #lastBegin = Number.NEGATIVE_INFINITY;
+  #lastSize = 0;
 
   constructor(options: BatcherOptions<T, R>) {
     this.#options = options;
@@ -50,10 +51,13 @@ export class Batcher<T, R> {
     const begin = (): void => {
       this.#scheduled = false;
       this.#lastBegin = performance.now();
-      void this.#runBatch(this.#take());
+      const batch = this.#take();
+      this.#lastSize = batch.length;
+      void this.#runBatch(batch);
       this.#schedule();
     };
-    const pause = this.#lastBegin + this.#options.interval - performance.now();
+    const crowded = this.#running > 0 || this.#lastSize > 1;
+    const pause = crowded ? this.#lastBegin + this.#options.interval - performance.now() : 0;
     // Timers count whole milliseconds.
     if (pause >= 1) setTimeout(begin, pause);
     else setImmediate(begin);

@@ -5,7 +5,7 @@ import { findSuppressed, type SuppressionQuestion } from './suppressions.ts';
 const MAX_BATCH = 64;
 const CONCURRENT_QUERIES = 2;
 /** Milliseconds. */
-const QUERY_INTERVAL = 3;
+const QUERY_INTERVAL = 4;
 
 /** Those of the addresses that are on the owner's suppression list, in their order. */
 export type SuppressionLookup = (userId: string, addresses: readonly string[]) => Promise<readonly string[]>;
