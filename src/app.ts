@@ -5,7 +5,7 @@ import { Parser } from './message/parser.ts';
 import type { Logger } from './observability/log.ts';
 import { type TransportLimits, transportLimits } from './policy/transport-limits.ts';
 import { Publisher } from './queue/publisher.ts';
-import { createSqsQueue } from './queue/sqs.ts';
+import { createThreadedSqsQueue } from './queue/threaded-queue.ts';
 import { type AcceptDependencies, accept } from './smtp/accept.ts';
 import { ByteBudget } from './smtp/byte-budget.ts';
 import { gatherFacts } from './smtp/facts.ts';
@@ -90,7 +90,7 @@ function createPreparation(config: Config, pool: pg.Pool, logger: Logger): Prepa
 /** Without a queue there is nothing to publish to: OpenSend's worker polls the rows, ours the outbox. */
 function createPublisher(config: Config, pool: pg.Pool, logger: Logger): Publisher | null {
   if (config.queueUrl === '') return null;
-  const queue = createSqsQueue({
+  const queue = createThreadedSqsQueue({
     queueUrl: config.queueUrl,
     region: config.awsRegion,
     endpoint: config.sqsEndpoint || null,

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../observability/log.ts';
+import { type JobQueue, MAX_BATCH, type RefusedJob } from './job-queue.ts';
 import type { SendJob } from './send-job.ts';
-import { type JobQueue, MAX_BATCH, type RefusedJob } from './sqs.ts';
 
 /** The outbox as the publisher needs it (`store/outbox.ts`). */
 export interface JobOutbox {

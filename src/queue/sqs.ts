@@ -5,10 +5,8 @@ import {
   type SendMessageBatchRequestEntry,
   SQSClient,
 } from '@aws-sdk/client-sqs';
+import type { JobQueue, RefusedJob } from './job-queue.ts';
 import { SEND_JOB_TYPE, type SendJob, sendJobAttributes, sendJobBody, sendJobId } from './send-job.ts';
-
-/** SQS takes at most ten messages a call (API reference, SendMessageBatch). */
-export const MAX_BATCH = 10;
 
 const SILENT = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const CONNECTION_TIMEOUT = 2_000;
@@ -21,24 +19,6 @@ export interface SqsOptions {
   readonly endpoint: string | null;
   /** Calls that may be under way at once. */
   readonly connections: number;
-}
-
-/** A job that SQS has not taken, though its answer is a success as a whole. */
-export interface RefusedJob {
-  readonly job: SendJob;
-  readonly reason: string;
-}
-
-/** Where send jobs are published. */
-export interface JobQueue {
-  /**
-   * Publishes up to `MAX_BATCH` jobs. Rejects where the call failed as a whole: then any of them may have been published.
-   *
-   * @param timeLimit milliseconds after which the call is given up
-   * @returns the jobs that were refused one by one
-   */
-  send(jobs: readonly SendJob[], timeLimit: number): Promise<readonly RefusedJob[]>;
-  close(): void;
 }
 
 /**

@@ -3,9 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger } from '../../src/observability/log.ts';
+import type { JobQueue, RefusedJob } from '../../src/queue/job-queue.ts';
 import { type JobOutbox, Publisher, type PublisherOptions } from '../../src/queue/publisher.ts';
 import type { SendJob } from '../../src/queue/send-job.ts';
-import type { JobQueue, RefusedJob } from '../../src/queue/sqs.ts';
 import { eventually } from '../support/eventually.ts';
 
 const OPTIONS: PublisherOptions = { concurrency: 2, sweepInterval: 20, leaseTime: 5_000 };

@@ -1,0 +1,22 @@
+import type { SendJob } from './send-job.ts';
+
+/** SQS takes at most ten messages a call (API reference, SendMessageBatch). */
+export const MAX_BATCH = 10;
+
+/** A job that SQS has not taken, though its answer is a success as a whole. */
+export interface RefusedJob {
+  readonly job: SendJob;
+  readonly reason: string;
+}
+
+/** Where send jobs are published. */
+export interface JobQueue {
+  /**
+   * Publishes up to `MAX_BATCH` jobs. Rejects where the call failed as a whole: then any of them may have been published.
+   *
+   * @param timeLimit milliseconds after which the call is given up
+   * @returns the jobs that were refused one by one
+   */
+  send(jobs: readonly SendJob[], timeLimit: number): Promise<readonly RefusedJob[]>;
+  close(): void;
+}
