@@ -15,7 +15,7 @@ export interface ParserOptions {
 }
 
 /** Megabytes. */
-const THREAD_YOUNG_GENERATION = 8;
+const THREAD_YOUNG_GENERATION = 4;
 
 /** The message as it was given and what was read in it. */
 export interface Parsed {

@@ -4,7 +4,7 @@ import type { SqsOptions } from './sqs.ts';
 import type { SqsRefusal, SqsTask } from './sqs-thread.ts';
 
 /** Megabytes. */
-const YOUNG_GENERATION = 8;
+const YOUNG_GENERATION = 2;
 
 /**
  * The SQS queue behind a URL, called from a thread of its own: the AWS SDK takes as much of a processor for a thousand jobs
