@@ -86,7 +86,7 @@ export class Session {
   async message(envelope: Envelope, received: ReceivedMessage): Promise<string> {
     const started = performance.now();
     const key = await this.#currentKey();
-    const owner = { keyId: key.id, userId: key.userId, keyDomain: key.domain };
+    const owner = { userId: key.userId, keyDomain: key.domain };
     const accepted = await this.#deps.accept({ owner, envelope, ...received });
     this.#deps.markUsed(key.id);
     this.#logger.info(

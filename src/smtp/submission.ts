@@ -5,7 +5,7 @@ import type { Sender } from '../message/sender.ts';
 
 /** What a session hands over at the end of DATA. */
 export interface Submission {
-  readonly owner: { readonly keyId: string; readonly userId: string; readonly keyDomain: string | null };
+  readonly owner: { readonly userId: string; readonly keyDomain: string | null };
   readonly envelope: Envelope;
   readonly raw: Buffer;
   /** Bytes of the longest line, CRLF not counted. */

@@ -29,7 +29,7 @@ export const bounds = {
       reloadable: true,
     }),
     failedLogins: setting({
-      doc: 'How many failed log-ins end a connection (421).',
+      doc: 'How many failed log-ins a connection may have; one more is answered 421 and ends it.',
       format: wholeNumber(1, 1000),
       default: 10,
       reloadable: true,
