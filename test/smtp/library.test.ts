@@ -209,7 +209,8 @@ describe('RelayServer', () => {
   function dependencies() {
     const session = { settings: {}, logger: { child: () => ({ info() {} }) } };
     const logger = { debug() {}, info() {} };
-    const settings = { name: 'relay.test', idleTimeout: 5_000, sessionTimeout: 5_000, connections: 5 };
+    const times = { idleTimeout: 5_000, sessionTimeout: 5_000, proxyHeaderTimeout: 5_000 };
+    const settings = { name: 'relay.test', connections: 5, ...times };
     return {
       settings,
       tls: null,
