@@ -95,6 +95,28 @@ export const duration: Format<number> = {
   print: printDuration,
 };
 
+const PERIOD = /^(0|[1-9]\d*)(s|m|h|d)$/;
+const PERIOD_UNITS: readonly (readonly [string, number])[] = [['d', 86_400_000], ...DURATION_UNITS.slice(0, -1)];
+
+/** A length of time that no timer has to wait for, stored in milliseconds; `forever` is Infinity. */
+export const period: Format<number> = {
+  expected: 'a whole number with its unit (s, m, h or d), such as 12h or 30d, or forever',
+  parse(value) {
+    if (value === 'forever') return Number.POSITIVE_INFINITY;
+    const [, digits, unit] = PERIOD.exec(value) ?? [];
+    if (digits === undefined) throw new FormatError('is not a period');
+    const size = PERIOD_UNITS.find(([name]) => name === unit)?.[1] ?? 1;
+    return inRange(Number(digits) * size, 1000, 36_500 * 86_400_000, printPeriod);
+  },
+  print: printPeriod,
+};
+
+function printPeriod(milliseconds: number): string {
+  if (milliseconds === Number.POSITIVE_INFINITY) return 'forever';
+  const [unit, size] = PERIOD_UNITS.find(([, length]) => milliseconds % length === 0) ?? ['s', 1000];
+  return `${milliseconds / size}${unit}`;
+}
+
 /** Exactly `true` or `false`: `yes`, `no`, `on`, `1` and `True` are refused rather than guessed at. */
 export const boolean: Format<boolean> = {
   expected: 'true or false',
@@ -119,16 +141,49 @@ export function oneOf<const T extends string>(...words: readonly T[]): Format<T>
   };
 }
 
-/** A text that a check accepts. The check throws a `FormatError` for others. */
-function text(expected: string, check: (value: string) => void): Format<string> {
+/** A text that a check accepts: a pattern, or a function that throws a `FormatError` for others. */
+export function text(expected: string, check: RegExp | ((value: string) => void)): Format<string> {
   return {
     expected,
     parse(value) {
-      check(value);
+      if (typeof check === 'function') check(value);
+      else if (!check.test(value)) throw new FormatError(`is not ${expected}`);
       return value;
     },
     print: value => value,
   };
+}
+
+/** Texts of one pattern, separated by commas; none is allowed. White space around the commas is left out. */
+export function list(expected: string, pattern: RegExp): Format<readonly string[]> {
+  return {
+    expected: `${expected}, separated by commas`,
+    list: true,
+    parse(value) {
+      const entries = splitList(value);
+      if (entries.every(entry => pattern.test(entry))) return entries;
+      throw new FormatError(`holds an entry that is not one of ${expected}`);
+    },
+    print: value => value.join(','),
+  };
+}
+
+/** Secrets separated by commas, for a rotation with an overlap; none is allowed. Nothing here repeats one of them. */
+export function secrets(kind: string, isGood: (secret: string) => boolean): Format<readonly string[]> {
+  return {
+    expected: `secrets ${kind}, separated by commas`,
+    list: true,
+    parse(value) {
+      const entries = splitList(value);
+      if (entries.every(isGood)) return entries;
+      throw new FormatError(`holds a secret that is not ${kind}`);
+    },
+    print: value => value.join(','),
+  };
+}
+
+function splitList(value: string): string[] {
+  return value === '' ? [] : value.split(',').map(entry => entry.trim());
 }
 
 /** The same format, with the empty text allowed: it switches the thing off, or leaves it to the relay to choose. */
@@ -212,8 +267,7 @@ export const networks: Format<readonly string[]> = {
     'networks in CIDR notation separated by commas, such as 10.0.0.0/8,2001:db8::/32 (one address: 192.0.2.7/32)',
   list: true,
   parse(value) {
-    if (value === '') return [];
-    const entries = value.split(',').map(entry => entry.trim());
+    const entries = splitList(value);
     for (const entry of entries) checkNetwork(entry);
     return entries;
   },

@@ -1,4 +1,6 @@
 import convict from 'convict';
+import { delivery } from './sections/delivery.ts';
+import { events } from './sections/events.ts';
 import { bounds } from './sections/limits.ts';
 import { listening } from './sections/listening.ts';
 import { logging } from './sections/logging.ts';
@@ -6,7 +8,7 @@ import { messages } from './sections/messages.ts';
 import { storage } from './sections/storage.ts';
 import { defaultEnvName, isSetting, type NamesOf, type Setting, type ValuesOf } from './setting.ts';
 
-const schema = { ...storage, ...listening, ...messages, ...bounds, ...logging };
+const schema = { ...storage, ...listening, ...messages, ...bounds, ...delivery, ...events, ...logging };
 
 /** Every setting's effective value. Sizes are in bytes, durations in milliseconds. Deeply frozen once loaded. */
 export type Config = ValuesOf<typeof schema>;
@@ -35,6 +37,8 @@ export const settings: readonly NamedSetting[] = [
   ...flatten('Listening', listening),
   ...flatten('Messages', messages),
   ...flatten('Limits', bounds),
+  ...flatten('Delivery', delivery),
+  ...flatten('Events, tracking and webhooks', events),
   ...flatten('Logging', logging),
 ];
 

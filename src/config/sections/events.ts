@@ -1,0 +1,135 @@
+import {
+  duration,
+  httpUrl,
+  list,
+  listenAddress,
+  networks,
+  optional,
+  period,
+  port,
+  secrets,
+  wholeNumber,
+} from '../formats.ts';
+import { setting } from '../setting.ts';
+
+/** What comes back of messages, and who hears of it. */
+export const events = {
+  httpHost: setting({
+    doc: 'The address of the operational listener: health and metrics. It is not for the public.',
+    format: listenAddress,
+    default: '0.0.0.0',
+    env: 'SMTP_RELAY_HTTP_HOST',
+    reloadable: false,
+  }),
+  httpPort: setting({
+    doc: 'Its port. `0`: no operational listener.',
+    format: port,
+    default: 8080,
+    env: 'SMTP_RELAY_HTTP_PORT',
+    reloadable: false,
+  }),
+  publicHost: setting({
+    doc: "The address of the worker's public listener: opens, clicks, and notifications of SES by SNS.",
+    format: listenAddress,
+    default: '0.0.0.0',
+    env: 'SMTP_RELAY_PUBLIC_HOST',
+    reloadable: false,
+  }),
+  publicPort: setting({
+    doc: 'Its port; a proxy in front of it does TLS. `0`: no public listener.',
+    format: port,
+    default: 8081,
+    env: 'SMTP_RELAY_PUBLIC_PORT',
+    reloadable: false,
+  }),
+  tracking: {
+    baseUrl: setting({
+      doc: 'Where recipients reach the public listener, such as `https://track.example.com`. Domains with a `tracking_subdomain` use that instead. Without either, opens and clicks are not tracked.',
+      format: optional(httpUrl),
+      default: '',
+      env: 'TRACKING_BASE_URL',
+      reloadable: false,
+    }),
+    secrets: setting({
+      doc: 'The secrets that sign tracking links, separated by commas. The first one signs; links signed by any of them are good, so that a new one is put in front and the old one removed when its links no longer matter.',
+      format: secrets('of 16 characters or more', secret => secret.length >= 16),
+      default: [],
+      env: 'TRACKING_SECRET',
+      reloadable: true,
+      sensitive: true,
+    }),
+  },
+  events: {
+    snsTopics: setting({
+      doc: 'The ARNs of the SNS topics whose notifications of SES are taken at `/events/sns` of the public listener. Empty: none are.',
+      format: list('ARNs of SNS topics', /^arn:[a-z0-9-]+:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}(?:\.fifo)?$/),
+      default: [],
+      reloadable: true,
+    }),
+    queueUrl: setting({
+      doc: 'An SQS queue that notifications of SES arrive on, by SNS or EventBridge. Empty: none.',
+      format: optional(httpUrl),
+      default: '',
+      reloadable: false,
+    }),
+  },
+  webhooks: {
+    secretKeys: setting({
+      doc: 'The keys that encrypt the signing secrets of webhooks in the database: 32 bytes in Base64 each (`openssl rand -base64 32`), separated by commas. The first one encrypts, all decrypt.',
+      format: secrets('of 32 bytes in Base64', key => Buffer.from(key, 'base64').length === 32),
+      default: [],
+      reloadable: false,
+      sensitive: true,
+    }),
+    concurrency: setting({
+      doc: 'How many deliveries to one endpoint are under way at once, from one worker.',
+      format: wholeNumber(1, 1000),
+      default: 8,
+      reloadable: false,
+    }),
+    timeout: setting({
+      doc: 'How long an endpoint may take to answer.',
+      format: duration,
+      default: 10_000,
+      reloadable: false,
+    }),
+    allowedNetworks: setting({
+      doc: 'Networks of private, loopback or link-local addresses that endpoints may be in all the same. Otherwise such addresses are refused.',
+      format: networks,
+      default: [],
+      reloadable: false,
+    }),
+    disableAfter: setting({
+      doc: 'How long an endpoint may fail without one success before it is disabled.',
+      format: duration,
+      default: 432_000_000,
+      reloadable: false,
+    }),
+  },
+  retention: {
+    raw: setting({
+      doc: 'How long a message is kept as it was received, after which it cannot be sent again. Only messages that are done are touched, here and below.',
+      format: period,
+      default: 2_592_000_000,
+      reloadable: false,
+    }),
+    bodies: setting({
+      doc: 'How long the text, HTML and attachments in `emails` are kept.',
+      format: period,
+      default: Number.POSITIVE_INFINITY,
+      reloadable: false,
+    }),
+    events: setting({
+      doc: 'How long events are kept.',
+      format: period,
+      default: Number.POSITIVE_INFINITY,
+      reloadable: false,
+    }),
+    deliveries: setting({
+      doc: 'How long webhook deliveries that are done are kept.',
+      format: period,
+      default: 2_592_000_000,
+      reloadable: false,
+    }),
+  },
+};

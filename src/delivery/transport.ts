@@ -1,0 +1,67 @@
+import type { Tag } from '../message/control-headers.ts';
+import type { TransportKind } from '../policy/transport-limits.ts';
+
+/** A message as it is handed to a transport: composed, with the recipients of this call. */
+export interface OutgoingMessage {
+  readonly emailId: string;
+  readonly userId: string | null;
+  /** The bytes that go out, with CRLF line ends. */
+  readonly raw: Buffer;
+  /** Envelope sender without angle brackets; empty is the null reverse-path (RFC 5321 section 4.5.5). */
+  readonly reversePath: string;
+  /** The mailbox of From, for transports that want an identity: address only. */
+  readonly from: string;
+  /** Envelope recipients of this call, at most `maxRecipients` of the transport. */
+  readonly recipients: readonly string[];
+  /** `7BIT` or `8BITMIME` (RFC 6152). */
+  readonly bodyType: string;
+  readonly smtpUtf8: boolean;
+  readonly tags: readonly Tag[];
+  /** The sender's domain as it is set up in `domains`; null where it is none of the owner's. */
+  readonly domain: SendingDomain | null;
+}
+
+/** What a row of `domains` says about sending. */
+export interface SendingDomain {
+  readonly name: string;
+  readonly region: string;
+  readonly configurationSet: string | null;
+  /** `domains.tls`: `enforced`, `opportunistic`, or null where nothing is said. */
+  readonly tls: string | null;
+}
+
+/**
+ * How a call ended for some recipients. `transient`: it may work later. `permanent`: it never will. `unknown`: nobody can
+ * say whether it was sent.
+ */
+export type Outcome =
+  | { readonly kind: 'sent'; readonly providerMessageId: string | null; readonly response?: string }
+  | {
+      readonly kind: 'transient' | 'permanent' | 'unknown';
+      /** A short, stable word or reply code: `ThrottlingException`, `550`, `ETIMEDOUT`. */
+      readonly code: string;
+      /** For the operator and the owner; at most some hundred characters, without secrets. */
+      readonly message: string;
+      /** The provider asked for fewer calls: this says nothing about the message, and does not count as a try of it. */
+      readonly throttled?: boolean;
+    };
+
+/** The outcome of a call for some of its recipients. */
+export interface RecipientOutcome {
+  readonly recipients: readonly string[];
+  readonly outcome: Outcome;
+}
+
+/** Hands messages to whoever delivers them. */
+export interface Transport {
+  readonly kind: TransportKind;
+  /** The most recipients of one call. */
+  readonly maxRecipients: number;
+  /**
+   * One call. Never rejects: every recipient of the message is in exactly one of the outcomes.
+   *
+   * @param signal the worker is stopping and will wait no longer; a call that has begun then ends as `unknown`
+   */
+  send(message: OutgoingMessage, signal: AbortSignal): Promise<readonly RecipientOutcome[]>;
+  close(): Promise<void>;
+}
