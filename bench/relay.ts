@@ -80,6 +80,7 @@ function relayEnvironment(options: RelayOptions, port: number): NodeJS.ProcessEn
     BACKGROUND_JOBS_QUEUE_URL: stage.queueUrl,
     SMTP_RELAY_HOST: '127.0.0.1',
     SMTP_RELAY_PORT: String(port),
+    SMTP_RELAY_HTTP_PORT: '0',
     SMTP_RELAY_PIPELINE: options.pipeline,
   };
 }

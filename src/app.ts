@@ -1,11 +1,16 @@
 import type pg from 'pg';
+import manifest from '../package.json' with { type: 'json' };
 import { greetingName, hasTls, recipientLimit, senderDomainsMode } from './config/derived.ts';
 import type { Config } from './config/schema.ts';
+import type { Listener } from './http/listener.ts';
+import { createHttpMetrics } from './http/metrics.ts';
+import { type Condition, createOperationalListener } from './http/operational.ts';
 import { Parser } from './message/parser.ts';
 import type { Logger } from './observability/log.ts';
-import { type TransportLimits, transportLimits } from './policy/transport-limits.ts';
+import { createRegistry } from './observability/metrics.ts';
+import { createRouteLimits, type RouteLimits } from './policy/routes.ts';
 import { Publisher } from './queue/publisher.ts';
-import { createThreadedSqsQueue } from './queue/threaded-queue.ts';
+import { createThreadedSqsQueue, type ThreadedQueue } from './queue/threaded-queue.ts';
 import { type AcceptDependencies, accept } from './smtp/accept.ts';
 import { ByteBudget } from './smtp/byte-budget.ts';
 import { gatherFacts } from './smtp/facts.ts';
@@ -33,7 +38,7 @@ export interface App {
    * @returns the ports, also where the configuration asked for any free one
    * @throws where the database belongs to another pipeline, a port is taken, or the certificate cannot be used
    */
-  start(): Promise<{ readonly port: number; readonly implicitTlsPort?: number }>;
+  start(): Promise<{ readonly port: number; readonly implicitTlsPort?: number; readonly httpPort?: number }>;
   /** Finishes what is under way, and frees everything. Also after a start that failed or has not ended. */
   stop(): Promise<void>;
 }
@@ -51,26 +56,37 @@ export async function createApp(config: Config, { logger }: AppDependencies): Pr
   const pool = createPool({ databaseUrl: config.databaseUrl, ...config.database }, logger.child({ room: 'store' }));
   const preparation = createPreparation(config, pool, logger);
   const parser = new Parser(config.parsing);
-  const publisher = createPublisher(config, pool, logger);
+  const queue = createQueue(config);
+  const publisher = queue && createPublisher(config, queue, pool, logger);
   const lastUsed = createLastUsedWriter({ write: ids => touchLastUsed(pool, ids), logger });
   const session = createSessionDependencies({ config, pool, parser, publisher, lastUsed, preparation, logger });
   const running = new AsyncDisposableStack();
+  let phase: Phase = 'starting';
+  const ready = () => readiness(preparation, phase);
+  let operational: Listener | null = null;
 
   return {
     async start() {
+      // First, so that probes are answered while the database is prepared.
+      operational = createOperational(config, { pool, queue, ready, logger });
+      const httpPort = await operational?.open();
       await preparation.start();
       publisher?.start();
       running.use(housekeeping(pool, logger));
-      const ports = await listen(config, session, running, logger);
+      const smtpPorts = await listen(config, session, running, logger);
+      if (phase === 'starting') phase = 'serving';
+      const ports = { ...smtpPorts, ...(httpPort !== undefined && { httpPort }) };
       logger.info({ ...ports, host: config.host, pipeline: config.pipeline, tls: hasTls(config) }, 'listening');
       return ports;
     },
     async stop() {
+      phase = 'stopping';
       // In reverse: clients first, then what serves them, the database last.
       await running.disposeAsync();
       await parser.close();
       await Promise.all([preparation.stop(), publisher?.stop(), lastUsed.stop()]);
       await pool.end();
+      await operational?.close();
       logger.info('stopped');
     },
   };
@@ -87,15 +103,53 @@ function createPreparation(config: Config, pool: pg.Pool, logger: Logger): Prepa
   });
 }
 
+/** `serving` from when all ports are open until the stop. */
+type Phase = 'starting' | 'serving' | 'stopping';
+
+function readiness(preparation: Preparation, phase: Phase): Condition {
+  const reasons = [
+    ...(preparation.isReady ? [] : ['the database is not prepared yet']),
+    ...(phase === 'serving' ? [] : [phase]),
+  ];
+  return { ok: reasons.length === 0, reasons };
+}
+
+interface OperationalParts {
+  readonly pool: pg.Pool;
+  readonly queue: ThreadedQueue | null;
+  readonly ready: () => Condition;
+  readonly logger: Logger;
+}
+
+function createOperational(config: Config, { pool, queue, ready, logger }: OperationalParts): Listener | null {
+  if (config.httpPort === 0) return null;
+  const registry = createRegistry();
+  const dependencies = { postgres: () => pool.query('select 1'), ...(queue && { sqs: () => queue.check() }) };
+  return createOperationalListener({
+    host: config.httpHost,
+    port: config.httpPort,
+    role: 'relay',
+    version: manifest.version,
+    checks: { ready, dependencies },
+    registry,
+    metrics: createHttpMetrics(registry),
+    logger: logger.child({ room: 'http' }),
+  });
+}
+
 /** Without a queue there is nothing to publish to: OpenSend's worker polls the rows, ours the outbox. */
-function createPublisher(config: Config, pool: pg.Pool, logger: Logger): Publisher | null {
+function createQueue(config: Config): ThreadedQueue | null {
   if (config.queueUrl === '') return null;
-  const queue = createThreadedSqsQueue({
+  return createThreadedSqsQueue({
     queueUrl: config.queueUrl,
     region: config.awsRegion,
     endpoint: config.sqsEndpoint || null,
     connections: config.publishing.concurrency,
+    fairQueue: config.fairQueue,
   });
+}
+
+function createPublisher(config: Config, queue: ThreadedQueue, pool: pg.Pool, logger: Logger): Publisher {
   const child = logger.child({ room: 'queue' });
   return new Publisher({ queue, outbox: new Outbox(pool), logger: child, options: config.publishing });
 }
@@ -114,8 +168,8 @@ function createSessionDependencies(parts: SessionParts): SessionDependencies {
   const { config, pool, lastUsed, preparation, logger } = parts;
   const keys = createKeyCache({ find: hash => findByHash(pool, hash) });
   const findSuppressed = createSuppressionLookup(pool);
-  const transport = transportLimits(config.pipeline === 'opensend' ? 'ses' : config.transport);
-  const dependencies = createAcceptDependencies(parts, transport, findSuppressed);
+  const limits = routeLimits(config);
+  const dependencies = createAcceptDependencies(parts, limits, findSuppressed);
   return {
     findKey: async hash => {
       if (!preparation.isReady) throw new Error('the database is not ready');
@@ -127,15 +181,20 @@ function createSessionDependencies(parts: SessionParts): SessionDependencies {
     settings: {
       failedLogins: config.limits.failedLogins,
       refuseSuppressedRecipients: config.suppression === 'recipient' && config.recipients === 'envelope',
-      smtpUtf8: transport.smtpUtf8,
+      smtpUtf8: limits.anySmtpUtf8,
     },
     logger: logger.child({ room: 'smtp' }),
   };
 }
 
+/** OpenSend's worker knows SES only. */
+function routeLimits({ pipeline, routes, transport }: Config): RouteLimits {
+  return pipeline === 'opensend' ? createRouteLimits([], 'ses') : createRouteLimits(routes, transport);
+}
+
 function createAcceptDependencies(
   { config, pool, parser, publisher }: SessionParts,
-  transport: TransportLimits,
+  limits: RouteLimits,
   findSuppressed: SessionDependencies['findSuppressed'],
 ): AcceptDependencies {
   const standalone = config.pipeline === 'standalone';
@@ -144,7 +203,7 @@ function createAcceptDependencies(
   const sources = {
     findSuppressed,
     isOwned: senderDomainsMode(config) === 'owned' ? ownership.isOwned : null,
-    transport,
+    limitsOf: limits.of,
     sentAsReceived: standalone,
   };
   return {

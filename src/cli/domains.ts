@@ -1,9 +1,29 @@
-import type { Command } from 'commander';
-import { addDomain, type Domain, listDomains, removeDomain } from '../store/domains.ts';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import {
+  addDomain,
+  changeDomain,
+  type Domain,
+  type DomainChanges,
+  listDomains,
+  removeDomain,
+} from '../store/domains.ts';
+import { StoreError } from '../store/errors.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
+import { addDomainCheck, describeSetUp, setUpAtSes } from './domains-ses.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';
-import { type Column, note, print, table } from './output.ts';
+import { type Column, details, note, print, table } from './output.ts';
+
+interface AddOptions extends JsonOptions {
+  readonly owner: string;
+  readonly region: string;
+  readonly ses?: boolean;
+  readonly mailFrom?: string;
+}
+
+interface SetOptions extends JsonOptions, DomainChanges {
+  readonly owner?: string;
+}
 
 const COLUMNS: readonly Column<Domain>[] = [
   { title: 'ID', value: row => row.id },
@@ -13,23 +33,13 @@ const COLUMNS: readonly Column<Domain>[] = [
   { title: 'NAME', value: row => row.name },
 ];
 
+const OWNER_HELP = 'whose domain; needed where several owners have it';
+
 export function addDomainsCommands(program: Command, context: CliContext): void {
   const domains = program.command('domains').description('Domains that an owner sends from');
-  examples(
-    domains
-      .command('add')
-      .description("Make a domain one of an owner's")
-      .argument('<domain>')
-      .requiredOption('--owner <id>', 'whose domain')
-      .option('--region <region>', 'the SES region to send through', 'us-east-1')
-      .addOption(jsonOption())
-      .action(async (name: string, options: JsonOptions & { owner: string; region: string }) => {
-        const row = await withDatabase(context, pool => addDomain(pool, { ...options, name }));
-        print(context, options, row, `${row.name} is ${row.added ? 'now' : 'already'} a domain of ${row.owner}.\n`);
-      }),
-    'domains add acme.test --owner acme',
-    'domains add bücher.example --owner acme --region eu-central-1',
-  );
+  addAdd(domains, context);
+  addDomainCheck(domains, context);
+  addSet(domains, context);
   examples(
     domains
       .command('list')
@@ -47,7 +57,7 @@ export function addDomainsCommands(program: Command, context: CliContext): void 
       .command('remove')
       .description('Take a domain from its owner')
       .argument('<domain>')
-      .option('--owner <id>', 'whose domain; needed where several owners have it')
+      .option('--owner <id>', OWNER_HELP)
       .addOption(jsonOption())
       .action(async (name: string, options: JsonOptions & { owner?: string }) => {
         const row = await withDatabase(context, pool => removeDomain(pool, name, options.owner));
@@ -56,4 +66,110 @@ export function addDomainsCommands(program: Command, context: CliContext): void 
       }),
     'domains remove acme.test --owner acme',
   );
+}
+
+function addAdd(domains: Command, context: CliContext): void {
+  examples(
+    domains
+      .command('add')
+      .description("Make a domain one of an owner's, and with --ses one that SES sends for")
+      .argument('<domain>')
+      .requiredOption('--owner <id>', 'whose domain')
+      .option('--region <region>', 'the SES region to send through', parseRegion, 'us-east-1')
+      .option('--ses', 'create the identity at SES, and print the DNS records that it needs')
+      .option('--mail-from <label>', 'with --ses: have bounces go to this name below the domain, such as bounce')
+      .addOption(jsonOption())
+      .action(async (name: string, options: AddOptions) => {
+        if (options.mailFrom !== undefined && !options.ses) throw new StoreError('invalid', '--mail-from needs --ses');
+        await withDatabase(context, async pool => {
+          const row = await addDomain(pool, { name, owner: options.owner, region: options.region });
+          const human = `${row.name} is ${row.added ? 'now' : 'already'} a domain of ${row.owner}.\n`;
+          if (!options.ses) return print(context, options, row, human);
+          const setUp = await setUpAtSes(context, pool, row, options.mailFrom ?? null);
+          print(context, options, { ...row, ...setUp }, describeSetUp(setUp));
+          note(context, options, human.trimEnd());
+          note(context, options, `When the records are set: smtp-relay domains check ${row.name}`);
+        });
+      }),
+    'domains add acme.test --owner acme',
+    'domains add bücher.example --owner acme --region eu-central-1',
+    'domains add acme.test --owner acme --ses --mail-from bounce >> acme.test.zone',
+  );
+}
+
+function addSet(domains: Command, context: CliContext): void {
+  examples(
+    domains
+      .command('set')
+      .description('Change how messages from a domain are sent; what is not named stays')
+      .argument('<domain>')
+      .option('--owner <id>', OWNER_HELP)
+      .option('--track-opens', 'track opens, unless a message asks not to')
+      .option('--no-track-opens', 'do not')
+      .option('--track-clicks', 'track clicks, unless a message asks not to')
+      .option('--no-track-clicks', 'do not')
+      .option(
+        '--tracking-subdomain <name>',
+        'where links lead: a label below the domain, or a host name; none',
+        noneToNull,
+      )
+      .option('--region <region>', 'the SES region to send through', parseRegion)
+      .option('--configuration-set <name>', 'the SES configuration set to send with; none', parseConfigurationSet)
+      .addOption(
+        new Option('--tls <policy>', 'whether SES may deliver without TLS')
+          .choices(['enforced', 'opportunistic', 'none'])
+          .argParser(parseTls),
+      )
+      .addOption(jsonOption())
+      .action(async (name: string, options: SetOptions) => {
+        const { json: _, owner, ...changes } = options;
+        if (Object.keys(changes).length === 0) throw new StoreError('invalid', 'say what to change; see --help');
+        const row = await withDatabase(context, pool => changeDomain(pool, name, owner, changes));
+        print(context, options, row, describeSettings(row));
+        note(context, options, 'Running workers notice within 10 seconds.');
+      }),
+    'domains set acme.test --track-opens --track-clicks --tracking-subdomain links',
+    'domains set acme.test --configuration-set production --tls enforced',
+    'domains set acme.test --no-track-opens --tracking-subdomain none',
+  );
+}
+
+function describeSettings(row: Domain): string {
+  return details([
+    ['Name', row.name],
+    ['Owner', row.owner],
+    ['Status', row.status],
+    ['Region', row.region],
+    ['Track opens', row.trackOpens ? 'yes' : 'no'],
+    ['Track clicks', row.trackClicks ? 'yes' : 'no'],
+    ['Tracking subdomain', row.trackingSubdomain],
+    ['Configuration set', row.configurationSet],
+    ['TLS', row.tls],
+  ]);
+}
+
+function noneToNull(text: string): string | null {
+  return text === 'none' ? null : text;
+}
+
+function parseConfigurationSet(text: string): string | null {
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(text)) {
+    throw new InvalidArgumentError('It must be letters, digits, _ and -, 64 at most, or none.');
+  }
+  return noneToNull(text);
+}
+
+function parseTls(text: string): 'enforced' | 'opportunistic' | null {
+  if (text === 'none') return null;
+  if (text !== 'enforced' && text !== 'opportunistic') {
+    throw new InvalidArgumentError('It must be enforced, opportunistic or none.');
+  }
+  return text;
+}
+
+function parseRegion(text: string): string {
+  if (!/^[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}$/.test(text)) {
+    throw new InvalidArgumentError('It must be the name of an AWS region, such as us-east-1.');
+  }
+  return text;
 }

@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
-import { type EmailDetails, type EmailSummary, findEmail, listEmails } from '../store/emails.ts';
-import { StoreError } from '../store/errors.ts';
+import { readEmailStory } from '../store/email-story.ts';
+import { type EmailSummary, listEmails } from '../store/emails.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
+import { addEmailActions } from './email-actions.ts';
+import { describeStory } from './email-story.ts';
 import { examples, type JsonOptions, jsonOption, parseCount, parseSince } from './options.ts';
-import { type Column, details, print, printable, table } from './output.ts';
+import { type Column, print, table } from './output.ts';
 
 interface ListOptions extends JsonOptions {
   readonly status?: string;
@@ -44,41 +46,16 @@ export function addEmailsCommands(program: Command, context: CliContext): void {
   examples(
     emails
       .command('show')
-      .description('Show one message and where it stands')
-      .argument('<id>', 'the id that the 250 reply named')
+      .description('Show the whole story of one message: where it stands, and what happened to it when')
+      .argument('<id>', 'the id that the 250 reply named, the Message-ID, or the id that SES gave it')
       .addOption(jsonOption())
       .action(async (id: string, options: JsonOptions) => {
-        const email = await withDatabase(context, pool => findEmail(pool, id));
-        if (!email) throw new StoreError('not-found', `no message has the id "${id}"`);
-        print(context, options, email, describe(email));
+        const story = await withDatabase(context, pool => readEmailStory(pool, id));
+        print(context, options, story, describeStory(story));
       }),
     'emails show 0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11',
+    "emails show '<20260131.1234@app.acme.test>'",
     'emails show 0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11 --json',
   );
-}
-
-function describe(email: EmailDetails): string {
-  const job = email.outbox.map(entry => `try ${entry.try}, due ${entry.dueAt}, ${entry.publishAttempts} attempts`);
-  const lines = details([
-    ['Id', email.id],
-    ['Status', email.status],
-    ['Owner', email.owner],
-    ['Created', email.createdAt],
-    ['Sent', email.sentAt],
-    ['From', email.from],
-    ['To', email.to],
-    ['Cc', email.cc],
-    ['Bcc', email.bcc],
-    ['Reply-To', email.replyTo],
-    ['Subject', email.subject],
-    ['Tags', email.tags?.map(tag => `${tag.name}=${tag.value}`)],
-    [
-      'Attachments',
-      email.attachments?.map(part => `${part.filename} (${part.contentType}, ${part.encodedSize} bytes)`),
-    ],
-    ['Last error', email.lastError],
-    ['Unpublished jobs', job],
-    ['As received', email.raw && `${email.raw.sizeBytes} bytes, SHA-256 ${email.raw.sha256}`],
-  ]);
-  return email.text === null ? lines : `${lines}\n${printable(email.text)}\n`;
+  addEmailActions(emails, context);
 }

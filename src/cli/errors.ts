@@ -2,7 +2,7 @@ import { CommanderError } from 'commander';
 import pg from 'pg';
 import { ConfigError } from '../config/problem.ts';
 import { StoreError } from '../store/errors.ts';
-import { PipelineMismatch } from '../store/pipeline.ts';
+import { ForeignInstallation, PipelineMismatch } from '../store/pipeline.ts';
 
 /** Exit codes that scripts can rely on. */
 export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
@@ -10,8 +10,18 @@ export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
 export const EXIT_CODES_HELP = `
 Exit codes:
   0  done
-  1  it failed: database unreachable, not found, ...
+  1  it failed: database unreachable, not found, something missing, ...
   2  wrong usage or wrong configuration`;
+
+/** The command did its work, and what it looked at is not as it should be. The answer says what; the text is for people. */
+export class CheckFailed extends Error {
+  readonly code = 'CHECK';
+
+  constructor(message: string) {
+    super(message);
+    this.name = 'CheckFailed';
+  }
+}
 
 export interface Failure {
   /** One sentence for people; null where it is said already. */
@@ -22,9 +32,13 @@ export interface Failure {
 /** What an error means to the person who typed the command. */
 export function explain(error: unknown): Failure {
   if (error instanceof CommanderError) return { message: null, exitCode: error.exitCode === 0 ? EXIT.ok : EXIT.usage };
-  if (error instanceof ConfigError || error instanceof PipelineMismatch) return usage(error.message);
+  if (isMisconfigured(error)) return usage(error.message);
   if (error instanceof StoreError) return error.code === 'invalid' ? usage(error.message) : failure(error.message);
   return failure(explainCode(error) ?? (error instanceof Error ? error.message : String(error)));
+}
+
+function isMisconfigured(error: unknown): error is Error {
+  return [ConfigError, PipelineMismatch, ForeignInstallation].some(kind => error instanceof kind);
 }
 
 /** Errors of Postgres (SQLSTATE, five characters) and of the operating system that have a known way out. */

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import { expectedSchemaVersion, migrate } from '../store/migrate.ts';
-import { PIPELINES, type Pipeline, readPipeline, setPipeline } from '../store/pipeline.ts';
+import { claimPipeline, PIPELINES, type Pipeline, readPipeline, setPipeline } from '../store/pipeline.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';
@@ -26,6 +26,9 @@ export function addMigrateCommand(program: Command, context: CliContext): void {
         const { applied } = await migrate(config.databaseUrl, { connectTimeout: config.database.connectTimeout });
         const pipeline = await withDatabase(context, async pool => {
           if (options.setPipeline) await setPipeline(pool, options.setPipeline);
+          // Else a worker that starts before the first relay would not know whose database it is. The other pipeline is the
+          // default, so it may only mean that nobody has said which.
+          else if (config.pipeline === 'standalone') await claimPipeline(pool, config.pipeline);
           return readPipeline(pool);
         });
         const version = await expectedSchemaVersion();

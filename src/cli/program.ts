@@ -10,6 +10,8 @@ import { addKeysCommands } from './keys.ts';
 import { addMigrateCommand } from './migrate.ts';
 import { addRelayCommand } from './relay.ts';
 import { addSuppressionsCommands } from './suppressions.ts';
+import { addWebhooksCommands } from './webhooks.ts';
+import { addWorkerCommand } from './worker.ts';
 
 /**
  * Runs one command line.
@@ -43,10 +45,12 @@ function createProgram(context: CliContext): Command {
     .showHelpAfterError('(add --help for how to use it)')
     .addHelpText('afterAll', EXIT_CODES_HELP);
   addRelayCommand(program, context);
+  addWorkerCommand(program, context);
   addMigrateCommand(program, context);
   addKeysCommands(program, context);
   addDomainsCommands(program, context);
   addSuppressionsCommands(program, context);
+  addWebhooksCommands(program, context);
   addEmailsCommands(program, context);
   addConfigCommands(program, context);
   addDevCommand(program, context);

@@ -3,10 +3,7 @@ import { loadConfig } from '../config/load.ts';
 import { createLogger } from '../observability/log.ts';
 import type { CliContext } from './context.ts';
 import { examples } from './options.ts';
-import { runUntilAborted } from './running.ts';
-
-/** How many milliseconds longer than messages under way all else may take to end. */
-const STOP_SLACK = 3_000;
+import { runUntilAborted, STOP_SLACK } from './running.ts';
 
 export function addRelayCommand(program: Command, context: CliContext): void {
   examples(

@@ -7,6 +7,9 @@ export interface Runnable {
   stop(): Promise<void>;
 }
 
+/** How many milliseconds longer than messages under way all else may take to end. */
+export const STOP_SLACK = 3_000;
+
 /**
  * Starts, waits for the signal, stops. A start that takes long does not hold up the stop.
  *

@@ -11,6 +11,7 @@ import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';
 import { type Column, print, table } from './output.ts';
+import { addSuppressionTransfers } from './suppressions-transfer.ts';
 
 interface AddOptions extends JsonOptions {
   readonly owner: string;
@@ -69,4 +70,5 @@ export function addSuppressionsCommands(program: Command, context: CliContext): 
     'suppressions list --owner acme',
     "suppressions list --json | jq -r '.[].email'",
   );
+  addSuppressionTransfers(suppressions, context);
 }

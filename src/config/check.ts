@@ -70,6 +70,25 @@ const opensendRecipients: Check = {
   },
 };
 
+/** Only the standalone worker sends by a transport of the configuration. */
+const smarthost: Check = {
+  looksAt: ['pipeline', 'transport', 'smtp.host', 'routes'],
+  run({ pipeline, transport, smtp, routes }, sourceOf) {
+    if (pipeline !== 'standalone' || smtp.host !== '') return {};
+    const lacks = (setting: SettingName, why: string, fix: string): ConfigProblem => {
+      return { setting, source: sourceOf(setting), why, fix };
+    };
+    const problems = routes.flatMap((route, index) => {
+      if (route.transport !== 'smtp' || route.smtp?.host !== undefined) return [];
+      return [lacks('routes', `routes[${index}] has no smarthost`, `set routes[${index}].smtp.host, or smtp.host`)];
+    });
+    if (transport === 'smtp') {
+      problems.push(lacks('transport', 'the transport smtp has no smarthost', 'set smtp.host (SMTP_RELAY_SMTP_HOST)'));
+    }
+    return { problems };
+  },
+};
+
 const roomForOneMessage: Check = {
   looksAt: ['limits.bytesInFlight', 'maxMessageSizeBytes'],
   run({ limits, maxMessageSizeBytes }) {
@@ -94,6 +113,7 @@ export function checkTogether(
     tlsPair,
     implicitPort,
     opensendRecipients,
+    smarthost,
     roomForOneMessage,
     ...(options.tlsFiles ? [tlsFiles] : []),
   ];

@@ -1,3 +1,4 @@
+import type { Format } from './formats.ts';
 import type { LoadedConfig } from './load.ts';
 import { hideCredentials } from './problem.ts';
 import { settings } from './schema.ts';
@@ -17,8 +18,12 @@ export interface EffectiveSetting {
 export function renderEffective(loaded: Pick<LoadedConfig, 'settings'>): EffectiveSetting[] {
   const formats = new Map(settings.map(({ name, format }) => [name, format]));
   return loaded.settings.map(({ name, env, value, source, sensitive, reloadable }) => {
-    const text = formats.get(name)?.print(value) ?? '';
-    const shown = sensitive && text !== '' ? '***' : hideCredentials(text);
-    return { name, env, value: shown, source, reloadable };
+    return { name, env, value: show(formats.get(name), value, sensitive), source, reloadable };
   });
+}
+
+function show(format: Format<unknown> | undefined, value: unknown, sensitive: boolean): string {
+  if (format?.show) return format.show(value);
+  const text = format?.print(value) ?? '';
+  return sensitive && text !== '' ? '***' : hideCredentials(text);
 }

@@ -9,10 +9,14 @@ export interface Format<T> {
   readonly expected: string;
   /** Whether a file may write the value as a YAML list; its items reach `parse` joined by commas. */
   readonly list?: true;
+  /** Whether a file writes the value as YAML lists and groups of keys; they reach `parse` as JSON, each scalar as a text. */
+  readonly structure?: true;
   /** @throws FormatError where the text is not of this format; its message continues "the value …". */
   parse(text: string): T;
   /** The text that `parse` reads as this value. */
   print(value: T): string;
+  /** The same for people, without the secrets in it; where there is none, a secret is not shown at all. */
+  show?(value: T): string;
 }
 
 /** Says what is wrong with a value, as a phrase that follows it: `is not a whole number`. Never carries the value. */

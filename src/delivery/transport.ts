@@ -58,6 +58,12 @@ export interface Transport {
   /** The most recipients of one call. */
   readonly maxRecipients: number;
   /**
+   * Waits until a call for so many recipients may be made, where the provider limits the rate. Absent: at once.
+   *
+   * @throws the signal's reason
+   */
+  admit?(recipients: number, signal: AbortSignal, message: Pick<OutgoingMessage, 'domain'>): Promise<void>;
+  /**
    * One call. Never rejects: every recipient of the message is in exactly one of the outcomes.
    *
    * @param signal the worker is stopping and will wait no longer; a call that has begun then ends as `unknown`

@@ -39,6 +39,12 @@ export function subjectOf(fields: readonly HeaderField[]): string {
   return decodeHeaderText(firstValue(fields, 'subject') ?? '');
 }
 
+/** What stands between the angle brackets of Message-ID (RFC 5322 section 3.6.4), or all of it where none do; null without one. */
+export function messageIdOf(fields: readonly HeaderField[]): string | null {
+  const value = firstValue(fields, 'message-id')?.trim() ?? '';
+  return (/<([^<>]*)>/.exec(value)?.[1]?.trim() ?? value) || null;
+}
+
 /** The addresses of Reply-To with their display names; what is no address in it is left out. */
 export function replyToAddresses(fields: readonly HeaderField[]): string[] {
   return fieldsNamed(fields, 'reply-to').flatMap(field => parseAddressList(field.value).mailboxes.map(formatMailbox));

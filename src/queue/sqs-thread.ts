@@ -1,4 +1,5 @@
 import { workerData } from 'piscina';
+import { createQueueCheck } from './queue-check.ts';
 import type { SendJob } from './send-job.ts';
 import { createSqsQueue, type SqsOptions } from './sqs.ts';
 
@@ -16,9 +17,21 @@ export interface SqsRefusal {
 }
 
 const queue = createSqsQueue(workerData as SqsOptions);
+const presence = createQueueCheck(workerData as SqsOptions);
 
 /** What runs in the worker thread. */
 export default async function send({ jobs, timeLimit }: SqsTask): Promise<SqsRefusal[]> {
   const refused = await queue.send(jobs, timeLimit);
   return refused.map(({ job, reason }) => ({ index: jobs.indexOf(job), reason }));
+}
+
+/** The same for a look at the queue. @returns null, or the class of the error, which it would lose between threads */
+export async function check(): Promise<string | null> {
+  try {
+    await presence.check();
+    return null;
+  } catch (error) {
+    const { code, name } = error as NodeJS.ErrnoException;
+    return code ?? name;
+  }
 }

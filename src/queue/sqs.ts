@@ -3,14 +3,15 @@ import {
   SendMessageBatchCommand,
   type SendMessageBatchCommandOutput,
   type SendMessageBatchRequestEntry,
-  SQSClient,
 } from '@aws-sdk/client-sqs';
 import type { JobQueue, RefusedJob } from './job-queue.ts';
+import { groupOfOwner } from './message-group.ts';
 import { SEND_JOB_TYPE, type SendJob, sendJobAttributes, sendJobBody, sendJobId } from './send-job.ts';
+import { createSqsClient } from './sqs-client.ts';
 
-const SILENT = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-const CONNECTION_TIMEOUT = 2_000;
 const REQUEST_TIMEOUT = 5_000;
+
+type Place = Pick<SendMessageBatchRequestEntry, 'MessageDeduplicationId' | 'MessageGroupId'>;
 
 export interface SqsOptions {
   readonly queueUrl: string;
@@ -19,35 +20,19 @@ export interface SqsOptions {
   readonly endpoint: string | null;
   /** Calls that may be under way at once. */
   readonly connections: number;
+  /** On a standard queue, jobs carry their owner as message group (SQS fair queues). */
+  readonly fairQueue: boolean;
 }
 
-/**
- * The SQS queue behind a URL. Credentials, endpoint and the like come from the AWS SDK's own chain
- * (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL_SQS`, instance and pod roles).
- */
+/** The SQS queue behind a URL. */
 export function createSqsQueue(options: SqsOptions): JobQueue {
-  const client = new SQSClient({
-    region: options.region,
-    ...(options.endpoint !== null && { endpoint: options.endpoint }),
-    // The outbox tries again with its own pauses, over all pods; retries here would only hide an outage from it.
-    maxAttempts: 1,
-    md5: false,
-    // Without a logger it would write to the console at each call that the queue's URL is where the queue is.
-    logger: SILENT,
-    requestHandler: {
-      connectionTimeout: CONNECTION_TIMEOUT,
-      requestTimeout: REQUEST_TIMEOUT,
-      throwOnRequestTimeout: true,
-      httpAgent: { keepAlive: true, maxSockets: options.connections },
-      httpsAgent: { keepAlive: true, maxSockets: options.connections },
-    },
-  });
-  // It prepares copies of each input and output for a logger that writes nothing.
-  client.middlewareStack.remove('loggerMiddleware');
+  // The outbox tries again with its own pauses, over all pods; retries here would only hide an outage from it.
+  const client = createSqsClient({ ...options, requestTimeout: REQUEST_TIMEOUT, attempts: 1 });
   const fifo = options.queueUrl.endsWith('.fifo');
+  const placeOf = fifo ? placeInFifo : options.fairQueue ? placeAmongOwners : () => ({});
   return {
     async send(jobs, timeLimit) {
-      const entries = jobs.map((job, index) => entryOf(job, String(index), fifo));
+      const entries = jobs.map((job, index) => ({ Id: String(index), ...messageOf(job), ...placeOf(job) }));
       const command = new SendMessageBatchCommand({ QueueUrl: options.queueUrl, Entries: entries });
       const answer = await client.send(command, { abortSignal: AbortSignal.timeout(Math.floor(timeLimit)) });
       return refusedOf(jobs, answer);
@@ -70,13 +55,18 @@ function refusedOf(jobs: readonly SendJob[], answer: SendMessageBatchCommandOutp
   });
 }
 
-function entryOf(job: SendJob, id: string, fifo: boolean): SendMessageBatchRequestEntry {
-  return {
-    Id: id,
-    MessageBody: sendJobBody(job),
-    MessageAttributes: attributesOf(job),
-    ...(fifo && { MessageDeduplicationId: deduplicationId(job), MessageGroupId: SEND_JOB_TYPE }),
-  };
+function messageOf(job: SendJob) {
+  return { MessageBody: sendJobBody(job), MessageAttributes: attributesOf(job) };
+}
+
+/** The pipeline contract's. One group keeps all jobs in order, and is delivered batch after batch. */
+function placeInFifo(job: SendJob): Place {
+  return { MessageDeduplicationId: deduplicationId(job), MessageGroupId: SEND_JOB_TYPE };
+}
+
+/** On a standard queue a group orders nothing; SQS delivers first those groups of which little is under way. */
+function placeAmongOwners({ userId }: SendJob): Place {
+  return userId === null ? {} : { MessageGroupId: groupOfOwner(userId) };
 }
 
 /** A retry must not be swallowed by the five minutes for which a FIFO queue remembers the first try. */

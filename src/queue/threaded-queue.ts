@@ -3,6 +3,11 @@ import type { JobQueue } from './job-queue.ts';
 import type { SqsOptions } from './sqs.ts';
 import type { SqsRefusal, SqsTask } from './sqs-thread.ts';
 
+export interface ThreadedQueue extends JobQueue {
+  /** Resolves where SQS answers for the queue; rejects with an error that has SQS's code. */
+  check(): Promise<void>;
+}
+
 /** Megabytes. */
 const YOUNG_GENERATION = 2;
 
@@ -10,8 +15,8 @@ const YOUNG_GENERATION = 2;
  * The SQS queue behind a URL, called from a thread of its own: the AWS SDK takes as much of a processor for a thousand jobs
  * as a fifth of what SMTP takes for their messages, and nobody waits for it.
  */
-export function createThreadedSqsQueue(options: SqsOptions): JobQueue {
-  const thread = new Piscina<SqsTask, SqsRefusal[]>({
+export function createThreadedSqsQueue(options: SqsOptions): ThreadedQueue {
+  const thread = new Piscina({
     filename: new URL('./sqs-thread.ts', import.meta.url).href,
     workerData: options,
     minThreads: 1,
@@ -21,11 +26,15 @@ export function createThreadedSqsQueue(options: SqsOptions): JobQueue {
   });
   return {
     async send(jobs, timeLimit) {
-      const refused = await thread.run({ jobs, timeLimit });
+      const refused: SqsRefusal[] = await thread.run({ jobs, timeLimit } satisfies SqsTask);
       return refused.flatMap(({ index, reason }) => {
         const job = jobs[index];
         return job ? [{ job, reason }] : [];
       });
+    },
+    async check() {
+      const code: string | null = await thread.run(null, { name: 'check' });
+      if (code !== null) throw Object.assign(new Error('SQS does not answer for the queue'), { code });
     },
     close() {
       void thread.destroy();

@@ -2,7 +2,7 @@ import { formatMailbox } from '../message/address.ts';
 import { sha256 } from '../message/digest.ts';
 import type { MessageParts } from '../message/parts.ts';
 import { contentRefusal, Refusal } from '../message/refusal.ts';
-import { replyToAddresses, rowHeaders, subjectOf } from '../message/row-fields.ts';
+import { messageIdOf, replyToAddresses, rowHeaders, subjectOf } from '../message/row-fields.ts';
 import type { TraceContext } from '../observability/trace.ts';
 import type { IdempotencyClaim } from '../store/idempotency.ts';
 import type { NewMessage, OriginalMessage } from '../store/intake.ts';
@@ -56,6 +56,7 @@ async function originalOf({ raw, envelope, header }: AcceptedMessage): Promise<O
     recipients: [...to, ...cc, ...bcc].map(mailbox => mailbox.address),
     bodyType: envelope.bodyType,
     smtpUtf8: envelope.smtpUtf8,
+    messageId: messageIdOf(header.fields),
     trackOpens: header.control.trackOpens,
     trackClicks: header.control.trackClicks,
   };

@@ -8,7 +8,8 @@ export interface FactsSources {
   readonly findSuppressed: (userId: string, addresses: readonly string[]) => Promise<readonly string[]>;
   /** Whether the domain is one of the owner's; null where that is not asked (`senderDomains: any`). */
   readonly isOwned: ((userId: string, domain: string) => Promise<boolean>) | null;
-  readonly transport: TransportLimits;
+  /** The limits of the transport that takes messages from this domain. */
+  readonly limitsOf: (domain: string) => TransportLimits;
   readonly sentAsReceived: boolean;
 }
 
@@ -19,7 +20,8 @@ export async function gatherFacts(question: FactsQuestion, sources: FactsSources
     sources.findSuppressed(userId, question.recipients),
     findForeignDomain(question, sources),
   ]);
-  return { keyDomain, foreignDomain, suppressed, transport: sources.transport, sentAsReceived: sources.sentAsReceived };
+  const transport = sources.limitsOf(domainOf(question.sender.from.address));
+  return { keyDomain, foreignDomain, suppressed, transport, sentAsReceived: sources.sentAsReceived };
 }
 
 /** SES lets an account send as any of its identities, in From and in Sender; which tenant may use which is for us to say. */

@@ -26,7 +26,7 @@ export interface SessionSettings {
   readonly failedLogins: number;
   /** Refuse a suppressed recipient at RCPT, and not the whole message at its end. */
   readonly refuseSuppressedRecipients: boolean;
-  /** Whether the transport takes other characters than ASCII in local parts. */
+  /** Whether any transport takes other characters than ASCII in local parts; which one it is shows in From. */
   readonly smtpUtf8: boolean;
 }
 

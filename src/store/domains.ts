@@ -12,6 +12,23 @@ export interface Domain {
   readonly status: string | null;
   readonly region: string;
   readonly createdAt: Date | null;
+  readonly trackOpens: boolean;
+  readonly trackClicks: boolean;
+  /** A label below the domain (`links`), or a whole host name. */
+  readonly trackingSubdomain: string | null;
+  readonly configurationSet: string | null;
+  /** `enforced`, `opportunistic`, or null where nothing is said. */
+  readonly tls: string | null;
+}
+
+/** What can be changed about a domain; what is left out stays. null takes a value away. */
+export interface DomainChanges {
+  readonly region?: string | undefined;
+  readonly trackOpens?: boolean | undefined;
+  readonly trackClicks?: boolean | undefined;
+  readonly trackingSubdomain?: string | null | undefined;
+  readonly configurationSet?: string | null | undefined;
+  readonly tls?: 'enforced' | 'opportunistic' | null | undefined;
 }
 
 const OWNED_TTL = 10_000;
@@ -20,7 +37,9 @@ const NOT_OWNED_TTL = 1_000;
 const MAX_OWNED = 10_000;
 
 const COLUMNS = `
-  id, name, user_id as owner, status, region, created_at as "createdAt"`;
+  id, name, user_id as owner, status, region, created_at as "createdAt", track_opens as "trackOpens",
+  track_clicks as "trackClicks", nullif(tracking_subdomain, '') as "trackingSubdomain",
+  nullif(ses_configuration_set_name, '') as "configurationSet", tls`;
 
 /** Names are compared in lower case and in both spellings, since other programs write to this table too. */
 const IS_OWNED = `
@@ -42,6 +61,21 @@ const FIND = `
 
 const DELETE = `
   delete from domains where id = $1`;
+
+/** An empty text takes a value away, null leaves it. */
+const UPDATE = `
+  update domains
+     set region = coalesce($2, region), track_opens = coalesce($3, track_opens), track_clicks = coalesce($4, track_clicks),
+         tracking_subdomain = nullif(coalesce($5, tracking_subdomain), ''),
+         ses_configuration_set_name = nullif(coalesce($6, ses_configuration_set_name), ''),
+         tls = nullif(coalesce($7, tls), '')
+   where id = $1
+  returning ${COLUMNS}`;
+
+const SET_STATUS = `
+  update domains set status = $2 where id = $1 and status is distinct from $2`;
+
+const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /**
  * A domain name as it is stored: lower case, A-labels.
@@ -97,8 +131,12 @@ export async function listDomains(db: Queryable, owner?: string): Promise<Domain
   return (await db.query<Domain>(LIST, [owner ?? null])).rows;
 }
 
-/** Removes a domain from its owner; the owner may be left out where there is only one. */
-export async function removeDomain(db: Queryable, name: string, owner?: string): Promise<Domain> {
+/**
+ * One domain by its name; the owner may be left out where there is only one.
+ *
+ * @throws StoreError `not-found`, `ambiguous`
+ */
+export async function findDomain(db: Queryable, name: string, owner?: string): Promise<Domain> {
   const { rows } = await db.query<Domain>(FIND, [spellings(normaliseDomain(name)), owner ?? null]);
   const [found, ...others] = rows;
   if (!found) throw new StoreError('not-found', `${name} is no domain of ${owner ?? 'any owner'}`);
@@ -106,10 +144,56 @@ export async function removeDomain(db: Queryable, name: string, owner?: string):
     const owners = rows.map(row => row.owner).join(', ');
     throw new StoreError('ambiguous', `${name} belongs to several owners; name one with --owner: ${owners}`);
   }
+  return found;
+}
+
+/** Removes a domain from its owner; the owner may be left out where there is only one. */
+export async function removeDomain(db: Queryable, name: string, owner?: string): Promise<Domain> {
+  const found = await findDomain(db, name, owner);
   await db.query(DELETE, [found.id]);
   return found;
 }
 
-function spellings(domain: string): string[] {
+/** Changes how messages from a domain are sent. @throws StoreError as `findDomain`, and `invalid` */
+export async function changeDomain(
+  db: Queryable,
+  name: string,
+  owner: string | undefined,
+  changes: DomainChanges,
+): Promise<Domain> {
+  const subdomain = changes.trackingSubdomain
+    ? trackingSubdomain(changes.trackingSubdomain)
+    : changes.trackingSubdomain;
+  const { id } = await findDomain(db, name, owner);
+  const { rows } = await db.query<Domain>(UPDATE, [
+    id,
+    changes.region ?? null,
+    changes.trackOpens ?? null,
+    changes.trackClicks ?? null,
+    emptyForNull(subdomain),
+    emptyForNull(changes.configurationSet),
+    emptyForNull(changes.tls),
+  ]);
+  return rows[0] as Domain;
+}
+
+/** Records what SES says of a domain: `pending`, `verified`, `failed`. */
+export async function setDomainStatus(db: Queryable, id: string, status: string): Promise<void> {
+  await db.query(SET_STATUS, [id, status]);
+}
+
+function trackingSubdomain(text: string): string {
+  const host = text.trim().toLowerCase();
+  if (host.includes('.')) return normaliseDomain(host);
+  if (!LABEL.test(host)) throw new StoreError('invalid', `"${text}" is neither a label nor a host name`);
+  return host;
+}
+
+function emptyForNull(value: string | null | undefined): string | null {
+  return value === null ? '' : (value ?? null);
+}
+
+/** The ways in which a domain may be written in the table: A-labels, or Unicode. */
+export function spellings(domain: string): string[] {
   return domain.includes('xn--') ? [domain, domainToUnicode(domain)] : [domain];
 }

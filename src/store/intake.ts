@@ -5,6 +5,7 @@ import type { TraceContext } from '../observability/trace.ts';
 import { Batcher } from './batcher.ts';
 import { isUniqueViolation } from './errors.ts';
 import { claimIdempotency, type IdempotencyClaim, type IdempotencyOutcome } from './idempotency.ts';
+import { OUTBOX_CHANNEL } from './notifications.ts';
 import type { Queryable } from './pool.ts';
 import { type UntilKnownOptions, untilKnown } from './until-known.ts';
 
@@ -39,6 +40,8 @@ export interface OriginalMessage {
   readonly recipients: readonly string[];
   readonly bodyType: string;
   readonly smtpUtf8: boolean;
+  /** The client's Message-ID without its angle brackets. */
+  readonly messageId: string | null;
   readonly trackOpens: boolean | null;
   readonly trackClicks: boolean | null;
 }
@@ -46,7 +49,10 @@ export interface OriginalMessage {
 export type StoreOutcome = { readonly kind: 'stored' } | IdempotencyOutcome;
 
 export interface IntakeOptions {
-  /** Write a send job into the outbox, with this many milliseconds for the writer to publish it before others do. */
+  /**
+   * Write a send job into the outbox, with this many milliseconds for the writer to publish it before others do. 0: it is
+   * due at once, and workers that take jobs from the outbox are told.
+   */
   readonly outboxLease: number | null;
 }
 
@@ -66,23 +72,24 @@ const CONCURRENT_LARGE = 2;
  * A commit that does not wait for its flush to disk would break the promise behind a 250, so a weaker setting of the
  * role or database is overruled for this transaction; a stronger one (remote_apply) stays.
  */
-const STORE = (outbox: boolean): string => `
+const store = ({ job = '', notify = '' }): string => `
   with durable as materialized (
     select case when current_setting('synchronous_commit') in ('off', 'local', 'remote_write')
-                then set_config('synchronous_commit', 'on', true) end
+                then set_config('synchronous_commit', 'on', true) end${notify}
   ), input as materialized (
     select * from durable, json_to_recordset($1::json) as message (
       id uuid, user_id text, "from" text, "to" jsonb, cc jsonb, bcc jsonb, reply_to jsonb, subject text, html text,
       text text, headers jsonb, attachments jsonb, tags jsonb, correlation_id text, traceparent text, raw_from integer,
       raw_bytes integer, sha256 text, reverse_path text, recipients jsonb, body_type text, smtp_utf8 boolean,
-      track_opens boolean, track_clicks boolean)
+      message_id text, track_opens boolean, track_clicks boolean)
   ), original as (
     insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, body_type, smtp_utf8,
-                                     track_opens, track_clicks)
+                                     message_id, track_opens, track_clicks)
     select id, case when raw_bytes = length($2::bytea) then $2::bytea else substring($2::bytea from raw_from for raw_bytes) end,
-           decode(sha256, 'hex'), raw_bytes, reverse_path, recipients, body_type, smtp_utf8, track_opens, track_clicks
+           decode(sha256, 'hex'), raw_bytes, reverse_path, recipients, body_type, smtp_utf8, message_id, track_opens,
+           track_clicks
       from input where raw_bytes is not null
-  )${outbox ? OUTBOX : ''}
+  )${job}
   insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)
   select id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, coalesce($3::jsonb, attachments), tags,
          'queued'
@@ -93,6 +100,15 @@ const OUTBOX = `, job as (
     insert into smtp_relay_outbox (email_id, user_id, correlation_id, traceparent, leased_until)
     select id, user_id, correlation_id, traceparent, clock_timestamp() + make_interval(secs => $4) from input
   )`;
+
+/** Without a queue, the worker hears of the commit. With one it need not, and the commit is spared the lock of a NOTIFY. */
+const NOTIFY = `, pg_notify('${OUTBOX_CHANNEL}', '')`;
+
+const STORE = {
+  alone: store({}),
+  withJob: store({ job: OUTBOX }),
+  withDueJob: store({ job: OUTBOX, notify: NOTIFY }),
+};
 
 const COUNT_STORED = 'select count(*)::integer as stored from emails where id = any($1::uuid[])';
 
@@ -106,14 +122,12 @@ const JSONB_VERSION = 1;
 export class Intake {
   readonly #pool: pg.Pool;
   readonly #options: IntakeOptions;
-  readonly #statement: string;
   readonly #batcher: Batcher<NewMessage, StoreOutcome>;
   readonly #large: Batcher<NewMessage, StoreOutcome>;
 
   constructor(pool: pg.Pool, options: IntakeOptions) {
     this.#pool = pool;
     this.#options = options;
-    this.#statement = STORE(options.outboxLease !== null);
     const run = (messages: readonly NewMessage[]): Promise<StoreOutcome[]> => this.#storeTogether(messages);
     this.#batcher = new Batcher({
       run,
@@ -177,13 +191,23 @@ export class Intake {
     return untilKnown(this.#pool, work, UNTIL_KNOWN);
   }
 
-  async #insert(db: Queryable, messages: readonly NewMessage[]): Promise<void> {
-    const [first] = messages;
-    const attachments = messages.length === 1 && first ? binaryJsonb(first.attachmentsJson) : null;
-    const { json, raw } = encode(messages, attachments !== null);
-    const lease = this.#options.outboxLease;
-    await db.query(this.#statement, [json, raw, attachments, ...(lease === null ? [] : [lease / 1000])]);
+  #insert(db: Queryable, messages: readonly NewMessage[]): Promise<void> {
+    return insertMessages(db, messages, this.#options);
   }
+}
+
+/** Stores messages by one statement, in the transaction of whoever calls it. */
+export async function insertMessages(
+  db: Queryable,
+  messages: readonly NewMessage[],
+  { outboxLease }: IntakeOptions,
+): Promise<void> {
+  const [first] = messages;
+  const attachments = messages.length === 1 && first ? binaryJsonb(first.attachmentsJson) : null;
+  const { json, raw } = encode(messages, attachments !== null);
+  const lease = outboxLease === null ? [] : [outboxLease / 1000];
+  const statement = outboxLease === null ? 'alone' : outboxLease === 0 ? 'withDueJob' : 'withJob';
+  await db.query(STORE[statement], [json, raw, attachments, ...lease]);
 }
 
 async function areStored(db: Queryable, messages: readonly NewMessage[]): Promise<boolean> {
@@ -248,6 +272,7 @@ function rowOf(message: NewMessage, rawFrom: number, attachmentsApart: boolean):
       recipients: original.recipients,
       body_type: original.bodyType,
       smtp_utf8: original.smtpUtf8,
+      message_id: original.messageId,
       track_opens: original.trackOpens,
       track_clicks: original.trackClicks,
     }),

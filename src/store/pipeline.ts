@@ -17,6 +17,22 @@ export class PipelineMismatch extends Error {
   }
 }
 
+/** The database has messages, and nothing says that this program's worker is the one to deliver them. */
+export class ForeignInstallation extends Error {
+  constructor() {
+    super(
+      'this database belongs to an OpenSend installation, whose own worker delivers its messages (no relay has recorded ' +
+        'SMTP_RELAY_PIPELINE=standalone in it), so this worker does not start: a message would be sent twice. Where it is a ' +
+        'database of your own, start the relay with SMTP_RELAY_PIPELINE=standalone first, or run: smtp-relay migrate ' +
+        '--set-pipeline standalone',
+    );
+    this.name = 'ForeignInstallation';
+  }
+}
+
+const LOOK = `
+  select to_regclass('emails') is not null as "hasEmails", to_regclass('smtp_relay_settings') is not null as "hasSettings"`;
+
 const CLAIM = `
   insert into smtp_relay_settings (key, value) values ('pipeline', $1) on conflict (key) do nothing`;
 
@@ -36,6 +52,20 @@ export async function claimPipeline(db: Queryable, pipeline: Pipeline): Promise<
   if (recorded === null) await db.query(CLAIM, [pipeline]);
   const winner = await readPipeline(db);
   if (winner !== pipeline) throw new PipelineMismatch(String(winner), pipeline);
+}
+
+/**
+ * Makes sure, before anything is changed, that a worker may deliver what is in this database: it is marked as standalone, or
+ * has no table of messages at all as yet.
+ *
+ * @throws ForeignInstallation, PipelineMismatch
+ */
+export async function requireStandalone(db: Queryable): Promise<void> {
+  const { rows } = await db.query<{ hasEmails: boolean; hasSettings: boolean }>(LOOK);
+  if (!rows[0]?.hasEmails) return;
+  const recorded = rows[0].hasSettings ? await readPipeline(db) : null;
+  if (recorded === null) throw new ForeignInstallation();
+  if (recorded !== 'standalone') throw new PipelineMismatch(recorded, 'standalone');
 }
 
 /** The recorded pipeline, or null before the first claim. */

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import { expectedSchemaVersion, migrate, schemaVersion } from './migrate.ts';
-import { claimPipeline, type Pipeline } from './pipeline.ts';
+import { claimPipeline, type Pipeline, requireStandalone } from './pipeline.ts';
 import { isUnreachable } from './unreachable.ts';
 
 export interface PreparationOptions {
@@ -11,6 +11,8 @@ export interface PreparationOptions {
   readonly pipeline: Pipeline;
   /** `auto`: bring the schema up to date. `none`: only make sure that it is. */
   readonly migrations: 'auto' | 'none';
+  /** This process delivers, so nothing is done to a database that may be an OpenSend installation's. */
+  readonly delivers?: boolean;
   /** Milliseconds to wait for a connection. */
   readonly connectTimeout: number;
   readonly logger: Logger;
@@ -36,6 +38,7 @@ export class SchemaOutdated extends Error {
 export class Preparation {
   readonly #options: PreparationOptions;
   readonly #stopped = new AbortController();
+  readonly #becameReady = Promise.withResolvers<void>();
   #ready = false;
   #waiting: Promise<void> = Promise.resolve();
 
@@ -45,6 +48,11 @@ export class Preparation {
 
   get isReady(): boolean {
     return this.#ready;
+  }
+
+  /** Resolves when the database is usable; never where it does not become so before `stop`. */
+  get ready(): Promise<void> {
+    return this.#becameReady.promise;
   }
 
   /** @throws whatever is wrong with the database, but for its being unreachable */
@@ -76,6 +84,7 @@ export class Preparation {
 
   async #prepare(): Promise<void> {
     const { databaseUrl, pool, pipeline, migrations, connectTimeout, logger } = this.#options;
+    if (this.#options.delivers) await requireStandalone(pool);
     if (migrations === 'auto') {
       const { applied } = await migrate(databaseUrl, { pipeline, logger, connectTimeout });
       if (applied.length > 0) logger.info({ applied }, 'database migrated');
@@ -85,5 +94,6 @@ export class Preparation {
       await claimPipeline(pool, pipeline);
     }
     this.#ready = true;
+    this.#becameReady.resolve();
   }
 }

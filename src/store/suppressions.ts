@@ -40,6 +40,22 @@ const FIND = `
 const LIST = `
   select ${COLUMNS} from email_suppressions where $1::text is null or user_id = $1 order by user_id, email`;
 
+/** One that is there already stays, under whichever form. */
+const IMPORT = `
+  insert into email_suppressions (user_id, email, reason, suppressed_at)
+  select owner, email, reason, coalesce("suppressedAt", now())
+    from jsonb_to_recordset($1::jsonb) as wanted (
+         owner text, email text, forms jsonb, reason text, "suppressedAt" timestamptz)
+   where not exists (select from email_suppressions s where s.user_id = owner and wanted.forms ? s.email)
+   order by owner, email
+  on conflict do nothing`;
+
+/** $1 owner or null; $2 and $3: after this one; $4 at most. */
+const PAGE = `
+  select ${COLUMNS} from email_suppressions
+   where ($1::text is null or user_id = $1) and (user_id, email) > ($2, $3)
+   order by user_id, email limit $4`;
+
 const DELETE = `
   delete from email_suppressions where user_id = $1 and email = any($2) returning ${COLUMNS}`;
 
@@ -92,6 +108,42 @@ export async function listSuppressions(db: Queryable, owner?: string): Promise<S
   return (await db.query<Suppression>(LIST, [owner ?? null])).rows;
 }
 
+/** A suppression that another system has. */
+export interface SuppressionImport {
+  readonly owner: string;
+  /** As `suppressionAddress` gives it. */
+  readonly email: string;
+  readonly reason: SuppressionReason;
+  /** null: now. */
+  readonly suppressedAt: Date | null;
+}
+
+/** The form in which an address is kept: trimmed, lower case, its domain in A-labels; null where it is no address. */
+export function suppressionAddress(text: string): string | null {
+  const address = parseAddress(text.trim());
+  return address === null ? null : comparableAddress(address);
+}
+
+/** Puts many addresses on lists by one statement. Those that are there stay as they are. @returns how many are new */
+export async function importSuppressions(db: Queryable, wanted: readonly SuppressionImport[]): Promise<number> {
+  const rows = wanted.map(row => ({ ...row, forms: suppressionForms(row.email) }));
+  return (await db.query(IMPORT, [JSON.stringify(rows)])).rowCount ?? 0;
+}
+
+const PAGE_SIZE = 1_000;
+
+/** All suppressions, or one owner's, by owner and address; a page at a time, however many there are. */
+export async function* eachSuppression(db: Queryable, owner?: string): AsyncGenerator<Suppression> {
+  let last = { owner: '', email: '' };
+  for (;;) {
+    const { rows } = await db.query<Suppression>(PAGE, [owner ?? null, last.owner, last.email, PAGE_SIZE]);
+    yield* rows;
+    const end = rows.at(-1);
+    if (end === undefined || rows.length < PAGE_SIZE) return;
+    last = end;
+  }
+}
+
 export async function removeSuppression(db: Queryable, owner: string, address: string): Promise<Suppression> {
   const email = normaliseEmail(address);
   const { rows } = await db.query<Suppression>(DELETE, [owner, suppressionForms(email)]);
@@ -100,7 +152,7 @@ export async function removeSuppression(db: Queryable, owner: string, address: s
 }
 
 function normaliseEmail(text: string): string {
-  const address = parseAddress(text.trim());
+  const address = suppressionAddress(text);
   if (address === null) throw new StoreError('invalid', `"${text}" is not an email address`);
-  return comparableAddress(address);
+  return address;
 }

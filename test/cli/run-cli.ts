@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
+import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { run } from '../../src/cli/program.ts';
 
 export const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -18,6 +20,29 @@ export function runCli(args: readonly string[], env: Readonly<Record<string, str
       resolve({ code, stdout, stderr });
     });
   });
+}
+
+/**
+ * Runs a command in the test's own process, which is quicker than a new one. What a library reads from the environment by
+ * itself, such as AWS credentials, is the test's own then. Never rejects.
+ */
+export async function runInProcess(args: readonly string[], env: Readonly<Record<string, string>>): Promise<CliResult> {
+  const output = { stdout: '', stderr: '' };
+  const collect = (name: keyof typeof output) =>
+    new Writable({
+      write: (chunk, _encoding, done) => {
+        output[name] += chunk;
+        done();
+      },
+    });
+  const code = await run(args, {
+    env,
+    stdout: collect('stdout'),
+    stderr: collect('stderr'),
+    takeSignals: () => new AbortController().signal,
+    surviveFaults: () => {},
+  });
+  return { code, ...output };
 }
 
 /** A database's command line: the answer of a command that must succeed, as text or as JSON. */

@@ -40,7 +40,10 @@ export async function stateDirectory(t: TestContext): Promise<string> {
 
 /** Starts dev in a process group of its own, as a shell with a terminal would. */
 export function startDev(t: TestContext, directory: string, variables: Partial<DevVariables>): DevProcess {
-  const child = spawn(execPath, [PROGRAM, 'dev', directory], { env: { ...env, ...variables }, detached: true });
+  const child = spawn(execPath, [PROGRAM, 'dev', directory], {
+    env: { ...env, SMTP_RELAY_HTTP_PORT: '0', SMTP_RELAY_PUBLIC_PORT: '0', ...variables },
+    detached: true,
+  });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {

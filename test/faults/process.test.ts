@@ -17,6 +17,7 @@ import { startFaultySqs } from './support/faulty-sqs.ts';
 import { spawnRelay } from './support/relay-process.ts';
 
 const FROM = 'a@acme.test';
+const NO_PORTS = { SMTP_RELAY_PORT: '0', SMTP_RELAY_HTTP_PORT: '0' };
 const message = { from: FROM, to: ['b@example.com'], data: messageFrom(FROM) };
 
 async function prepare(t: TestContext): Promise<{ databaseUrl: string; owner: Owner; env: Record<string, string> }> {
@@ -179,7 +180,7 @@ describe('the relay and the database it finds', () => {
 
   it('refuses a schema that is too old where it may not migrate, and says what to do', async t => {
     const databaseUrl = await createDatabase(t, { empty: true });
-    const env = { DATABASE_URL: databaseUrl, SMTP_RELAY_PORT: '0', SMTP_RELAY_MIGRATIONS: 'none' };
+    const env = { DATABASE_URL: databaseUrl, ...NO_PORTS, SMTP_RELAY_MIGRATIONS: 'none' };
     const { code, stderr } = await runCli(['relay'], env);
     assert.notEqual(code, 0);
     assert.match(stderr, /schema version 0.*needs \d+.*smtp-relay migrate.*SMTP_RELAY_MIGRATIONS=auto/s);
@@ -191,7 +192,7 @@ describe('the relay and the database it finds', () => {
     const databaseUrl = await createDatabase(t);
     await migrate(databaseUrl, { pipeline: 'standalone' });
     for (const migrations of ['auto', 'none']) {
-      const env = { DATABASE_URL: databaseUrl, SMTP_RELAY_PORT: '0', SMTP_RELAY_MIGRATIONS: migrations };
+      const env = { DATABASE_URL: databaseUrl, ...NO_PORTS, SMTP_RELAY_MIGRATIONS: migrations };
       const { code, stderr } = await runCli(['relay'], env);
       assert.equal(code, 2);
       assert.match(stderr, /SMTP_RELAY_PIPELINE=standalone.*migrate --set-pipeline opensend/s);
@@ -201,7 +202,7 @@ describe('the relay and the database it finds', () => {
   it('refuses one that it may not log in to, and says so', async t => {
     const url = new URL(await createDatabase(t));
     url.password = 'wrong';
-    const { code, stderr } = await runCli(['relay'], { DATABASE_URL: url.href, SMTP_RELAY_PORT: '0' });
+    const { code, stderr } = await runCli(['relay'], { DATABASE_URL: url.href, ...NO_PORTS });
     assert.equal(code, 1);
     assert.match(stderr, /password authentication failed/);
     assert.doesNotMatch(stderr, / {4}at /);

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { env } from 'node:process';
+import { buffer } from 'node:stream/consumers';
 import { after, describe, it } from 'node:test';
 import type { SendJob } from '../../src/queue/send-job.ts';
 import { createSqsQueue, type SqsOptions } from '../../src/queue/sqs.ts';
@@ -29,7 +33,29 @@ function job(overrides: Partial<SendJob> = {}): SendJob {
 }
 
 function open(options: Partial<SqsOptions> = {}) {
-  return createSqsQueue({ queueUrl: real.url, region: 'us-east-1', endpoint: null, connections: 2, ...options });
+  const defaults = { queueUrl: real.url, region: 'us-east-1', endpoint: null, connections: 2, fairQueue: true };
+  return createSqsQueue({ ...defaults, ...options });
+}
+
+interface RecordedEntry {
+  readonly Id: string;
+  readonly MessageGroupId?: string;
+  readonly MessageDeduplicationId?: string;
+}
+
+/** Takes every job, and keeps what it was told of each. */
+async function startRecorder(t: { after(fn: () => void): void }) {
+  const calls: RecordedEntry[][] = [];
+  const server = createServer(async (request, response) => {
+    const { Entries } = JSON.parse((await buffer(request)).toString()) as { Entries: RecordedEntry[] };
+    calls.push(Entries);
+    const Successful = Entries.map(({ Id }) => ({ Id, MessageId: Id, MD5OfMessageBody: '' }));
+    response.writeHead(200, { 'content-type': 'application/x-amz-json-1.0' }).end(JSON.stringify({ Successful }));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  return { calls, endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
 describe('createSqsQueue', () => {
@@ -75,6 +101,29 @@ describe('createSqsQueue', () => {
       ],
     );
     queue.close();
+  });
+
+  it('names the owner as message group on a standard queue, unless it shall not', async t => {
+    // The emulator takes message groups on standard queues, but forgets them.
+    const recorder = await startRecorder(t);
+    const users = ['acme', 'user_1|x@y', 'Zoë', 'two words', 'x'.repeat(129), 'email.send', null];
+    const jobs = users.map(userId => job({ userId }));
+    for (const fairQueue of [true, false]) {
+      const queue = open({ endpoint: recorder.endpoint, fairQueue });
+      assert.deepEqual(await queue.send(jobs, LIMIT), []);
+      queue.close();
+    }
+    const [fair = [], plain = []] = recorder.calls.map(entries => entries.map(entry => entry.MessageGroupId));
+    assert.deepEqual(fair.slice(0, 2), users.slice(0, 2));
+    const hashed = fair.slice(2, 6);
+    assert.ok(
+      hashed.every(group => /^sha256:[0-9a-f]{64}$/.test(group ?? '')),
+      hashed.join(),
+    );
+    assert.equal(new Set(hashed).size, 4);
+    assert.equal(fair[6], undefined);
+    assert.deepEqual(new Set(plain), new Set([undefined]));
+    assert.ok(recorder.calls.flat().every(entry => entry.MessageDeduplicationId === undefined));
   });
 
   it('finds a queue whose host does not resolve, at the endpoint it is told', async () => {

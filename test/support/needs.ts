@@ -1,5 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { env } from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+/** An independent implementation of Amazon SES (PyPI `moto`), where `.ci/run` puts it. */
+export const MOTO_SERVER = fileURLToPath(new URL('../../node_modules/.cache/moto/bin/moto_server', import.meta.url));
 
 /** What a test may need beyond the project itself, and the command that succeeds where it is there. */
 const PROBES = {
@@ -8,6 +12,7 @@ const PROBES = {
   swaks: ['/bin/sh', '-c', 'swaks --support 2>&1 | grep -q "TLS supported"'],
   openssl: ['openssl', 'version'],
   devFull: ['/bin/sh', '-c', 'test -c /dev/full'],
+  moto: [MOTO_SERVER, '--help'],
   postgres15: ['/usr/lib/postgresql/15/bin/postgres', '--version'],
 } as const;
 

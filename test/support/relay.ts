@@ -87,6 +87,8 @@ function baseSettings(databaseUrl: string, queue: TestQueue | null, certificate:
     databaseUrl,
     host: HOST,
     port: 0,
+    // Tests run at the same time; those about the operational listener have a port for it.
+    httpPort: 0,
     hostname: 'relay.test',
     // Many relays share one server.
     'database.poolSize': 4,

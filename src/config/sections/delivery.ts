@@ -1,17 +1,6 @@
-import {
-  awsRegion,
-  boolean,
-  bytes,
-  duration,
-  hostName,
-  httpUrl,
-  oneOf,
-  optional,
-  path,
-  port,
-  text,
-  wholeNumber,
-} from '../formats.ts';
+import { awsRegion, boolean, bytes, duration, httpUrl, oneOf, optional, path, port, wholeNumber } from '../formats.ts';
+import { configurationSet, password, roleArn, serverHost, userName } from '../formats-delivery.ts';
+import { routes } from '../formats-routes.ts';
 import { setting } from '../setting.ts';
 
 /** How the standalone worker takes messages up and hands them on. OpenSend's worker reads none of it. */
@@ -86,6 +75,13 @@ export const delivery = {
     default: 'off',
     reloadable: false,
   }),
+  routes: setting({
+    doc: "Which transport takes the messages of which sender domains: the first route with the domain of From counts, and for all other domains `transport`. `domains` has names (`acme.com`), or `*.` and a name for all domains below it. What a route's `ses`, `smtp` or `capture` leaves out is as in the settings of that name; but a `host` of its own has no `user` and `password` from there, and a `region` or `configurationSet` of its own also stands above that of the domain. `passwordFile` names a file with the password.",
+    format: routes,
+    default: [],
+    reloadable: false,
+    sensitive: true,
+  }),
   ses: {
     endpoint: setting({
       doc: 'Where Amazon SES is, if not where the region says: for an emulator, a private endpoint or a proxy.',
@@ -103,13 +99,13 @@ export const delivery = {
     }),
     configurationSet: setting({
       doc: 'The SES configuration set of messages whose domain has none of its own. Events come back only by a configuration set with an event destination.',
-      format: optional(text('the name of a configuration set: letters, digits, _ and -', /^[A-Za-z0-9_-]{1,64}$/)),
+      format: optional(configurationSet),
       default: '',
       reloadable: false,
     }),
     roleArn: setting({
       doc: 'A role to assume for sending, in another account for instance. Empty: the credentials of the AWS SDK as they are.',
-      format: optional(text('the ARN of an IAM role', /^arn:[a-z0-9-]+:iam::\d{12}:role\/[\w+=,.@/-]+$/)),
+      format: optional(roleArn),
       default: '',
       reloadable: false,
     }),
@@ -129,7 +125,7 @@ export const delivery = {
   smtp: {
     host: setting({
       doc: 'The smarthost of the transport `smtp`.',
-      format: optional(hostName),
+      format: optional(serverHost),
       default: '',
       reloadable: false,
     }),
@@ -147,13 +143,13 @@ export const delivery = {
     }),
     user: setting({
       doc: 'The user to log in as. Empty: no log-in.',
-      format: optional(text('a user name', /^[^\0\r\n]{1,256}$/)),
+      format: optional(userName),
       default: '',
       reloadable: false,
     }),
     password: setting({
       doc: 'The password of that user.',
-      format: optional(text('a password', /^[^\0\r\n]{1,1024}$/)),
+      format: optional(password),
       default: '',
       reloadable: false,
       sensitive: true,

@@ -55,6 +55,9 @@ function describe({ code, message }: YAMLError): string {
   return FIXED_TEXT.has(code) ? `the file is not valid YAML: ${message}` : `the file is not valid YAML (${code})`;
 }
 
+/** Levels of a structure; no setting has as many. */
+const DEEPEST = 8;
+
 class YamlReader {
   readonly #document: Document;
   readonly #at: (offset: number) => string;
@@ -110,12 +113,39 @@ class YamlReader {
     if (isUnset(value)) return;
     if (isScalar(value)) {
       this.#reading.candidates.push({ name, text: written(value), source });
+    } else if (format.structure) {
+      this.#reading.candidates.push({ name, text: JSON.stringify(this.#plain(value, name, source)), source });
     } else if (isSeq(value) && format.list && value.items.every(item => isScalar(this.#resolve(item)))) {
       const text = value.items.map(item => written(this.#resolve(item))).join(',');
       this.#reading.candidates.push({ name, text, source });
     } else {
       this.#problem(name, source, 'it takes one value, not a list or a group of keys', `write ${format.expected}`);
     }
+  }
+
+  /** Lists and groups with their scalars as they are written; a key without a value is left out. */
+  #plain(node: unknown, name: string, source: string, depth = 0): unknown {
+    const value = this.#resolve(node);
+    if (isUnset(value)) return null;
+    if (isScalar(value)) return written(value);
+    if (depth > DEEPEST) {
+      this.#problem(name, source, 'it is nested too deeply', 'write it without an alias to what it stands in');
+      return null;
+    }
+    if (isSeq(value)) {
+      return value.items.map((item, index) => this.#plain(item, `${name}[${index}]`, source, depth + 1));
+    }
+    if (!isMap(value)) return null;
+    const keys = value.items.map(({ key }) => (isScalar(key) ? String(key.value) : ''));
+    for (const key of new Set(keys.filter((entry, index) => keys.indexOf(entry) < index))) {
+      this.#problem(`${name}.${key}`, source, 'the key stands twice in the same group', 'remove one of them');
+    }
+    return Object.fromEntries(
+      value.items.map((pair, index) => {
+        const key = keys[index] ?? '';
+        return [key, this.#plain(pair.value, `${name}.${key}`, source, depth + 1)];
+      }),
+    );
   }
 
   #unknownKey(name: string, source: string): void {

@@ -48,12 +48,19 @@ create table smtp_relay_workers (
   seen_at timestamptz not null default now()
 );
 
--- How often a lost job was published again, and when the next time may be.
+-- How often a lost job was published again, and when the next time may be; the client's Message-ID without its angle
+-- brackets, and of which message this one is a copy (`emails resend`), so that a person finds them.
 alter table smtp_relay_messages
   add column republished integer not null default 0,
-  add column republish_after timestamptz;
+  add column republish_after timestamptz,
+  add column message_id text,
+  add column resend_of uuid;
 create index on smtp_relay_messages (created_at);
-create index on smtp_relay_outbox (user_id, due_at);
+-- A hash takes values of any length, which a client chooses.
+create index on smtp_relay_messages using hash (message_id);
+create index on smtp_relay_messages (resend_of) where resend_of is not null;
+-- By this the worker finds the owners one after the other. In the order of bytes, which is quicker than a language's.
+create index on smtp_relay_outbox ((coalesce(user_id, '') collate "C"), due_at);
 
 -- What `webhooks` has no place for: the secret before the last rotation, and since when an endpoint fails.
 create table smtp_relay_webhooks (
@@ -63,3 +70,14 @@ create table smtp_relay_webhooks (
   failing_since timestamptz,
   disabled_at timestamptz
 );
+
+-- Finds the due deliveries of one endpoint, however many others have. Only on a table that 0001 made, which is known by the
+-- index it got there: OpenSend's own stays as it is.
+do $$
+begin
+  if to_regclass('webhook_deliveries_status_next_retry_at_idx') is not null then
+    create index smtp_relay_due_deliveries on webhook_deliveries (webhook_id, next_retry_at)
+      where status in ('pending', 'failed');
+  end if;
+end
+$$;

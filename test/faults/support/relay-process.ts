@@ -21,9 +21,15 @@ export interface RelayProcess {
 
 const HOST = '127.0.0.1';
 
-/** Runs `smtp-relay relay` as a process, with nothing in its environment but what is given. Killed after the test. */
+/**
+ * Runs `smtp-relay relay` as a process, with nothing in its environment but what is given. No operational listener unless
+ * asked for. Killed after the test.
+ */
 export function spawnRelay(t: TestContext, env: Readonly<Record<string, string>>): RelayProcess {
-  const child = spawn(execPath, [MAIN, 'relay'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(execPath, [MAIN, 'relay'], {
+    env: { SMTP_RELAY_HTTP_PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const logs: LogLine[] = [];
   let output = '';
   let rest = '';

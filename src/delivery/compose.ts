@@ -1,0 +1,75 @@
+import { isControlHeader } from '../message/control-headers.ts';
+import { bodyOffset } from '../message/header-fields.ts';
+
+export interface ComposeOptions {
+  readonly emailId: string;
+  /** When the message was accepted: its Date, where the client gave none. */
+  readonly acceptedAt: Date;
+  /** The domain of From, as an A-label. */
+  readonly fromDomain: string;
+}
+
+/** What the recipients must not see: each of them would learn of the others (RFC 5322 sections 3.6.3 and 3.6.6). */
+const BLIND = new Set(['bcc', 'resent-bcc']);
+const CRLF = '\r\n';
+
+/**
+ * What goes out of a message: the bytes received, less Bcc and control header fields, plus `Date` and `Message-ID` where
+ * the client left them out (RFC 6409 sections 8.1 and 8.2). All other bytes stay, so that signatures of the client's own
+ * hold.
+ *
+ * Only the header section is looked at. Where something changes, the message is copied once, slices of the old bytes
+ * being joined; where nothing does, `raw` itself is returned.
+ *
+ * @param raw as stored: lines end with CRLF, the header section was found to be one when the message was accepted
+ */
+export function compose(raw: Buffer, options: ComposeOptions): Buffer {
+  const end = bodyOffset(raw);
+  const header = raw.toString('latin1', 0, end);
+  const kept: Buffer[] = [];
+  const names = new Set<string>();
+  let keptFrom = 0;
+  let position = 0;
+  while (position < header.length && !header.startsWith(CRLF, position)) {
+    const next = endOfField(header, position);
+    const name = nameOf(header, position, next);
+    if (BLIND.has(name) || isControlHeader(name)) {
+      kept.push(raw.subarray(keptFrom, position));
+      keptFrom = next;
+    } else {
+      names.add(name);
+    }
+    position = next;
+  }
+  const added = missingFields(names, options);
+  if (keptFrom === 0 && kept.length === 0 && added === '') return raw;
+  kept.push(raw.subarray(keptFrom, position));
+  // A message of header fields only may end without a line break.
+  const isCutOff = position > keptFrom && !header.endsWith(CRLF, position);
+  if (added !== '') kept.push(Buffer.from((isCutOff ? CRLF : '') + added, 'latin1'));
+  kept.push(raw.subarray(position));
+  return Buffer.concat(kept);
+}
+
+/** The offset behind a field's last line. Told as `readHeaderFields` tells it, so that both see the same fields. */
+function endOfField(header: string, start: number): number {
+  let position = start;
+  for (;;) {
+    const lineEnd = header.indexOf(CRLF, position);
+    if (lineEnd === -1) return header.length;
+    position = lineEnd + CRLF.length;
+    const next = header[position];
+    if (next !== ' ' && next !== '\t') return position;
+  }
+}
+
+function nameOf(header: string, start: number, end: number): string {
+  const colon = header.indexOf(':', start);
+  return colon === -1 || colon >= end ? '' : header.slice(start, colon).trimEnd().toLowerCase();
+}
+
+function missingFields(names: ReadonlySet<string>, { emailId, acceptedAt, fromDomain }: ComposeOptions): string {
+  const date = names.has('date') ? '' : `Date: ${acceptedAt.toUTCString().replace(/GMT$/, '+0000')}${CRLF}`;
+  const messageId = names.has('message-id') ? '' : `Message-ID: <${emailId}@${fromDomain}>${CRLF}`;
+  return date + messageId;
+}

@@ -1,0 +1,101 @@
+import type pg from 'pg';
+import { greetingName } from '../config/derived.ts';
+import type { Config } from '../config/schema.ts';
+import type { Logger } from '../observability/log.ts';
+import type { Registry } from '../observability/metrics.ts';
+import { Claims } from '../store/claims.ts';
+import { readRawMessage } from '../store/raw-message.ts';
+import { createDomainLookup } from '../store/sending-domains.ts';
+import { Settler } from '../store/settle.ts';
+import { createSuppressionLookup } from '../store/suppression-lookup.ts';
+import { createTokens } from '../tracking/token.ts';
+import { Deliverer } from './deliverer.ts';
+import { createNoticeBuilder } from './failure-notice.ts';
+import { createDeliveryMetrics } from './metrics.ts';
+import { createOutgoingBuilder } from './outgoing.ts';
+import type { Presence } from './presence.ts';
+import { createRoutes, createTransports, type Transports } from './routes.ts';
+import { MessageTry, type SendDependencies } from './send-message.ts';
+import { createTrack } from './track.ts';
+import { createCaptureTransport } from './transport/capture.ts';
+import { createSesTransport } from './transport/ses.ts';
+import { createSmtpTransport } from './transport/smtp.ts';
+import { createTurns } from './turns.ts';
+
+export interface DeliveryParts {
+  readonly config: Config;
+  readonly pool: pg.Pool;
+  readonly registry: Registry;
+  readonly logger: Logger;
+  /** Names this worker among all, for ever. */
+  readonly id: string;
+  readonly presence: Presence;
+  /** Webhook deliveries have become due. */
+  readonly onDeliveriesDue: () => void;
+}
+
+/** Puts the room together from the configuration: what handles jobs, and the transports that it uses. */
+export function createDelivery(parts: DeliveryParts): {
+  readonly deliverer: Deliverer;
+  readonly transports: Transports;
+} {
+  const { config, pool, registry, id, presence, onDeliveriesDue } = parts;
+  const logger = parts.logger.child({ room: 'delivery' });
+  const claims = new Claims(pool, { worker: id, leaseTime: config.worker.leaseTime });
+  const metrics = createDeliveryMetrics(registry);
+  const transports = createAllTransports(config, presence, logger);
+  const readRaw = (emailId: string, sizeBytes: number) => readRawMessage(pool, emailId, sizeBytes);
+  const { secrets, baseUrl } = config.tracking;
+  const tokens = { tokens: createTokens(secrets), canSign: secrets.length > 0 };
+  const dependencies: SendDependencies = {
+    claims,
+    settler: new Settler({ pool, worker: id, logger }),
+    findSuppressed: createSuppressionLookup(pool),
+    outgoing: createOutgoingBuilder({
+      readRaw,
+      findDomain: createDomainLookup(pool),
+      transportFor: domain => transports.transportFor(domain),
+      track: createTrack({ tokens: () => tokens, baseUrl, logger }),
+      logger,
+    }),
+    notices:
+      config.failureNotices === 'on' ? createNoticeBuilder({ reportingMta: greetingName(config), readRaw }) : null,
+    policy: { ...config.retries, onUnknownOutcome: config.onUnknownOutcome },
+    onDeliveriesDue,
+    metrics,
+    logger,
+  };
+  const deliverer = new Deliverer({
+    claims,
+    turns: createTurns({ concurrency: config.worker.concurrency, bytes: config.worker.bytesInFlight }),
+    tryMessage: (claim, trace, signals) => new MessageTry(claim, trace, signals, dependencies).run(),
+    metrics,
+    logger,
+    options: {
+      leaseTime: config.worker.leaseTime,
+      pollInterval: config.worker.pollInterval,
+      takeOverLimit: config.worker.concurrency,
+    },
+  });
+  return { deliverer, transports };
+}
+
+function createAllTransports(config: Config, presence: Presence, logger: Logger): Transports {
+  return createTransports(createRoutes(config), {
+    ses: settings =>
+      createSesTransport({
+        options: {
+          endpoint: settings.endpoint || null,
+          region: settings.region || config.awsRegion,
+          configurationSet: settings.configurationSet || null,
+          roleArn: settings.roleArn || null,
+          sendRate: settings.sendRate,
+          timeout: settings.timeout,
+        },
+        liveWorkers: () => presence.liveWorkers,
+        logger,
+      }),
+    smtp: settings => createSmtpTransport({ ...settings, name: greetingName(config), logger }),
+    capture: settings => createCaptureTransport({ ...settings, logger }),
+  });
+}

@@ -1,0 +1,145 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from '../observability/log.ts';
+import { newTrace, type TraceContext } from '../observability/trace.ts';
+import type { HandleJobs, TakenJob } from '../queue/job-source.ts';
+import type { Claim, Claims } from '../store/claims.ts';
+import type { DeliveryMetrics } from './metrics.ts';
+import { HandedBack, type StopSignals } from './send-message.ts';
+import type { Turns } from './turns.ts';
+
+export interface DelivererOptions {
+  /** Milliseconds. */
+  readonly leaseTime: number;
+  /** Milliseconds between two looks for claims that have run out. */
+  readonly pollInterval: number;
+  /** How many of those are taken over at a time. */
+  readonly takeOverLimit: number;
+}
+
+export interface DelivererDependencies {
+  readonly claims: Pick<Claims, 'take' | 'takeOver' | 'renew' | 'handBack'>;
+  readonly turns: Turns;
+  /** Tries one message; `HandedBack` where it was not begun. */
+  readonly tryMessage: (claim: Claim, trace: TraceContext, signals: StopSignals) => Promise<void>;
+  readonly metrics: DeliveryMetrics;
+  readonly logger: Logger;
+  readonly options: DelivererOptions;
+}
+
+/**
+ * Turns jobs into claimed messages and gives each its turn. Renews the claims in hand, and takes over those of workers that
+ * are heard of no more.
+ */
+export class Deliverer {
+  readonly #dependencies: DelivererDependencies;
+  readonly #stopping = new AbortController();
+  readonly #aborted = new AbortController();
+  readonly #inHand = new Map<string, Claim>();
+  readonly #running = new Set<Promise<boolean>>();
+  #loops: Promise<unknown> = Promise.resolve();
+
+  constructor(dependencies: DelivererDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Begins to renew leases and to look for claims that have run out. */
+  start(): void {
+    const { leaseTime, pollInterval } = this.#dependencies.options;
+    this.#loops = Promise.all([
+      this.#repeat(leaseTime / 4, 'claims not renewed', () => this.#renew()),
+      this.#repeat(pollInterval, 'no claims taken over', () => this.#takeOver()),
+    ]);
+  }
+
+  /** Handles jobs: those that this worker gets are sent, and of the others nothing is to be done. */
+  readonly handle: HandleJobs = async jobs => {
+    const { claims, metrics } = this.#dependencies;
+    // What is in hand already was redelivered while work on it lasts.
+    const wanted = new Set(jobs.map(({ emailId }) => emailId).filter(emailId => !this.#inHand.has(emailId)));
+    const claimed = wanted.size > 0 ? await claims.take([...wanted]) : [];
+    metrics.claims.inc({ source: 'job' }, claimed.length);
+    const traces = new Map(jobs.map(job => [job.emailId, traceOf(job)]));
+    const done = await Promise.all(claimed.map(claim => this.#deliver(claim, traces.get(claim.emailId) ?? newTrace())));
+    const open = new Set(claimed.filter((_, index) => !done[index]).map(({ emailId }) => emailId));
+    return jobs.map(({ emailId }) => !open.has(emailId));
+  };
+
+  /**
+   * Begins no further message, waits for those under way, and gives back what was not begun.
+   *
+   * @param timeLimit milliseconds after which calls under way are given up, their outcome unknown
+   */
+  async stop(timeLimit: number): Promise<void> {
+    this.#stopping.abort();
+    this.#dependencies.turns.wake();
+    const timer = setTimeout(() => this.#aborted.abort(), timeLimit);
+    await Promise.allSettled(this.#running);
+    clearTimeout(timer);
+    this.#aborted.abort();
+    await this.#loops;
+  }
+
+  /** @returns whether its job may be forgotten; never rejects */
+  #deliver(claim: Claim, trace: TraceContext): Promise<boolean> {
+    const { turns, metrics } = this.#dependencies;
+    this.#inHand.set(claim.emailId, claim);
+    metrics.underway.set(this.#inHand.size);
+    const owner = claim.message.userId ?? '';
+    const running = turns
+      .add(owner, claim.message.sizeBytes, () => this.#try(claim, trace))
+      .finally(() => {
+        this.#inHand.delete(claim.emailId);
+        this.#running.delete(running);
+        metrics.underway.set(this.#inHand.size);
+      });
+    this.#running.add(running);
+    return running;
+  }
+
+  async #try(claim: Claim, trace: TraceContext): Promise<boolean> {
+    const { claims, tryMessage, logger } = this.#dependencies;
+    const signals = { stopping: this.#stopping.signal, aborted: this.#aborted.signal };
+    try {
+      if (signals.stopping.aborted) throw new HandedBack();
+      await tryMessage(claim, trace, signals);
+      return true;
+    } catch (error) {
+      if (!(error instanceof HandedBack)) logger.error({ emailId: claim.emailId, err: error }, 'message not settled');
+      // One of which a call has begun is not given back by this: nobody knows yet what came of it.
+      await claims.handBack([claim]).catch(() => logger.warn({ emailId: claim.emailId }, 'claim left to run out'));
+      return false;
+    }
+  }
+
+  async #renew(): Promise<void> {
+    await this.#dependencies.claims.renew([...this.#inHand.values()]);
+  }
+
+  async #takeOver(): Promise<void> {
+    const { claims, metrics, logger, options } = this.#dependencies;
+    if (this.#stopping.signal.aborted) return;
+    // A worker that was paused must not take its own messages over while it is sending them.
+    await this.#renew();
+    const room = options.takeOverLimit - this.#inHand.size;
+    const claimed = room > 0 ? await claims.takeOver(room) : [];
+    if (claimed.length === 0) return;
+    metrics.claims.inc({ source: 'expired' }, claimed.length);
+    logger.warn({ messages: claimed.length }, 'took over messages of a worker that is gone');
+    for (const claim of claimed) void this.#deliver(claim, newTrace());
+  }
+
+  async #repeat(interval: number, fault: string, work: () => Promise<void>): Promise<void> {
+    const { signal } = this.#stopping;
+    // Leases are renewed until the last message is done.
+    const ends = () => signal.aborted && this.#inHand.size === 0;
+    while (!ends()) {
+      await delay(interval, undefined, { signal: this.#aborted.signal }).catch(() => {});
+      if (this.#aborted.signal.aborted) return;
+      await work().catch(error => this.#dependencies.logger.warn({ err: error }, fault));
+    }
+  }
+}
+
+function traceOf({ correlationId, traceparent }: TakenJob): TraceContext {
+  return { correlationId, traceparent };
+}

@@ -1,0 +1,66 @@
+import { domainOf } from '../message/address.ts';
+import type { Logger } from '../observability/log.ts';
+import { transportLimits } from '../policy/transport-limits.ts';
+import type { Claim } from '../store/claims.ts';
+import type { DomainSettings } from '../store/sending-domains.ts';
+import { compose } from './compose.ts';
+import type { OutgoingMessage, Transport } from './transport.ts';
+
+/** A message ready for its transport; each call adds its recipients. */
+export interface Outgoing {
+  readonly transport: Transport;
+  readonly message: Omit<OutgoingMessage, 'recipients'>;
+}
+
+export interface OutgoingBuilder {
+  /** null where the message is not kept any more. */
+  build(claim: Claim): Promise<Outgoing | null>;
+}
+
+/** Rewrites a composed message for tracking, as its domain and the message itself ask for. */
+export type Track = (
+  raw: Buffer,
+  message: { readonly claim: Claim; readonly fromDomain: string; readonly domain: DomainSettings | null },
+) => Promise<Buffer>;
+
+export interface OutgoingDependencies {
+  readonly readRaw: (emailId: string, sizeBytes: number) => Promise<Buffer | null>;
+  readonly findDomain: (userId: string, domain: string) => Promise<DomainSettings | null>;
+  readonly transportFor: (fromDomain: string) => Transport;
+  readonly track: Track;
+  readonly logger: Logger;
+}
+
+/** Puts together which bytes go out, and who takes them. */
+export function createOutgoingBuilder(dependencies: OutgoingDependencies): OutgoingBuilder {
+  const { readRaw, findDomain, transportFor, track, logger } = dependencies;
+  return {
+    async build(claim) {
+      const { emailId, message } = claim;
+      const from = addressIn(message.from);
+      const fromDomain = domainOf(from);
+      const [stored, domain] = await Promise.all([
+        message.raw ?? readRaw(emailId, message.sizeBytes),
+        message.userId === null ? null : findDomain(message.userId, fromDomain),
+      ]);
+      if (stored === null) return null;
+      const composed = compose(stored, { emailId, acceptedAt: message.acceptedAt, fromDomain });
+      const tracked = await track(composed, { claim, fromDomain, domain }).catch(error => {
+        // A message that cannot be tracked is still a message.
+        logger.error({ emailId, err: error }, 'message not rewritten for tracking');
+        return composed;
+      });
+      const transport = transportFor(fromDomain);
+      // Links grow by tracking: what was small enough to be accepted goes out as it is rather than not at all.
+      const raw = tracked.length > transportLimits(transport.kind).messageBytes ? composed : tracked;
+      const { userId, reversePath, bodyType, smtpUtf8, tags } = message;
+      const outgoing = { emailId, userId, raw, reversePath, from, bodyType, smtpUtf8, tags, domain };
+      return { transport, message: outgoing };
+    },
+  };
+}
+
+/** The address of a mailbox as `emails.from` has it: `Name <address>`, or the address alone. */
+export function addressIn(mailbox: string): string {
+  return /<([^<>]*)>$/.exec(mailbox)?.[1] ?? mailbox;
+}

@@ -1,0 +1,69 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from '../observability/log.ts';
+import type { Queryable } from '../store/pool.ts';
+import { beat, countLive, remove } from '../store/workers.ts';
+
+export interface PresenceDependencies {
+  readonly db: Queryable;
+  readonly workerId: string;
+  readonly logger: Logger;
+  readonly options?: {
+    /** Milliseconds between two signs of life. */
+    readonly interval: number;
+    /** Milliseconds after which a worker that is not heard of counts no more. */
+    readonly within: number;
+  };
+}
+
+const DEFAULTS = { interval: 5_000, within: 20_000 };
+
+/** Tells the other workers of this one, and this one how many there are: they share the send rate. */
+export class Presence {
+  readonly #dependencies: PresenceDependencies;
+  readonly #stopped = new AbortController();
+  #live = 1;
+  #beating: Promise<void> = Promise.resolve();
+
+  constructor(dependencies: PresenceDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** This worker included. While the database is away: as it was before. */
+  get liveWorkers(): number {
+    return this.#live;
+  }
+
+  /** Resolves after the first sign of life, so that a new worker does not begin with the whole rate. */
+  async start(): Promise<void> {
+    await this.#beat();
+    this.#beating = this.#beatForever();
+  }
+
+  /** Leaves its share to the others. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#beating;
+    const { db, workerId, logger } = this.#dependencies;
+    await remove(db, workerId).catch(error => logger.warn({ err: error }, 'this worker is not signed off'));
+  }
+
+  async #beatForever(): Promise<void> {
+    const { interval } = this.#dependencies.options ?? DEFAULTS;
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      await delay(interval, undefined, { signal }).catch(() => {});
+      if (!signal.aborted) await this.#beat();
+    }
+  }
+
+  /** Never rejects. */
+  async #beat(): Promise<void> {
+    const { db, workerId, logger, options = DEFAULTS } = this.#dependencies;
+    try {
+      await beat(db, workerId);
+      this.#live = Math.max(1, await countLive(db, options.within));
+    } catch (error) {
+      logger.warn({ err: error }, 'this worker could not give a sign of life');
+    }
+  }
+}

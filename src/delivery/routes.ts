@@ -1,0 +1,106 @@
+import {
+  defaultRouteName,
+  type RouteSetting,
+  type SesOverrides,
+  type SmtpOverrides,
+} from '../config/formats-routes.ts';
+import type { Config } from '../config/schema.ts';
+import { createRouteMatcher } from '../policy/routes.ts';
+import { type Pinned, pinTo } from './transport/pinned.ts';
+import type { Transport } from './transport.ts';
+
+export type SesSettings = Config['ses'];
+export type SmtpRouteSettings = Config['smtp'] & {
+  /** A file with the password; empty: `password` is it. */
+  readonly passwordFile: string;
+};
+export type CaptureSettings = Config['capture'];
+
+/** A way out: a transport and what it needs to know. */
+export type Route =
+  | {
+      readonly name: string;
+      readonly transport: 'ses';
+      readonly settings: SesSettings;
+      /** What the route itself says: it stands above what `domains` says of a domain. */
+      readonly pinned: Pinned;
+    }
+  | { readonly name: string; readonly transport: 'smtp'; readonly settings: SmtpRouteSettings }
+  | { readonly name: string; readonly transport: 'capture'; readonly settings: CaptureSettings };
+
+export interface Routes {
+  /** The route of messages whose From has this domain: the first that names it, or the default one. */
+  routeFor(domain: string): Route;
+}
+
+type RouteConfig = Pick<Config, 'routes' | 'transport' | 'ses' | 'smtp' | 'capture'>;
+
+export function createRoutes(config: RouteConfig): Routes {
+  const fallback = routeOf({ domains: [], transport: config.transport }, 'default', config);
+  const routes = config.routes.map((setting, index) => ({
+    domains: setting.domains,
+    route: routeOf(setting, setting.name ?? defaultRouteName(index), config),
+  }));
+  const find = createRouteMatcher(routes);
+  return { routeFor: domain => find(domain)?.route ?? fallback };
+}
+
+function routeOf({ transport, ses, smtp, capture }: RouteSetting, name: string, config: RouteConfig): Route {
+  if (transport === 'ses') return { name, transport, settings: { ...config.ses, ...ses }, pinned: pinnedBy(ses) };
+  if (transport === 'smtp') return { name, transport, settings: smtpSettings(config.smtp, smtp) };
+  return { name, transport, settings: { ...config.capture, ...capture } };
+}
+
+function pinnedBy({ region, configurationSet }: SesOverrides = {}): Pinned {
+  return { ...(region !== undefined && { region }), ...(configurationSet !== undefined && { configurationSet }) };
+}
+
+/** A password is for one server: one that is named by the route never gets that of another. */
+function smtpSettings(general: Config['smtp'], own: SmtpOverrides = {}): SmtpRouteSettings {
+  const base = own.host === undefined ? general : { ...general, user: '', password: '' };
+  const settings = { ...base, passwordFile: '', ...own };
+  return own.passwordFile === undefined ? settings : { ...settings, password: '' };
+}
+
+/** How each kind of transport is made. */
+export interface TransportFactories {
+  readonly ses: (settings: SesSettings) => Transport;
+  readonly smtp: (settings: SmtpRouteSettings) => Transport;
+  readonly capture: (settings: CaptureSettings) => Transport;
+}
+
+export interface Transports {
+  /** The transport of messages whose From has this domain; made when it is first needed. */
+  transportFor(domain: string): Transport;
+  /** Closes all of them. */
+  close(): Promise<void>;
+}
+
+/** Routes whose settings are the same share a transport, so that connections and rates are shared too. */
+export function createTransports(routes: Routes, factories: TransportFactories): Transports {
+  const made = new Map<string, Transport>();
+  const byRoute = new Map<Route, Transport>();
+  const create = (route: Route): Transport => {
+    const { name: _, ...rest } = route;
+    const key = JSON.stringify(rest);
+    const transport = made.get(key) ?? createTransport(route, factories);
+    made.set(key, transport);
+    return transport;
+  };
+  return {
+    transportFor(domain) {
+      const route = routes.routeFor(domain);
+      const transport = byRoute.get(route) ?? create(route);
+      byRoute.set(route, transport);
+      return transport;
+    },
+    async close() {
+      await Promise.all([...made.values()].map(transport => transport.close()));
+    },
+  };
+}
+
+function createTransport(route: Route, factories: TransportFactories): Transport {
+  if (route.transport === 'ses') return pinTo(factories.ses(route.settings), route.pinned);
+  return route.transport === 'smtp' ? factories.smtp(route.settings) : factories.capture(route.settings);
+}

@@ -1,0 +1,244 @@
+import { type EmailFacts, failedEvent, sentEvent, suppressedEvent } from '../events/event.ts';
+import type { Logger } from '../observability/log.ts';
+import type { TraceContext } from '../observability/trace.ts';
+import type { Claim, Claims } from '../store/claims.ts';
+import type { NewEvent } from '../store/events.ts';
+import type { Attempt, ProviderError, Settled, Settler, Standing } from '../store/settle.ts';
+import type { SuppressionLookup } from '../store/suppression-lookup.ts';
+import type { NoticeBuilder } from './failure-notice.ts';
+import type { DeliveryMetrics } from './metrics.ts';
+import type { Outgoing, OutgoingBuilder } from './outgoing.ts';
+import { Progress } from './progress.ts';
+import { type RetryPolicy, standingAfter } from './standing.ts';
+import type { RecipientOutcome } from './transport.ts';
+
+export interface SendDependencies {
+  readonly claims: Pick<Claims, 'beginSending'>;
+  readonly settler: Pick<Settler, 'settle'>;
+  readonly findSuppressed: SuppressionLookup;
+  /** Which bytes go out, and by which transport. */
+  readonly outgoing: OutgoingBuilder;
+  /** null: nobody gets failure notices. */
+  readonly notices: NoticeBuilder | null;
+  readonly policy: RetryPolicy;
+  /** Webhook deliveries have become due. */
+  readonly onDeliveriesDue: () => void;
+  readonly metrics: DeliveryMetrics;
+  readonly logger: Logger;
+}
+
+export interface StopSignals {
+  /** No call may begin any more. */
+  readonly stopping: AbortSignal;
+  /** Calls under way are waited for no longer. */
+  readonly aborted: AbortSignal;
+}
+
+/** Whoever stops a worker gets what it has not begun. */
+export class HandedBack extends Error {}
+
+/** One message's try, from the claim to its settlement. */
+export class MessageTry {
+  readonly #claim: Claim;
+  readonly #trace: TraceContext;
+  readonly #signals: StopSignals;
+  readonly #dependencies: SendDependencies;
+  readonly #progress: Progress;
+  readonly #began = Date.now();
+  #attempts: Attempt[] = [];
+  #events: NewEvent[] = [];
+  #error: ProviderError | null = null;
+  #throttled = false;
+  #failed: { readonly recipients: readonly string[]; readonly error: ProviderError }[] = [];
+
+  constructor(claim: Claim, trace: TraceContext, signals: StopSignals, dependencies: SendDependencies) {
+    this.#claim = claim;
+    this.#trace = trace;
+    this.#signals = signals;
+    this.#dependencies = dependencies;
+    this.#progress = new Progress(claim.message.recipients, claim.earlier);
+  }
+
+  /**
+   * Sends the message to whom it has not been sent, and writes down what came of it.
+   *
+   * @throws HandedBack where the worker stops before a call has begun; the database's error where the outcome could not be
+   * written. The claim is then left to run out.
+   */
+  async run(): Promise<void> {
+    await this.#leaveOutSuppressed();
+    const hold = this.#dependencies.policy.onUnknownOutcome === 'hold';
+    const left = this.#progress.in('open', 'transient', ...(hold ? [] : ['unknown' as const]));
+    if (left.length > 0 && !(await this.#sendTo(left))) return this.#lost();
+    await this.#finish();
+  }
+
+  /** Whoever came onto the list since the message was accepted is not sent to. */
+  async #leaveOutSuppressed(): Promise<void> {
+    const { userId } = this.#claim.message;
+    const left = this.#progress.in('open', 'transient', 'unknown');
+    if (userId === null || left.length === 0) return;
+    const recipients = await this.#dependencies.findSuppressed(userId, left);
+    if (recipients.length === 0) return;
+    this.#note({ recipients, outcome: 'suppressed', transport: 'none', code: 'Suppressed', message: null });
+    this.#events.push(suppressedEvent(this.#facts, { recipients }));
+  }
+
+  /** @returns false where the claim is another worker's by now */
+  async #sendTo(left: readonly string[]): Promise<boolean> {
+    const outgoing = await this.#build(left);
+    if (outgoing === null) return true;
+    for (let start = 0; start < left.length; start += outgoing.transport.maxRecipients) {
+      const recipients = left.slice(start, start + outgoing.transport.maxRecipients);
+      if (start > 0 && !(await this.#settle({ kind: 'underway' })).owned) return false;
+      if (!(await this.#begin(outgoing, recipients))) return false;
+      const outcomes = await this.#call(outgoing, recipients);
+      // What keeps one call from working keeps the next one too.
+      if (outcomes.every(({ outcome }) => outcome.kind === 'transient')) break;
+    }
+    return true;
+  }
+
+  /** null where there is nothing to send, which is noted. */
+  async #build(left: readonly string[]): Promise<Outgoing | null> {
+    const { outgoing, logger } = this.#dependencies;
+    try {
+      const built = await outgoing.build(this.#claim);
+      if (built === null)
+        this.#failFor(left, { code: 'MessageGone', message: 'the message is not kept any more' }, 'none');
+      return built;
+    } catch (error) {
+      // Our own fault, whatever it is, so it is tried again; and not at once, or it would be tried for ever.
+      logger.error({ ...this.#names, err: error }, 'message could not be prepared');
+      const fault = { kind: 'transient' as const, code: 'InternalError', message: 'the message could not be prepared' };
+      this.#noteOutcome(left, fault, 'none', new Date());
+      return null;
+    }
+  }
+
+  async #begin({ transport, message }: Outgoing, recipients: readonly string[]): Promise<boolean> {
+    const { stopping } = this.#signals;
+    await transport.admit?.(recipients.length, stopping, message).catch(error => {
+      if (!stopping.aborted) throw error;
+    });
+    if (stopping.aborted) throw new HandedBack();
+    return this.#dependencies.claims.beginSending(this.#claim, recipients);
+  }
+
+  async #call(outgoing: Outgoing, recipients: readonly string[]): Promise<readonly RecipientOutcome[]> {
+    const { metrics } = this.#dependencies;
+    const { transport, message } = outgoing;
+    const startedAt = new Date();
+    const stopTimer = metrics.calls.startTimer({ transport: transport.kind });
+    const outcomes = await transport.send({ ...message, recipients }, this.#signals.aborted);
+    stopTimer();
+    for (const { recipients: about, outcome } of outcomes) {
+      metrics.sends.inc({ transport: transport.kind, outcome: outcome.kind }, about.length);
+      if (outcome.kind === 'permanent') this.#failFor(about, outcome, transport.kind, startedAt);
+      else this.#noteOutcome(about, outcome, transport.kind, startedAt);
+    }
+    return outcomes;
+  }
+
+  #noteOutcome(
+    recipients: readonly string[],
+    outcome: RecipientOutcome['outcome'],
+    transport: string,
+    startedAt: Date,
+  ): void {
+    if (outcome.kind === 'sent') {
+      const { providerMessageId, response = null } = outcome;
+      this.#note({
+        recipients,
+        outcome: 'sent',
+        transport,
+        code: null,
+        message: response,
+        providerMessageId,
+        startedAt,
+      });
+      this.#events.push(sentEvent(this.#facts, { recipients, provider: { transport, messageId: providerMessageId } }));
+      this.#dependencies.metrics.age.observe((Date.now() - this.#claim.message.acceptedAt.getTime()) / 1000);
+    } else {
+      const { kind, code, message } = outcome;
+      this.#note({ recipients, outcome: kind, transport, code, message, startedAt });
+      this.#error = { code, message };
+      this.#throttled = outcome.throttled ?? false;
+    }
+  }
+
+  #failFor(recipients: readonly string[], { code, message }: ProviderError, transport: string, startedAt?: Date): void {
+    this.#note({ recipients, outcome: 'permanent', transport, code, message, startedAt: startedAt ?? new Date() });
+    this.#tellFailure(recipients, { code, message });
+  }
+
+  #tellFailure(recipients: readonly string[], error: ProviderError): void {
+    this.#error = error;
+    this.#failed.push({ recipients, error });
+    this.#events.push(failedEvent(this.#facts, { recipients, ...error }));
+  }
+
+  #note(attempt: Omit<Attempt, 'providerMessageId' | 'startedAt'> & Partial<Attempt>): void {
+    this.#attempts.push({ providerMessageId: null, startedAt: new Date(), ...attempt });
+    this.#progress.note(attempt.recipients, attempt.outcome);
+  }
+
+  async #finish(): Promise<void> {
+    const standing = this.#standing();
+    if (standing.kind === 'failed' && standing.exhausted) {
+      this.#tellFailure(this.#progress.in('open', 'transient', 'unknown'), standing.error);
+    }
+    const settled = await this.#settle(standing);
+    if (!settled.owned) return this.#lost();
+    this.#dependencies.metrics.standings.inc({ standing: standing.kind });
+    const error = 'error' in standing ? standing.error : null;
+    const level = standing.kind === 'sent' ? 'info' : 'warn';
+    this.#dependencies.logger[level]({ ...this.#names, try: this.#claim.try, error }, `message ${standing.kind}`);
+  }
+
+  #standing(): Standing {
+    const first = this.#claim.earlier[0]?.startedAt;
+    const age = first === undefined ? 0 : this.#began - Date.parse(first);
+    const result = {
+      progress: this.#progress,
+      try: this.#claim.try,
+      age,
+      error: this.#error,
+      throttled: this.#throttled,
+    };
+    return standingAfter(result, this.#dependencies.policy);
+  }
+
+  async #settle(standing: Standing): Promise<Settled> {
+    const { settler, notices, onDeliveriesDue } = this.#dependencies;
+    const final = standing.kind !== 'underway';
+    const notice = final && this.#failed.length > 0 ? await notices?.build(this.#claim, this.#failed) : null;
+    const settlement = {
+      claim: this.#claim,
+      standing,
+      attempts: this.#attempts,
+      events: this.#events,
+      trace: this.#trace,
+      notice: notice ?? null,
+    };
+    this.#attempts = [];
+    this.#events = [];
+    const settled = await settler.settle(settlement, this.#signals.aborted);
+    if (settled.deliveriesDue) onDeliveriesDue();
+    return settled;
+  }
+
+  #lost(): void {
+    this.#dependencies.metrics.lostClaims.inc();
+    this.#dependencies.logger.warn(this.#names, "the claim ran out and is another worker's by now");
+  }
+
+  get #names() {
+    return { emailId: this.#claim.emailId, correlationId: this.#trace.correlationId };
+  }
+
+  get #facts(): EmailFacts {
+    const { userId, from, to, subject, tags, acceptedAt } = this.#claim.message;
+    return { id: this.#claim.emailId, userId, from, to, subject, tags, createdAt: acceptedAt };
+  }
+}

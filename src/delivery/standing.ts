@@ -1,0 +1,49 @@
+import type { ProviderError, Standing } from '../store/settle.ts';
+import type { Progress } from './progress.ts';
+
+/** Times in milliseconds. */
+export interface RetryPolicy {
+  readonly firstPause: number;
+  readonly longestPause: number;
+  /** From the first try on. */
+  readonly limit: number;
+  readonly onUnknownOutcome: 'retry' | 'hold';
+}
+
+export interface TryResult {
+  readonly progress: Progress;
+  /** The try that has just ended; 0 for the first. */
+  readonly try: number;
+  /** Milliseconds since the first try of the message began. */
+  readonly age: number;
+  /** The last error of this try. */
+  readonly error: ProviderError | null;
+  /** The provider asked for fewer calls, which says nothing about the message. */
+  readonly throttled: boolean;
+}
+
+/** A throttled message is tried again soon: the rate limiter holds it back by then. */
+const THROTTLED_PAUSE = 2_000;
+const UNKNOWN_ERROR: ProviderError = { code: 'Unknown', message: 'the message could not be sent' };
+
+/** Where a message stands after a try. Pure but for `random`, which gives numbers from 0 to 1. */
+export function standingAfter(result: TryResult, policy: RetryPolicy, random = Math.random): Standing {
+  const { progress } = result;
+  const hold = policy.onUnknownOutcome === 'hold';
+  const error = result.error ?? UNKNOWN_ERROR;
+  if (progress.has('open', 'transient') || (!hold && progress.has('unknown'))) {
+    const left = policy.limit - result.age;
+    if (left <= 0) return { kind: 'failed', error, exhausted: true };
+    return { kind: 'retry', error, afterMs: Math.min(pauseAfter(result, policy, random), left) };
+  }
+  if (progress.has('unknown')) return { kind: 'held' };
+  if (progress.has('permanent')) return { kind: 'failed', error, exhausted: false };
+  return { kind: progress.has('sent') ? 'sent' : 'suppressed' };
+}
+
+/** Doubles with each try, spread by a quarter either way, so that what failed together does not come back together. */
+function pauseAfter(result: TryResult, policy: RetryPolicy, random: () => number): number {
+  const spread = 0.75 + random() / 2;
+  const full = result.throttled ? THROTTLED_PAUSE : policy.firstPause * 2 ** Math.min(result.try, 30);
+  return Math.round(Math.min(full, policy.longestPause) * spread);
+}

@@ -1,0 +1,160 @@
+import { GetAccountCommand, GetConfigurationSetCommand, SESv2Client } from '@aws-sdk/client-sesv2';
+import { fromTemporaryCredentials } from '@aws-sdk/credential-providers';
+import { SesCallError } from './ses-error.ts';
+import type { SesHttpHandler, SesHttpResponse } from './ses-http.ts';
+import { type SendEmailParameters, sendEmailBody } from './ses-request.ts';
+
+export interface SesRegionOptions {
+  readonly region: string;
+  /** null: where AWS says for the region. */
+  readonly endpoint: string | null;
+  /** null: the credentials of the SDK's own chain as they are. */
+  readonly roleArn: string | null;
+  readonly handler: SesHttpHandler;
+}
+
+const SEND_PATH = '/v2/email/outbound-emails';
+/** Messages wait for it at the start. */
+const ACCOUNT_TIMEOUT = 5_000;
+const NO_LOGGER = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+type Client = SESv2Client['config'];
+type Signer = Awaited<ReturnType<Client['signer']>>;
+
+/** What is the same for every call: made once, since each part of it is slow. */
+interface Prepared {
+  readonly signer: Signer;
+  readonly url: URL;
+}
+
+/** SES in one region of one account. */
+export class SesRegion {
+  readonly #options: SesRegionOptions;
+  readonly #client: SESv2Client;
+  #prepared: Promise<Prepared> | undefined;
+
+  constructor(options: SesRegionOptions) {
+    const { region, endpoint, roleArn, handler } = options;
+    this.#options = options;
+    this.#client = new SESv2Client({
+      region,
+      ...(endpoint !== null && { endpoint }),
+      ...(roleArn !== null && { credentials: assumedRole(roleArn, region) }),
+      // Messages that fail are tried again from the database, with their own pauses.
+      maxAttempts: 1,
+      logger: NO_LOGGER,
+      requestHandler: handler,
+    });
+  }
+
+  /**
+   * SendEmail with a raw message: signed by the SDK's signer with the SDK's credentials, but not taken through its
+   * middleware, which costs more than twice the processor time of all the rest of a call (docs/performance.md).
+   *
+   * @returns the message's id at SES
+   * @throws SesCallError; or the error of the SDK's credentials, before anything was sent
+   */
+  async sendEmail(parameters: SendEmailParameters, raw: Buffer, signal: AbortSignal): Promise<string> {
+    const { signer, url } = await this.#prepare();
+    const body = await sendEmailBody(parameters, raw);
+    const unsigned = {
+      protocol: url.protocol,
+      hostname: url.hostname,
+      ...(url.port !== '' && { port: Number(url.port) }),
+      method: 'POST',
+      path: url.pathname.replace(/\/$/, '') + SEND_PATH,
+      headers: {
+        host: url.host,
+        'content-type': 'application/json',
+        'content-length': String(body.length),
+        'x-amz-content-sha256': body.sha256,
+      },
+      body: body.content,
+    };
+    // What the SDK's other calls have learnt of this machine's clock.
+    const signingDate = new Date(Date.now() + this.#client.config.systemClockOffset);
+    const signed = await signer.sign(unsigned, { signingDate });
+    const { response } = await this.#options.handler.handle(
+      { ...unsigned, headers: signed.headers },
+      { abortSignal: signal },
+    );
+    return messageIdIn(response);
+  }
+
+  /** The account's send rate in this region: recipients a second. @throws Error of the SDK */
+  async maxSendRate(): Promise<number | null> {
+    const { SendQuota } = await this.#client.send(new GetAccountCommand({}), {
+      abortSignal: AbortSignal.timeout(ACCOUNT_TIMEOUT),
+    });
+    return SendQuota?.MaxSendRate ?? null;
+  }
+
+  /** Whether a configuration set sends by TLS only. @throws Error of the SDK, one for an unknown name too */
+  async requiresTls(configurationSet: string): Promise<boolean> {
+    const command = new GetConfigurationSetCommand({ ConfigurationSetName: configurationSet });
+    return (await this.#client.send(command)).DeliveryOptions?.TlsPolicy === 'REQUIRE';
+  }
+
+  close(): void {
+    this.#client.destroy();
+  }
+
+  #prepare(): Promise<Prepared> {
+    this.#prepared ??= this.#resolve().catch(error => {
+      this.#prepared = undefined;
+      throw error;
+    });
+    return this.#prepared;
+  }
+
+  async #resolve(): Promise<Prepared> {
+    const { config } = this.#client;
+    const { region, endpoint } = this.#options;
+    const [useFips, useDualStack] = await Promise.all([config.useFipsEndpoint(), config.useDualstackEndpoint()]);
+    const { url } = config.endpointProvider({
+      Region: region,
+      UseFIPS: useFips,
+      UseDualStack: useDualStack,
+      ...(endpoint !== null && { Endpoint: endpoint }),
+    });
+    const scheme = { name: 'sigv4', signingName: 'ses', signingRegion: region, properties: {} };
+    return { signer: await config.signer(scheme), url: new URL(url.href) };
+  }
+}
+
+function assumedRole(roleArn: string, region: string) {
+  return fromTemporaryCredentials({
+    params: { RoleArn: roleArn, RoleSessionName: 'smtp-relay' },
+    clientConfig: { region },
+  });
+}
+
+/** Reads an answer as REST JSON 1 has it (Smithy, "AWS restJson1 protocol"). @throws SesCallError unless it is a yes */
+function messageIdIn({ statusCode: status, headers, body }: SesHttpResponse): string {
+  const answer = parseObject(body);
+  const { MessageId: messageId } = answer;
+  if (status === 200 && typeof messageId === 'string' && messageId !== '') return messageId;
+  const message = answer['message'] ?? answer['Message'];
+  throw new SesCallError({
+    stage: 'answered',
+    status,
+    name: errorName(headers['x-amzn-errortype'] ?? answer['__type'] ?? answer['code']),
+    message: typeof message === 'string' ? message : '',
+  });
+}
+
+/** `aws.protocol#Name:http://…` is `Name`. */
+function errorName(type: unknown): string | null {
+  if (typeof type !== 'string') return null;
+  const [name = ''] = type.split(':', 1);
+  return name.slice(name.indexOf('#') + 1) || null;
+}
+
+function parseObject(body: Buffer): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(body.toString());
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}

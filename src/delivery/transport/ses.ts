@@ -1,0 +1,203 @@
+import type { Logger } from '../../observability/log.ts';
+import { createLookupCache, type LookupCache } from '../../store/lookup-cache.ts';
+import { classifySes } from '../classify/ses.ts';
+import { SendRates } from '../send-rates.ts';
+import type { SesMetrics } from '../ses-metrics.ts';
+import type { Outcome, OutgoingMessage, RecipientOutcome, SendingDomain, Transport } from '../transport.ts';
+import { faultOf, SesCallError } from './ses-error.ts';
+import { SesHttpHandler } from './ses-http.ts';
+import { sendEmailParameters } from './ses-parameters.ts';
+import { SesRegion } from './ses-region.ts';
+
+export interface SesOptions {
+  /** null: where AWS says for the region. */
+  readonly endpoint: string | null;
+  /** The region of messages without a domain of the owner's. */
+  readonly region: string;
+  /** The configuration set of messages whose domain has none. */
+  readonly configurationSet: string | null;
+  /** A role to assume; null: the credentials as they are. */
+  readonly roleArn: string | null;
+  /** Recipients a second over all workers; 0: as GetAccount says. */
+  readonly sendRate: number;
+  /** Milliseconds for one call. */
+  readonly timeout: number;
+}
+
+export interface SesDependencies {
+  readonly options: SesOptions;
+  /** How many workers live, this one included: they share the send rate. */
+  readonly liveWorkers: () => number;
+  /** The limiters of one worker by account: transports with the same map share what an account may send. */
+  readonly sharedRates?: Map<string, SendRates>;
+  readonly metrics?: SesMetrics;
+  readonly logger: Logger;
+}
+
+export interface SesTransport extends Transport {
+  /**
+   * Waits for this worker's share of the send rate of the region that the message goes through.
+   *
+   * @throws the signal's reason
+   */
+  admit(recipients: number, signal: AbortSignal, message: Pick<OutgoingMessage, 'domain'>): Promise<void>;
+}
+
+/** SES API v2, SendEmail: Destination. */
+const MAX_RECIPIENTS = 50;
+const CONNECT_TIMEOUT = 10_000;
+const REGION = /^[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}$/;
+/** More than AWS has; a region takes memory, and its name comes from the database. */
+const MAX_REGIONS = 100;
+const MAX_TLS_POLICIES = 1_000;
+/** A set that was just changed to demand TLS works within half a minute. */
+const TLS_POLICY_TTL = { required: 300_000, optional: 30_000 };
+/** SES refuses a whole call for one address; these are its words for that. */
+const ABOUT_ADDRESSES = /address|domain|recipient/i;
+
+/**
+ * Sends through Amazon SES (API v2), as the message is. Region and configuration set are those of the sender's domain, else
+ * the configured ones. Every call carries the tag `smtp-relay-email-id`.
+ *
+ * `domains.tls` = `enforced`: SES has no such parameter; whether TLS is demanded is a property of the configuration set
+ * (DeliveryOptions.TlsPolicy). It is looked up (ses:GetConfigurationSet) and not changed, because other domains may use the
+ * same set. Unless it is REQUIRE, the message is not sent but tried again, and its error says what is to be set.
+ */
+export function createSesTransport(dependencies: SesDependencies): SesTransport {
+  const { options, logger } = dependencies;
+  const regions = new Regions(options);
+  const rates = sendRatesOf(dependencies, regions);
+  const tlsPolicies = createTlsPolicies(regions);
+  const regionOf = (domain: SendingDomain | null) => domain?.region || options.region;
+
+  /** One call. @throws SesCallError and whatever came before the request */
+  async function sendOnce(message: OutgoingMessage, signal: AbortSignal): Promise<string> {
+    const region = regionOf(message.domain);
+    const configurationSet = message.domain?.configurationSet || options.configurationSet;
+    if (message.domain?.tls === 'enforced') await demandTls(tlsPolicies, region, configurationSet);
+    const parameters = sendEmailParameters(message, configurationSet);
+    return regions.get(region).sendEmail(parameters, message.raw, signal);
+  }
+
+  async function send(message: OutgoingMessage, signal: AbortSignal): Promise<readonly RecipientOutcome[]> {
+    const { recipients } = message;
+    const outcome = await sendOnce(message, signal).then(sentOutcome, (error: unknown) => {
+      const failure = classifySes(faultOf(error));
+      logger[levelOf(failure)](
+        { err: error, emailId: message.emailId, code: failure.code },
+        'SES did not take a message',
+      );
+      return failure;
+    });
+    if (outcome.kind === 'transient' && outcome.throttled) rates.throttled(regionOf(message.domain));
+    if (recipients.length === 1 || !mayBeOneAddress(outcome, recipients)) return [{ recipients, outcome }];
+    // So that one bad address costs nobody else the message. It happens too seldom to wait for the send rate again.
+    const middle = Math.ceil(recipients.length / 2);
+    const first = await send({ ...message, recipients: recipients.slice(0, middle) }, signal);
+    return [...first, ...(await send({ ...message, recipients: recipients.slice(middle) }, signal))];
+  }
+
+  return {
+    kind: 'ses',
+    maxRecipients: MAX_RECIPIENTS,
+    admit: (recipients, signal, message) => rates.take(regionOf(message.domain), recipients, signal),
+    send,
+    async close() {
+      regions.close();
+    },
+  };
+}
+
+/** Two transports on one account have one send rate between them, unless each has one of its own configured. */
+function sendRatesOf({ options, sharedRates, ...rest }: SesDependencies, regions: Regions): SendRates {
+  const account = JSON.stringify([options.endpoint, options.roleArn, options.sendRate]);
+  const known = sharedRates?.get(account);
+  if (known) return known;
+  const rates = new SendRates({
+    quota: region => regions.get(region).maxSendRate(),
+    fixedRate: options.sendRate,
+    ...rest,
+  });
+  sharedRates?.set(account, rates);
+  return rates;
+}
+
+/** What is the message's own fault, and what is only too much, fills no log. */
+function levelOf(failure: Exclude<Outcome, { readonly kind: 'sent' }>): 'debug' | 'warn' {
+  return failure.kind === 'permanent' || failure.throttled ? 'debug' : 'warn';
+}
+
+/** The clients, one a region, over one pool of connections. */
+class Regions {
+  readonly #options: SesOptions;
+  readonly #handler: SesHttpHandler;
+  readonly #regions = new Map<string, SesRegion>();
+
+  constructor(options: SesOptions) {
+    this.#options = options;
+    const { timeout } = options;
+    this.#handler = new SesHttpHandler({ timeout, connectTimeout: Math.min(timeout, CONNECT_TIMEOUT) });
+  }
+
+  /** @throws SesCallError for a name that cannot be a region's */
+  get(name: string): SesRegion {
+    const known = this.#regions.get(name);
+    if (known) return known;
+    if (!REGION.test(name) || this.#regions.size >= MAX_REGIONS)
+      throw notSent('UnknownRegion', `"${name}" is no AWS region`);
+    const region = new SesRegion({ ...this.#options, region: name, handler: this.#handler });
+    this.#regions.set(name, region);
+    return region;
+  }
+
+  close(): void {
+    for (const region of this.#regions.values()) region.close();
+    this.#handler.destroy();
+  }
+}
+
+/** By region and configuration set: no region's name has a slash in it. */
+function createTlsPolicies(regions: Regions): LookupCache<boolean> {
+  return createLookupCache({
+    find: async key => {
+      const slash = key.indexOf('/');
+      return regions.get(key.slice(0, slash)).requiresTls(key.slice(slash + 1));
+    },
+    ttl: required => (required ? TLS_POLICY_TTL.required : TLS_POLICY_TTL.optional),
+    max: MAX_TLS_POLICIES,
+  });
+}
+
+/** @throws SesCallError unless the configuration set demands TLS */
+async function demandTls(policies: LookupCache<boolean>, region: string, set: string | null): Promise<void> {
+  const wanted = 'the domain demands TLS';
+  if (set === null)
+    throw notSent('TlsNotEnforced', `${wanted}, and no configuration set that enforces it is configured`);
+  let required: boolean;
+  try {
+    required = await policies.lookup(`${region}/${set}`);
+  } catch (error) {
+    const { name } = error instanceof Error ? error : new Error(String(error));
+    const text = `${wanted}, and the configuration set "${set}" could not be looked up (ses:GetConfigurationSet): ${name}`;
+    throw notSent('TlsPolicyUnknown', text, { cause: error });
+  }
+  const advice = `set its TLS policy to REQUIRE (PutConfigurationSetDeliveryOptions)`;
+  if (!required) throw notSent('TlsNotEnforced', `${wanted}, and the configuration set "${set}" does not: ${advice}`);
+}
+
+function notSent(code: string, message: string, options?: ErrorOptions): SesCallError {
+  return new SesCallError({ stage: 'not-sent', code, message }, options);
+}
+
+function sentOutcome(providerMessageId: string): Outcome {
+  return { kind: 'sent', providerMessageId };
+}
+
+/** Where SES names identities that it does not know, the sender's may be all that is wrong, and that is wrong for everyone. */
+function mayBeOneAddress(outcome: Outcome, recipients: readonly string[]): boolean {
+  if (outcome.kind !== 'permanent') return false;
+  const text = outcome.message.toLowerCase();
+  return outcome.code === 'BadRequestException'
+    ? ABOUT_ADDRESSES.test(text)
+    : recipients.some(address => text.includes(address.toLowerCase()));
+}

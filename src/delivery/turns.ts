@@ -1,0 +1,142 @@
+export interface TurnsOptions {
+  /** How many run at the same time at most. */
+  readonly concurrency: number;
+  /** How many bytes those together may have in memory. What is larger than that runs alone. */
+  readonly bytes: number;
+}
+
+interface Waiting {
+  readonly owner: Owner;
+  readonly bytes: number;
+  /** Never rejects. */
+  readonly run: () => Promise<void>;
+}
+
+interface Owner {
+  readonly id: string;
+  readonly waiting: Waiting[];
+  running: number;
+  /** When it was served last, or came, counted in turns. */
+  since: number;
+}
+
+/** Runs work so that owners take turns: one owner's many messages do not hold up another's few. */
+export interface Turns {
+  /** How many wait or run. */
+  readonly size: number;
+  /** Runs the work when it is its turn; that of one owner begins in the order in which it was added. Ends as the work does. */
+  add<T>(owner: string, bytes: number, work: () => Promise<T>): Promise<T>;
+  /** Begins all that waits at once, whatever the limits: for the end, when work finds that it is to be given back. */
+  wake(): void;
+}
+
+export function createTurns(options: TurnsOptions): Turns {
+  return new FairTurns(options);
+}
+
+/**
+ * Next is the owner of whom the least is running; among equals, the one who has waited longest for a turn. Work that does
+ * not fit into the bytes lets smaller work pass, but only as much as may run at once: then everything waits for it.
+ */
+class FairTurns implements Turns {
+  readonly #options: TurnsOptions;
+  readonly #owners = new Map<string, Owner>();
+  #turn = 0;
+  #running = 0;
+  #bytes = 0;
+  #waiting = 0;
+  /** What did not fit when its turn came, and how much has passed it since. */
+  #tooLarge: Waiting | null = null;
+  #passed = 0;
+
+  constructor(options: TurnsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#running + this.#waiting;
+  }
+
+  add<T>(id: string, bytes: number, work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const owner = this.#ownerOf(id);
+      owner.waiting.push({ owner, bytes, run: () => work().then(resolve, reject) });
+      this.#waiting += 1;
+      this.#pump();
+    });
+  }
+
+  wake(): void {
+    for (const waiting of [...this.#owners.values()].flatMap(owner => owner.waiting)) this.#begin(waiting);
+  }
+
+  #ownerOf(id: string): Owner {
+    let owner = this.#owners.get(id);
+    if (!owner) {
+      this.#turn += 1;
+      owner = { id, waiting: [], running: 0, since: this.#turn };
+      this.#owners.set(id, owner);
+    }
+    return owner;
+  }
+
+  #pump(): void {
+    while (this.#running < this.#options.concurrency) {
+      const next = this.#next();
+      if (!next) return;
+      this.#begin(next);
+    }
+  }
+
+  #next(): Waiting | null {
+    if (this.#tooLarge) {
+      if (this.#fits(this.#tooLarge)) return this.#tooLarge;
+      if (this.#passed >= this.#options.concurrency) return null;
+    }
+    for (const { waiting } of this.#inTurn()) {
+      const [first] = waiting;
+      if (!first) continue;
+      if (this.#fits(first)) return first;
+      this.#tooLarge ??= first;
+    }
+    return null;
+  }
+
+  #inTurn(): Owner[] {
+    const owners = [...this.#owners.values()].filter(({ waiting }) => waiting.length > 0);
+    return owners.sort((one, other) => one.running - other.running || one.since - other.since);
+  }
+
+  #fits({ bytes }: Waiting): boolean {
+    return this.#running === 0 || this.#bytes + bytes <= this.#options.bytes;
+  }
+
+  #begin(next: Waiting): void {
+    const { owner } = next;
+    owner.waiting.shift();
+    this.#waiting -= 1;
+    if (next === this.#tooLarge) {
+      this.#tooLarge = null;
+      this.#passed = 0;
+    } else if (this.#tooLarge) this.#passed += 1;
+    this.#turn += 1;
+    owner.since = this.#turn;
+    owner.running += 1;
+    this.#running += 1;
+    this.#bytes += next.bytes;
+    void this.#run(next);
+  }
+
+  async #run({ owner, bytes, run }: Waiting): Promise<void> {
+    await run();
+    owner.running -= 1;
+    this.#running -= 1;
+    this.#bytes -= bytes;
+    this.#forget(owner);
+    this.#pump();
+  }
+
+  #forget(owner: Owner): void {
+    if (owner.running === 0 && owner.waiting.length === 0) this.#owners.delete(owner.id);
+  }
+}

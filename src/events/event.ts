@@ -1,0 +1,77 @@
+import { randomUUID } from 'node:crypto';
+import type { EventType, NewEvent } from '../store/events.ts';
+import { buildPayload, type EmailFacts, type PayloadParts, type Provider } from './payload.ts';
+import { sourceId } from './ses/source-id.ts';
+
+export type { EventType, NewEvent } from '../store/events.ts';
+export type { EmailFacts, EventPayload, Provider } from './payload.ts';
+
+/** The name of the transport whose events come back by notifications. */
+export const SES = 'ses';
+
+export interface SentDetails {
+  readonly recipients: readonly string[];
+  /** The transport that took the message, and the id that it gave. */
+  readonly provider: Provider;
+}
+
+export interface FailedDetails {
+  readonly recipients: readonly string[];
+  /** A short, stable word or reply code. */
+  readonly code: string;
+  readonly message: string;
+  readonly provider?: Provider;
+}
+
+export interface ClickDetails {
+  readonly recipients: readonly string[];
+  readonly link: string;
+  readonly userAgent: string | null;
+  readonly occurredAt?: Date;
+  readonly provider?: Provider;
+}
+
+/** A transport took the message for these recipients. By SES, it is the same event as the `Send` that SES tells later. */
+export function sentEvent(email: EmailFacts, details: SentDetails): NewEvent {
+  const { transport, messageId } = details.provider;
+  const source = transport === SES && messageId !== null ? sourceId(messageId, 'send') : null;
+  return newEvent('sent', email, details, source);
+}
+
+/** The message will not reach these recipients: a refusal for good, or the end of all tries. */
+export function failedEvent(email: EmailFacts, { code, message, ...details }: FailedDetails): NewEvent {
+  return newEvent('failed', email, { ...details, details: { failed: { code, message } } });
+}
+
+/** These recipients came onto the owner's suppression list after the message was accepted, and were not sent to. */
+export function suppressedEvent(email: EmailFacts, details: { readonly recipients: readonly string[] }): NewEvent {
+  return newEvent('suppressed', email, details);
+}
+
+/** The pixel of the message was asked for. */
+export function openedEvent(email: EmailFacts, { userAgent, ...details }: Omit<ClickDetails, 'link'>): NewEvent {
+  return newEvent('opened', email, { ...details, details: { open: { user_agent: userAgent } } });
+}
+
+/** A link of the message was followed. */
+export function clickedEvent(email: EmailFacts, { link, userAgent, ...details }: ClickDetails): NewEvent {
+  return newEvent('clicked', email, { ...details, details: { click: { link, user_agent: userAgent } } });
+}
+
+/** An event about one message, ready to be written. */
+export function newEvent(
+  type: EventType,
+  email: EmailFacts,
+  parts: PayloadParts,
+  source: string | null = null,
+): NewEvent {
+  return {
+    id: randomUUID(),
+    emailId: email.id,
+    userId: email.userId,
+    type,
+    sourceId: source,
+    payload: buildPayload(email, parts),
+    ...(parts.occurredAt && { occurredAt: parts.occurredAt }),
+  };
+}

@@ -1,0 +1,165 @@
+import type pg from 'pg';
+import { comparableAddress, parseAddress } from '../message/address.ts';
+import type { Logger } from '../observability/log.ts';
+import { Batcher } from '../store/batcher.ts';
+import { isDataException } from '../store/errors.ts';
+import {
+  findMail,
+  type IncomingEvent,
+  type IncomingSuppression,
+  type MailFacts,
+  type Recorded,
+  recordIncoming,
+} from '../store/incoming-events.ts';
+import { newEvent, SES } from './event.ts';
+import type { EventsMetrics, NotificationResult, Way } from './metrics.ts';
+import { InvalidNotification, readSesNotification, type SesNotification } from './ses/notification.ts';
+
+/** Takes notifications of providers and writes what they say about our messages. */
+export interface EventIntake {
+  /**
+   * Records notifications, together with those of other callers. Each may come again, by any way, in any order.
+   *
+   * @param notifications as they came, with whatever SNS or EventBridge wrapped around them
+   * @returns for each, in order: true where nothing more is to be done about it, also where it is of no interest; false
+   *   where it cannot be read
+   * @throws the database's error where some could not be written: all of them should be given again
+   */
+  record(notifications: readonly string[], way: Way): Promise<readonly boolean[]>;
+}
+
+export interface EventIntakeDependencies {
+  readonly pool: pg.Pool;
+  readonly metrics: EventsMetrics;
+  readonly logger: Logger;
+  /** Webhook deliveries became due. */
+  readonly onDeliveriesDue?: () => void;
+  /** These messages were waiting for an outcome that is known now: the worker may go on with them. */
+  readonly onSettled?: (emailIds: readonly string[]) => void;
+}
+
+/** A notification on its way in. */
+interface Incoming {
+  readonly text: string;
+  readonly way: Way;
+}
+
+/** One that was read. */
+interface Item {
+  readonly way: Way;
+  readonly notification: SesNotification | null;
+  result: NotificationResult;
+}
+
+/** SNS posts notifications one by one, and a commit costs as much for one as for many. */
+const BATCH = { maxItems: 64, maxWeight: 1_048_576, concurrency: 2, interval: 5 };
+
+export function createEventIntake(dependencies: EventIntakeDependencies): EventIntake {
+  const { metrics, logger } = dependencies;
+  const batcher = new Batcher<Incoming, boolean>({
+    ...BATCH,
+    run: incoming => recordTogether(incoming, dependencies),
+    weigh: ({ text }) => text.length,
+    // One of them holds what Postgres does not take; it shall not keep the others out.
+    isolates: isRefusedByDatabase,
+  });
+
+  async function recordOne(incoming: Incoming): Promise<boolean> {
+    try {
+      return await batcher.add(incoming);
+    } catch (error) {
+      if (!isRefusedByDatabase(error)) throw error;
+      logger.error({ err: error, way: incoming.way }, 'a notification cannot be stored');
+      metrics.notifications.inc({ way: incoming.way, result: 'invalid' });
+      return false;
+    }
+  }
+
+  return { record: (notifications, way) => Promise.all(notifications.map(text => recordOne({ text, way }))) };
+}
+
+async function recordTogether(
+  incoming: readonly Incoming[],
+  dependencies: EventIntakeDependencies,
+): Promise<boolean[]> {
+  const { pool, metrics, logger } = dependencies;
+  const items = incoming.map(({ text, way }) => readItem(text, way, logger));
+  const wanted = items.filter(item => item.notification !== null);
+  const facts = wanted.length === 0 ? [] : await findMail(pool, wanted.map(questionOf));
+  const found = wanted.map((item, index) => ({ item, events: eventsOf(item, facts[index] ?? null) }));
+  const recorded = await recordIncoming(
+    pool,
+    found.flatMap(({ events }) => events),
+  );
+  for (const { item, events } of found) {
+    const fresh = events.filter(({ id }) => recorded.newEvents.has(id));
+    if (events.length > 0) item.result = fresh.length > 0 ? 'recorded' : 'duplicate';
+    for (const { type } of fresh) metrics.events.inc({ type, way: item.way });
+  }
+  for (const { way, result } of items) metrics.notifications.inc({ way, result });
+  tell(recorded, dependencies);
+  return items.map(({ result }) => result !== 'invalid');
+}
+
+function tell({ deliveriesDue, settled }: Recorded, dependencies: EventIntakeDependencies): void {
+  const { metrics, logger, onDeliveriesDue, onSettled } = dependencies;
+  if (deliveriesDue) onDeliveriesDue?.();
+  if (settled.length === 0) return;
+  metrics.settled.inc(settled.length);
+  logger.info({ emailIds: settled }, 'events settled outcomes that were unknown');
+  onSettled?.(settled);
+}
+
+/** Trying again would not help: SQLSTATE classes 22 (data exceptions) and 23 (constraints). */
+function isRefusedByDatabase(error: unknown): boolean {
+  return isDataException(error) || (error instanceof Error && 'code' in error && /^23/.test(String(error.code)));
+}
+
+function readItem(text: string, way: Way, logger: Logger): Item {
+  try {
+    const notification = readSesNotification(text);
+    if (notification === null || notification.occurrences.length === 0)
+      return { way, notification: null, result: 'ignored' };
+    return { way, notification, result: 'unknown' };
+  } catch (error) {
+    // A mistake of ours that one notification brings up must not hold up all others.
+    if (error instanceof InvalidNotification)
+      logger.warn({ reason: error.message, way }, 'a notification cannot be read');
+    else logger.error({ err: error, way }, 'a notification cannot be read');
+    return { way, notification: null, result: 'invalid' };
+  }
+}
+
+function questionOf({ notification }: Item) {
+  return { emailId: notification?.emailId ?? null, providerMessageId: notification?.messageId ?? '' };
+}
+
+/** None where the message is not ours: other applications of the account send by SES too. */
+function eventsOf({ notification }: Item, email: MailFacts | null): IncomingEvent[] {
+  if (notification === null || email === null) return [];
+  const { messageId, destination, occurrences } = notification;
+  const provider = { transport: SES, messageId };
+  return occurrences.map(({ type, recipients, sourceId, occurredAt, details, suppression }) => ({
+    ...newEvent(type, email, { recipients, provider, ...(occurredAt && { occurredAt }), details }, sourceId),
+    emailId: email.id,
+    sourceId,
+    suppression: suppression && suppressionOf(recipients, suppression, details),
+    call: {
+      transport: SES,
+      providerMessageId: messageId,
+      recipients: destination.length > 0 ? destination : recipients,
+    },
+  }));
+}
+
+/** Null where what the provider names is no address, so that nothing could ever be sent there anyway. */
+function suppressionOf(
+  [recipient = '']: readonly string[],
+  reason: 'bounced' | 'complained',
+  details: object,
+): IncomingSuppression | null {
+  const address = parseAddress(recipient);
+  return address === null
+    ? null
+    : { email: comparableAddress(address), reason, metadata: { provider: SES, ...details } };
+}

@@ -1,0 +1,50 @@
+import { Counter, type Registry } from 'prom-client';
+
+const WAYS = ['sns', 'sqs'] as const;
+const RESULTS = ['recorded', 'duplicate', 'ignored', 'unknown', 'invalid'] as const;
+const REFUSALS = ['malformed', 'topic', 'signature', 'unavailable'] as const;
+
+/** The ways in which providers tell of messages. */
+export type Way = (typeof WAYS)[number];
+
+/** What became of a notification. `unknown`: it is about messages that are not ours. */
+export type NotificationResult = (typeof RESULTS)[number];
+
+export interface EventsMetrics {
+  readonly events: Counter<'type' | 'way'>;
+  readonly notifications: Counter<'way' | 'result'>;
+  readonly snsRefusals: Counter<'reason'>;
+  readonly settled: Counter;
+}
+
+export function createEventsMetrics(registry: Registry): EventsMetrics {
+  const registers = [registry];
+  const metrics = {
+    events: new Counter({
+      name: 'smtp_relay_events_total',
+      help: 'Events that a provider told of and that were new, by type and by the way they came in.',
+      labelNames: ['type', 'way'],
+      registers,
+    }),
+    notifications: new Counter({
+      name: 'smtp_relay_notifications_total',
+      help: 'Notifications of providers by the way they came in and by what became of them.',
+      labelNames: ['way', 'result'],
+      registers,
+    }),
+    snsRefusals: new Counter({
+      name: 'smtp_relay_sns_refusals_total',
+      help: 'Requests to the SNS endpoint that were not taken, by reason.',
+      labelNames: ['reason'],
+      registers,
+    }),
+    settled: new Counter({
+      name: 'smtp_relay_unknown_outcomes_settled_total',
+      help: 'Messages of which an event told that they were sent, when that was unknown.',
+      registers,
+    }),
+  };
+  for (const way of WAYS) for (const result of RESULTS) metrics.notifications.inc({ way, result }, 0);
+  for (const reason of REFUSALS) metrics.snsRefusals.inc({ reason }, 0);
+  return metrics;
+}

@@ -1,0 +1,61 @@
+import type { EventType } from '../../store/events.ts';
+import { unwrap } from './envelope.ts';
+import { type Occurrence, READERS } from './occurrences.ts';
+import { addressesAt, InvalidNotification, isObject, type JsonObject, objectAt } from './reading.ts';
+
+export { InvalidNotification } from './reading.ts';
+
+/** The tag that carries our id of a message through SES, so that events find it also where its outcome was unknown. */
+export const EMAIL_ID_TAG = 'smtp-relay-email-id';
+
+/** What SES tells of one message: one occurrence for each recipient that it is about. */
+export interface SesNotification {
+  /** The id that SES gave. */
+  readonly messageId: string;
+  /** Ours, where the message carried it; null for messages of others, and where SES tells no tags. */
+  readonly emailId: string | null;
+  /** Those of the call to SES that had this id; empty where SES does not say. */
+  readonly destination: readonly string[];
+  readonly occurrences: readonly (Occurrence & { readonly type: EventType })[];
+}
+
+const MESSAGE_ID = /^[\w.@+=-]{1,160}$/;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/**
+ * Reads a notification of SES, in each shape and wrapping in which it comes: event publishing (`eventType`), the older
+ * notifications of an identity (`notificationType`); as a record, in SNS's JSON, or in EventBridge's (SES developer guide,
+ * "Contents of event data", "Contents of notifications", "EventBridge"). What it uses it wants to be right; the rest may be
+ * anything.
+ *
+ * @returns null for what is of no interest: greetings of a set-up, subscriptions, kinds that SES may add one day
+ * @throws InvalidNotification
+ */
+export function readSesNotification(text: string): SesNotification | null {
+  const record = unwrap(text);
+  if (record === null) return null;
+  const kind = record['eventType'] ?? record['notificationType'];
+  if (typeof kind !== 'string') throw new InvalidNotification('it is no notification of SES: eventType is missing');
+  // SES writes `Rendering Failure` in some places and `RenderingFailure` in others.
+  const reader = READERS.get(kind.replaceAll(' ', '').toLowerCase());
+  if (reader === undefined) return null;
+  const mail = objectAt(record, 'mail');
+  const { messageId } = mail;
+  if (typeof messageId !== 'string' || !MESSAGE_ID.test(messageId)) {
+    throw new InvalidNotification('mail.messageId is not an id of SES');
+  }
+  const destination = addressesAt(mail, 'destination');
+  const occurrences = reader.read({ messageId, destination, record });
+  const { type } = reader;
+  const typed = occurrences.map(occurrence => ({ ...occurrence, type }));
+  return { messageId, emailId: emailIdOf(mail), destination, occurrences: typed };
+}
+
+/** Null unless there is exactly one: clients choose tags of their own, and a second value would be one of those. */
+function emailIdOf(mail: JsonObject): string | null {
+  const tags = mail['tags'];
+  const values = isObject(tags) ? tags[EMAIL_ID_TAG] : undefined;
+  if (!Array.isArray(values) || values.length !== 1) return null;
+  const [value] = values;
+  return typeof value === 'string' && UUID.test(value) ? value.toLowerCase() : null;
+}

@@ -1,0 +1,42 @@
+export interface Heartbeat {
+  /** For how many milliseconds the event loop has stood still; null where it turns, and has turned long enough. */
+  stillFor(): number | null;
+  stop(): void;
+}
+
+export interface HeartbeatOptions {
+  /** Milliseconds for which the event loop may stand still. */
+  readonly limit?: number;
+  readonly now?: () => number;
+}
+
+const BEAT = 500;
+const LIMIT = 10_000;
+/** How long a standstill is told of after its end: one look of a liveness probe, which comes every ten seconds. */
+const REMEMBERED = 10_000;
+
+/**
+ * Notices that the event loop stood still. While it does, nobody is answered, so that probes fail by their time-out; this
+ * is for after it: a process that stands still again and again is told by every look, and one that goes on is soon well.
+ */
+export function createHeartbeat({ limit = LIMIT, now = () => performance.now() }: HeartbeatOptions = {}): Heartbeat {
+  let lastBeat = now();
+  let standstill: { readonly length: number; readonly end: number } | null = null;
+
+  // Also at each look: its request may be served before the timer that is late.
+  function beat(): void {
+    const time = now();
+    if (time - lastBeat >= limit) standstill = { length: time - lastBeat, end: time };
+    lastBeat = time;
+  }
+  const timer = setInterval(beat, BEAT).unref();
+
+  return {
+    stillFor() {
+      beat();
+      if (standstill && now() - standstill.end > REMEMBERED) standstill = null;
+      return standstill?.length ?? null;
+    },
+    stop: () => clearInterval(timer),
+  };
+}

@@ -1,0 +1,115 @@
+import { collectDefaultMetrics, Gauge } from 'prom-client';
+import type { Logger } from '../observability/log.ts';
+import type { Registry } from '../observability/metrics.ts';
+import { createDependencyChecks, type DependencyCheck } from './dependency-checks.ts';
+import { createHeartbeat, type Heartbeat } from './heartbeat.ts';
+import { addRoute, createListener, type Listener, type ListenerLimits } from './listener.ts';
+import type { HttpMetrics } from './metrics.ts';
+
+/** Whether something is as it shall be, and if not, why, for people. */
+export interface Condition {
+  readonly ok: boolean;
+  readonly reasons: readonly string[];
+}
+
+export interface OperationalListenerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly role: 'relay' | 'worker';
+  readonly version: string;
+  readonly checks: {
+    /** Whether this process can take work. What all pods share does not belong here: they would all leave at once. */
+    readonly ready: () => Condition;
+    /** What it needs of others. */
+    readonly dependencies: Readonly<Record<string, DependencyCheck>>;
+  };
+  readonly registry: Registry;
+  readonly metrics: HttpMetrics;
+  readonly logger: Logger;
+  readonly heartbeat?: Heartbeat;
+}
+
+const LIMITS: ListenerLimits = {
+  connections: 200,
+  urlLength: 2_048,
+  headerBytes: 16_384,
+  bodyBytes: 1_024,
+  headersTimeout: 5_000,
+  requestTimeout: 10_000,
+  keepAliveTimeout: 65_000,
+};
+
+/**
+ * The listener for those who run the process: `/livez`, `/readyz`, `/healthz` and `/metrics`. The first two are for
+ * probes and say 503 where they fail. `/healthz` is a report for people and always 200: a probe on it would have every
+ * pod restarted when the database is down.
+ */
+export function createOperationalListener(options: OperationalListenerOptions): Listener {
+  const { host, port, role, version, checks, registry, logger, metrics } = options;
+  const listener = createListener({ name: 'operational', host, port, limits: LIMITS, logger, metrics });
+  const { server } = listener;
+  const heartbeat = options.heartbeat ?? createHeartbeat();
+  const lookAtDependencies = createDependencyChecks(checks.dependencies);
+  addProcessMetrics(registry, { version, role });
+
+  const get = (url: string, answerWith: () => unknown): void =>
+    addRoute(server, {
+      url,
+      methods: ['GET', 'HEAD'],
+      handle: async (_request, reply) => {
+        reply.header('cache-control', 'no-store');
+        return answerWith();
+      },
+    });
+  const probe = (url: string, check: () => Condition): void =>
+    addRoute(server, {
+      url,
+      methods: ['GET', 'HEAD'],
+      handle: (_request, reply) => {
+        const condition = check();
+        return reply
+          .code(condition.ok ? 200 : 503)
+          .header('cache-control', 'no-store')
+          .send(condition);
+      },
+    });
+
+  const live = () => liveness(heartbeat);
+  probe('/livez', live);
+  probe('/readyz', checks.ready);
+  get('/healthz', async () => {
+    const dependencies = await lookAtDependencies();
+    const ready = checks.ready();
+    const well = ready.ok && live().ok && Object.values(dependencies).every(({ ok }) => ok);
+    return { status: well ? 'ok' : 'degraded', role, version, live: live(), ready, dependencies };
+  });
+  addRoute(server, {
+    url: '/metrics',
+    methods: ['GET', 'HEAD'],
+    handle: async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()),
+  });
+
+  return {
+    ...listener,
+    async close(milliseconds) {
+      await listener.close(milliseconds);
+      heartbeat.stop();
+    },
+  };
+}
+
+function liveness(heartbeat: Heartbeat): Condition {
+  const milliseconds = heartbeat.stillFor();
+  if (milliseconds === null) return { ok: true, reasons: [] };
+  return { ok: false, reasons: [`the event loop stood still for ${(milliseconds / 1000).toFixed(1)} s`] };
+}
+
+function addProcessMetrics(registry: Registry, { version, role }: { version: string; role: string }): void {
+  collectDefaultMetrics({ register: registry });
+  new Gauge({
+    name: 'smtp_relay_build_info',
+    help: 'Always 1; its labels say which version runs, as what, on which Node',
+    labelNames: ['version', 'role', 'node'],
+    registers: [registry],
+  }).set({ version, role, node: process.versions.node }, 1);
+}

@@ -1,0 +1,24 @@
+/** A job that was taken from where jobs come from. */
+export interface TakenJob {
+  readonly emailId: string;
+  /** Whose message it is, as the message group or the outbox says; null where they do not say. */
+  readonly userId: string | null;
+  readonly correlationId: string;
+  /** W3C Trace Context. */
+  readonly traceparent: string;
+}
+
+/**
+ * Handles jobs that came together. Resolves when each is done for good or has its next try committed.
+ *
+ * @returns of each job, in the same order, whether it may be forgotten. Where it rejects, none may.
+ */
+export type HandleJobs = (jobs: readonly TakenJob[]) => Promise<readonly boolean[]>;
+
+/** Where jobs come from. */
+export interface JobSource {
+  /** Begins to take jobs. */
+  start(): void;
+  /** Takes no more; resolves when what was taken has been handled or given back. */
+  stop(): Promise<void>;
+}

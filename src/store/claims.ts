@@ -1,0 +1,241 @@
+import type pg from 'pg';
+import type { Tag } from '../message/control-headers.ts';
+import { Batcher } from './batcher.ts';
+
+/** How an attempt at some recipients of a message ended. */
+export type AttemptOutcome = 'sent' | 'transient' | 'permanent' | 'unknown' | 'suppressed';
+
+/** A message that this worker has, and nobody else, for as long as its lease is renewed. */
+export interface Claim {
+  readonly emailId: string;
+  /** Fences: a write with a token that is no longer the claim's changes nothing. */
+  readonly token: string;
+  /** 0 for the first; `emails.provider_retry_count`. */
+  readonly try: number;
+  readonly message: ClaimedMessage;
+  /** What earlier tries came to, in their order. */
+  readonly earlier: readonly EarlierAttempt[];
+}
+
+/** What is stored of a message, but for its bodies. */
+export interface ClaimedMessage {
+  readonly userId: string | null;
+  /** The From mailbox, maybe with a display name. */
+  readonly from: string;
+  readonly to: readonly string[];
+  readonly subject: string;
+  readonly tags: readonly Tag[];
+  readonly acceptedAt: Date;
+  readonly reversePath: string;
+  readonly recipients: readonly string[];
+  readonly bodyType: string;
+  readonly smtpUtf8: boolean;
+  readonly trackOpens: boolean | null;
+  readonly trackClicks: boolean | null;
+  readonly sizeBytes: number;
+  /** The message itself where it is small; null where it is to be read by `readRawMessage`. */
+  readonly raw: Buffer | null;
+}
+
+export interface EarlierAttempt {
+  readonly recipients: readonly string[];
+  readonly outcome: AttemptOutcome;
+  /** ISO 8601. */
+  readonly startedAt: string;
+}
+
+export interface ClaimsOptions {
+  /** Names this worker among all, for ever. */
+  readonly worker: string;
+  /** Milliseconds. */
+  readonly leaseTime: number;
+}
+
+/** Messages up to this many bytes come along with their claim. */
+const SMALL = 16 * 1024;
+/** A worker whose database was away for a while gets this many seconds to write down what it sent meanwhile. */
+const GRACE = 3;
+
+const CLAIMED = `
+  select c.email_id as "emailId", c.token, c.try, e.user_id as "userId", e."from", e."to", e.subject, e.tags,
+         e.created_at as "acceptedAt", m.reverse_path as "reversePath", m.recipients, m.body_type as "bodyType",
+         m.smtp_utf8 as "smtpUtf8", m.track_opens as "trackOpens", m.track_clicks as "trackClicks",
+         m.size_bytes as "sizeBytes", case when m.size_bytes <= ${SMALL} then m.raw end as raw, a.earlier
+    from claimed c
+    join emails e on e.id = c.email_id
+    join smtp_relay_messages m on m.email_id = c.email_id
+    left join lateral (
+      select jsonb_agg(jsonb_build_object('recipients', recipients, 'outcome', outcome, 'startedAt', started_at) order by id) as earlier
+        from smtp_relay_attempts where email_id = c.email_id) a on true`;
+
+/**
+ * $1 ids, $2 worker, $3 lease in seconds. Rows are locked in the order of their ids, so that two batches with the same
+ * messages wait for each other rather than both being chosen to fail.
+ */
+const TAKE = `
+  with free as materialized (
+    select id from emails
+     where id = any($1::uuid[]) and status = 'queued'
+       and (provider_next_retry_at is null or provider_next_retry_at <= now())
+       and exists (select from smtp_relay_messages where email_id = emails.id)
+     order by id for no key update
+  ), taken as (
+    update emails set status = 'processing', provider_last_attempted_at = now() from free
+     where emails.id = free.id
+    returning emails.id, provider_retry_count
+  ), claimed as (
+    insert into smtp_relay_claims (email_id, worker, token, try, until)
+    select id, $2, gen_random_uuid(), coalesce(provider_retry_count, 0), clock_timestamp() + make_interval(secs => $3)
+      from taken
+    on conflict (email_id) do update
+       set worker = excluded.worker, token = excluded.token, try = excluded.try, until = excluded.until,
+           state = 'claimed', in_flight = null, claimed_at = now()
+    returning email_id, token, try
+  )
+  ${CLAIMED}`;
+
+/**
+ * Claims whose lease has run out. Where the last owner was in the middle of a call, nobody knows how that ended, which is
+ * written down before anything else. $1 worker, $2 lease in seconds, $3 at most, $4 only these, or null.
+ */
+const TAKE_OVER = `
+  with old as materialized (
+    select email_id, try, state, in_flight, worker, claimed_at from smtp_relay_claims
+     where until < now() - case when state = 'sending' then make_interval(secs => ${GRACE}) else interval '0' end
+       and ($4::uuid[] is null or email_id = any($4))
+     order by until limit $3 for update skip locked
+  ), unknown as (
+    insert into smtp_relay_attempts (email_id, try, transport, recipients, outcome, code, message, worker, started_at)
+    select email_id, try, 'unknown', in_flight, 'unknown', 'WorkerLost',
+           'the worker that was sending it is gone, and nobody knows whether it was sent', worker, claimed_at
+      from old where state = 'sending' and in_flight is not null
+    returning email_id, recipients, started_at
+  ), claimed as (
+    update smtp_relay_claims c
+       set worker = $1, token = gen_random_uuid(), until = clock_timestamp() + make_interval(secs => $2),
+           state = 'claimed', in_flight = null, claimed_at = now()
+      from old where c.email_id = old.email_id
+    returning c.email_id, c.token, c.try
+  )
+  select mine.*, unknown.recipients as lost, unknown.started_at as "lostAt"
+    from (${CLAIMED}) mine left join unknown on unknown.email_id = mine."emailId"`;
+
+const BEGIN_SENDING = `
+  update smtp_relay_claims c
+     set state = 'sending', in_flight = s.recipients, until = clock_timestamp() + make_interval(secs => $2)
+    from jsonb_to_recordset($1::jsonb) as s (email_id uuid, token uuid, recipients jsonb)
+   where c.email_id = s.email_id and c.token = s.token
+  returning c.email_id as "emailId"`;
+
+const RENEW = `
+  update smtp_relay_claims c set until = clock_timestamp() + make_interval(secs => $3)
+    from unnest($1::uuid[], $2::uuid[]) as mine (email_id, token)
+   where c.email_id = mine.email_id and c.token = mine.token`;
+
+const HAND_BACK = `
+  update smtp_relay_claims c set until = '-infinity'
+    from unnest($1::uuid[], $2::uuid[]) as mine (email_id, token)
+   where c.email_id = mine.email_id and c.token = mine.token and c.state = 'claimed'`;
+
+interface ClaimRow extends ClaimedMessage {
+  readonly emailId: string;
+  readonly token: string;
+  readonly try: number;
+  readonly earlier: readonly EarlierAttempt[] | null;
+  readonly lost?: readonly string[] | null;
+  readonly lostAt?: Date | null;
+}
+
+interface Beginning {
+  readonly claim: Claim;
+  readonly recipients: readonly string[];
+}
+
+/** Who has which message: leases with fencing tokens in `smtp_relay_claims`. */
+export class Claims {
+  readonly #pool: pg.Pool;
+  readonly #options: ClaimsOptions;
+  readonly #beginnings: Batcher<Beginning, boolean>;
+
+  constructor(pool: pg.Pool, options: ClaimsOptions) {
+    this.#pool = pool;
+    this.#options = options;
+    this.#beginnings = new Batcher({
+      run: beginnings => this.#beginAll(beginnings),
+      maxItems: 64,
+      concurrency: 2,
+      interval: 3,
+    });
+  }
+
+  get #lease(): number {
+    return this.#options.leaseTime / 1000;
+  }
+
+  /**
+   * Claims those of the messages that are due and that nobody has, also where the lease of whoever had them has run out. Of
+   * the others, nothing is to be done: somebody has them, they are done, or their next try is in the outbox.
+   */
+  async take(emailIds: readonly string[]): Promise<Claim[]> {
+    const { rows } = await this.#pool.query<ClaimRow>(TAKE, [emailIds, this.#options.worker, this.#lease]);
+    if (rows.length === emailIds.length) return rows.map(claimOf);
+    return [...rows.map(claimOf), ...(await this.#takeOver(emailIds.length, emailIds))];
+  }
+
+  /** Claims messages whose owner has not been heard of for the time of its lease, up to `limit`. */
+  takeOver(limit: number): Promise<Claim[]> {
+    return this.#takeOver(limit, null);
+  }
+
+  async #takeOver(limit: number, emailIds: readonly string[] | null): Promise<Claim[]> {
+    const values = [this.#options.worker, this.#lease, limit, emailIds];
+    return (await this.#pool.query<ClaimRow>(TAKE_OVER, values)).rows.map(claimOf);
+  }
+
+  /**
+   * Writes down that a call to a transport is about to begin. Should the worker die in it, the outcome is known to be unknown.
+   *
+   * @returns false where the claim is another worker's by now, and the call must not be made
+   */
+  beginSending(claim: Claim, recipients: readonly string[]): Promise<boolean> {
+    return this.#beginnings.add({ claim, recipients });
+  }
+
+  async #beginAll(beginnings: readonly Beginning[]): Promise<boolean[]> {
+    const input = beginnings.map(({ claim, recipients }) => ({
+      email_id: claim.emailId,
+      token: claim.token,
+      recipients,
+    }));
+    const { rows } = await this.#pool.query<{ emailId: string }>(BEGIN_SENDING, [JSON.stringify(input), this.#lease]);
+    const begun = new Set(rows.map(({ emailId }) => emailId));
+    return beginnings.map(({ claim }) => begun.has(claim.emailId));
+  }
+
+  /** Renews the leases. */
+  async renew(claims: readonly Claim[]): Promise<void> {
+    if (claims.length > 0) await this.#pool.query(RENEW, [...keysOf(claims), this.#lease]);
+  }
+
+  /** Gives messages up of which no call has begun: whoever looks next may take them. */
+  async handBack(claims: readonly Claim[]): Promise<void> {
+    if (claims.length > 0) await this.#pool.query(HAND_BACK, keysOf(claims));
+  }
+}
+
+function keysOf(claims: readonly Claim[]): [string[], string[]] {
+  return [claims.map(({ emailId }) => emailId), claims.map(({ token }) => token)];
+}
+
+function claimOf({ emailId, token, try: attempt, earlier, lost, lostAt, ...message }: ClaimRow): Claim {
+  // The statement that wrote the unknown outcome down does not see it yet.
+  const startedAt = (lostAt ?? new Date()).toISOString();
+  const unknown = lost ? [{ recipients: lost, outcome: 'unknown' as const, startedAt }] : [];
+  return {
+    emailId,
+    token,
+    try: attempt,
+    message: { ...message, tags: message.tags ?? [], bodyType: message.bodyType ?? '7BIT' },
+    earlier: [...(earlier ?? []), ...unknown],
+  };
+}

@@ -1,0 +1,60 @@
+import { StoreError } from './errors.ts';
+import type { Queryable } from './pool.ts';
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+/** SES puts its id before this in the Message-ID that recipients see: `<id@email.amazonses.com>`, `<id@eu-west-1.amazonses.com>`. */
+const SES_HOST = /@[a-z0-9.-]+\.amazonses\.com$/i;
+const MAX_FOUND = 20;
+
+const BY_ID = 'select id from emails where id = $1';
+
+const BY_PROVIDER = 'select distinct email_id as id from smtp_relay_attempts where provider_message_id = $1 limit $2';
+
+const BY_MESSAGE_ID = 'select email_id as id from smtp_relay_messages where message_id = $1 limit $2';
+
+/** Messages that are not kept as they were received are in no index; this reads the whole table. $1 and $2 the spellings of the id. */
+const BY_HEADER = `
+  select id from emails
+   where coalesce(headers ->> 'Message-ID', headers ->> 'Message-Id', headers ->> 'message-id') in ($1, $2)
+   limit $3`;
+
+const DESCRIBE = `
+  select id, created_at as "createdAt", status, "to" from emails where id = any($1::uuid[]) order by created_at`;
+
+interface Candidate {
+  readonly id: string;
+  readonly createdAt: Date;
+  readonly status: string;
+  readonly to: readonly string[];
+}
+
+/**
+ * The id of the message that a person means: by the id that the 250 named, by the client's Message-ID, with or without angle
+ * brackets, or by the id that the provider gave it.
+ *
+ * @throws StoreError `not-found`; `ambiguous` where several have that Message-ID, which the text then lists
+ */
+export async function resolveEmailId(db: Queryable, text: string): Promise<string> {
+  const wanted = text.trim().replace(/^<(.*)>$/, '$1');
+  const [first, ...others] = await candidates(db, wanted);
+  if (!first) throw new StoreError('not-found', `no message has the id "${text}"`);
+  if (others.length === 0) return first;
+  const { rows } = await db.query<Candidate>(DESCRIBE, [[first, ...others]]);
+  const lines = rows.map(row => `  ${row.id}  ${row.createdAt.toISOString()}  ${row.status}  ${row.to.join(', ')}`);
+  const more = others.length + 1 === MAX_FOUND ? '\n  ...' : '';
+  throw new StoreError('ambiguous', `several messages have the id "${text}"; name one:\n${lines.join('\n')}${more}`);
+}
+
+async function candidates(db: Queryable, wanted: string): Promise<string[]> {
+  const ids = async (statement: string, values: unknown[]) =>
+    (await db.query<{ id: string }>(statement, values)).rows.map(({ id }) => id);
+  if (UUID.test(wanted)) return ids(BY_ID, [wanted]);
+  const sent = await ids(BY_PROVIDER, [wanted.replace(SES_HOST, ''), MAX_FOUND]);
+  if (sent.length > 0) return sent;
+  const kept = await ids(BY_MESSAGE_ID, [wanted, MAX_FOUND]);
+  if (kept.length > 0) return kept;
+  const [local = ''] = wanted.split('@');
+  // A message that came without a Message-ID goes out with one that begins with its id.
+  const own = UUID.test(local) ? await ids(BY_ID, [local]) : [];
+  return own.length > 0 ? own : ids(BY_HEADER, [wanted, `<${wanted}>`, MAX_FOUND]);
+}

@@ -1,0 +1,111 @@
+import type { Queryable } from './pool.ts';
+
+/** A delivery that is ours to try until its lease ends, with all that a try needs. */
+export interface LeasedDelivery {
+  readonly id: string;
+  readonly webhookId: string;
+  /** Tries before this one. */
+  readonly attempts: number;
+  /** The lease's end on the database's clock. It is the fence too: an outcome counts only while it stands in the row. */
+  readonly leasedUntil: Date;
+  readonly url: string;
+  /** `webhooks.signing_secret_enc`. */
+  readonly secret: string | null;
+  /** The secret before the last rotation, while both are in use. */
+  readonly previousSecret: string | null;
+  /** Null where the event was deleted since. */
+  readonly event: DeliveredEvent | null;
+}
+
+export interface DeliveredEvent {
+  readonly id: string;
+  /** `email_events.type`, such as `bounced`. */
+  readonly type: string;
+  readonly receivedAt: Date;
+  /** `email_events.payload` as Postgres writes it: the same text at each try. */
+  readonly payload: string;
+}
+
+/** How many deliveries of one endpoint may be leased; it overrides what holds for all others. */
+export interface Room {
+  readonly webhookId: string;
+  readonly room: number;
+}
+
+export interface LeaseRequest {
+  readonly rooms: readonly Room[];
+  /** For endpoints that `rooms` does not name. */
+  readonly room: number;
+  /** At most so many in all. */
+  readonly limit: number;
+  /** Milliseconds. */
+  readonly leaseTime: number;
+}
+
+/**
+ * Each endpoint is asked for its own due deliveries, so that one with a million of them is no longer a look than any other.
+ * The order of endpoints is left to chance, so that none is always last where `limit` cuts off. The lease is the time of
+ * the next try, so that whatever a killed process held is due again by itself.
+ */
+const LEASE_DUE = `
+  with due as materialized (
+    select d.id, d.next_retry_at
+      from (select w.id, coalesce(asked.room, $3) as room
+              from webhooks w left join unnest($1::uuid[], $2::integer[]) as asked (id, room) on asked.id = w.id
+             where w.status = 'active'
+             order by random()) w
+     cross join lateral (
+           select id, next_retry_at from webhook_deliveries
+            where webhook_id = w.id and status in ('pending', 'failed') and next_retry_at <= now()
+            order by next_retry_at limit w.room for update skip locked) d
+     limit $4
+  ), leased as (
+    update webhook_deliveries d
+       set next_retry_at = date_trunc('milliseconds', now()) + make_interval(secs => $5)
+      from due where d.id = due.id
+    returning d.id, d.webhook_id, d.event_id, d.attempt, d.next_retry_at, due.next_retry_at as due_at
+  )
+  select l.id, l.webhook_id as "webhookId", coalesce(l.attempt, 0) as attempts, l.next_retry_at as "leasedUntil",
+         w.url, w.signing_secret_enc as secret,
+         case when s.previous_until > now() then s.previous_secret_enc end as "previousSecret",
+         e.id as "eventId", e.type, e.received_at as "receivedAt", e.payload::text as payload
+    from leased l
+    join webhooks w on w.id = l.webhook_id
+    left join smtp_relay_webhooks s on s.webhook_id = l.webhook_id
+    left join email_events e on e.id = l.event_id
+   order by l.due_at`;
+
+/** Gives back what was not tried, for others to take at once. */
+const RELEASE = `
+  update webhook_deliveries d set next_retry_at = now()
+    from unnest($1::uuid[], $2::timestamptz[]) as held (id, leased_until)
+   where d.id = held.id and d.next_retry_at = held.leased_until and d.status in ('pending', 'failed')`;
+
+interface Row extends Omit<LeasedDelivery, 'event'>, Omit<DeliveredEvent, 'id'> {
+  readonly eventId: string | null;
+}
+
+/** Takes due deliveries of active endpoints, the longest due of each first. Concurrent callers get different ones. */
+export async function leaseDeliveries(db: Queryable, request: LeaseRequest): Promise<LeasedDelivery[]> {
+  const { rooms, room, limit, leaseTime } = request;
+  const { rows } = await db.query<Row>(LEASE_DUE, [
+    rooms.map(({ webhookId }) => webhookId),
+    rooms.map(entry => entry.room),
+    room,
+    limit,
+    leaseTime / 1000,
+  ]);
+  return rows.map(({ eventId, type, receivedAt, payload, ...delivery }) => ({
+    ...delivery,
+    event: eventId === null ? null : { id: eventId, type, receivedAt, payload },
+  }));
+}
+
+/** Ends leases early, without a try. */
+export async function releaseDeliveries(
+  db: Queryable,
+  deliveries: readonly Pick<LeasedDelivery, 'id' | 'leasedUntil'>[],
+): Promise<void> {
+  if (deliveries.length === 0) return;
+  await db.query(RELEASE, [deliveries.map(({ id }) => id), deliveries.map(({ leasedUntil }) => leasedUntil)]);
+}

@@ -1,0 +1,173 @@
+import { hash, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+import type { Logger } from '../observability/log.ts';
+import type { Registry } from '../observability/metrics.ts';
+import { isDataException } from '../store/errors.ts';
+import { createHitMetrics, type HitMetrics } from './hit-metrics.ts';
+
+/** Somebody opened a message, or followed a link of it. */
+export interface NewHit {
+  readonly type: 'opened' | 'clicked';
+  readonly emailId: string;
+  /** The link that was followed; null for an open. */
+  readonly url: string | null;
+  /** As the client gave it. All that is kept of who asked. */
+  readonly userAgent: string | null;
+}
+
+export interface Hit extends NewHit {
+  /** A UUID, made once: a hit whose writing is tried again is still the same. */
+  readonly id: string;
+  readonly at: Date;
+}
+
+export interface HitsOptions {
+  /** Writes hits, at most `BATCH` at a time. May be called again with the same ones where it rejects. */
+  readonly record: (hits: readonly Hit[]) => Promise<void>;
+  readonly logger: Logger;
+  readonly registry: Registry;
+  /** The most hits in memory; further ones are dropped. */
+  readonly capacity?: number;
+  /** Milliseconds for which hits are gathered. */
+  readonly interval?: number;
+  readonly now?: () => number;
+}
+
+/** Takes hits beside the path of requests: adding waits for nothing and never fails. */
+export interface Hits {
+  add(hit: NewHit): void;
+  /** Writes what is gathered, for at most `milliseconds`; what is left is lost, counted and logged. Never rejects. */
+  stop(milliseconds?: number): Promise<void>;
+}
+
+/** How many hits are written at a time. A batch that is full does not wait. */
+export const BATCH = 500;
+const CAPACITY = 10_000;
+const INTERVAL = 200;
+/** Image proxies and double clicks ask twice for the same. Milliseconds. */
+const SAME_WITHIN = 1_000;
+const REMEMBERED = 10_000;
+const MAX_USER_AGENT = 512;
+const MIN_PAUSE = 250;
+const MAX_PAUSE = 5_000;
+const STOP_TIME = 3_000;
+
+/** Gathers hits in memory and writes them in batches. Through an outage of the database they wait, up to `capacity`. */
+export function createHits(options: HitsOptions): Hits {
+  return new HitBuffer(options);
+}
+
+class HitBuffer implements Hits {
+  readonly #options: HitsOptions;
+  readonly #metrics: HitMetrics;
+  readonly #recent: LRUCache<string, true>;
+  readonly #stopping = new AbortController();
+  readonly #givenUp = new AbortController();
+  readonly #pending: Hit[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> | null = null;
+
+  constructor(options: HitsOptions) {
+    this.#options = options;
+    this.#metrics = createHitMetrics(options.registry, () => this.#pending.length);
+    this.#recent = new LRUCache<string, true>({
+      max: REMEMBERED,
+      ttl: SAME_WITHIN,
+      ttlResolution: 0,
+      ...(options.now ? { perf: { now: options.now } } : {}),
+    });
+  }
+
+  add(hit: NewHit): void {
+    const userAgent = hit.userAgent?.slice(0, MAX_USER_AGENT) ?? null;
+    const objection = this.#objection({ ...hit, userAgent });
+    if (objection) {
+      this.#metrics.count(objection, [hit]);
+      return;
+    }
+    this.#pending.push({ ...hit, userAgent, id: randomUUID(), at: new Date() });
+    this.#schedule();
+  }
+
+  async stop(milliseconds = STOP_TIME): Promise<void> {
+    this.#stopping.abort();
+    this.#schedule();
+    const done = new AbortController();
+    const timeUp = sleep(milliseconds, undefined, { signal: done.signal }).catch(() => undefined);
+    await Promise.race([this.#written(), timeUp]);
+    done.abort();
+    this.#givenUp.abort();
+    const lost = this.#pending.splice(0);
+    this.#metrics.count('dropped', lost);
+    if (lost.length > 0) this.#options.logger.error({ hits: lost.length }, 'opens and clicks not recorded');
+  }
+
+  #objection({ type, emailId, url, userAgent }: NewHit): 'repeated' | 'dropped' | null {
+    const key = hash('sha256', JSON.stringify([type, emailId, url, userAgent]), 'base64');
+    if (this.#recent.has(key)) return 'repeated';
+    this.#recent.set(key, true);
+    const full = this.#pending.length >= (this.#options.capacity ?? CAPACITY);
+    return full || this.#givenUp.signal.aborted ? 'dropped' : null;
+  }
+
+  #schedule(): void {
+    if (this.#writing || this.#pending.length === 0) return;
+    if (this.#stopping.signal.aborted || this.#pending.length >= BATCH) this.#begin();
+    else this.#timer ??= setTimeout(() => this.#begin(), this.#options.interval ?? INTERVAL).unref();
+  }
+
+  #begin(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#writing = this.#write().finally(() => {
+      this.#writing = null;
+      this.#schedule();
+    });
+  }
+
+  /** Writes one batch, however long that takes. Never rejects. */
+  async #write(): Promise<void> {
+    const batch = this.#pending.slice(0, BATCH);
+    for (let pause = MIN_PAUSE; !(await this.#record(batch)); pause = Math.min(pause * 2, MAX_PAUSE)) {
+      await this.#rest(pause);
+      if (this.#givenUp.signal.aborted) return;
+    }
+    this.#pending.splice(0, batch.length);
+  }
+
+  /** A stop ends a pause, and leaves only short ones until its time is up. */
+  async #rest(milliseconds: number): Promise<void> {
+    const stopping = this.#stopping.signal.aborted;
+    const { signal } = stopping ? this.#givenUp : this.#stopping;
+    await sleep(stopping ? MIN_PAUSE : milliseconds, undefined, { signal }).catch(() => undefined);
+  }
+
+  /** Never rejects. @returns false where the same hits are to be written again */
+  async #record(hits: readonly Hit[]): Promise<boolean> {
+    try {
+      await this.#options.record(hits);
+      this.#metrics.count('recorded', hits);
+      return true;
+    } catch (error) {
+      if (isDataException(error)) return this.#recordEach(hits, error);
+      this.#options.logger.warn({ err: error, hits: this.#pending.length }, 'opens and clicks not recorded yet');
+      return false;
+    }
+  }
+
+  /** One hit that Postgres cannot store shall not keep the others out. */
+  async #recordEach(hits: readonly Hit[], error: unknown): Promise<boolean> {
+    if (hits.length > 1) {
+      for (const hit of hits) if (!(await this.#record([hit]))) return false;
+      return true;
+    }
+    this.#metrics.count('dropped', hits);
+    this.#options.logger.error({ err: error, emailId: hits[0]?.emailId }, 'an open or click cannot be recorded');
+    return true;
+  }
+
+  async #written(): Promise<void> {
+    while (this.#writing) await this.#writing;
+  }
+}

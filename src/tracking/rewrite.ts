@@ -1,0 +1,114 @@
+import { type Attribute, type HtmlFacts, type Link, readHtml } from './html.ts';
+import { createLinkChooser } from './links.ts';
+import { readStructure, type TextPart } from './structure.ts';
+import { type EncodedText, readEncodedText } from './text-encoding.ts';
+import type { TrackingLinks } from './token.ts';
+import { type Edit, MAX_LINE, readTransfer, type Transfer } from './transfer.ts';
+
+export interface Tracking extends TrackingLinks {
+  readonly opens: boolean;
+  readonly clicks: boolean;
+}
+
+/** Larger texts are left as they are: no reader shows them whole, and they would hold up other messages. */
+const MAX_TEXT_BYTES = 2 * 1024 * 1024;
+const PGP = [Buffer.from('-----BEGIN PGP MESSAGE-----'), Buffer.from('-----BEGIN PGP SIGNED MESSAGE-----')];
+/** What may stand in a value without quotes. */
+const NEEDS_NO_QUOTES = /^[\w\-.~:/?#@!$+,;%]+$/;
+
+/**
+ * Puts tracking links in the place of a message's links, and a pixel at the end of its first HTML body.
+ *
+ * Only the links' targets and the pixel are written. All else stays byte for byte: header fields, boundaries, the other
+ * parts, the other characters of the HTML. The HTML keeps its charset and its transfer encoding; lines of quoted-printable
+ * that have no link stay too, Base64 is wrapped anew. Twice is as once.
+ *
+ * Left as they are, wholly: messages with a part that is signed or encrypted (S/MIME, PGP/MIME, PGP in a text), and those
+ * with a DKIM or ARC signature of the client's own, whose hash of the body would be wrong. Left as they are among others:
+ * attachments, forwarded messages, parts in a charset or transfer encoding that is not known, HTML over 2 MiB, and links
+ * that would not fit into a line of 998 bytes where the transfer encoding cannot break it.
+ *
+ * @param raw composed, with CRLF line ends
+ * @returns `raw` itself where nothing changes
+ */
+export async function rewriteMessage(raw: Buffer, tracking: Tracking): Promise<Buffer> {
+  if (!tracking.opens && !tracking.clicks) return raw;
+  const { isSealed, texts, listUnsubscribe } = await readStructure(raw);
+  const parts = texts.map(part => ({ part, transfer: readContent(raw, part) }));
+  if (isSealed || parts.some(({ part, transfer }) => isPgp(raw, part, transfer))) return raw;
+  const bodies = parts.flatMap(({ part, transfer }) => readBody(part, transfer) ?? []);
+  const targetOf = createLinkChooser(listUnsubscribe);
+  const hasPixel = bodies.some(({ facts }) => facts.images.includes(tracking.pixelUrl));
+  const pixelBody = tracking.opens && !hasPixel ? bodies.find(({ facts }) => facts.bodyEnd !== null) : undefined;
+  const pieces: Buffer[] = [];
+  let position = 0;
+  for (const body of bodies) {
+    const edits = [
+      ...(tracking.clicks ? linkEdits(body, targetOf, tracking) : []),
+      ...(body === pixelBody ? pixelEdits(body, tracking.pixelUrl) : []),
+    ].sort((one, other) => one.start - other.start);
+    if (edits.length === 0) continue;
+    pieces.push(raw.subarray(position, body.part.start), body.transfer.edit(edits));
+    position = body.part.end;
+  }
+  return pieces.length === 0 ? raw : Buffer.concat([...pieces, raw.subarray(position)]);
+}
+
+interface Body {
+  readonly part: TextPart;
+  readonly transfer: Transfer;
+  readonly text: EncodedText;
+  readonly facts: HtmlFacts;
+}
+
+function readContent(raw: Buffer, { start, end, encoding }: TextPart): Transfer | null {
+  return end - start > MAX_TEXT_BYTES ? null : readTransfer(raw.subarray(start, end), encoding);
+}
+
+function readBody(part: TextPart, transfer: Transfer | null): Body | null {
+  if (part.contentType !== 'text/html' || transfer === null) return null;
+  const text = readEncodedText(transfer.decoded, part.charset);
+  // Line breaks of an encoding with two bytes a character are none to those who carry the message.
+  if (text === null || (transfer.keepsLines && text.unit !== 1)) return null;
+  return { part, transfer, text, facts: readHtml(text) };
+}
+
+/** PGP in the text itself (RFC 9580 section 6.2). */
+function isPgp(raw: Buffer, { start, end }: TextPart, transfer: Transfer | null): boolean {
+  const content = transfer?.decoded ?? raw.subarray(start, end);
+  return PGP.some(marker => content.includes(marker));
+}
+
+function linkEdits(body: Body, targetOf: (link: Link) => string | null, tracking: Tracking): Edit[] {
+  return body.facts.links.flatMap(link => {
+    const target = targetOf(link);
+    const url = target === null ? null : tracking.linkFor(target);
+    return url === null ? [] : editOf(body, link.href.start, link.href.end, written(body.text.scan, link.href, url));
+  });
+}
+
+/** The attribute with another value: its name and quotes as they were. */
+function written(scan: string, { start, valueStart, quote }: Attribute, url: string): string {
+  const value = escaped(url);
+  if (quote !== '' || NEEDS_NO_QUOTES.test(value)) return `${scan.slice(start, valueStart)}${value}${quote}`;
+  return `${scan.slice(start, valueStart)}"${value}"`;
+}
+
+function pixelEdits(body: Body, pixelUrl: string): Edit[] {
+  const { bodyEnd } = body.facts;
+  if (bodyEnd === null) return [];
+  const pixel = `<img src="${escaped(pixelUrl)}" width="1" height="1" alt="" style="display:none">`;
+  return editOf(body, bodyEnd, bodyEnd, pixel);
+}
+
+function editOf({ text, transfer }: Body, start: number, end: number, ascii: string): Edit[] {
+  const fits = !transfer.keepsLines || ascii.split('\n').every(line => line.length <= MAX_LINE);
+  return fits ? [{ start: start * text.unit, end: end * text.unit, text: text.encode(ascii) }] : [];
+}
+
+/** As the value of an attribute, in ASCII, whatever the charset. */
+function escaped(url: string): string {
+  return url
+    .replace(/["&'<>]|[^\x20-\x7e]/gu, character => `&#${character.codePointAt(0)};`)
+    .replaceAll('&#38;', '&amp;');
+}

@@ -1,0 +1,103 @@
+import { decodeQuotedPrintable, editQuotedPrintable } from './quoted-printable.ts';
+
+/** Puts `text` in the place of the decoded bytes from `start` to `end`. A line break may be put before and behind it. */
+export interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly text: Buffer;
+}
+
+/** The content of a part without its transfer encoding (RFC 2045 section 6). */
+export interface Transfer {
+  readonly decoded: Buffer;
+  /** Whether `edit` puts line breaks beside texts, and cannot take one whose line is longer than `MAX_LINE`. */
+  readonly keepsLines: boolean;
+  /** The content, in the same transfer encoding, after these edits: in order, none over another. */
+  edit(edits: readonly Edit[]): Buffer;
+}
+
+/** The longest line without its end (RFC 5322 section 2.1.1). */
+export const MAX_LINE = 998;
+
+const CRLF = Buffer.from('\r\n');
+const LF = 0x0a;
+const CR = 0x0d;
+const BASE64 = /^[A-Za-z0-9+/\r\n]*={0,2}$/;
+const BASE64_LINE = 76;
+
+/** @returns null for an encoding that is not known, and for content that decoders would read differently. */
+export function readTransfer(content: Buffer, encoding: string): Transfer | null {
+  switch (encoding) {
+    case '':
+    case '7bit':
+    case '8bit':
+    case 'binary':
+      return { decoded: content, keepsLines: true, edit: edits => editLines(content, edits) };
+    case 'quoted-printable': {
+      const read = decodeQuotedPrintable(content);
+      return { decoded: read.decoded, keepsLines: false, edit: edits => editQuotedPrintable(content, read, edits) };
+    }
+    case 'base64':
+      return readBase64(content);
+    default:
+      return null;
+  }
+}
+
+function readBase64(content: Buffer): Transfer | null {
+  const all = content.toString('latin1');
+  let end = all.length;
+  while (end > 0 && all.charCodeAt(end - 1) <= 0x20) end -= 1;
+  const text = all.slice(0, end);
+  if (!BASE64.test(text)) return null;
+  const decoded = Buffer.from(text, 'base64');
+  return {
+    decoded,
+    keepsLines: false,
+    edit: edits => Buffer.concat([wrappedBase64(splice(decoded, edits)), content.subarray(end)]),
+  };
+}
+
+function wrappedBase64(bytes: Buffer): Buffer {
+  const text = bytes.toString('base64');
+  const lines: string[] = [];
+  for (let start = 0; start < text.length; start += BASE64_LINE) lines.push(text.slice(start, start + BASE64_LINE));
+  return Buffer.from(lines.join('\r\n'), 'latin1');
+}
+
+function splice(bytes: Buffer, edits: readonly Edit[]): Buffer {
+  const pieces: Buffer[] = [];
+  let position = 0;
+  for (const { start, end, text } of edits) {
+    pieces.push(bytes.subarray(position, start), text);
+    position = end;
+  }
+  return Buffer.concat([...pieces, bytes.subarray(position)]);
+}
+
+/** As `splice`, but breaks lines beside the texts where they would become too long. */
+function editLines(bytes: Buffer, edits: readonly Edit[]): Buffer {
+  const pieces: Buffer[] = [];
+  let column = 0;
+  const put = (piece: Buffer) => {
+    const lastBreak = piece.lastIndexOf(LF);
+    column = lastBreak === -1 ? column + piece.length : piece.length - lastBreak - 1;
+    pieces.push(piece);
+  };
+  edits.forEach(({ start, end, text }, index) => {
+    put(bytes.subarray(edits[index - 1]?.end ?? 0, start));
+    if (column > 0 && column + firstLine(text) > MAX_LINE) put(CRLF);
+    put(text);
+    const rest = bytes.subarray(end, edits[index + 1]?.start);
+    if (column + firstLine(rest) > MAX_LINE) put(CRLF);
+  });
+  put(bytes.subarray(edits.at(-1)?.end ?? 0));
+  return Buffer.concat(pieces);
+}
+
+/** Bytes up to the first line break. */
+function firstLine(bytes: Buffer): number {
+  const lineFeed = bytes.indexOf(LF);
+  if (lineFeed === -1) return bytes.length;
+  return bytes[lineFeed - 1] === CR ? lineFeed - 1 : lineFeed;
+}

@@ -1,0 +1,111 @@
+import type { Logger } from '../observability/log.ts';
+import type { DeliveredEvent, LeasedDelivery } from '../store/webhook-leases.ts';
+import type { DeliveryOutcome } from '../store/webhook-outcomes.ts';
+import { type Answer, type EndpointClient, NoAnswer } from './endpoint-client.ts';
+import { eventName } from './event-types.ts';
+import type { DeliveryResult } from './metrics.ts';
+import { pauseAfter } from './schedule.ts';
+import { type SecretBox, SecretError } from './secret-box.ts';
+import { signatureHeaders } from './signature.ts';
+
+export interface AttemptDependencies {
+  readonly client: EndpointClient;
+  readonly secrets: SecretBox;
+  readonly logger: Logger;
+  /** The wall clock, for signatures. */
+  readonly now: () => Date;
+  readonly random: () => number;
+}
+
+export interface Attempt {
+  readonly outcome: DeliveryOutcome;
+  readonly result: DeliveryResult;
+}
+
+/** How a try ended, before anyone asks what follows from it. */
+interface Ending {
+  readonly result: DeliveryResult;
+  readonly text: string;
+  readonly answer?: Answer;
+}
+
+const GONE = 410;
+const USER_AGENT = 'OpenSend-SMTP-Relay';
+
+/**
+ * What is posted: `{id, type, created_at, data}`. Nothing in it changes between tries, so that its bytes do not either.
+ */
+export function deliveryBody(event: DeliveredEvent): Buffer {
+  const head = { id: event.id, type: eventName(event.type), created_at: event.receivedAt.toISOString() };
+  return Buffer.from(`${JSON.stringify(head).slice(0, -1)},"data":${event.payload}}`);
+}
+
+/** The headers of a delivery. */
+export function deliveryHeaders(id: string, timestamp: Date, body: Buffer, secrets: readonly string[]) {
+  return {
+    'content-type': 'application/json',
+    'content-length': String(body.length),
+    'user-agent': USER_AGENT,
+    ...signatureHeaders({ id, timestamp, body, secrets }),
+  };
+}
+
+/** Whether an answer takes a delivery. Redirects do not: whoever answers them could be made to lead us anywhere. */
+export function isSuccess({ statusCode }: Answer): boolean {
+  return statusCode >= 200 && statusCode <= 299;
+}
+
+/** Tries a delivery once. Rejects only with the signal's reason. */
+export async function attempt(
+  delivery: LeasedDelivery,
+  signal: AbortSignal,
+  { client, secrets, logger, now, random }: AttemptDependencies,
+): Promise<Attempt> {
+  const attemptedAt = now();
+  const ending = await tryOnce();
+  const { result, text, answer } = ending;
+  const pause = result === 'lost' ? null : pauseAfter(delivery.attempts + 1, answer?.retryAfter, random, now());
+  const succeeded = result === 'success';
+  const outcome: DeliveryOutcome = {
+    delivery,
+    status: succeeded ? 'success' : pause === null ? 'dead_letter' : 'failed',
+    statusCode: answer?.statusCode ?? null,
+    text,
+    attemptedAt,
+    pause: succeeded ? null : pause,
+    blamed: !succeeded && result !== 'unsigned' && result !== 'lost',
+    gone: answer?.statusCode === GONE,
+  };
+  return { outcome, result };
+
+  async function tryOnce(): Promise<Ending> {
+    const { event } = delivery;
+    if (event === null) return { result: 'lost', text: 'the event was deleted' };
+    try {
+      const body = deliveryBody(event);
+      const headers = deliveryHeaders(event.id, attemptedAt, body, openSecrets(delivery, secrets));
+      const received = await client.post(delivery.url, headers, body, signal);
+      return { result: isSuccess(received) ? 'success' : 'rejected', text: received.body, answer: received };
+    } catch (error) {
+      if (error instanceof NoAnswer) {
+        logger.debug({ err: error, deliveryId: delivery.id, webhookId: delivery.webhookId }, 'webhook not answered');
+        return { result: error.reason, text: error.message };
+      }
+      if (!(error instanceof SecretError)) throw error;
+      logger.warn({ err: error, webhookId: delivery.webhookId }, 'webhook cannot be signed');
+      return { result: 'unsigned', text: 'not sent: there is no signing secret that can be read' };
+    }
+  }
+}
+
+/** The secrets that sign, the current one first. A previous one that cannot be read is left out: it is about to end. */
+function openSecrets({ webhookId, secret, previousSecret }: LeasedDelivery, box: SecretBox): string[] {
+  if (secret === null) throw new SecretError('the webhook has no signing secret');
+  const current = box.open(secret, webhookId);
+  if (previousSecret === null) return [current];
+  try {
+    return [current, box.open(previousSecret, webhookId)];
+  } catch {
+    return [current];
+  }
+}

@@ -1,0 +1,286 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type pg from 'pg';
+import manifest from '../package.json' with { type: 'json' };
+import { ConfigError } from './config/problem.ts';
+import type { Config } from './config/schema.ts';
+import { createDelivery } from './delivery/create-delivery.ts';
+import type { Deliverer } from './delivery/deliverer.ts';
+import { Housekeeping } from './delivery/housekeeping.ts';
+import { createHousekeepingMetrics } from './delivery/housekeeping-metrics.ts';
+import { Presence } from './delivery/presence.ts';
+import { createEventIntake } from './events/intake.ts';
+import { createEventsMetrics } from './events/metrics.ts';
+import { createSnsReceiver } from './events/sns/receiver.ts';
+import { createHttpMetrics } from './http/metrics.ts';
+import { createOperationalListener } from './http/operational.ts';
+import { createPublicListener } from './http/public.ts';
+import type { Logger } from './observability/log.ts';
+import { createRegistry, type Registry } from './observability/metrics.ts';
+import { createEventQueue } from './queue/event-queue.ts';
+import type { JobSource } from './queue/job-source.ts';
+import { createQueueMetrics } from './queue/metrics.ts';
+import { createOutboxSource } from './queue/outbox-source.ts';
+import { Publisher } from './queue/publisher.ts';
+import { createSqsSource } from './queue/sqs-source.ts';
+import { createThreadedSqsQueue, type ThreadedQueue } from './queue/threaded-queue.ts';
+import { listenTo, OUTBOX_CHANNEL } from './store/notifications.ts';
+import { Outbox } from './store/outbox.ts';
+import { createPool } from './store/pool.ts';
+import { Preparation } from './store/preparation.ts';
+import { createHits } from './tracking/hits.ts';
+import { createHitRecorder } from './tracking/record-hits.ts';
+import { createTokens } from './tracking/token.ts';
+import { Dispatcher } from './webhooks/dispatcher.ts';
+
+/** A worker that can be started once and stopped once. */
+export interface Worker {
+  /**
+   * Begins to deliver, as soon as the database can be reached.
+   *
+   * @returns the ports of its listeners; without those that are switched off
+   * @throws where the database is not one whose messages this worker is to deliver, or a port is taken
+   */
+  start(): Promise<{ readonly httpPort?: number; readonly publicPort?: number }>;
+  /** Finishes what is under way, gives back what is not begun, and frees everything. Also after a start that failed. */
+  stop(): Promise<void>;
+}
+
+export interface WorkerDependencies {
+  readonly logger: Logger;
+}
+
+/** How much of `shutdownTimeout` calls to transports under way have; the rest is for writing down what came of them. */
+const DRAIN_SHARE = 0.8;
+/** Milliseconds that requests and webhook deliveries under way have to end. */
+const CLOSE_TIME = 2_000;
+
+/** What several parts of the worker need. */
+interface Base {
+  readonly config: Config;
+  readonly pool: pg.Pool;
+  readonly registry: Registry;
+  readonly logger: Logger;
+  readonly id: string;
+}
+
+/** Wires the worker together. Nothing happens before `start`. @throws ConfigError outside the standalone pipeline */
+export async function createWorker(config: Config, { logger }: WorkerDependencies): Promise<Worker> {
+  requireStandalonePipeline(config);
+  const pool = createPool({ databaseUrl: config.databaseUrl, ...config.database }, logger.child({ room: 'store' }));
+  const base = {
+    config,
+    pool,
+    registry: createRegistry(),
+    logger,
+    id: `${hostname()}-${randomBytes(4).toString('hex')}`,
+  };
+  const preparation = createPreparation(base);
+  const queue = createQueue(config);
+  const dispatcher = createDispatcher(base);
+  const presence = new Presence({ db: pool, workerId: base.id, logger: logger.child({ room: 'delivery' }) });
+  const delivery = createDelivery({ ...base, presence, onDeliveriesDue: () => dispatcher.wake() });
+  const source = createSource(base, delivery.deliverer);
+  const intake = createIntake(base, dispatcher);
+  const running = new AsyncDisposableStack();
+  let state: 'starting' | 'working' | 'stopping' = 'starting';
+
+  async function work(): Promise<void> {
+    await presence.start();
+    const publisher = queue && createPublisher(base, queue);
+    const housekeeping = createHousekeeping(base);
+    const events = createEvents(base, intake);
+    if (state === 'stopping') return;
+    // Stopped in reverse: first no more comes in, then what is in hand is finished, then what that made due.
+    for (const part of [publisher, housekeeping, dispatcher, events, source]) part?.start();
+    delivery.deliverer.start();
+    running.defer(() => presence.stop());
+    running.defer(async () => void (await Promise.all([publisher?.stop(), housekeeping.stop()])));
+    running.defer(() => dispatcher.stop(CLOSE_TIME));
+    running.defer(async () => {
+      const sourceStopped = source.stop();
+      await delivery.deliverer.stop(config.shutdownTimeout * DRAIN_SHARE);
+      await Promise.all([sourceStopped, events?.stop()]);
+    });
+    state = 'working';
+    logger.info({ worker: base.id, transport: config.transport, queue: config.queueUrl !== '' }, 'working');
+  }
+
+  return {
+    async start() {
+      const ready = () => readiness(preparation.isReady, state);
+      const ports = await openListeners(base, { intake, queue, dispatcher, ready, running });
+      await preparation.start();
+      const begun = preparation.ready.then(work);
+      // A database that is away is waited for, and nobody waits for that.
+      if (preparation.isReady) await begun;
+      else begun.catch(error => logger.fatal({ err: error }, 'worker cannot begin'));
+      return ports;
+    },
+    async stop() {
+      state = 'stopping';
+      await preparation.stop();
+      await running.disposeAsync();
+      await delivery.transports.close();
+      queue?.close();
+      await pool.end();
+      logger.info('stopped');
+    },
+  };
+}
+
+/** Beside OpenSend its own worker delivers; two would send everything twice. */
+function requireStandalonePipeline({ pipeline }: Config): void {
+  if (pipeline === 'standalone') return;
+  const why = "OpenSend's own worker delivers in this pipeline, and a second one would send every message twice";
+  const fix = 'run only the relay beside OpenSend, or set SMTP_RELAY_PIPELINE=standalone for a database of your own';
+  throw new ConfigError([{ setting: 'pipeline', source: pipeline, why, fix }]);
+}
+
+function readiness(isPrepared: boolean, state: string) {
+  const reasons = [
+    ...(isPrepared ? [] : ['the database is not prepared yet']),
+    ...(state === 'working' ? [] : [state]),
+  ];
+  return { ok: reasons.length === 0, reasons };
+}
+
+function createPreparation({ config, pool, logger }: Base): Preparation {
+  return new Preparation({
+    databaseUrl: config.databaseUrl,
+    pool,
+    pipeline: config.pipeline,
+    migrations: config.migrations,
+    delivers: true,
+    connectTimeout: config.database.connectTimeout,
+    logger: logger.child({ room: 'store' }),
+  });
+}
+
+function createQueue(config: Config): ThreadedQueue | null {
+  if (config.queueUrl === '') return null;
+  return createThreadedSqsQueue({
+    queueUrl: config.queueUrl,
+    region: config.awsRegion,
+    endpoint: config.sqsEndpoint || null,
+    connections: config.publishing.concurrency,
+    fairQueue: config.fairQueue,
+  });
+}
+
+/** Publishes retries when they are due, and what relays that are gone have left. */
+function createPublisher({ config, pool, logger }: Base, queue: ThreadedQueue): Publisher {
+  const options = config.publishing;
+  return new Publisher({ queue, outbox: new Outbox(pool), logger: logger.child({ room: 'queue' }), options });
+}
+
+function createHousekeeping({ config, pool, registry, logger }: Base): Housekeeping {
+  return new Housekeeping({
+    db: pool,
+    periods: config.retention,
+    republishAfter: config.worker.republishAfter,
+    metrics: createHousekeepingMetrics(registry),
+    logger: logger.child({ room: 'housekeeping' }),
+  });
+}
+
+function createDispatcher({ config, pool, registry, logger }: Base): Dispatcher {
+  const options = { ...config.webhooks, pollInterval: config.worker.pollInterval };
+  return new Dispatcher({ pool, registry, logger: logger.child({ room: 'webhooks' }), options });
+}
+
+/** Jobs come from the queue, or without one straight from the outbox. */
+function createSource({ config, pool, registry, logger }: Base, deliverer: Deliverer): JobSource {
+  const { worker, queueUrl, awsRegion, sqsEndpoint, databaseUrl, database } = config;
+  const shared = {
+    handle: deliverer.handle,
+    metrics: createQueueMetrics(registry),
+    logger: logger.child({ room: 'queue' }),
+  };
+  if (queueUrl !== '') {
+    const { consumers, leaseTime } = worker;
+    const options = { queueUrl, region: awsRegion, endpoint: sqsEndpoint || null, consumers, leaseTime };
+    return createSqsSource({ ...shared, options });
+  }
+  const { connectTimeout } = database;
+  return createOutboxSource({
+    ...shared,
+    options: { limit: worker.consumers * 10, pollInterval: worker.pollInterval, leaseTime: worker.leaseTime },
+    outbox: new Outbox(pool),
+    listen: onNotification =>
+      listenTo({ databaseUrl, channel: OUTBOX_CHANNEL, connectTimeout, onNotification, logger: shared.logger }),
+  });
+}
+
+function createIntake({ pool, registry, logger }: Base, dispatcher: Dispatcher) {
+  const metrics = createEventsMetrics(registry);
+  const child = logger.child({ room: 'events' });
+  const intake = createEventIntake({ pool, metrics, logger: child, onDeliveriesDue: () => dispatcher.wake() });
+  return { intake, metrics, logger: child };
+}
+
+type Intake = ReturnType<typeof createIntake>;
+
+/** Notifications of SES that arrive on a queue. */
+function createEvents({ config, logger }: Base, { intake }: Intake) {
+  const { queueUrl } = config.events;
+  if (queueUrl === '') return null;
+  return createEventQueue({
+    queueUrl,
+    region: config.awsRegion,
+    endpoint: config.sqsEndpoint || null,
+    handle: bodies => intake.record(bodies, 'sqs'),
+    logger: logger.child({ room: 'events' }),
+  });
+}
+
+interface ListenerParts {
+  readonly intake: Intake;
+  readonly queue: ThreadedQueue | null;
+  readonly dispatcher: Dispatcher;
+  readonly ready: () => { readonly ok: boolean; readonly reasons: readonly string[] };
+  readonly running: AsyncDisposableStack;
+}
+
+/** Opened first, so that probes are answered while the database is prepared, and closed last. */
+async function openListeners(base: Base, { intake, queue, dispatcher, ready, running }: ListenerParts) {
+  const { config, pool, registry } = base;
+  const metrics = createHttpMetrics(registry);
+  const logger = base.logger.child({ room: 'http' });
+  const ports: { httpPort?: number; publicPort?: number } = {};
+  if (config.httpPort !== 0) {
+    const dependencies = { postgres: () => pool.query('select 1'), ...(queue && { sqs: () => queue.check() }) };
+    const operational = createOperationalListener({
+      host: config.httpHost,
+      port: config.httpPort,
+      role: 'worker',
+      version: manifest.version,
+      checks: { ready, dependencies },
+      registry,
+      metrics,
+      logger,
+    });
+    running.defer(() => operational.close(CLOSE_TIME));
+    ports.httpPort = await operational.open();
+  }
+  if (config.publicPort !== 0) {
+    const tokens = createTokens(config.tracking.secrets);
+    const record = createHitRecorder({ pool, onRecorded: ({ deliveriesDue }) => deliveriesDue && dispatcher.wake() });
+    const hits = createHits({ record, registry, logger });
+    running.defer(() => hits.stop(CLOSE_TIME));
+    const { snsTopics } = config.events;
+    const sns = snsTopics.length === 0 ? null : createSnsReceiver({ topics: () => snsTopics, ...intake });
+    const tracking = { tokens: () => tokens, hits };
+    const listener = createPublicListener({
+      host: config.publicHost,
+      port: config.publicPort,
+      tracking,
+      sns,
+      logger,
+      metrics,
+    });
+    running.defer(() => listener.close(CLOSE_TIME));
+    ports.publicPort = await listener.open();
+  }
+  return ports;
+}

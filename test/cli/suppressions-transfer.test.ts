@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text as readAll } from 'node:stream/consumers';
+import { describe, it, type TestContext } from 'node:test';
+import { createDatabase } from '../support/database.ts';
+import { withClient } from '../support/postgres-server.ts';
+import { cliFor, MAIN } from './run-cli.ts';
+
+async function setUp(t: TestContext) {
+  const url = await createDatabase(t);
+  const directory = await mkdtemp(join(tmpdir(), 'smtp-relay-csv-'));
+  t.after(() => rm(directory, { recursive: true, force: true }));
+  const write = async (name: string, text: string): Promise<string> => {
+    const path = join(directory, name);
+    await writeFile(path, text);
+    return path;
+  };
+  return { url, directory, write, cli: cliFor(url) };
+}
+
+describe('smtp-relay suppressions import and export', { concurrency: true }, () => {
+  it('imports what it exported, once', async t => {
+    const { cli, write, directory, url } = await setUp(t);
+    const file = await write(
+      'in.csv',
+      'email,reason,suppressed_at\nB@x.test,bounce,2026-01-02T03:04:05.678Z\na@x.test,,\n',
+    );
+    assert.equal(
+      await cli.text('suppressions', 'import', file, '--owner', 'acme'),
+      '2 added, 0 there already, 0 bad.\n',
+    );
+    assert.deepEqual(await cli.json('suppressions', 'import', file, '--owner', 'acme'), {
+      added: 0,
+      existing: 2,
+      bad: [],
+    });
+    const out = join(directory, 'out.csv');
+    assert.equal(await cli.text('suppressions', 'export', out, '--owner', 'acme'), '');
+    assert.equal((await stat(out)).mode & 0o777, 0o600);
+    const exported = await readFile(out, 'utf8');
+    assert.match(
+      exported,
+      /^email,reason,owner,suppressed_at\na@x\.test,manual,acme,20\d\d-.*Z\nb@x\.test,bounced,acme,2026-01-02T03:04:05\.678Z\n$/,
+    );
+    assert.equal(await cli.text('suppressions', 'export'), exported);
+    assert.equal(
+      await cli.text('suppressions', 'export', '-', '--owner', 'nobody'),
+      'email,reason,owner,suppressed_at\n',
+    );
+    await withClient(url, client => client.query('delete from email_suppressions'));
+    assert.deepEqual(await cli.json('suppressions', 'import', out), { added: 2, existing: 0, bad: [] });
+    assert.equal(await cli.text('suppressions', 'export'), exported);
+  });
+
+  it('imports the good lines and lists the bad ones; with --strict, nothing', async t => {
+    const { cli, write } = await setUp(t);
+    const file = await write('in.csv', 'email\na@x.test\nnobody\nb@x.test\n');
+    const strict = await cli.run('suppressions', 'import', file, '--owner', 'acme', '--strict');
+    assert.deepEqual([strict.code, strict.stdout], [1, '']);
+    assert.equal(
+      strict.stderr,
+      'line 3: "nobody" is not an email address\nsmtp-relay: nothing was imported: 1 bad line\n',
+    );
+    assert.deepEqual(await cli.json('suppressions', 'list'), []);
+    const lenient = await cli.run('suppressions', 'import', file, '--owner', 'acme');
+    assert.deepEqual([lenient.code, lenient.stdout], [0, '2 added, 0 there already, 1 bad.\n']);
+    assert.equal(lenient.stderr, 'line 3: "nobody" is not an email address\n');
+  });
+
+  it('leaves alone what is on the list, also under the Unicode form of its domain', async t => {
+    const { cli, write, url } = await setUp(t);
+    await withClient(url, client =>
+      client.query(
+        `insert into email_suppressions (user_id, email, reason) values ('acme', 'x@bücher.example', 'complained')`,
+      ),
+    );
+    const file = await write('in.csv', 'email\nx@bücher.example\n');
+    assert.deepEqual(await cli.json('suppressions', 'import', file, '--owner', 'acme'), {
+      added: 0,
+      existing: 1,
+      bad: [],
+    });
+    const [row, ...rest] = await cli.json('suppressions', 'list');
+    assert.deepEqual([row.reason, rest], ['complained', []]);
+  });
+
+  it('takes thousands of lines from standard input', async t => {
+    const { cli, url } = await setUp(t);
+    const child = spawn(
+      process.execPath,
+      [MAIN, 'suppressions', 'import', '-', '--owner', 'acme', '--reason', 'bounced'],
+      {
+        env: { DATABASE_URL: url },
+        timeout: 30_000,
+      },
+    );
+    child.stdin.end(`email\n${Array.from({ length: 5_000 }, (_, index) => `user${index % 4_500}@x.test\n`).join('')}`);
+    assert.equal(await readAll(child.stdout), '4500 added, 500 there already, 0 bad.\n');
+    const exported = (await cli.text('suppressions', 'export')).trimEnd().split('\n');
+    assert.deepEqual([exported.length, new Set(exported).size], [4_501, 4_501]);
+  });
+
+  it('says what is wrong with a file', async t => {
+    const { cli, write } = await setUp(t);
+    const missing = await cli.run('suppressions', 'import', '/no/such/file.csv', '--owner', 'acme');
+    assert.deepEqual([missing.code, missing.stdout], [1, '']);
+    assert.match(missing.stderr, /no such file/);
+    const bare = await cli.run('suppressions', 'import', await write('bare.csv', 'a@x.test\n'), '--owner', 'acme');
+    assert.match(bare.stderr, /the first line must name the columns/);
+    assert.equal((await cli.run('suppressions', 'import')).code, 2);
+    assert.equal((await cli.run('suppressions', 'import', 'x.csv', '--reason', 'whim')).code, 2);
+  });
+});

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import pg from 'pg';
+import { Housekeeping } from '../../src/delivery/housekeeping.ts';
+import { createHousekeepingMetrics } from '../../src/delivery/housekeeping-metrics.ts';
+import { createLogger } from '../../src/observability/log.ts';
+import { createRegistry } from '../../src/observability/metrics.ts';
+import type { RetentionPeriods } from '../../src/store/retention.ts';
+import { createDatabase } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
+import { storeMessage } from '../support/stored.ts';
+
+const FOREVER = Number.POSITIVE_INFINITY;
+
+async function start(t: TestContext, options: { republishAfter?: number; periods?: Partial<RetentionPeriods> }) {
+  const pool = new pg.Pool({ connectionString: await createDatabase(t), max: 4 });
+  // The database is dropped first.
+  pool.on('error', () => {});
+  t.after(() => pool.end());
+  const registry = createRegistry();
+  const housekeeping = new Housekeeping({
+    db: pool,
+    periods: { raw: FOREVER, bodies: FOREVER, events: FOREVER, deliveries: FOREVER, ...options.periods },
+    republishAfter: options.republishAfter ?? 600_000,
+    metrics: createHousekeepingMetrics(registry),
+    logger: createLogger({ level: 'silent', format: 'json' }),
+  });
+  const rows = async (table: string) => (await pool.query(`select from ${table}`)).rowCount;
+  return { pool, registry, housekeeping, rows };
+}
+
+describe('housekeeping', { concurrency: true }, () => {
+  it('publishes lost jobs again, until it is stopped', async t => {
+    const { pool, registry, housekeeping, rows } = await start(t, { republishAfter: 200 });
+    await storeMessage(pool, { outboxLease: null });
+    housekeeping.start();
+    await eventually(async () => (await rows('smtp_relay_outbox')) === 1);
+    await eventually(async () => /smtp_relay_republished_jobs_total 1\n/.test(await registry.metrics()));
+    await housekeeping.stop();
+    await pool.query('update smtp_relay_messages set republish_after = null');
+    await pool.query('delete from smtp_relay_outbox');
+    assert.equal(await rows('smtp_relay_outbox'), 0);
+  });
+
+  it('removes what has been kept for its time', async t => {
+    const { pool, registry, housekeeping, rows } = await start(t, { periods: { raw: 1_000 } });
+    const id = await storeMessage(pool);
+    await pool.query(`update emails set status = 'sent' where id = $1`, [id]);
+    await pool.query(`update smtp_relay_messages set created_at = now() - interval '1 min'`);
+    housekeeping.start();
+    await eventually(async () => (await rows('smtp_relay_messages')) === 0, 10_000);
+    await housekeeping.stop();
+    assert.match(await registry.metrics(), /smtp_relay_retention_removed_total\{kind="raw"\} 1\n/);
+    assert.equal(await rows('emails'), 1);
+  });
+
+  it('leaves the turn to another worker when it is stopped before its first look', async t => {
+    const { pool, housekeeping } = await start(t, { periods: { raw: 1_000 } });
+    housekeeping.start();
+    await housekeeping.stop();
+    assert.equal((await pool.query(`select from smtp_relay_settings where key like 'turn.%'`)).rowCount, 0);
+  });
+});

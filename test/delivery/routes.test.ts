@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { createRoutes, createTransports, type TransportFactories } from '../../src/delivery/routes.ts';
+import type { Transport } from '../../src/delivery/transport.ts';
+import { load } from '../config/support/fixtures.ts';
+import { never, outgoing } from './support/smarthost.ts';
+
+const ROUTES = [
+  { domains: ['acme.com', '*.acme.com'], transport: 'smtp', name: 'acme', smtp: { host: 'smtp.acme.com', port: 25 } },
+  { domains: ['*.example'], transport: 'capture', capture: { directory: 'examples' } },
+  { domains: ['bücher.example', 'late.acme.com'], transport: 'ses' },
+  { domains: ['eu.test'], transport: 'ses', ses: { region: 'eu-west-1', sendRate: 3 } },
+  { domains: ['other.test'], transport: 'smtp', smtp: { connections: 3 } },
+  { domains: ['same.test'], transport: 'smtp', smtp: { host: 'smtp.acme.com', port: 25 } },
+  { domains: ['file.test'], transport: 'smtp', smtp: { user: 'me', passwordFile: '/run/secrets/smtp' } },
+];
+
+function config(env: NodeJS.ProcessEnv = {}) {
+  return load({
+    SMTP_RELAY_ROUTES: JSON.stringify(ROUTES),
+    SMTP_RELAY_SMTP_HOST: 'general.test',
+    SMTP_RELAY_SMTP_USER: 'user',
+    SMTP_RELAY_SMTP_PASSWORD: 'secret',
+    SMTP_RELAY_SES_CONFIGURATION_SET: 'events',
+    ...env,
+  }).config;
+}
+
+describe('routes', () => {
+  const { routeFor } = createRoutes(config());
+  const names: Readonly<Record<string, string>> = {
+    'acme.com': 'acme',
+    'ACME.com': 'acme',
+    'mail.acme.com': 'acme',
+    'a.b.acme.com': 'acme',
+    'late.acme.com': 'acme',
+    'notacme.com': 'default',
+    'acme.com.evil.test': 'default',
+    'xn--bcher-kva.example': 'route-2',
+    'bücher.example': 'route-2',
+    example: 'default',
+    'eu.test': 'route-4',
+    'elsewhere.test': 'default',
+  };
+  for (const [domain, name] of Object.entries(names)) {
+    it(`${domain} goes by ${name}`, () => assert.equal(routeFor(domain).name, name));
+  }
+
+  it('take what they leave out from the settings of their transport', () => {
+    const { ses } = config();
+    assert.deepEqual(routeFor('eu.test').settings, { ...ses, region: 'eu-west-1', sendRate: 3 });
+    assert.equal(ses.configurationSet, 'events');
+    const { settings } = routeFor('other.test');
+    assert.deepEqual(settings, { ...config().smtp, connections: 3, passwordFile: '' });
+  });
+
+  it("put their own region above the domain's, and only that", async () => {
+    const seen: unknown[] = [];
+    const ses: Transport = {
+      kind: 'ses',
+      maxRecipients: 50,
+      admit: async (_recipients, _signal, { domain }) => void seen.push(domain?.region),
+      send: async ({ domain }) => {
+        seen.push(domain);
+        return [];
+      },
+      close: async () => {},
+    };
+    const none = () => assert.fail('not asked for');
+    const transports = createTransports(createRoutes(config()), { ses: () => ses, smtp: none, capture: none });
+    const domain = { name: 'eu.test', region: 'us-east-1', configurationSet: 'own', tls: null };
+    await transports.transportFor('eu.test').admit?.(1, never, { domain });
+    await transports.transportFor('eu.test').send(outgoing({ domain }), never);
+    await transports.transportFor('eu.test').send(outgoing(), never);
+    await transports.transportFor('elsewhere.test').send(outgoing({ domain }), never);
+    assert.deepEqual(seen, ['eu-west-1', { ...domain, region: 'eu-west-1' }, null, domain]);
+  });
+
+  it('give the password of one smarthost to no other', () => {
+    const route = routeFor('acme.com');
+    assert.ok(route.transport === 'smtp');
+    assert.deepEqual([route.settings.host, route.settings.user, route.settings.password], ['smtp.acme.com', '', '']);
+    const withFile = routeFor('file.test');
+    assert.ok(withFile.transport === 'smtp');
+    assert.deepEqual([withFile.settings.password, withFile.settings.passwordFile], ['', '/run/secrets/smtp']);
+  });
+});
+
+describe('transports', () => {
+  function track(kind: Transport['kind'], made: string[], closed: string[]): (settings: object) => Transport {
+    return settings => {
+      const name = `${kind} ${JSON.stringify(settings)}`;
+      made.push(name);
+      return { kind, maxRecipients: 1, send: async () => [], close: async () => void closed.push(name) };
+    };
+  }
+
+  it('are made when they are needed, once for settings that are the same, and closed together', async () => {
+    const made: string[] = [];
+    const closed: string[] = [];
+    const factories: TransportFactories = {
+      ses: track('ses', made, closed),
+      smtp: track('smtp', made, closed),
+      capture: track('capture', made, closed),
+    };
+    const transports = createTransports(createRoutes(config()), factories);
+    assert.equal(made.length, 0);
+    const acme = transports.transportFor('acme.com');
+    assert.equal(transports.transportFor('x.acme.com'), acme);
+    assert.equal(transports.transportFor('same.test'), acme);
+    assert.equal(made.length, 1);
+    assert.equal(transports.transportFor('a.example').kind, 'capture');
+    assert.equal(transports.transportFor('elsewhere.test').kind, 'ses');
+    assert.notEqual(transports.transportFor('eu.test'), transports.transportFor('elsewhere.test'));
+    await transports.close();
+    assert.equal(made.length, 4);
+    assert.deepEqual(closed.sort(), made.sort());
+  });
+});

@@ -1,0 +1,312 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:net';
+import { env } from 'node:process';
+import { after, beforeEach, describe, it } from 'node:test';
+import { createSesMetrics } from '../../src/delivery/ses-metrics.ts';
+import type { SesTransport } from '../../src/delivery/transport/ses.ts';
+import { EMAIL_ID_TAG } from '../../src/delivery/transport/ses-parameters.ts';
+import type { Outcome, OutgoingMessage, SendingDomain } from '../../src/delivery/transport.ts';
+import { createRegistry } from '../../src/observability/metrics.ts';
+import { eventually } from '../support/eventually.ts';
+import type { ReceivedMessage } from '../support/ses/mailbox.ts';
+import { SesError } from '../support/ses/ses-error.ts';
+import { startFakeSes } from '../support/ses/start.ts';
+import { ASSUMED } from '../support/ses/sts.ts';
+import { openSesTransport, outgoing } from '../support/ses/transport.ts';
+
+const ses = await startFakeSes({ after }, { configurationSets: { strict: 'REQUIRE', lax: 'OPTIONAL' } });
+const transport = openSesTransport({ after }, ses.endpoint);
+const NEVER = new AbortController().signal;
+const ACME: SendingDomain = { name: 'acme.test', region: 'ap-southeast-2', configurationSet: 'lax', tls: null };
+
+beforeEach(() => {
+  ses.faults.clear();
+  ses.mailbox.clear();
+});
+
+async function send(message: Partial<OutgoingMessage> = {}, by: SesTransport = transport): Promise<Outcome> {
+  const outcomes = await by.send(outgoing(message), NEVER);
+  assert.equal(outcomes.length, 1);
+  return outcomes[0]?.outcome as Outcome;
+}
+
+function onlyMessage(): ReceivedMessage {
+  assert.equal(ses.mailbox.messages.length, 1);
+  return ses.mailbox.messages[0] as ReceivedMessage;
+}
+
+/** Kind and code; for outcomes that are not `sent`. */
+function brief(outcome: Outcome): readonly [string, string | undefined] {
+  return [outcome.kind, outcome.kind === 'sent' ? undefined : outcome.code];
+}
+
+describe('a message', () => {
+  it('arrives byte for byte, for the envelope recipients, with its id as a tag', async () => {
+    const raw = Buffer.concat([outgoing().raw, Buffer.from([0, 0xff, 0x0d, 0x0a, 0x80])]);
+    const recipients = ['bob@example.com', 'not-in-the-header@example.org'];
+    const outcome = await send({ raw, recipients });
+    const received = onlyMessage();
+    assert.deepEqual(outcome, { kind: 'sent', providerMessageId: received.messageId });
+    assert.ok(received.raw.equals(raw));
+    assert.deepEqual(received.recipients, recipients);
+    assert.deepEqual(received.tags, { [EMAIL_ID_TAG]: outgoing().emailId });
+    assert.equal(received.fromEmailAddress, null);
+  });
+
+  for (const size of [256 * 1024, 256 * 1024 + 1, 3 * 1024 * 1024 + 1, 3 * 1024 * 1024 + 2]) {
+    it(`of ${size} bytes arrives byte for byte`, async () => {
+      const raw = Buffer.alloc(size, 'From: a@acme.test\r\n\r\n0123456789\r\n');
+      assert.equal((await send({ raw })).kind, 'sent');
+      const hashes = [raw, onlyMessage().raw].map(bytes => createHash('sha256').update(bytes).digest('hex'));
+      assert.equal(hashes[1], hashes[0]);
+    });
+  }
+
+  it('goes through the region and the configuration set of its domain', async () => {
+    await send({ domain: ACME });
+    const { region, configurationSet } = onlyMessage();
+    assert.deepEqual([region, configurationSet], ['ap-southeast-2', 'lax']);
+  });
+
+  it('without a domain goes through the configured ones', async t => {
+    const configured = openSesTransport(t, ses.endpoint, { configurationSet: 'strict' });
+    await send({}, configured);
+    const { region, configurationSet } = onlyMessage();
+    assert.deepEqual([region, configurationSet], ['eu-west-1', 'strict']);
+  });
+
+  it('carries its tags, the first of each name, at most fifty, and never another id', async () => {
+    const tags = [
+      { name: 'campaign', value: 'may' },
+      { name: 'campaign', value: 'june' },
+      { name: EMAIL_ID_TAG, value: 'forged' },
+      { name: 'not allowed', value: 'x' },
+      ...Array.from({ length: 60 }, (_, index) => ({ name: `n${index}`, value: 'v' })),
+    ];
+    assert.equal((await send({ tags })).kind, 'sent');
+    const received = onlyMessage().tags;
+    assert.equal(Object.keys(received).length, 50);
+    assert.equal(received['campaign'], 'may');
+    assert.equal(received[EMAIL_ID_TAG], outgoing().emailId);
+  });
+
+  it('has notices sent to its reverse-path where the domain covers that', async () => {
+    for (const reversePath of ['bounce+1@mail.acme.test', 'bounce@other.test', '', 'hello@acme.test']) {
+      await send({ reversePath, domain: ACME });
+    }
+    const addresses = ses.mailbox.messages.map(({ feedbackAddress }) => feedbackAddress);
+    assert.deepEqual(addresses, ['bounce+1@mail.acme.test', null, null, null]);
+  });
+
+  it('is signed with the credentials of the role to assume', async t => {
+    const assuming = openSesTransport(t, ses.endpoint, { roleArn: 'arn:aws:iam::123456789012:role/sender' });
+    await send({}, assuming);
+    await send({}, assuming);
+    assert.deepEqual(
+      ses.mailbox.messages.map(({ accessKeyId }) => accessKeyId),
+      [ASSUMED.accessKeyId, ASSUMED.accessKeyId],
+    );
+  });
+
+  it('is not held back by one bad address among fifty', async () => {
+    const recipients = Array.from({ length: 50 }, (_, index) => `user${index}@example.com`);
+    const bad = 'user23@example.com';
+    const account = ses.account;
+    const admit = account.admit.bind(account);
+    account.admit = request => {
+      if (request.Destination?.ToAddresses?.includes(bad)) {
+        throw new SesError(400, 'BadRequestException', 'Illegal address');
+      }
+      admit(request);
+    };
+    const outcomes = await transport.send(outgoing({ recipients }), NEVER);
+    account.admit = admit;
+    const failed = outcomes.filter(({ outcome }) => outcome.kind !== 'sent');
+    assert.deepEqual(
+      failed.map(({ recipients: about, outcome }) => [about, outcome.kind]),
+      [[[bad], 'permanent']],
+    );
+    assert.deepEqual(
+      outcomes.flatMap(outcome => outcome.recipients),
+      recipients,
+    );
+    assert.deepEqual(ses.mailbox.messages.flatMap(message => message.recipients).length, 49);
+  });
+});
+
+describe('a domain that demands TLS', () => {
+  const tls = 'enforced';
+
+  it('is sent for where its configuration set enforces it', async () => {
+    assert.equal((await send({ domain: { ...ACME, configurationSet: 'strict', tls } })).kind, 'sent');
+  });
+
+  it('is not sent for otherwise, and the error says why', async () => {
+    const outcome = await send({ domain: { ...ACME, tls } });
+    assert.deepEqual(brief(outcome), ['transient', 'TlsNotEnforced']);
+    assert.match(outcome.kind === 'sent' ? '' : outcome.message, /"lax".*REQUIRE/);
+    assert.deepEqual(brief(await send({ domain: { ...ACME, configurationSet: null, tls } })), [
+      'transient',
+      'TlsNotEnforced',
+    ]);
+    const gone = { ...ACME, configurationSet: 'gone', tls };
+    assert.deepEqual(brief(await send({ domain: gone })), ['transient', 'TlsPolicyUnknown']);
+    assert.equal(ses.mailbox.count, 0);
+  });
+
+  it('asks once for many messages', async t => {
+    const fresh = openSesTransport(t, ses.endpoint);
+    const before = ses.calls['GetConfigurationSet'] ?? 0;
+    const domain = { ...ACME, configurationSet: 'strict', tls };
+    await Promise.all(Array.from({ length: 20 }, () => send({ domain }, fresh)));
+    assert.equal(ses.calls['GetConfigurationSet'], before + 1);
+    assert.equal(ses.mailbox.count, 20);
+  });
+});
+
+describe('a call that goes wrong', () => {
+  it('is transient where nothing listens', async t => {
+    const nothing = openSesTransport(t, `http://127.0.0.1:${await freePort()}`);
+    assert.deepEqual(brief(await send({}, nothing)), ['transient', 'ECONNREFUSED']);
+  });
+
+  it('is transient where the host has no address', async t => {
+    const nowhere = openSesTransport(t, 'http://ses.invalid');
+    const [kind, code] = brief(await send({}, nowhere));
+    assert.equal(kind, 'transient');
+    assert.match(code ?? '', /^(ENOTFOUND|EAI_AGAIN)$/);
+  });
+
+  it('is transient for a region that is none', async () => {
+    for (const region of ['evil.example/', 'here', 'us-east-1@evil']) {
+      assert.deepEqual(brief(await send({ domain: { ...ACME, region } })), ['transient', 'UnknownRegion']);
+    }
+  });
+
+  it('is transient where the other side goes before it has the whole message', async t => {
+    const deaf = await startDeafServer(t);
+    const raw = Buffer.alloc(20 * 1024 * 1024, 'x');
+    const transportToIt = openSesTransport(t, deaf.endpoint, { timeout: 1_000 });
+    assert.deepEqual(brief(await send({ raw }, transportToIt)), ['transient', 'ETIMEDOUT']);
+  });
+
+  it('is unknown where the connection breaks after the request', async () => {
+    ses.faults.plan({ kind: 'drop' });
+    assert.deepEqual(brief(await send()), ['unknown', 'ECONNRESET']);
+    assert.equal(ses.mailbox.count, 0);
+    ses.faults.plan({ kind: 'drop-after' });
+    assert.deepEqual(brief(await send()), ['unknown', 'ECONNRESET']);
+    assert.equal(ses.mailbox.count, 1);
+  });
+
+  it('is unknown where no answer comes in time', async t => {
+    const hasty = openSesTransport(t, ses.endpoint, { timeout: 100 });
+    ses.faults.plan({ kind: 'timeout' });
+    assert.deepEqual(brief(await send({}, hasty)), ['unknown', 'ETIMEDOUT']);
+  });
+
+  it('is unknown where the worker stops during it, and transient where it stops before', async () => {
+    ses.faults.plan({ kind: 'timeout' });
+    const stopping = new AbortController();
+    const before = ses.calls['SendEmail'] ?? 0;
+    const sending = transport.send(outgoing(), stopping.signal);
+    await eventually(() => (ses.calls['SendEmail'] ?? 0) > before);
+    stopping.abort();
+    assert.deepEqual(brief((await sending)[0]?.outcome as Outcome), ['unknown', 'Aborted']);
+    const late = await transport.send(outgoing(), stopping.signal);
+    assert.deepEqual(brief(late[0]?.outcome as Outcome), ['transient', 'Aborted']);
+  });
+
+  it('is transient without credentials, and with wrong ones', async t => {
+    const { AWS_SECRET_ACCESS_KEY: secret } = env;
+    const wrong = openSesTransport(t, ses.endpoint);
+    env['AWS_SECRET_ACCESS_KEY'] = 'wrong';
+    assert.deepEqual(brief(await send({}, wrong)), ['transient', 'SignatureDoesNotMatch']);
+    const without = openSesTransport(t, ses.endpoint);
+    delete env['AWS_SECRET_ACCESS_KEY'];
+    Object.assign(env, {
+      AWS_EC2_METADATA_DISABLED: 'true',
+      AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+      AWS_CONFIG_FILE: '/dev/null',
+    });
+    assert.deepEqual(brief(await send({}, without)), ['transient', 'CredentialsProviderError']);
+    assert.equal(ses.mailbox.count, 0);
+    env['AWS_SECRET_ACCESS_KEY'] = secret;
+    // Nothing of that stays: they are there now.
+    assert.equal((await send({}, without)).kind, 'sent');
+  });
+});
+
+describe('the send rate', () => {
+  it("is the account's, shared by the workers that live", async t => {
+    const slow = await startFakeSes(t, { maxSendRate: 40 });
+    const shared = openSesTransport(t, slow.endpoint, { liveWorkers: () => 2 });
+    const began = performance.now();
+    // One second's share at once, and the next ten take half a second.
+    for (let taken = 0; taken < 30; taken += 1) await shared.admit(1, NEVER, outgoing());
+    const took = performance.now() - began;
+    assert.ok(took > 400 && took < 2_000, `${took} ms`);
+    assert.equal(slow.calls['GetAccount'], 1);
+  });
+
+  it('is one for all transports on an account', async t => {
+    const account = await startFakeSes(t, { maxSendRate: 3 });
+    const sharedRates = new Map();
+    const [one, other] = [{ timeout: 5_000 }, { timeout: 6_000 }].map(options =>
+      openSesTransport(t, account.endpoint, { ...options, sharedRates }),
+    ) as [SesTransport, SesTransport];
+    await one.admit(3, NEVER, outgoing());
+    const impatient = AbortSignal.timeout(50);
+    await assert.rejects(() => other.admit(3, impatient, outgoing()), { name: 'TimeoutError' });
+    await assert.rejects(() => one.admit(3, impatient, outgoing()), { name: 'TimeoutError' });
+    await other.admit(3, NEVER, outgoing({ domain: ACME }));
+    assert.equal(account.calls['GetAccount'], 2, 'once for each region');
+  });
+
+  it('is lowered by throttling, which is counted', async t => {
+    const registry = createRegistry();
+    const busy = await startFakeSes(t, { maxSendRate: 100 });
+    const measured = openSesTransport(t, busy.endpoint, { metrics: createSesMetrics(registry) });
+    await measured.admit(1, NEVER, outgoing());
+    busy.faults.plan({ kind: 'throttle' });
+    await send({}, measured);
+    await measured.admit(1, NEVER, outgoing());
+    const text = await registry.metrics();
+    assert.match(text, /^smtp_relay_ses_throttled_total\{region="eu-west-1"\} 1$/m);
+    const rate = Number(/^smtp_relay_ses_send_rate_recipients\{region="eu-west-1"\} (.+)$/m.exec(text)?.[1]);
+    assert.ok(rate >= 70 && rate < 75, String(rate));
+  });
+
+  it('is kept by the fake SES too, whose refusal is throttling', async t => {
+    const strict = await startFakeSes(t, { maxSendRate: 5, enforceRate: true });
+    const throttled = openSesTransport(t, strict.endpoint);
+    const outcomes = await Promise.all(Array.from({ length: 10 }, () => throttled.send(outgoing(), NEVER)));
+    const refused = outcomes.flat().filter(({ outcome }) => outcome.kind === 'transient' && outcome.throttled);
+    assert.equal(refused.length, 5);
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise(resolve => server.close(resolve));
+  return port;
+}
+
+/** Takes connections and reads nothing. */
+async function startDeafServer(t: { after(fn: () => Promise<void>): void }): Promise<{ readonly endpoint: string }> {
+  const sockets = new Set<import('node:net').Socket>();
+  const server = createServer({ pauseOnConnect: true }, socket => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  t.after(async () => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise(resolve => server.close(resolve));
+  });
+  const { port } = server.address() as { port: number };
+  return { endpoint: `http://127.0.0.1:${port}` };
+}

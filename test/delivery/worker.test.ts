@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { eventually } from '../support/eventually.ts';
+import { createQueue } from '../support/queue.ts';
+import { startRelay } from '../support/relay.ts';
+import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
+import { storeMessage } from '../support/stored.ts';
+import { startWorker, type TestWorker } from '../support/worker.ts';
+
+async function statusOf({ db }: Pick<TestWorker, 'db'>, id: string): Promise<string> {
+  return (await db.query('select status from emails where id = $1', [id])).rows[0]?.status;
+}
+
+describe('the worker', () => {
+  for (const queue of [true, false]) {
+    it(`delivers what the relay took, ${queue ? 'by a queue' : 'straight from the outbox'}`, async t => {
+      const relay = await startRelay(t, { queue, settings: { pipeline: 'standalone', transport: 'capture' } });
+      const worker = await startWorker(t, { databaseUrl: relay.databaseUrl, queue: relay.queue });
+      const client = await SmtpClient.loggedIn(t, relay);
+      const data = `${messageFrom('hello@acme.test')}\r\nX-Dot\r\n..\r\n`;
+      const to = ['someone@example.com', 'blind@example.com'];
+      const id = emailIdOf(await client.transact({ from: 'bounces@acme.test', to, data }, '250 '));
+      await eventually(async () => (await statusOf(worker, id)) === 'sent');
+      const [captured, ...others] = await worker.captured();
+      assert.deepEqual(others, []);
+      assert.deepEqual(captured?.envelope.recipients, to);
+      assert.equal(captured?.envelope.reversePath, 'bounces@acme.test');
+      const sent = String(captured?.raw);
+      assert.ok(sent.endsWith('\r\n\r\nHi\r\nX-Dot\r\n.\r\n\r\n'), sent);
+      assert.match(
+        sent,
+        /^From: hello@acme\.test\r\nTo: someone@example\.com\r\nSubject: Hello\r\nDate: .*\r\nMessage-ID: <.*>\r\n\r\n/,
+      );
+      const { rows } = await worker.db.query('select type, payload from email_events where email_id = $1', [id]);
+      assert.deepEqual(
+        rows.map(row => row.type),
+        ['sent'],
+      );
+      assert.deepEqual(rows[0].payload.recipients, to);
+    });
+  }
+
+  it('leaves nobody out who came onto the list meanwhile, but does not send to them', async t => {
+    const worker = await startWorker(t);
+    await worker.db.query(
+      "insert into email_suppressions (user_id, email, reason) values ('acme', 'b@example.com', 'manual')",
+    );
+    const some = await storeMessage(worker.db, { recipients: ['a@example.com', 'b@example.com'] });
+    const all = await storeMessage(worker.db, { recipients: ['b@example.com'] });
+    await eventually(
+      async () => (await statusOf(worker, some)) === 'sent' && (await statusOf(worker, all)) === 'suppressed',
+    );
+    const captured = await worker.captured();
+    assert.deepEqual(
+      captured.map(({ envelope }) => envelope.recipients),
+      [['a@example.com']],
+    );
+    const { rows } = await worker.db.query(
+      "select payload->'recipients' as recipients from email_events where type = 'suppressed'",
+    );
+    assert.deepEqual(rows, [{ recipients: ['b@example.com'] }, { recipients: ['b@example.com'] }]);
+  });
+
+  it('stops and hands over: nothing is lost, nothing sent twice', async t => {
+    const queue = await createQueue(t);
+    const first = await startWorker(t, { queue });
+    const ids = await Promise.all(Array.from({ length: 100 }, () => storeMessage(first.db)));
+    await eventually(async () => (await first.captured()).length > 5);
+    await first.stop();
+    const before = await first.captured();
+    const second = await startWorker(t, { databaseUrl: first.databaseUrl, queue });
+    await eventually(async () => {
+      const { rows } = await second.db.query("select count(*)::integer as sent from emails where status = 'sent'");
+      return rows[0].sent === ids.length;
+    }, 15_000);
+    const sent = [...before, ...(await second.captured())].map(({ envelope }) => envelope.emailId);
+    assert.deepEqual(sent.sort(), [...ids].sort());
+  });
+});

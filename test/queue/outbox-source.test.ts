@@ -1,0 +1,243 @@
+import assert from 'node:assert/strict';
+import { after, beforeEach, describe, it } from 'node:test';
+import pg from 'pg';
+import { createLogger } from '../../src/observability/log.ts';
+import { createRegistry } from '../../src/observability/metrics.ts';
+import type { HandleJobs, TakenJob } from '../../src/queue/job-source.ts';
+import { createQueueMetrics } from '../../src/queue/metrics.ts';
+import { createOutboxSource, type OutboxSourceOptions } from '../../src/queue/outbox-source.ts';
+import { listenTo, OUTBOX_CHANNEL } from '../../src/store/notifications.ts';
+import { Outbox } from '../../src/store/outbox.ts';
+import { createDatabase } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
+import { storeMessage } from '../support/stored.ts';
+
+const pools: pg.Pool[] = [];
+after(() => Promise.all(pools.map(pool => pool.end())));
+const databaseUrl = await createDatabase({ after });
+const pool = openPool();
+const logger = createLogger({ level: 'silent', format: 'json' });
+
+interface TestContext {
+  after(fn: () => Promise<void>): void;
+}
+
+function openPool(): pg.Pool {
+  const opened = new pg.Pool({ connectionString: databaseUrl });
+  // Dropping the database ends its connections.
+  opened.on('error', () => {});
+  pools.push(opened);
+  return opened;
+}
+
+const INSERT = `
+  insert into smtp_relay_outbox (email_id, user_id, correlation_id, traceparent, due_at)
+  select gen_random_uuid(), $1, repeat('c', 32), '', now() + make_interval(secs => $3) from generate_series(1, $2::integer)`;
+
+async function fill(userId: string, count: number, dueIn = 0): Promise<void> {
+  await pool.query(INSERT, [userId, count, dueIn]);
+}
+
+async function countEntries(condition = 'true'): Promise<number> {
+  const { rows } = await pool.query(`select count(*)::integer as count from smtp_relay_outbox where ${condition}`);
+  return rows[0].count;
+}
+
+const DEAF = () => ({ stop: async () => {} });
+
+function listen(wake: () => void) {
+  const channel = OUTBOX_CHANNEL;
+  return listenTo({ databaseUrl, channel, connectTimeout: 5_000, onNotification: wake, logger });
+}
+
+interface SourceParts {
+  readonly options?: Partial<OutboxSourceOptions>;
+  readonly listen?: typeof listen;
+  readonly outbox?: Outbox;
+}
+
+function startSource(t: TestContext, handle: HandleJobs, parts: SourceParts = {}) {
+  const source = createOutboxSource({
+    outbox: parts.outbox ?? new Outbox(pool),
+    listen: parts.listen ?? DEAF,
+    handle,
+    logger,
+    metrics: createQueueMetrics(createRegistry()),
+    options: { limit: 100, pollInterval: 50, leaseTime: 60_000, ...parts.options },
+  });
+  source.start();
+  t.after(() => source.stop());
+  return source;
+}
+
+describe('createOutboxSource', () => {
+  beforeEach(() => pool.query('truncate smtp_relay_outbox'));
+
+  it('shares all entries between two workers, and none is left', async t => {
+    await fill('a', 300);
+    await fill('b', 300);
+    const taken: string[] = [];
+    const handle: HandleJobs = async jobs => {
+      taken.push(...jobs.map(({ emailId }) => emailId));
+      return jobs.map(() => true);
+    };
+    startSource(t, handle);
+    startSource(t, handle, { outbox: new Outbox(openPool()) });
+    await eventually(async () => (await countEntries()) === 0);
+    assert.equal(taken.length, 600);
+    assert.equal(new Set(taken).size, 600);
+  });
+
+  it('hears of new jobs within 100 ms', async t => {
+    const heard: number[] = [];
+    const handle: HandleJobs = async jobs => {
+      heard.push(performance.now());
+      return jobs.map(() => true);
+    };
+    let listening = 0;
+    const onWake = (wake: () => void) =>
+      listen(() => {
+        listening += 1;
+        wake();
+      });
+    startSource(t, handle, { listen: onWake, options: { pollInterval: 60_000 } });
+    await eventually(() => listening === 1);
+    const before = performance.now();
+    await storeMessage(pool);
+    await eventually(() => heard.length === 1);
+    const [took = 0] = heard.map(time => time - before);
+    assert.ok(took < 100, `${took} ms`);
+  });
+
+  it('listens again after its connection was lost', async t => {
+    let woken = 0;
+    const listener = listen(() => (woken += 1));
+    t.after(() => listener.stop());
+    await eventually(() => woken === 1);
+    const { rows } = await pool.query(
+      "select pg_terminate_backend(pid) as ended from pg_stat_activity where application_name = 'smtp-relay listen' and datname = current_database()",
+    );
+    assert.deepEqual(rows, [{ ended: true }]);
+    await eventually(() => woken === 2);
+    await pool.query(`select pg_notify('${OUTBOX_CHANNEL}', '')`);
+    await eventually(() => woken === 3);
+  });
+
+  it('finds jobs by looking where nothing is heard, and those of which the time comes', async t => {
+    const taken: TakenJob[] = [];
+    startSource(t, async jobs => {
+      taken.push(...jobs);
+      return jobs.map(() => true);
+    });
+    await fill('later', 1, 0.3);
+    await fill('now', 1);
+    await eventually(() => taken.length === 1);
+    assert.equal(taken[0]?.userId, 'now');
+    await eventually(() => taken.length === 2);
+    assert.ok(await eventually(async () => (await countEntries()) === 0));
+  });
+
+  it('takes an owner up while another keeps part of it busy, as far as there is room', async t => {
+    await fill('slow', 500);
+    const counts = { slow: 0, quick: 0 };
+    let finish = (): void => {};
+    const finished = new Promise<void>(resolve => (finish = resolve));
+    startSource(
+      t,
+      async jobs => {
+        for (const { userId } of jobs) counts[userId as 'slow' | 'quick'] += 1;
+        if (jobs.some(({ userId }) => userId === 'slow') && counts.slow <= 90) await finished;
+        return jobs.map(() => true);
+      },
+      { options: { limit: 100 } },
+    );
+    await eventually(() => counts.slow >= 90);
+    await fill('quick', 5);
+    await eventually(() => counts.quick === 5);
+    assert.ok((await countEntries("user_id = 'slow'")) > 0, 'long before the other is done');
+    finish();
+    await eventually(async () => (await countEntries()) === 0);
+  });
+
+  it('renews leases while work lasts', async t => {
+    await fill('a', 1);
+    let begun = 0;
+    let finish = (): void => {};
+    const finished = new Promise<void>(resolve => (finish = resolve));
+    startSource(
+      t,
+      async jobs => {
+        begun += jobs.length;
+        await finished;
+        return jobs.map(() => true);
+      },
+      { options: { leaseTime: 300 } },
+    );
+    await eventually(() => begun === 1);
+    const { rows } = await pool.query('select leased_until as until from smtp_relay_outbox');
+    await eventually(
+      async () =>
+        (await countEntries(`leased_until > '${rows[0].until.toISOString()}'::timestamptz + interval '0.5 s'`)) === 1,
+    );
+    assert.equal(begun, 1, 'it was never free');
+    finish();
+    await eventually(async () => (await countEntries()) === 0);
+  });
+
+  it('gives back at once what it could not finish when it stops', async t => {
+    await fill('a', 15);
+    let end = (): void => {};
+    const ended = new Promise<void>(resolve => (end = resolve));
+    let taken = 0;
+    const source = startSource(t, async jobs => {
+      taken += jobs.length;
+      await ended;
+      return jobs.map((_, index) => index === 0);
+    });
+    await eventually(() => taken === 15);
+    const stopping = source.stop();
+    end();
+    await stopping;
+    assert.equal(await countEntries('leased_until is null'), 13);
+    assert.equal(await countEntries(), 13);
+  });
+
+  it('tries again later what could not be handled, and takes no more meanwhile', async t => {
+    await fill('a', 200);
+    let works = false;
+    let refused = 0;
+    startSource(
+      t,
+      async jobs => {
+        if (works) return jobs.map(() => true);
+        refused += jobs.length;
+        throw new Error('the database is away');
+      },
+      { options: { limit: 20 } },
+    );
+    await eventually(() => refused > 0);
+    works = true;
+    assert.ok(refused <= 40, `${refused} refused`);
+    await eventually(async () => (await countEntries()) === 0, 8_000);
+  });
+
+  it('goes on by itself when the database is back', async t => {
+    const outbox = new Outbox(pool);
+    const take = outbox.takeInTurn.bind(outbox);
+    let isDown = true;
+    outbox.takeInTurn = async (...args) => {
+      if (isDown) throw new Error('Connection terminated unexpectedly');
+      return take(...args);
+    };
+    let handled = 0;
+    const handle: HandleJobs = async jobs => {
+      handled += jobs.length;
+      return jobs.map(() => true);
+    };
+    startSource(t, handle, { outbox });
+    await fill('a', 1);
+    await new Promise(resolve => setTimeout(resolve, 100));
+    isDown = false;
+    await eventually(() => handled === 1);
+  });
+});

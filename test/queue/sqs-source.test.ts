@@ -1,0 +1,310 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { env } from 'node:process';
+import { after, describe, it } from 'node:test';
+import {
+  CreateQueueCommand,
+  DeleteQueueCommand,
+  GetQueueAttributesCommand,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  SetQueueAttributesCommand,
+} from '@aws-sdk/client-sqs';
+import { sqsClient } from '../../src/dev/sqs.ts';
+import { createLogger } from '../../src/observability/log.ts';
+import { createRegistry } from '../../src/observability/metrics.ts';
+import type { HandleJobs, TakenJob } from '../../src/queue/job-source.ts';
+import { createQueueMetrics } from '../../src/queue/metrics.ts';
+import type { SendJob } from '../../src/queue/send-job.ts';
+import { createSqsQueue } from '../../src/queue/sqs.ts';
+import { createSqsSource, type SqsSourceOptions } from '../../src/queue/sqs-source.ts';
+import { startFaultySqs } from '../faults/support/faulty-sqs.ts';
+import { shared } from '../support/environment.ts';
+import { eventually } from '../support/eventually.ts';
+import { createQueue, sqsEnv } from '../support/queue.ts';
+
+// The AWS SDK finds its credentials nowhere else.
+const { AWS_ENDPOINT_URL_SQS: endpoint, ...credentials } = sqsEnv();
+Object.assign(env, credentials);
+
+const client = sqsClient(shared('sqsEndpoint'));
+after(() => client.destroy());
+
+interface TestContext {
+  after(fn: () => Promise<void>): void;
+}
+
+interface LogLine {
+  readonly level: number;
+  readonly msg: string;
+  readonly reason?: string;
+}
+
+function job(overrides: Partial<SendJob> = {}): SendJob {
+  const ids = { correlationId: 'c'.repeat(32), traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` };
+  return { emailId: randomUUID(), userId: 'acme', try: 0, ...ids, requestedAt: new Date(), ...overrides };
+}
+
+async function publish(queueUrl: string, jobs: readonly SendJob[]): Promise<void> {
+  const queue = createSqsQueue({ queueUrl, region: 'us-east-1', endpoint, connections: 1, fairQueue: true });
+  for (let start = 0; start < jobs.length; start += 10) {
+    assert.deepEqual(await queue.send(jobs.slice(start, start + 10), 5_000), []);
+  }
+  queue.close();
+}
+
+/** Messages that a queue has: waiting, and under way. */
+async function countLeft(queueUrl: string): Promise<{ waiting: number; underWay: number }> {
+  const { Attributes } = await client.send(
+    new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['All'] }),
+  );
+  return {
+    waiting: Number(Attributes?.ApproximateNumberOfMessages),
+    underWay: Number(Attributes?.ApproximateNumberOfMessagesNotVisible),
+  };
+}
+
+async function isEmpty(queueUrl: string): Promise<boolean> {
+  const { waiting, underWay } = await countLeft(queueUrl);
+  return waiting + underWay === 0;
+}
+
+function startSource(t: TestContext, queueUrl: string, handle: HandleJobs, options: Partial<SqsSourceOptions> = {}) {
+  const lines: LogLine[] = [];
+  const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };
+  const logger = createLogger({ level: 'info', format: 'json', destination });
+  const registry = createRegistry();
+  const defaults = { queueUrl, region: 'us-east-1', endpoint, consumers: 4, leaseTime: 3_000 };
+  const metrics = createQueueMetrics(registry);
+  const source = createSqsSource({ options: { ...defaults, ...options }, handle, logger, metrics });
+  source.start();
+  t.after(() => source.stop());
+  return { source, lines, registry };
+}
+
+function collector(): { readonly jobs: TakenJob[]; readonly handle: HandleJobs } {
+  const jobs: TakenJob[] = [];
+  return {
+    jobs,
+    handle: async batch => {
+      jobs.push(...batch);
+      return batch.map(() => true);
+    },
+  };
+}
+
+async function createDeadLetterQueue(t: TestContext, queueUrl: string, fifo = false): Promise<string> {
+  const name = `test-dlq-${randomUUID()}${fifo ? '.fifo' : ''}`;
+  const attributes = fifo ? { Attributes: { FifoQueue: 'true' } } : {};
+  const { QueueUrl } = await client.send(new CreateQueueCommand({ QueueName: name, ...attributes }));
+  const url = new URL(new URL(QueueUrl ?? '').pathname, endpoint).href;
+  t.after(async () => void (await client.send(new DeleteQueueCommand({ QueueUrl: url }))));
+  const { Attributes } = await client.send(
+    new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['QueueArn'] }),
+  );
+  const policy = JSON.stringify({ deadLetterTargetArn: Attributes?.QueueArn, maxReceiveCount: 2 });
+  await client.send(new SetQueueAttributesCommand({ QueueUrl: queueUrl, Attributes: { RedrivePolicy: policy } }));
+  return url;
+}
+
+describe('createSqsSource', { concurrency: true }, () => {
+  for (const fifo of [false, true]) {
+    it(`takes each job of a ${fifo ? 'FIFO' : 'standard'} queue once, and deletes it`, async t => {
+      const queue = await createQueue(t, { fifo });
+      const sent = Array.from({ length: 35 }, () => job());
+      await publish(queue.url, sent);
+      const { jobs, handle } = collector();
+      const { registry } = startSource(t, queue.url, handle);
+      await eventually(() => isEmpty(queue.url), 10_000);
+      assert.deepEqual(jobs.map(({ emailId }) => emailId).sort(), sent.map(({ emailId }) => emailId).sort());
+      const [{ correlationId, traceparent }] = sent as [SendJob];
+      assert.ok(jobs.every(each => each.correlationId === correlationId && each.traceparent === traceparent));
+      const text = await registry.metrics();
+      assert.match(text, /^smtp_relay_jobs_received_total\{kind="job"\} 35$/m);
+      assert.match(text, /^smtp_relay_jobs_handled_total\{outcome="done"\} 35$/m);
+    });
+
+    it(`moves what is no job to the dead-letter queue of a ${fifo ? 'FIFO' : 'standard'} queue, jobs first`, async t => {
+      const queue = await createQueue(t, { fifo });
+      const dead = await createDeadLetterQueue(t, queue.url, fifo);
+      const id = randomUUID();
+      const bodies = [
+        'not JSON at all: secret',
+        '{}',
+        '"text"',
+        '{"type":"email.send"}',
+        `{"type":"email.send","emailId":"${id}x"}`,
+      ];
+      for (const [index, MessageBody] of bodies.entries()) {
+        const place = fifo ? { MessageGroupId: 'email.send', MessageDeduplicationId: String(index) } : {};
+        await client.send(new SendMessageCommand({ QueueUrl: queue.url, MessageBody, ...place }));
+      }
+      await publish(queue.url, [job()]);
+      const { jobs, handle } = collector();
+      const { lines } = startSource(t, queue.url, handle, { leaseTime: 60_000 });
+      await eventually(async () => (await countLeft(dead)).waiting === bodies.length, 20_000);
+      assert.equal(jobs.length, 1);
+      const said = lines.filter(({ msg }) => /no job/.test(msg));
+      assert.equal(said.length, bodies.length * 2, 'once for each time that it was received');
+      assert.doesNotMatch(JSON.stringify(lines), /secret/);
+    });
+  }
+
+  it('leaves jobs of other types, hidden for as long as its own', async t => {
+    const queue = await createQueue(t);
+    const body = JSON.stringify({ id: 'x', type: 'webhook.dispatch', source: 'api' });
+    await client.send(new SendMessageCommand({ QueueUrl: queue.url, MessageBody: body }));
+    await publish(queue.url, [job()]);
+    const { jobs, handle } = collector();
+    const { source, registry } = startSource(t, queue.url, handle, { leaseTime: 3_000 });
+    await eventually(() => jobs.length === 1);
+    await source.stop();
+    assert.match(await registry.metrics(), /^smtp_relay_jobs_received_total\{kind="other"\} 1$/m);
+    const again = await client.send(new ReceiveMessageCommand({ QueueUrl: queue.url, WaitTimeSeconds: 5 }));
+    assert.equal(again.Messages?.[0]?.Body, body);
+    assert.equal(again.Messages?.length, 1);
+  });
+
+  it('takes a retry from a FIFO queue though the first try is remembered there', async t => {
+    const queue = await createQueue(t, { fifo: true });
+    const first = job();
+    const { jobs, handle } = collector();
+    startSource(t, queue.url, handle);
+    await publish(queue.url, [first]);
+    await eventually(() => jobs.length === 1);
+    await publish(queue.url, [first]);
+    await publish(queue.url, [{ ...first, try: 1 }]);
+    await eventually(() => jobs.length === 2);
+    assert.ok(await eventually(() => isEmpty(queue.url)));
+    assert.equal(jobs.length, 2, 'the first was swallowed, the retry was not');
+  });
+
+  it('renews what takes longer than its lease, and deletes only what is done', async t => {
+    const queue = await createQueue(t);
+    const [done, later] = [job(), job()];
+    await publish(queue.url, [done, later]);
+    const received: string[] = [];
+    let finish = (): void => {};
+    const finished = new Promise<void>(resolve => (finish = resolve));
+    startSource(t, queue.url, async batch => {
+      received.push(...batch.map(({ emailId }) => emailId));
+      await finished;
+      return batch.map(({ emailId }) => emailId === done.emailId);
+    });
+    await eventually(() => received.length === 2);
+    await assert.rejects(
+      eventually(() => received.length > 2, 4_500),
+      /not so/,
+    );
+    finish();
+    await eventually(() => received.length === 3, 5_000);
+    assert.equal(received[2], later.emailId);
+  });
+
+  it('gives back at once what it could not finish when it stops', async t => {
+    const queue = await createQueue(t);
+    const sent = Array.from({ length: 20 }, () => job());
+    await publish(queue.url, sent);
+    let end = (): void => {};
+    const ended = new Promise<void>(resolve => (end = resolve));
+    let taken = 0;
+    const { source } = startSource(t, queue.url, async batch => {
+      taken += batch.length;
+      await ended;
+      return batch.map((_, index) => index === 0);
+    });
+    await eventually(() => taken === 20);
+    const stopping = source.stop();
+    end();
+    await stopping;
+    assert.deepEqual(await countLeft(queue.url), { waiting: 18, underWay: 0 });
+  });
+
+  it('goes on by itself when the queue is back, and says so once', async t => {
+    const queue = await createQueue(t);
+    const faulty = await startFaultySqs(t, endpoint);
+    const { jobs, handle } = collector();
+    const { lines } = startSource(t, queue.url, handle, { endpoint: faulty.endpoint });
+    await publish(queue.url, [job()]);
+    await eventually(() => jobs.length === 1);
+    await faulty.down();
+    await eventually(() => lines.some(({ msg }) => msg === 'the queue cannot be reached'));
+    await publish(queue.url, [job()]);
+    await faulty.up();
+    await eventually(() => jobs.length === 2, 10_000);
+    await eventually(() => isEmpty(queue.url));
+    assert.deepEqual(
+      lines.map(({ level, msg }) => [level, msg]),
+      [
+        [40, 'the queue cannot be reached'],
+        [30, 'the queue cannot be reached: is over'],
+      ],
+    );
+  });
+
+  it('asks a failing queue ever more seldom', async t => {
+    const queue = await createQueue(t);
+    const faulty = await startFaultySqs(t, endpoint);
+    faulty.behaviour = 'fails';
+    const before = performance.now();
+    const { source } = startSource(t, queue.url, collector().handle, { endpoint: faulty.endpoint, consumers: 16 });
+    await eventually(() => performance.now() - before > 3_000);
+    await source.stop();
+    // Each call twice: 16 at first, then one after 250 ms, 500 ms, a second …
+    assert.ok(faulty.calls <= 2 * (16 + 5), `${faulty.calls} calls`);
+  });
+
+  it('takes few jobs while they cannot be handled, and all of them afterwards', async t => {
+    const queue = await createQueue(t);
+    await publish(
+      queue.url,
+      Array.from({ length: 100 }, () => job()),
+    );
+    let works = false;
+    let refused = 0;
+    const { lines } = startSource(t, queue.url, async batch => {
+      if (works) return batch.map(() => true);
+      refused += batch.length;
+      throw new Error('the database is away');
+    });
+    await eventually(() => refused > 0);
+    const soon = refused;
+    assert.ok(soon <= 40, 'one batch each');
+    works = true;
+    await eventually(() => isEmpty(queue.url), 15_000);
+    assert.equal(lines.filter(({ msg }) => msg === 'jobs cannot be handled').length, 1);
+  });
+
+  it('leaves all but two receivers at rest while the queue is empty, and wakes them for work', async t => {
+    const queue = await createQueue(t);
+    const faulty = await startFaultySqs(t, endpoint);
+    let atOnce = 0;
+    let most = 0;
+    startSource(
+      t,
+      queue.url,
+      async batch => {
+        atOnce += 1;
+        most = Math.max(most, atOnce);
+        await eventually(() => most === 8, 10_000).catch(() => {});
+        atOnce -= 1;
+        return batch.map(() => true);
+      },
+      { endpoint: faulty.endpoint, consumers: 8 },
+    );
+    await eventually(() => faulty.calls >= 10, 8_000);
+    assert.ok(faulty.calls <= 12, 'eight at first, then two at a time');
+    const jobs = Array.from({ length: 80 }, () => job());
+    await publish(queue.url, jobs);
+    await eventually(() => most === 8, 10_000);
+    await eventually(() => isEmpty(queue.url), 10_000);
+  });
+
+  it('stops while nothing comes', async t => {
+    const queue = await createQueue(t);
+    const { source } = startSource(t, queue.url, collector().handle);
+    await source.stop();
+    await publish(queue.url, [job()]);
+    assert.deepEqual(await countLeft(queue.url), { waiting: 1, underWay: 0 });
+  });
+});

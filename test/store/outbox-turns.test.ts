@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { after, beforeEach, describe, it } from 'node:test';
+import pg from 'pg';
+import { Outbox, type OutboxEntry } from '../../src/store/outbox.ts';
+import { createDatabase } from '../support/database.ts';
+
+const databaseUrl = await createDatabase({ after });
+const pool = new pg.Pool({ connectionString: databaseUrl });
+// Dropping the database ends its connections.
+pool.on('error', () => {});
+after(() => pool.end());
+
+const INSERT = `
+  insert into smtp_relay_outbox (email_id, user_id, correlation_id, traceparent, due_at)
+  select gen_random_uuid(), $1, repeat('c', 32), '00-' || repeat('c', 32) || '-' || repeat('d', 16) || '-00',
+         now() + make_interval(secs => $3) + make_interval(secs => i / 1e6)
+    from generate_series(1, $2::integer) as i`;
+
+async function fill(userId: string | null, count: number, dueIn = -60): Promise<void> {
+  await pool.query(INSERT, [userId, count, dueIn]);
+}
+
+function countByOwner(entries: readonly OutboxEntry[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { userId } of entries) counts[userId ?? '-'] = (counts[userId ?? '-'] ?? 0) + 1;
+  return counts;
+}
+
+describe('Outbox.takeInTurn', () => {
+  beforeEach(() => pool.query('truncate smtp_relay_outbox'));
+
+  it('shares the limit among owners, those without a name too', async () => {
+    await fill('big', 100);
+    await fill('small', 3);
+    await fill(null, 1);
+    const outbox = new Outbox(pool);
+    assert.deepEqual(countByOwner(await outbox.takeInTurn(30, 60_000)), { big: 10, small: 3, '-': 1 });
+  });
+
+  it('takes all of one owner in the order in which it is due', async () => {
+    await fill('only', 25);
+    const { rows } = await pool.query<{ id: string }>('select email_id as id from smtp_relay_outbox order by due_at');
+    const outbox = new Outbox(pool);
+    const taken = [...(await outbox.takeInTurn(20, 60_000)), ...(await outbox.takeInTurn(20, 60_000))];
+    assert.deepEqual(
+      [taken.slice(0, 20), taken.slice(20)].map(part => new Set(part.map(({ emailId }) => emailId))),
+      [rows.slice(0, 20), rows.slice(20)].map(part => new Set(part.map(({ id }) => id))),
+    );
+    const [first] = taken;
+    assert.deepEqual(Object.keys(first ?? {}).sort(), [
+      'correlationId',
+      'emailId',
+      'requestedAt',
+      'traceparent',
+      'try',
+      'userId',
+    ]);
+    assert.deepEqual(await outbox.takeInTurn(20, 60_000), []);
+  });
+
+  it('goes round more owners than fit into one helping', async () => {
+    for (let owner = 0; owner < 25; owner += 1) await fill(`owner${owner}`, 2);
+    const outbox = new Outbox(pool);
+    const helpings: Record<string, number>[] = [];
+    for (let count = 0; count < 6; count += 1) helpings.push(countByOwner(await outbox.takeInTurn(10, 60_000)));
+    const owners = helpings.slice(0, 3).flatMap(helping => Object.keys(helping));
+    assert.equal(new Set(owners).size, 25, 'everybody once before anybody twice');
+    assert.equal(
+      helpings.flatMap(helping => Object.values(helping)).reduce((sum, count) => sum + count),
+      50,
+    );
+    assert.deepEqual(await outbox.takeInTurn(10, 60_000), []);
+  });
+
+  it('finds what is due behind a thousand owners whose time has not come', async () => {
+    await pool.query(
+      `insert into smtp_relay_outbox (email_id, user_id, correlation_id, traceparent, due_at)
+       select gen_random_uuid(), 'later' || i, '', '', now() + interval '1 hour' from generate_series(1, 1200) as i`,
+    );
+    await fill('zoe', 1);
+    await fill('adam', 1);
+    const outbox = new Outbox(pool);
+    const taken = [...(await outbox.takeInTurn(10, 60_000)), ...(await outbox.takeInTurn(10, 60_000))];
+    assert.deepEqual(countByOwner(taken), { adam: 1, zoe: 1 });
+    assert.deepEqual(await outbox.takeInTurn(10, 60_000), []);
+  });
+
+  it('leaves what others have until their lease ends, is renewed, or is given back', async () => {
+    await fill('a', 2);
+    const outbox = new Outbox(pool);
+    const taken = await outbox.takeInTurn(10, 50);
+    await outbox.renew(taken, 60_000);
+    await new Promise(resolve => setTimeout(resolve, 100));
+    assert.deepEqual(await outbox.takeInTurn(10, 60_000), []);
+    await outbox.release(taken);
+    assert.equal((await outbox.takeInTurn(10, 1)).length, 2);
+    await new Promise(resolve => setTimeout(resolve, 20));
+    assert.equal((await outbox.takeInTurn(10, 60_000)).length, 2, 'a lease has ended');
+  });
+
+  it('gives no two callers the same entry', async () => {
+    await fill('a', 300);
+    await fill('b', 300);
+    const seen: string[] = [];
+    const takeAll = async (outbox: Outbox): Promise<void> => {
+      for (let empty = 0; empty < 3; ) {
+        const entries = await outbox.takeInTurn(17, 60_000);
+        seen.push(...entries.map(({ emailId }) => emailId));
+        empty = entries.length === 0 ? empty + 1 : 0;
+      }
+    };
+    await Promise.all([new Outbox(pool), new Outbox(pool), new Outbox(pool), new Outbox(pool)].map(takeAll));
+    assert.equal(seen.length, 600);
+    assert.equal(new Set(seen).size, 600);
+  });
+
+  it('is quick, though one owner has 200,000 entries', async () => {
+    await fill('big', 200_000);
+    await fill('small', 1);
+    await pool.query('analyze smtp_relay_outbox');
+    const outbox = new Outbox(pool);
+    const times: number[] = [];
+    for (let count = 0; count < 9; count += 1) {
+      const before = performance.now();
+      const entries = await outbox.takeInTurn(100, 60_000);
+      times.push(performance.now() - before);
+      if (count === 0) assert.equal(countByOwner(entries)['small'], 1);
+    }
+    const median = times.sort((one, other) => one - other)[4] as number;
+    // A scan of all takes more than 100 ms.
+    assert.ok(median < 40, `${median} ms`);
+  });
+});
