@@ -22,8 +22,8 @@ import type { JobSource } from './queue/job-source.ts';
 import { createQueueMetrics } from './queue/metrics.ts';
 import { createOutboxSource } from './queue/outbox-source.ts';
 import { Publisher } from './queue/publisher.ts';
-import { createSqsSource } from './queue/sqs-source.ts';
 import { createThreadedSqsQueue, type ThreadedQueue } from './queue/threaded-queue.ts';
+import { createThreadedSqsSource } from './queue/threaded-source.ts';
 import { listenTo, OUTBOX_CHANNEL } from './store/notifications.ts';
 import { Outbox } from './store/outbox.ts';
 import { createPool } from './store/pool.ts';
@@ -200,7 +200,7 @@ function createSource({ config, pool, registry, logger }: Base, deliverer: Deliv
   if (queueUrl !== '') {
     const { consumers, leaseTime } = worker;
     const options = { queueUrl, region: awsRegion, endpoint: sqsEndpoint || null, consumers, leaseTime };
-    return createSqsSource({ ...shared, options });
+    return createThreadedSqsSource({ ...shared, options });
   }
   const { connectTimeout } = database;
   return createOutboxSource({

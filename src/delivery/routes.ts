@@ -62,11 +62,11 @@ function smtpSettings(general: Config['smtp'], own: SmtpOverrides = {}): SmtpRou
   return own.passwordFile === undefined ? settings : { ...settings, password: '' };
 }
 
-/** How each kind of transport is made. */
+/** How each kind of transport is made, for the route of that name and others with the same settings. */
 export interface TransportFactories {
-  readonly ses: (settings: SesSettings) => Transport;
-  readonly smtp: (settings: SmtpRouteSettings) => Transport;
-  readonly capture: (settings: CaptureSettings) => Transport;
+  readonly ses: (settings: SesSettings, name: string) => Transport;
+  readonly smtp: (settings: SmtpRouteSettings, name: string) => Transport;
+  readonly capture: (settings: CaptureSettings, name: string) => Transport;
 }
 
 export interface Transports {
@@ -101,6 +101,8 @@ export function createTransports(routes: Routes, factories: TransportFactories):
 }
 
 function createTransport(route: Route, factories: TransportFactories): Transport {
-  if (route.transport === 'ses') return pinTo(factories.ses(route.settings), route.pinned);
-  return route.transport === 'smtp' ? factories.smtp(route.settings) : factories.capture(route.settings);
+  if (route.transport === 'ses') return pinTo(factories.ses(route.settings, route.name), route.pinned);
+  return route.transport === 'smtp'
+    ? factories.smtp(route.settings, route.name)
+    : factories.capture(route.settings, route.name);
 }

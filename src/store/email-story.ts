@@ -4,7 +4,7 @@ import type { Queryable } from './pool.ts';
 
 /** Everything that is known of one message. */
 export interface EmailStory extends EmailDetails {
-  /** The client's Message-ID without angle brackets; null where it gave none, or where the message is not kept any more. */
+  /** The client's Message-ID without angle brackets; null where it gave none. */
   readonly messageId: string | null;
   /** The message that this one was made from by `emails resend`. */
   readonly resendOf: string | null;
@@ -126,7 +126,7 @@ export async function readEmailStory(db: Queryable, text: string): Promise<Email
   const { messageId, resendOf, resentAs, republished, count, ...retry } = row;
   return {
     ...email,
-    messageId,
+    messageId: messageId ?? messageIdIn(email.headers),
     resendOf,
     resentAs,
     republished,
@@ -136,4 +136,10 @@ export async function readEmailStory(db: Queryable, text: string): Promise<Email
     events: (await db.query<StoryEvent>(EVENTS, [id])).rows,
     deliveries: (await db.query<StoryDelivery>(DELIVERIES, [id])).rows,
   };
+}
+
+/** For a message that is not kept as it was received any more. */
+function messageIdIn(headers: EmailDetails['headers']): string | null {
+  const [, value = ''] = Object.entries(headers ?? {}).find(([name]) => name.toLowerCase() === 'message-id') ?? [];
+  return value.trim().replace(/^<(.*)>$/, '$1') || null;
 }

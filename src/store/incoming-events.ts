@@ -74,7 +74,7 @@ const FIND = `
  * came while the message was being sent, or the status that it has got by then.
  */
 const HOLD_ROWS = `
-  select id from emails where id = any($1::uuid[]) order by id`;
+  select id from emails where id = any($1::uuid[]) order by id for no key update`;
 
 const INCOMING = `
   incoming as materialized (
@@ -93,7 +93,7 @@ const RECORD = `
   ), due as (${INSERT_DUE_DELIVERIES} returning webhook_id
   ), unwanted as (
     select distinct on (i."userId", s.email) i.*, s.email, s.reason, s.metadata
-      from new_events n join incoming i using (id),
+      from incoming i,
            jsonb_to_record(i.suppression) as s (email text, reason text, metadata jsonb)
      where i."userId" is not null and s.email is not null
      order by i."userId", s.email, s.reason desc

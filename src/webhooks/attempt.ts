@@ -59,42 +59,48 @@ export function isSuccess({ statusCode }: Answer): boolean {
 export async function attempt(
   delivery: LeasedDelivery,
   signal: AbortSignal,
-  { client, secrets, logger, now, random }: AttemptDependencies,
+  dependencies: AttemptDependencies,
 ): Promise<Attempt> {
-  const attemptedAt = now();
-  const ending = await tryOnce();
-  const { result, text, answer } = ending;
-  const pause = result === 'lost' ? null : pauseAfter(delivery.attempts + 1, answer?.retryAfter, random, now());
+  const attemptedAt = dependencies.now();
+  const { result, text, answer } = await send(delivery, attemptedAt, signal, dependencies);
   const succeeded = result === 'success';
+  const final = succeeded || result === 'lost';
+  const { random, now } = dependencies;
+  const pause = final ? null : pauseAfter(delivery.attempts + 1, answer?.retryAfter, random, now());
   const outcome: DeliveryOutcome = {
     delivery,
     status: succeeded ? 'success' : pause === null ? 'dead_letter' : 'failed',
     statusCode: answer?.statusCode ?? null,
     text,
     attemptedAt,
-    pause: succeeded ? null : pause,
+    pause,
     blamed: !succeeded && result !== 'unsigned' && result !== 'lost',
     gone: answer?.statusCode === GONE,
   };
   return { outcome, result };
+}
 
-  async function tryOnce(): Promise<Ending> {
-    const { event } = delivery;
-    if (event === null) return { result: 'lost', text: 'the event was deleted' };
-    try {
-      const body = deliveryBody(event);
-      const headers = deliveryHeaders(event.id, attemptedAt, body, openSecrets(delivery, secrets));
-      const received = await client.post(delivery.url, headers, body, signal);
-      return { result: isSuccess(received) ? 'success' : 'rejected', text: received.body, answer: received };
-    } catch (error) {
-      if (error instanceof NoAnswer) {
-        logger.debug({ err: error, deliveryId: delivery.id, webhookId: delivery.webhookId }, 'webhook not answered');
-        return { result: error.reason, text: error.message };
-      }
-      if (!(error instanceof SecretError)) throw error;
-      logger.warn({ err: error, webhookId: delivery.webhookId }, 'webhook cannot be signed');
-      return { result: 'unsigned', text: 'not sent: there is no signing secret that can be read' };
+async function send(
+  delivery: LeasedDelivery,
+  timestamp: Date,
+  signal: AbortSignal,
+  { client, secrets, logger }: AttemptDependencies,
+): Promise<Ending> {
+  const { event, webhookId } = delivery;
+  if (event === null) return { result: 'lost', text: 'the event was deleted' };
+  try {
+    const body = deliveryBody(event);
+    const headers = deliveryHeaders(event.id, timestamp, body, openSecrets(delivery, secrets));
+    const answer = await client.post(delivery.url, headers, body, signal);
+    return { result: isSuccess(answer) ? 'success' : 'rejected', text: answer.body, answer };
+  } catch (error) {
+    if (error instanceof NoAnswer) {
+      logger.debug({ err: error, deliveryId: delivery.id, webhookId }, 'webhook not answered');
+      return { result: error.reason, text: error.message };
     }
+    if (!(error instanceof SecretError)) throw error;
+    logger.warn({ err: error, webhookId }, 'webhook cannot be signed');
+    return { result: 'unsigned', text: 'not sent: there is no signing secret that can be read' };
   }
 }
 

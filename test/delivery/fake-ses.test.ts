@@ -61,8 +61,9 @@ describe('the fake SES', () => {
     const tampering = client(t);
     tampering.middlewareStack.add(
       next => async args => {
-        const request = args.request as { body: string };
-        request.body = request.body.replace('victim', 'other!');
+        const request = args.request as { body: Uint8Array };
+        const text = new TextDecoder().decode(request.body);
+        request.body = new TextEncoder().encode(text.replace('victim', 'other!'));
         return next(args);
       },
       { step: 'finalizeRequest', priority: 'low' },

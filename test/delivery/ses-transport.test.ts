@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
 import { env } from 'node:process';
 import { after, beforeEach, describe, it } from 'node:test';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { createSesMetrics } from '../../src/delivery/ses-metrics.ts';
 import type { SesTransport } from '../../src/delivery/transport/ses.ts';
 import { EMAIL_ID_TAG } from '../../src/delivery/transport/ses-parameters.ts';
@@ -14,6 +15,7 @@ import { SesError } from '../support/ses/ses-error.ts';
 import { startFakeSes } from '../support/ses/start.ts';
 import { ASSUMED } from '../support/ses/sts.ts';
 import { openSesTransport, outgoing } from '../support/ses/transport.ts';
+import { makeCertificate } from '../support/tls.ts';
 
 const ses = await startFakeSes({ after }, { configurationSets: { strict: 'REQUIRE', lax: 'OPTIONAL' } });
 const transport = openSesTransport({ after }, ses.endpoint);
@@ -237,6 +239,43 @@ describe('a call that goes wrong', () => {
     assert.equal((await send({}, without)).kind, 'sent');
   });
 });
+
+describe('HTTPS, as SES is called in production', async () => {
+  const certificate = await makeCertificate({ after });
+  const secure = await startFakeSes({ after }, { tls: certificate });
+
+  it('sends nothing to a server that is not to be trusted', async t => {
+    const distrustful = openSesTransport(t, secure.endpoint);
+    const [kind, code] = brief(await send({}, distrustful));
+    assert.equal(kind, 'transient');
+    assert.match(code ?? '', /^(UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)/);
+    assert.equal(secure.calls['SendEmail'], undefined);
+  });
+
+  it('is transient where the other side speaks no TLS', async t => {
+    const mistaken = openSesTransport(t, ses.endpoint.replace('http:', 'https:'));
+    assert.equal((await send({}, mistaken)).kind, 'transient');
+  });
+
+  it('carries small and large messages, and knows whether they were sent', async t => {
+    trust(t, certificate.ca);
+    const trusting = openSesTransport(t, secure.endpoint);
+    const raw = Buffer.alloc(5_000_000, 'Subject: x\r\n\r\n0123456789\r\n');
+    assert.equal((await send({}, trusting)).kind, 'sent');
+    assert.equal((await send({ raw }, trusting)).kind, 'sent');
+    assert.ok(secure.mailbox.messages[1]?.raw.equals(raw));
+    secure.faults.plan({ kind: 'drop-after', times: 2 });
+    assert.deepEqual(brief(await send({}, trusting)), ['unknown', 'ECONNRESET']);
+    assert.deepEqual(brief(await send({ raw }, trusting)), ['unknown', 'ECONNRESET']);
+  });
+});
+
+/** Only while the test runs. */
+function trust(t: { after(fn: () => void): void }, ca: string): void {
+  const before = getCACertificates('default');
+  setDefaultCACertificates([...before, ca]);
+  t.after(() => setDefaultCACertificates(before));
+}
 
 describe('the send rate', () => {
   it("is the account's, shared by the workers that live", async t => {

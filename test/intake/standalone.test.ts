@@ -104,6 +104,20 @@ describe('the message as received', () => {
     assert.deepEqual([original?.reverse_path, original?.body_type, original?.smtp_utf8], ['', '7bit', false]);
   });
 
+  it('has the Message-ID without angle brackets, however long', async t => {
+    const messageId = `${'x'.repeat(5_000)}@acme.test`;
+    const lines = [
+      'From: a@acme.test',
+      'Message-ID:',
+      ...(`<${messageId}>`.match(/.{1,900}/g) ?? []).map(part => ` ${part}`),
+    ];
+    const found = async (...header: string[]) =>
+      (await originalRow(relay, await accepted(t, relay, mail(...header, '', 'x'))))?.message_id;
+    assert.equal(await found('From: a@acme.test', 'Message-ID: <1@acme.test>'), '1@acme.test');
+    assert.equal((await found(...lines))?.replaceAll(' ', ''), messageId);
+    assert.equal(await found('From: a@acme.test'), null);
+  });
+
   it('has what the tracking headers ask for', async t => {
     const asked = async (...lines: string[]) => {
       const original = await originalRow(relay, await accepted(t, relay, mail('From: a@acme.test', ...lines, '', 'x')));

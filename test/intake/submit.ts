@@ -46,6 +46,7 @@ export interface OriginalRow {
   readonly smtp_utf8: boolean;
   readonly track_opens: boolean | null;
   readonly track_clicks: boolean | null;
+  readonly message_id: string | null;
 }
 
 /** Sends a message, byte for byte, over a connection of its own. @param raw with CRLF at its end */

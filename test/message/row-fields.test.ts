@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readHeaderFields } from '../../src/message/header-fields.ts';
-import { replyToAddresses, rowHeaders, subjectOf } from '../../src/message/row-fields.ts';
+import { messageIdOf, replyToAddresses, rowHeaders, subjectOf } from '../../src/message/row-fields.ts';
 import { mail } from '../support/mail.ts';
 
 const fields = (...lines: readonly (string | Buffer)[]) => readHeaderFields(mail(...lines, ''), 1_048_576);
@@ -108,5 +108,20 @@ describe('Reply-To', () => {
     const lines = ['Reply-To: "Dyke, Ann" <a@x.test>, =?utf-8?Q?J=C3=B6rg?= <b@x.test>', 'Reply-To: c@x.test'];
     assert.deepEqual(replyToAddresses(fields(...lines)), ['"Dyke, Ann" <a@x.test>', 'Jörg <b@x.test>', 'c@x.test']);
     assert.deepEqual(replyToAddresses(fields('Subject: x')), []);
+  });
+});
+
+describe('the Message-ID', () => {
+  it('is what stands between the angle brackets of the first one', () => {
+    for (const [lines, expected] of [
+      [['Message-ID: <1@acme.test>', 'Message-ID: <2@acme.test>'], '1@acme.test'],
+      [['message-id:', ' < a.b@[192.0.2.1] > (a comment)'], 'a.b@[192.0.2.1]'],
+      [['Message-Id: none@acme.test'], 'none@acme.test'],
+      [['Message-ID: '], null],
+      [['Message-ID: <>'], null],
+      [[], null],
+    ] as const) {
+      assert.equal(messageIdOf(fields(...lines)), expected, lines.join());
+    }
   });
 });

@@ -64,6 +64,7 @@ describe('finding a message', { concurrency: true }, () => {
       const value = `<${name}@acme.test>`;
       const { rows } = await pool.query(insert, [JSON.stringify({ [name]: value })]);
       assert.equal(await resolveEmailId(pool, value), rows[0].id);
+      assert.equal((await readEmailStory(pool, rows[0].id)).messageId, `${name}@acme.test`);
     }
   });
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Account, type AccountOptions } from './account.ts';
@@ -18,6 +19,8 @@ export interface FakeSesOptions extends Partial<MailboxOptions & AccountOptions>
   readonly latency?: number;
   /** Secret access keys by access key id; that of `CREDENTIALS` unless given. */
   readonly secrets?: Readonly<Record<string, string>>;
+  /** PEM texts; with them it speaks HTTPS, as SES does. */
+  readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 const MAX_BODY = 64 * 1024 * 1024;
@@ -38,6 +41,7 @@ export class FakeSes {
   /** Calls by operation, refused and failed ones included. */
   readonly calls: Record<string, number> = {};
   latency: number;
+  readonly #scheme: 'http' | 'https';
   readonly #server: Server;
   readonly #verifier: SignatureVerifier;
 
@@ -52,9 +56,14 @@ export class FakeSes {
     });
     this.latency = options.latency ?? 0;
     this.#verifier = new SignatureVerifier(options.secrets ?? SECRETS);
-    this.#server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
+    this.#scheme = options.tls ? 'https' : 'http';
+    const onRequest = (request: IncomingMessage, response: ServerResponse) => {
       this.#handle(request, response).catch(() => request.socket.destroy());
-    });
+    };
+    const settings = { keepAliveTimeout: 60_000 };
+    this.#server = options.tls
+      ? createTlsServer({ ...settings, ...options.tls }, onRequest)
+      : createServer(settings, onRequest);
   }
 
   async listen(port = 0): Promise<void> {
@@ -64,7 +73,7 @@ export class FakeSes {
 
   /** For `AWS_ENDPOINT_URL_SESV2`. */
   get endpoint(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${this.#scheme}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   async close(): Promise<void> {
@@ -128,15 +137,19 @@ export class FakeSes {
   }
 }
 
-async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > MAX_BODY) throw new Error('body too large');
-    chunks.push(chunk);
-  }
-  return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length);
+/** By events, which take half the time of an async iterator. */
+function readBody(request: IncomingMessage): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    request.on('data', (chunk: Buffer) => {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > MAX_BODY) reject(new Error('the body is too large'));
+    });
+    request.once('error', reject);
+    request.once('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length)));
+  });
 }
 
 function reply(response: ServerResponse, status: number, answer: object): void {
