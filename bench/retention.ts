@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { newTrace } from '../src/observability/trace.ts';
-import { insertMessages, type NewMessage } from '../src/store/intake.ts';
+import { insertMessages } from '../src/store/insert-messages.ts';
+import type { NewMessage } from '../src/store/new-message.ts';
 import {
   applyRetention,
   type RetentionBatch,

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import manifest from '../package.json' with { type: 'json' };
+import type { LiveConfig } from './config/live.ts';
 import { ConfigError } from './config/problem.ts';
 import type { Config } from './config/schema.ts';
 import { createDelivery } from './delivery/create-delivery.ts';
@@ -11,26 +12,22 @@ import { createHousekeepingMetrics } from './delivery/housekeeping-metrics.ts';
 import { Presence } from './delivery/presence.ts';
 import { createEventIntake } from './events/intake.ts';
 import { createEventsMetrics } from './events/metrics.ts';
-import { createSnsReceiver } from './events/sns/receiver.ts';
+import { createOperational } from './http/create-operational.ts';
+import { createPublic } from './http/create-public.ts';
 import { createHttpMetrics } from './http/metrics.ts';
-import { createOperationalListener } from './http/operational.ts';
-import { createPublicListener } from './http/public.ts';
 import type { Logger } from './observability/log.ts';
 import { createRegistry, type Registry } from './observability/metrics.ts';
+import { createConfiguredQueue } from './queue/configured-queue.ts';
 import { createEventQueue } from './queue/event-queue.ts';
 import type { JobSource } from './queue/job-source.ts';
 import { createQueueMetrics } from './queue/metrics.ts';
 import { createOutboxSource } from './queue/outbox-source.ts';
 import { Publisher } from './queue/publisher.ts';
-import { createThreadedSqsQueue, type ThreadedQueue } from './queue/threaded-queue.ts';
+import type { ThreadedQueue } from './queue/threaded-queue.ts';
 import { createThreadedSqsSource } from './queue/threaded-source.ts';
+import { createConfiguredPool, createConfiguredPreparation } from './store/configured.ts';
 import { listenTo, OUTBOX_CHANNEL } from './store/notifications.ts';
 import { Outbox } from './store/outbox.ts';
-import { createPool } from './store/pool.ts';
-import { Preparation } from './store/preparation.ts';
-import { createHits } from './tracking/hits.ts';
-import { createHitRecorder } from './tracking/record-hits.ts';
-import { createTokens } from './tracking/token.ts';
 import { Dispatcher } from './webhooks/dispatcher.ts';
 
 /** A worker that can be started once and stopped once. */
@@ -57,6 +54,8 @@ const CLOSE_TIME = 2_000;
 
 /** What several parts of the worker need. */
 interface Base {
+  readonly live: LiveConfig;
+  /** The generation at the start, for what takes a restart. */
   readonly config: Config;
   readonly pool: pg.Pool;
   readonly registry: Registry;
@@ -65,18 +64,20 @@ interface Base {
 }
 
 /** Wires the worker together. Nothing happens before `start`. @throws ConfigError outside the standalone pipeline */
-export async function createWorker(config: Config, { logger }: WorkerDependencies): Promise<Worker> {
+export async function createWorker(live: LiveConfig, { logger }: WorkerDependencies): Promise<Worker> {
+  const config = live.current;
   requireStandalonePipeline(config);
-  const pool = createPool({ databaseUrl: config.databaseUrl, ...config.database }, logger.child({ room: 'store' }));
+  const pool = createConfiguredPool(live, logger);
   const base = {
+    live,
     config,
     pool,
     registry: createRegistry(),
     logger,
     id: `${hostname()}-${randomBytes(4).toString('hex')}`,
   };
-  const preparation = createPreparation(base);
-  const queue = createQueue(config);
+  const preparation = createConfiguredPreparation(live, { pool, delivers: true, logger });
+  const queue = createConfiguredQueue(config);
   const dispatcher = createDispatcher(base);
   const presence = new Presence({ db: pool, workerId: base.id, logger: logger.child({ room: 'delivery' }) });
   const delivery = createDelivery({ ...base, presence, onDeliveriesDue: () => dispatcher.wake() });
@@ -110,6 +111,7 @@ export async function createWorker(config: Config, { logger }: WorkerDependencie
     async start() {
       const ready = () => readiness(preparation.isReady, state);
       const ports = await openListeners(base, { intake, queue, dispatcher, ready, running });
+      running.defer(live.watch({ logger, registry: base.registry }));
       await preparation.start();
       const begun = preparation.ready.then(work);
       // A database that is away is waited for, and nobody waits for that.
@@ -118,7 +120,10 @@ export async function createWorker(config: Config, { logger }: WorkerDependencie
       return ports;
     },
     async stop() {
+      const wasWorking = state === 'working';
       state = 'stopping';
+      // Browsers still come here until the load balancer has heard that this worker is not ready any more.
+      if (wasWorking) await delay(live.current.drainDelay);
       await preparation.stop();
       await running.disposeAsync();
       await delivery.transports.close();
@@ -145,29 +150,6 @@ function readiness(isPrepared: boolean, state: string) {
   return { ok: reasons.length === 0, reasons };
 }
 
-function createPreparation({ config, pool, logger }: Base): Preparation {
-  return new Preparation({
-    databaseUrl: config.databaseUrl,
-    pool,
-    pipeline: config.pipeline,
-    migrations: config.migrations,
-    delivers: true,
-    connectTimeout: config.database.connectTimeout,
-    logger: logger.child({ room: 'store' }),
-  });
-}
-
-function createQueue(config: Config): ThreadedQueue | null {
-  if (config.queueUrl === '') return null;
-  return createThreadedSqsQueue({
-    queueUrl: config.queueUrl,
-    region: config.awsRegion,
-    endpoint: config.sqsEndpoint || null,
-    connections: config.publishing.concurrency,
-    fairQueue: config.fairQueue,
-  });
-}
-
 /** Publishes retries when they are due, and what relays that are gone have left. */
 function createPublisher({ config, pool, logger }: Base, queue: ThreadedQueue): Publisher {
   const options = config.publishing;
@@ -190,8 +172,9 @@ function createDispatcher({ config, pool, registry, logger }: Base): Dispatcher 
 }
 
 /** Jobs come from the queue, or without one straight from the outbox. */
-function createSource({ config, pool, registry, logger }: Base, deliverer: Deliverer): JobSource {
-  const { worker, queueUrl, awsRegion, sqsEndpoint, databaseUrl, database } = config;
+function createSource({ live, config, pool, registry, logger }: Base, deliverer: Deliverer): JobSource {
+  const { worker, queueUrl, awsRegion, sqsEndpoint, database } = config;
+  const databaseUrl = () => live.current.databaseUrl;
   const shared = {
     handle: deliverer.handle,
     metrics: createQueueMetrics(registry),
@@ -244,43 +227,12 @@ interface ListenerParts {
 
 /** Opened first, so that probes are answered while the database is prepared, and closed last. */
 async function openListeners(base: Base, { intake, queue, dispatcher, ready, running }: ListenerParts) {
-  const { config, pool, registry } = base;
-  const metrics = createHttpMetrics(registry);
-  const logger = base.logger.child({ room: 'http' });
-  const ports: { httpPort?: number; publicPort?: number } = {};
-  if (config.httpPort !== 0) {
-    const dependencies = { postgres: () => pool.query('select 1'), ...(queue && { sqs: () => queue.check() }) };
-    const operational = createOperationalListener({
-      host: config.httpHost,
-      port: config.httpPort,
-      role: 'worker',
-      version: manifest.version,
-      checks: { ready, dependencies },
-      registry,
-      metrics,
-      logger,
-    });
-    running.defer(() => operational.close(CLOSE_TIME));
-    ports.httpPort = await operational.open();
-  }
-  if (config.publicPort !== 0) {
-    const tokens = createTokens(config.tracking.secrets);
-    const record = createHitRecorder({ pool, onRecorded: ({ deliveriesDue }) => deliveriesDue && dispatcher.wake() });
-    const hits = createHits({ record, registry, logger });
-    running.defer(() => hits.stop(CLOSE_TIME));
-    const { snsTopics } = config.events;
-    const sns = snsTopics.length === 0 ? null : createSnsReceiver({ topics: () => snsTopics, ...intake });
-    const tracking = { tokens: () => tokens, hits };
-    const listener = createPublicListener({
-      host: config.publicHost,
-      port: config.publicPort,
-      tracking,
-      sns,
-      logger,
-      metrics,
-    });
-    running.defer(() => listener.close(CLOSE_TIME));
-    ports.publicPort = await listener.open();
-  }
-  return ports;
+  const metrics = createHttpMetrics(base.registry);
+  const operational = createOperational({ ...base, role: 'worker', queue, ready, metrics });
+  running.defer(async () => operational?.close(CLOSE_TIME));
+  const httpPort = await operational?.open();
+  const listener = createPublic({ ...base, intake, onDeliveriesDue: () => dispatcher.wake(), metrics });
+  running.defer(async () => listener?.close(CLOSE_TIME));
+  const publicPort = await listener?.open();
+  return { ...(httpPort !== undefined && { httpPort }), ...(publicPort !== undefined && { publicPort }) };
 }

@@ -7,7 +7,7 @@ export function addDevCommand(program: Command, context: CliContext): void {
     program
       .command('dev')
       .description(
-        'Run everything on this machine: Postgres, a queue, a certificate, a demo key and the relay; state is kept in .dev/',
+        'Run everything on this machine: Postgres, queues, a certificate, a demo key, the relay and the worker; messages and state are kept in .dev/',
       )
       .action(async () => {
         // Loaded here, because its parts are development dependencies, which an installation does not have.

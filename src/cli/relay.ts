@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { loadConfig } from '../config/load.ts';
+import { loadLiveConfig } from '../config/live.ts';
 import { createLogger } from '../observability/log.ts';
 import type { CliContext } from './context.ts';
 import { examples } from './options.ts';
@@ -11,15 +11,16 @@ export function addRelayCommand(program: Command, context: CliContext): void {
       .command('relay')
       .description('Accept messages by SMTP, store them and publish their send jobs; runs until SIGTERM or Ctrl-C')
       .action(async () => {
-        const { config, warnings } = loadConfig(context.env);
-        const logger = createLogger({ level: config.logLevel, format: config.logFormat });
+        const { live, warnings } = await loadLiveConfig(context.env);
+        const { logFormat: format, shutdownTimeout } = live.current;
+        const logger = createLogger({ level: () => live.current.logLevel, format });
         context.surviveFaults(logger);
         const signal = context.takeSignals();
         for (const warning of warnings) logger.warn({ room: 'config' }, warning);
         // Loaded here, so that the other commands start without the relay's libraries.
         const { createApp } = await import('../app.ts');
-        const app = await createApp(config, { logger });
-        await runUntilAborted(app, signal, config.shutdownTimeout + STOP_SLACK);
+        const app = await createApp(live, { logger });
+        await runUntilAborted(app, signal, () => live.current.drainDelay + shutdownTimeout + STOP_SLACK);
       }),
     'relay',
     'config check && smtp-relay relay',

@@ -13,15 +13,15 @@ export const STOP_SLACK = 3_000;
 /**
  * Starts, waits for the signal, stops. A start that takes long does not hold up the stop.
  *
- * @param stopTimeout milliseconds that the stop may take
+ * @param stopTimeout milliseconds that the stop may take, asked for when it begins
  * @throws what `start` or `stop` throws, or an Error where stopping takes too long
  */
-export async function runUntilAborted(app: Runnable, signal: AbortSignal, stopTimeout: number): Promise<void> {
+export async function runUntilAborted(app: Runnable, signal: AbortSignal, stopTimeout: () => number): Promise<void> {
   try {
     await Promise.race([app.start(), aborted(signal)]);
     await aborted(signal);
   } finally {
-    await stopWithin(app, stopTimeout);
+    await stopWithin(app, stopTimeout());
   }
 }
 

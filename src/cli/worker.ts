@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { loadConfig } from '../config/load.ts';
+import { loadLiveConfig } from '../config/live.ts';
 import { createLogger } from '../observability/log.ts';
 import type { CliContext } from './context.ts';
 import { examples } from './options.ts';
@@ -13,15 +13,16 @@ export function addWorkerCommand(program: Command, context: CliContext): void {
         'Deliver what the relay has accepted, with events, tracking and webhooks; runs until SIGTERM or Ctrl-C',
       )
       .action(async () => {
-        const { config, warnings } = loadConfig(context.env, { checkTlsFiles: false });
-        const logger = createLogger({ level: config.logLevel, format: config.logFormat });
+        const { live, warnings } = await loadLiveConfig(context.env, { checkTlsFiles: false });
+        const { logFormat: format, shutdownTimeout } = live.current;
+        const logger = createLogger({ level: () => live.current.logLevel, format });
         context.surviveFaults(logger);
         const signal = context.takeSignals();
         for (const warning of warnings) logger.warn({ room: 'config' }, warning);
         // Loaded here, so that the other commands start without the worker's libraries.
         const { createWorker } = await import('../worker.ts');
-        const worker = await createWorker(config, { logger });
-        await runUntilAborted(worker, signal, config.shutdownTimeout + STOP_SLACK);
+        const worker = await createWorker(live, { logger });
+        await runUntilAborted(worker, signal, () => live.current.drainDelay + shutdownTimeout + STOP_SLACK);
       }),
     'worker',
     'config check && smtp-relay worker',

@@ -89,6 +89,17 @@ const smarthost: Check = {
   },
 };
 
+/** OpenSend's worker knows no captured messages: it would send them. */
+const captureNeedsOurWorker: Check = {
+  looksAt: ['recipientsElsewhere', 'pipeline'],
+  run({ recipientsElsewhere, pipeline }, sourceOf) {
+    if (recipientsElsewhere !== 'capture' || pipeline === 'standalone') return {};
+    const why = "OpenSend's worker cannot capture messages, and would deliver them";
+    const fix = 'set recipientsElsewhere to refuse, or pipeline to standalone';
+    return { problems: [{ setting: 'recipientsElsewhere', source: sourceOf('recipientsElsewhere'), why, fix }] };
+  },
+};
+
 const roomForOneMessage: Check = {
   looksAt: ['limits.bytesInFlight', 'maxMessageSizeBytes'],
   run({ limits, maxMessageSizeBytes }) {
@@ -114,6 +125,7 @@ export function checkTogether(
     implicitPort,
     opensendRecipients,
     smarthost,
+    captureNeedsOurWorker,
     roomForOneMessage,
     ...(options.tlsFiles ? [tlsFiles] : []),
   ];

@@ -86,17 +86,26 @@ function printDuration(milliseconds: number): string {
   return `${milliseconds / size}${unit}`;
 }
 
+function parseDuration(text: string, min: number): number {
+  if (WHOLE_NUMBER.test(text)) throw new FormatError('has no unit');
+  const [, digits, unit] = DURATION.exec(text) ?? [];
+  if (digits === undefined) throw new FormatError('is not a duration');
+  const size = DURATION_UNITS.find(([name]) => name === unit)?.[1] ?? 1;
+  return inRange(Number(digits) * size, min, LONGEST_HOURS * 3_600_000, printDuration);
+}
+
 /** A length of time, stored in milliseconds; never 0. */
 export const duration: Format<number> = {
   expected: 'a whole number with its unit (ms, s, m or h), such as 500ms, 10s, 5m or 1h',
-  parse(text) {
-    if (WHOLE_NUMBER.test(text)) throw new FormatError('has no unit');
-    const [, digits, unit] = DURATION.exec(text) ?? [];
-    if (digits === undefined) throw new FormatError('is not a duration');
-    const size = DURATION_UNITS.find(([name]) => name === unit)?.[1] ?? 1;
-    return inRange(Number(digits) * size, 1, LONGEST_HOURS * 3_600_000, printDuration);
-  },
+  parse: text => parseDuration(text, 1),
   print: printDuration,
+};
+
+/** A length of time that may be none, stored in milliseconds. */
+export const delay: Format<number> = {
+  expected: 'a whole number with its unit (ms, s, m or h), such as 5s, or 0s for none',
+  parse: text => parseDuration(text, 0),
+  print: value => (value === 0 ? '0s' : printDuration(value)),
 };
 
 const PERIOD = /^(0|[1-9]\d*)(s|m|h|d)$/;

@@ -13,6 +13,12 @@ export interface Setting<T> {
   readonly generalEnv?: string;
   /** Whether a running relay can take over a new value, for the connections and messages that come after it. */
   readonly reloadable: boolean;
+  /**
+   * What of a new value a running relay can take over, where that is not all of it.
+   *
+   * @returns the value that is in force from now on; it is the running one where the new one takes a restart
+   */
+  takeOver?(running: T, loaded: T): T;
   /** The value is a secret: it is never printed. */
   readonly sensitive?: true;
   /** Without a value nothing starts. */

@@ -82,7 +82,7 @@ export function createDelivery(parts: DeliveryParts): {
 
 function createAllTransports(config: Config, presence: Presence, logger: Logger): Transports {
   return createTransports(createRoutes(config), {
-    ses: settings =>
+    ses: (settings, route) =>
       createSesTransport({
         options: {
           endpoint: settings.endpoint || null,
@@ -93,9 +93,10 @@ function createAllTransports(config: Config, presence: Presence, logger: Logger)
           timeout: settings.timeout,
         },
         liveWorkers: () => presence.liveWorkers,
-        logger,
+        logger: logger.child({ route }),
       }),
-    smtp: settings => createSmtpTransport({ ...settings, name: greetingName(config), logger }),
-    capture: settings => createCaptureTransport({ ...settings, logger }),
+    smtp: (settings, route) =>
+      createSmtpTransport({ ...settings, name: greetingName(config), logger: logger.child({ route }) }),
+    capture: (settings, route) => createCaptureTransport({ ...settings, logger: logger.child({ route }) }),
   });
 }

@@ -12,7 +12,7 @@ export interface DelivererOptions {
   readonly leaseTime: number;
   /** Milliseconds between two looks for claims that have run out. */
   readonly pollInterval: number;
-  /** How many of those are taken over at a time. */
+  /** How many of those it may have in hand at a time, however much else it has. */
   readonly takeOverLimit: number;
 }
 
@@ -36,6 +36,7 @@ export class Deliverer {
   readonly #aborted = new AbortController();
   readonly #inHand = new Map<string, Claim>();
   readonly #running = new Set<Promise<boolean>>();
+  #takenOver = 0;
   #loops: Promise<unknown> = Promise.resolve();
 
   constructor(dependencies: DelivererDependencies) {
@@ -73,10 +74,16 @@ export class Deliverer {
     this.#stopping.abort();
     this.#dependencies.turns.wake();
     const timer = setTimeout(() => this.#aborted.abort(), timeLimit);
-    await Promise.allSettled(this.#running);
+    await this.#idle();
     clearTimeout(timer);
     this.#aborted.abort();
     await this.#loops;
+    // What was being claimed at that moment is given back.
+    await this.#idle();
+  }
+
+  async #idle(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
   /** @returns whether its job may be forgotten; never rejects */
@@ -104,9 +111,13 @@ export class Deliverer {
       await tryMessage(claim, trace, signals);
       return true;
     } catch (error) {
-      if (!(error instanceof HandedBack)) logger.error({ emailId: claim.emailId, err: error }, 'message not settled');
-      // One of which a call has begun is not given back by this: nobody knows yet what came of it.
-      await claims.handBack([claim]).catch(() => logger.warn({ emailId: claim.emailId }, 'claim left to run out'));
+      const { emailId } = claim;
+      if (error instanceof HandedBack) {
+        await claims.handBack([claim]).catch(() => logger.warn({ emailId }, 'claim left to run out'));
+      } else {
+        // Nor is it tried again at once: whatever is wrong would be so still.
+        logger.error({ emailId, err: error }, 'message not settled; its claim is left to run out');
+      }
       return false;
     }
   }
@@ -120,12 +131,13 @@ export class Deliverer {
     if (this.#stopping.signal.aborted) return;
     // A worker that was paused must not take its own messages over while it is sending them.
     await this.#renew();
-    const room = options.takeOverLimit - this.#inHand.size;
+    const room = options.takeOverLimit - this.#takenOver;
     const claimed = room > 0 ? await claims.takeOver(room) : [];
     if (claimed.length === 0) return;
     metrics.claims.inc({ source: 'expired' }, claimed.length);
     logger.warn({ messages: claimed.length }, 'took over messages of a worker that is gone');
-    for (const claim of claimed) void this.#deliver(claim, newTrace());
+    this.#takenOver += claimed.length;
+    for (const claim of claimed) void this.#deliver(claim, newTrace()).finally(() => (this.#takenOver -= 1));
   }
 
   async #repeat(interval: number, fault: string, work: () => Promise<void>): Promise<void> {

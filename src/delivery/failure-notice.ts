@@ -7,7 +7,7 @@ import { bodyOffset, fieldsNamed, firstValue, type HeaderField, readHeaderFields
 import { Refusal } from '../message/refusal.ts';
 import { newTrace } from '../observability/trace.ts';
 import type { Claim } from '../store/claims.ts';
-import type { NewMessage } from '../store/intake.ts';
+import type { NewMessage } from '../store/new-message.ts';
 import { compose } from './compose.ts';
 import { buildFailureNotice, type FailedRecipient, NOTICE_SUBJECT, noticeText } from './failure-report.ts';
 

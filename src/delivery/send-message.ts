@@ -3,8 +3,10 @@ import type { Logger } from '../observability/log.ts';
 import type { TraceContext } from '../observability/trace.ts';
 import type { Claim, Claims } from '../store/claims.ts';
 import type { NewEvent } from '../store/events.ts';
+import type { NewMessage } from '../store/new-message.ts';
 import type { Attempt, ProviderError, Settled, Settler, Standing } from '../store/settle.ts';
 import type { SuppressionLookup } from '../store/suppression-lookup.ts';
+import { untilAnswered } from '../store/until-answered.ts';
 import type { NoticeBuilder } from './failure-notice.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import type { Outgoing, OutgoingBuilder } from './outgoing.ts';
@@ -33,6 +35,9 @@ export interface StopSignals {
   /** Calls under way are waited for no longer. */
   readonly aborted: AbortSignal;
 }
+
+/** A call of which not even the transport knows what came of it. */
+const BROKEN = { kind: 'unknown', code: 'InternalError', message: 'nobody knows whether it was sent' } as const;
 
 /** Whoever stops a worker gets what it has not begun. */
 export class HandedBack extends Error {}
@@ -67,8 +72,7 @@ export class MessageTry {
    */
   async run(): Promise<void> {
     await this.#leaveOutSuppressed();
-    const hold = this.#dependencies.policy.onUnknownOutcome === 'hold';
-    const left = this.#progress.in('open', 'transient', ...(hold ? [] : ['unknown' as const]));
+    const left = this.#left;
     if (left.length > 0 && !(await this.#sendTo(left))) return this.#lost();
     await this.#finish();
   }
@@ -76,12 +80,18 @@ export class MessageTry {
   /** Whoever came onto the list since the message was accepted is not sent to. */
   async #leaveOutSuppressed(): Promise<void> {
     const { userId } = this.#claim.message;
-    const left = this.#progress.in('open', 'transient', 'unknown');
+    const left = this.#left;
     if (userId === null || left.length === 0) return;
-    const recipients = await this.#dependencies.findSuppressed(userId, left);
+    const recipients = await this.#patiently(() => this.#dependencies.findSuppressed(userId, left));
     if (recipients.length === 0) return;
     this.#note({ recipients, outcome: 'suppressed', transport: 'none', code: 'Suppressed', message: null });
     this.#events.push(suppressedEvent(this.#facts, { recipients }));
+  }
+
+  /** The recipients of this try. */
+  get #left(): string[] {
+    const hold = this.#dependencies.policy.onUnknownOutcome === 'hold';
+    return this.#progress.in('open', 'transient', ...(hold ? [] : ['unknown' as const]));
   }
 
   /** @returns false where the claim is another worker's by now */
@@ -122,7 +132,13 @@ export class MessageTry {
       if (!stopping.aborted) throw error;
     });
     if (stopping.aborted) throw new HandedBack();
-    return this.#dependencies.claims.beginSending(this.#claim, recipients);
+    return this.#patiently(() => this.#dependencies.claims.beginSending(this.#claim, recipients));
+  }
+
+  /** Waits for a database that is away, unless the worker stops: no call has begun. */
+  #patiently<T>(work: () => Promise<T>): Promise<T> {
+    const onFault = (error: unknown) => this.#dependencies.logger.warn({ ...this.#names, err: error }, 'not sent yet');
+    return untilAnswered(work, { signal: this.#signals.stopping, onFault });
   }
 
   async #call(outgoing: Outgoing, recipients: readonly string[]): Promise<readonly RecipientOutcome[]> {
@@ -130,9 +146,13 @@ export class MessageTry {
     const { transport, message } = outgoing;
     const startedAt = new Date();
     const stopTimer = metrics.calls.startTimer({ transport: transport.kind });
-    const outcomes = await transport.send({ ...message, recipients }, this.#signals.aborted);
+    const outcomes = await transport.send({ ...message, recipients }, this.#signals.aborted).catch(error => {
+      this.#dependencies.logger.error({ ...this.#names, err: error }, 'a transport has failed unexpectedly');
+      return [{ recipients, outcome: BROKEN }];
+    });
     stopTimer();
-    for (const { recipients: about, outcome } of outcomes) {
+    for (const { recipients: about, outcome: told } of outcomes) {
+      const outcome = told.kind === 'sent' ? told : { ...told, message: printable(told.message) };
       metrics.sends.inc({ transport: transport.kind, outcome: outcome.kind }, about.length);
       if (outcome.kind === 'permanent') this.#failFor(about, outcome, transport.kind, startedAt);
       else this.#noteOutcome(about, outcome, transport.kind, startedAt);
@@ -186,7 +206,7 @@ export class MessageTry {
   async #finish(): Promise<void> {
     const standing = this.#standing();
     if (standing.kind === 'failed' && standing.exhausted) {
-      this.#tellFailure(this.#progress.in('open', 'transient', 'unknown'), standing.error);
+      this.#tellFailure(this.#left, standing.error);
     }
     const settled = await this.#settle(standing);
     if (!settled.owned) return this.#lost();
@@ -210,22 +230,35 @@ export class MessageTry {
   }
 
   async #settle(standing: Standing): Promise<Settled> {
-    const { settler, notices, onDeliveriesDue } = this.#dependencies;
-    const final = standing.kind !== 'underway';
-    const notice = final && this.#failed.length > 0 ? await notices?.build(this.#claim, this.#failed) : null;
+    const { settler, onDeliveriesDue } = this.#dependencies;
     const settlement = {
       claim: this.#claim,
       standing,
       attempts: this.#attempts,
       events: this.#events,
       trace: this.#trace,
-      notice: notice ?? null,
+      notice: await this.#buildNotice(),
     };
     this.#attempts = [];
     this.#events = [];
+    this.#failed = [];
     const settled = await settler.settle(settlement, this.#signals.aborted);
     if (settled.deliveriesDue) onDeliveriesDue();
     return settled;
+  }
+
+  /** What went out must be written down, so a notice that cannot be made does not keep it from that. */
+  async #buildNotice(): Promise<NewMessage | null> {
+    const { notices, logger } = this.#dependencies;
+    if (notices === null || this.#failed.length === 0) return null;
+    const onFault = (error: unknown) => logger.warn({ ...this.#names, err: error }, 'no failure notice yet');
+    const options = { signal: this.#signals.stopping, onFault };
+    try {
+      return await untilAnswered(() => notices.build(this.#claim, this.#failed), options);
+    } catch (error) {
+      logger.error({ ...this.#names, err: error }, 'no failure notice could be made');
+      return null;
+    }
   }
 
   #lost(): void {
@@ -241,4 +274,9 @@ export class MessageTry {
     const { userId, from, to, subject, tags, acceptedAt } = this.#claim.message;
     return { id: this.#claim.emailId, userId, from, to, subject, tags, createdAt: acceptedAt };
   }
+}
+
+/** Servers answer what they like, and what they said may have been cut in the middle of a character. */
+function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}+/gu, ' ').toWellFormed();
 }

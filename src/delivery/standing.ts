@@ -30,14 +30,16 @@ const UNKNOWN_ERROR: ProviderError = { code: 'Unknown', message: 'the message co
 export function standingAfter(result: TryResult, policy: RetryPolicy, random = Math.random): Standing {
   const { progress } = result;
   const hold = policy.onUnknownOutcome === 'hold';
-  const error = result.error ?? UNKNOWN_ERROR;
   if (progress.has('open', 'transient') || (!hold && progress.has('unknown'))) {
+    const error = result.error ?? UNKNOWN_ERROR;
     const left = policy.limit - result.age;
-    if (left <= 0) return { kind: 'failed', error, exhausted: true };
+    // Whoever decides about the recipients of whom nobody knows also gives the others one more try.
+    if (left <= 0)
+      return hold && progress.has('unknown') ? { kind: 'held' } : { kind: 'failed', error, exhausted: true };
     return { kind: 'retry', error, afterMs: Math.min(pauseAfter(result, policy, random), left) };
   }
   if (progress.has('unknown')) return { kind: 'held' };
-  if (progress.has('permanent')) return { kind: 'failed', error, exhausted: false };
+  if (progress.has('permanent')) return { kind: 'failed', error: result.error, exhausted: false };
   return { kind: progress.has('sent') ? 'sent' : 'suppressed' };
 }
 

@@ -4,6 +4,7 @@ import { addDomain } from '../store/domains.ts';
 import type { Queryable } from '../store/pool.ts';
 
 export interface DemoOwner {
+  readonly owner: string;
   readonly apiKey: string;
   readonly domain: string;
 }
@@ -18,8 +19,8 @@ const DOMAIN = 'demo.test';
 export async function keepDemoOwner(db: Queryable, keyFile: string): Promise<DemoOwner> {
   await addDomain(db, { name: DOMAIN, owner: OWNER, region: 'us-east-1' });
   const kept = (await readFile(keyFile, 'utf8').catch(() => '')).trim();
-  if (kept && (await findByHash(db, hashKey(kept)))) return { apiKey: kept, domain: DOMAIN };
+  if (kept && (await findByHash(db, hashKey(kept)))) return { owner: OWNER, apiKey: kept, domain: DOMAIN };
   const { key } = await createKey(db, { name: 'demo', owner: OWNER, domain: DOMAIN, key: kept || undefined });
   await writeFile(keyFile, `${key}\n`, { mode: 0o600 });
-  return { apiKey: key, domain: DOMAIN };
+  return { owner: OWNER, apiKey: key, domain: DOMAIN };
 }

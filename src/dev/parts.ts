@@ -1,21 +1,18 @@
 import { join } from 'node:path';
 import pg from 'pg';
 import { postgresAccount } from './account.ts';
+import type { EmbeddedParts } from './environment.ts';
 import type { DevPorts } from './ports.ts';
 import { createPostgres } from './postgres.ts';
 import { embeddedPrograms } from './postgres-programs.ts';
+import { keepSecret } from './secret.ts';
 import { startSqs } from './sqs.ts';
-import { openState } from './state.ts';
-import { keepTlsFiles, type TlsFiles } from './tls-files.ts';
+import { type DevState, openState } from './state.ts';
+import { stopWithin } from './stop-within.ts';
+import { keepTlsFiles } from './tls-files.ts';
 
-export interface Parts {
-  readonly databaseUrl: string;
-  readonly queueUrl: string;
-  readonly sqsEndpoint: string;
-  readonly tls: TlsFiles;
-  readonly keyFile: string;
-  /** The messages that have a job on the queue. */
-  readonly queuedEmailIds: () => Promise<Set<string>>;
+export interface Parts extends EmbeddedParts {
+  readonly state: DevState;
 }
 
 export interface PartsOptions {
@@ -28,12 +25,15 @@ export interface PartsOptions {
 
 const DATABASE = 'smtp_relay';
 const QUEUE = 'smtp-relay';
+const EVENTS_QUEUE = 'smtp-relay-events';
+/** Milliseconds that the emulator of SQS may take to stop. */
+const SQS_STOP_LIMIT = 5_000;
 
-/** Starts what the relay stands on: Postgres with a database, SQS with a queue, and a certificate. */
+/** Starts what relay and worker stand on: Postgres with a database, SQS with two queues, a certificate, secrets. */
 export async function startParts({ directory, ports, running, say }: PartsOptions): Promise<Parts> {
   const account = postgresAccount();
   const state = await openState(directory, account);
-  say('Starting Postgres, SQS and the relay …');
+  say('Starting Postgres, SQS, relay and worker …');
   const postgres = await createPostgres({
     programs: await embeddedPrograms(account, join(state.postgres, 'programs')),
     account,
@@ -45,14 +45,17 @@ export async function startParts({ directory, ports, running, say }: PartsOption
   await createDatabase(postgres.url('postgres'));
 
   const sqs = await startSqs({ port: ports.sqs, dataDirectory: state.sqs });
-  running.defer(() => sqs.stop());
+  running.defer(() => stopWithin(SQS_STOP_LIMIT, () => sqs.stop()));
   return {
+    state,
     databaseUrl: postgres.url(DATABASE),
     queueUrl: await sqs.createQueue(QUEUE),
+    eventsQueueUrl: await sqs.createQueue(EVENTS_QUEUE),
     sqsEndpoint: sqs.endpoint,
     tls: await keepTlsFiles(state.tls),
-    keyFile: state.keyFile,
-    queuedEmailIds: async () => emailIds(await sqs.peek(QUEUE)),
+    captured: state.captured,
+    trackingSecret: await keepSecret(state.trackingSecretFile),
+    webhooksKey: await keepSecret(state.webhooksKeyFile),
   };
 }
 
@@ -65,8 +68,4 @@ async function createDatabase(adminUrl: string): Promise<void> {
   } finally {
     await client.end();
   }
-}
-
-function emailIds(jobs: readonly string[]): Set<string> {
-  return new Set(jobs.map(job => String((JSON.parse(job) as { emailId?: unknown }).emailId)));
 }

@@ -58,7 +58,7 @@ export async function requireFreePort(name: string, port: number, host = '127.0.
   const reason: Record<string, string> = {
     EADDRINUSE: `port ${port} is taken by another program: stop that one, or set ${name} to another port`,
     EACCES: `this user may not listen on port ${port}: set ${name} to a port above 1023`,
-    EADDRNOTAVAIL: `${host} is not an address of this machine: set SMTP_RELAY_HOST to one that is`,
+    EADDRNOTAVAIL: `${host} is not an address of this machine: set ${name.replace('PORT', 'HOST')} to one that is`,
   };
   throw new Error(
     `${reason[problem] ?? `cannot listen on ${host}:${port} (${problem}): set ${name} to another port`}.`,

@@ -25,7 +25,7 @@ export function renderSettings(settings: ClientSettings): string {
   ];
   const table = rows.map(([name, value]) => `  ${`${name}`.padEnd(9)} ${value}`).join('\n');
   const commands = [hasSwaks() ? swaks(settings) : curl(settings), nodemailer(settings), python(settings)];
-  return `\nThe relay is ready. Mail settings:\n\n${table}\n\nOr paste one of these:\n\n${commands.join('\n\n')}\n`;
+  return `\nReady. Mail settings:\n\n${table}\n\nOr paste one of these:\n\n${commands.join('\n\n')}\n`;
 }
 
 /** Whether there is a swaks that speaks TLS, for which it needs another package. */
@@ -58,7 +58,8 @@ function nodemailer({ host, port, apiKey, caFile, domain }: ClientSettings): str
   const path = createRequire(import.meta.url).resolve('nodemailer');
   const tls = caFile ? `, tls: { ca: require('node:fs').readFileSync(${literal(caFile)}) }` : '';
   const options = `{ host: '${host}', port: ${port}, requireTLS: true, auth: { user: 'apikey', pass: ${literal(apiKey)} }${tls} }`;
-  const message = `{ from: 'hello@${domain}', to: 'you@example.com', subject: 'Hello from Nodemailer', text: 'Sent by Nodemailer' }`;
+  // With a link, to be tracked where that is switched on.
+  const message = `{ from: 'hello@${domain}', to: 'you@example.com', subject: 'Hello from Nodemailer', text: 'Sent by Nodemailer', html: '<p>Sent by <a href="https://nodemailer.com/">Nodemailer</a></p>' }`;
   const program = `require(${literal(path)}).createTransport(${options}).sendMail(${message}).then(sent => console.log(sent.response))`;
   return `node -e ${doubleQuote(program)}`;
 }

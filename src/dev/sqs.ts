@@ -12,8 +12,6 @@ export interface SqsServer {
   readonly endpoint: string;
   /** Makes the queue unless it is there. @returns its URL */
   createQueue(name: string): Promise<string>;
-  /** The bodies of all messages on the queue, which stay as they are. */
-  peek(name: string): Promise<string[]>;
   stop(): Promise<void>;
 }
 
@@ -50,7 +48,6 @@ export async function startSqs(options: SqsOptions): Promise<SqsServer> {
   return {
     endpoint,
     createQueue: name => createQueue(endpoint, name),
-    peek: name => peek(endpoint, name),
     stop: async () => {
       await app.close();
     },
@@ -69,23 +66,6 @@ export async function createQueue(endpoint: string, name: string): Promise<strin
   } finally {
     client.destroy();
   }
-}
-
-/** By fauxqs' own inspection endpoint: receiving would hide the messages from their worker. */
-async function peek(endpoint: string, name: string): Promise<string[]> {
-  const response = await fetch(`${endpoint}/_fauxqs/queues/${name}`, { signal: AbortSignal.timeout(5_000) });
-  if (!response.ok) throw new Error(`cannot look into the queue ${name}: HTTP ${response.status}`);
-  const { messages } = (await response.json()) as QueueContent;
-  const all = [...messages.ready, ...messages.delayed, ...messages.inflight.map(({ message }) => message)];
-  return all.map(({ body }) => body);
-}
-
-interface QueueContent {
-  readonly messages: {
-    readonly ready: readonly { readonly body: string }[];
-    readonly delayed: readonly { readonly body: string }[];
-    readonly inflight: readonly { readonly message: { readonly body: string } }[];
-  };
 }
 
 async function importFauxqs() {

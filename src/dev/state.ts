@@ -11,8 +11,16 @@ export interface DevState {
   readonly postgres: string;
   readonly tls: string;
   readonly sqs: string;
+  /** Messages that were sent, as files. */
+  readonly captured: string;
   /** The demo owner's API key. */
   readonly keyFile: string;
+  /** Signs the links of tracking. */
+  readonly trackingSecretFile: string;
+  /** Encrypts the signing secrets of webhooks. */
+  readonly webhooksKeyFile: string;
+  /** For a shell: what the other commands need. */
+  readonly envFile: string;
 }
 
 /** Opens the folder, making what is missing. @throws Error in plain words when it belongs to another user */
@@ -22,7 +30,17 @@ export async function openState(directory: string, account: Account | undefined)
   await mkdir(tls, { recursive: true });
   await mkdir(sqs, { recursive: true, mode: 0o700 });
   const postgres = await postgresDirectory(directory, account);
-  return { directory, postgres, tls, sqs, keyFile: join(directory, 'api-key') };
+  return {
+    directory,
+    postgres,
+    tls,
+    sqs,
+    captured: join(directory, 'captured'),
+    keyFile: join(directory, 'api-key'),
+    trackingSecretFile: join(directory, 'tracking-secret'),
+    webhooksKeyFile: join(directory, 'webhooks-key'),
+    envFile: join(directory, 'env'),
+  };
 }
 
 /**

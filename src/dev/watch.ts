@@ -1,78 +1,65 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Queryable } from '../store/pool.ts';
+import { findHappenings } from './happenings.ts';
+import { renderHappening } from './lines.ts';
 
 export interface WatchOptions {
   readonly db: Queryable;
-  /** The jobs on the queue; they are looked at, not taken. */
-  readonly queuedEmailIds: () => Promise<ReadonlySet<string>>;
+  /** The folder of captured messages. */
+  readonly captured: string;
   /** Shows one line. */
   readonly show: (line: string) => void;
-  readonly signal: AbortSignal;
 }
 
-export interface Arrival {
-  readonly id: string;
-  readonly from: string;
-  readonly recipients: readonly string[];
-  readonly subject: string;
-  readonly status: string;
-  /** Bytes as received; null where the pipeline keeps none. */
-  readonly size: number | null;
-  readonly createdAt: Date;
+/** Shows what happens to messages, a line each. */
+export interface Watch {
+  /** From now on; what happened since the watch was made is shown too. */
+  start(): void;
+  /** Ends when the last has been shown. Never rejects. */
+  stop(): Promise<void>;
 }
 
 const POLL_MS = 300;
-/** A job follows its commit at once; one that is not there by then is told as missing. */
-const JOB_LIMIT_MS = 2_000;
+/** Longer than what `findHappenings` looks back. */
+const REMEMBER_MS = 120_000;
 
-/** Rows become visible in another order than they are dated, hence a window; what was shown is left out by id. */
-const FIND_ARRIVALS = `
-  select e.id, e."from", e.subject, e.status, m.size_bytes as size, e.created_at as "createdAt",
-         coalesce(m.recipients, e."to" || coalesce(e.cc, '[]') || coalesce(e.bcc, '[]')) as recipients
-    from emails e left join smtp_relay_messages m on m.email_id = e.id
-   where e.created_at > greatest($1::timestamptz, now() - interval '1 minute') and e.id <> all ($2::uuid[])
-   order by e.created_at, e.id limit 500`;
-
-/** Shows one line for each message that arrives from now on, until the signal. Never rejects. */
-export async function watchArrivals({ db, queuedEmailIds, show, signal }: WatchOptions): Promise<void> {
+export function createWatch({ db, captured, show }: WatchOptions): Watch {
   const since = new Date();
-  const shown = new Map<string, Date>();
+  const seen = new Map<string, Date>();
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  let watching: Promise<void> | undefined;
 
-  async function poll(): Promise<void> {
-    const { rows } = await db.query<Arrival>(FIND_ARRIVALS, [since, [...shown.keys()]]);
-    if (rows.length === 0) return;
-    const jobs = await queuedEmailIds();
-    for (const row of rows) {
-      const hasJob = jobs.has(row.id);
-      if (!hasJob && Date.now() - row.createdAt.getTime() < JOB_LIMIT_MS) continue;
-      shown.set(row.id, row.createdAt);
-      show(renderArrival(row, hasJob));
+  async function look(): Promise<void> {
+    for (const happening of await findHappenings(db, since, [...seen.keys()])) {
+      seen.set(happening.key, happening.at);
+      show(renderHappening(happening, captured));
     }
+    forgetOld(seen);
   }
 
-  while (!signal.aborted) {
-    // A poll that fails is followed by the next one: the relay itself reports what is wrong.
-    await poll().catch(() => {});
-    forgetOld(shown);
-    await sleep(POLL_MS, undefined, { signal }).catch(() => {});
+  async function watch(): Promise<void> {
+    while (!signal.aborted) {
+      // A look that fails is followed by the next one: relay and worker themselves report what is wrong.
+      await look().catch(() => {});
+      await sleep(POLL_MS, undefined, { signal }).catch(() => {});
+    }
+    await look().catch(() => {});
   }
+
+  return {
+    start: () => {
+      watching ??= watch();
+    },
+    stop: async () => {
+      stopping.abort();
+      await watching;
+    },
+  };
 }
 
-/** What is older than the query's window cannot come again. */
-function forgetOld(shown: Map<string, Date>): void {
-  for (const [id, createdAt] of shown) {
-    if (Date.now() - createdAt.getTime() > 120_000) shown.delete(id);
+function forgetOld(seen: Map<string, Date>): void {
+  for (const [key, at] of seen) {
+    if (Date.now() - at.getTime() > REMEMBER_MS) seen.delete(key);
   }
-}
-
-/** One message as one line. */
-export function renderArrival(row: Arrival, hasJob: boolean): string {
-  const time = row.createdAt.toTimeString().slice(0, 8);
-  const [first = 'nobody', ...others] = row.recipients;
-  const to = others.length > 0 ? `${first} +${others.length}` : first;
-  const size = row.size === null ? '' : `  ${row.size} B`;
-  const job = hasJob ? 'job on SQS' : 'no job on SQS yet';
-  const line = `${time}  ${row.from} -> ${to}  "${row.subject}"${size}  ${row.id}  ${row.status}, ${job}`;
-  // A client chooses these texts: none may end the line or talk to the terminal.
-  return line.replace(/\p{Cc}+/gu, ' ');
 }

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Gauge } from 'prom-client';
+import type { ConfigStatus } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { createDependencyChecks, type DependencyCheck } from './dependency-checks.ts';
@@ -20,6 +21,8 @@ export interface OperationalListenerOptions {
   readonly checks: {
     /** Whether this process can take work. What all pods share does not belong here: they would all leave at once. */
     readonly ready: () => Condition;
+    /** Which configuration is in force. */
+    readonly configuration?: () => ConfigStatus;
     /** What it needs of others. */
     readonly dependencies: Readonly<Record<string, DependencyCheck>>;
   };
@@ -80,8 +83,10 @@ export function createOperationalListener(options: OperationalListenerOptions): 
   get('/healthz', async () => {
     const dependencies = await lookAtDependencies();
     const ready = checks.ready();
-    const well = ready.ok && live().ok && Object.values(dependencies).every(({ ok }) => ok);
-    return { status: well ? 'ok' : 'degraded', role, version, live: live(), ready, dependencies };
+    const configuration = checks.configuration?.();
+    const usable = !configuration?.lastError;
+    const well = usable && ready.ok && live().ok && Object.values(dependencies).every(({ ok }) => ok);
+    return { status: well ? 'ok' : 'degraded', role, version, live: live(), ready, configuration, dependencies };
   });
   addRoute(server, {
     url: '/metrics',

@@ -1,10 +1,11 @@
 import { createRequire } from 'node:module';
-import { type DestinationStream, type Logger, pino, type SerializedError, stdSerializers } from 'pino';
+import { type DestinationStream, type Logger, type LoggerOptions, pino, type SerializedError, stdSerializers } from 'pino';
 
 export type { Logger };
 
 export interface LogOptions {
-  readonly level: string;
+  /** Or what tells the level, asked at each entry: for this logger and all its children, those that exist already too. */
+  readonly level: string | (() => string);
   /** `json`: one JSON object a line, for collectors. `pretty`: for people. */
   readonly format: 'json' | 'pretty';
   /** Where lines go; standard output unless given. */
@@ -17,7 +18,7 @@ export interface LogOptions {
  */
 export function createLogger(options: LogOptions): Logger {
   const base = {
-    level: options.level,
+    ...levelOptions(options.level),
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     serializers: { err: withoutData },
@@ -30,6 +31,20 @@ export function createLogger(options: LogOptions): Logger {
   }
   // Lines that come together share a write, beside the path of messages.
   return pino(base, options.destination ?? pino.destination({ sync: false }));
+}
+
+/** A child keeps the level that its parent had; so where it may change, all entries come as far as to this question. */
+function levelOptions(level: LogOptions['level']): Pick<LoggerOptions, 'level' | 'hooks'> {
+  if (typeof level === 'string') return { level };
+  const least = () => pino.levels.values[level()] ?? Number.POSITIVE_INFINITY;
+  return {
+    level: 'trace',
+    hooks: {
+      logMethod(args, method, severity) {
+        if (severity >= least()) method.apply(this, args);
+      },
+    },
+  };
 }
 
 /** Where Postgres quotes the data that it could not take (protocol, error fields D, W and q). */

@@ -10,7 +10,7 @@ import { decide, type Facts } from '../policy/decide.ts';
 import type { SendJob } from '../queue/send-job.ts';
 import { isDataException } from '../store/errors.ts';
 import type { IdempotencyClaim, IdempotencyOutcome } from '../store/idempotency.ts';
-import type { NewMessage, StoreOutcome } from '../store/intake.ts';
+import type { NewMessage, StoreOutcome } from '../store/new-message.ts';
 import { buildRow, refuseUnstorable, unstorableRefusal } from './build-row.ts';
 import { idempotencyClaim, idempotencyConflict } from './repeat.ts';
 import type { AcceptSettings, FactsQuestion, ReadHeader, Submission } from './submission.ts';

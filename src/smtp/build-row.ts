@@ -5,7 +5,7 @@ import { contentRefusal, Refusal } from '../message/refusal.ts';
 import { messageIdOf, replyToAddresses, rowHeaders, subjectOf } from '../message/row-fields.ts';
 import type { TraceContext } from '../observability/trace.ts';
 import type { IdempotencyClaim } from '../store/idempotency.ts';
-import type { NewMessage, OriginalMessage } from '../store/intake.ts';
+import type { NewMessage, OriginalMessage } from '../store/new-message.ts';
 import type { AcceptSettings, Envelope, ReadHeader, Submission } from './submission.ts';
 
 /** Everything that is known of an accepted message. */

@@ -33,7 +33,8 @@ export interface ServerSettings {
 }
 
 export interface ServerDependencies {
-  readonly settings: ServerSettings;
+  /** Those in force now. */
+  readonly settings: () => ServerSettings;
   readonly tls: TlsPair | null;
   readonly session: SessionDependencies;
   /** Shared by all listeners. */
@@ -55,7 +56,6 @@ const UNAUTHENTICATED_COMMANDS = 100;
 
 /** One SMTP listener: smtp-server, with its connections replaced by ours. */
 export class RelayServer extends SMTPServer {
-  readonly settings: ServerSettings;
   readonly #deps: ServerDependencies;
   /** Those that are closing too, until their socket has gone. */
   readonly #open = new Map<SMTPServerSession, RelayConnection>();
@@ -63,9 +63,18 @@ export class RelayServer extends SMTPServer {
 
   constructor(deps: ServerDependencies) {
     super(libraryOptions(deps));
-    this.settings = deps.settings;
     this.#deps = deps;
     this.on('error', error => deps.logger.debug({ err: error }, 'connection error'));
+  }
+
+  /** Those in force now. */
+  get settings(): ServerSettings {
+    return this.#deps.settings();
+  }
+
+  /** Hands on to the library what it keeps of the settings. Open connections keep their time-out. */
+  settingsChanged(): void {
+    Object.assign(this.options, libraryLimits(this.settings));
   }
 
   /** Whether the server finishes what it has and takes nothing new. */
@@ -195,7 +204,18 @@ export class RelayServer extends SMTPServer {
   }
 }
 
-function libraryOptions({ settings, tls }: ServerDependencies) {
+function libraryLimits(settings: ServerSettings) {
+  return {
+    size: settings.messageBytes,
+    maxRecipients: settings.recipients,
+    socketTimeout: settings.idleTimeout,
+    // Here for connections without a session as yet; the others are told so by `RelayConnection`.
+    maxClients: settings.connections,
+  };
+}
+
+function libraryOptions({ settings: settingsNow, tls }: ServerDependencies) {
+  const settings = settingsNow();
   return {
     name: settings.name,
     secure: settings.implicitTls,
@@ -210,11 +230,7 @@ function libraryOptions({ settings, tls }: ServerDependencies) {
     maxAllowedUnauthenticatedCommands: UNAUTHENTICATED_COMMANDS,
     hideENHANCEDSTATUSCODES: false,
     disableReverseLookup: true,
-    size: settings.messageBytes,
-    maxRecipients: settings.recipients,
-    socketTimeout: settings.idleTimeout,
-    // Here for connections without a session as yet; the others are told so by `RelayConnection`.
-    maxClients: settings.connections,
+    ...libraryLimits(settings),
     logger: false as const,
     ...(tls && {
       key: tls.key,

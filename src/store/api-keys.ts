@@ -36,6 +36,12 @@ export interface NewApiKey {
   readonly key?: string | undefined;
 }
 
+interface KeyRow {
+  readonly id: string;
+  readonly userId: string | null;
+  readonly domain: string | null;
+}
+
 const PREVIEW_LENGTH = 12;
 
 const FIND_BY_HASH = `
@@ -44,6 +50,9 @@ const FIND_BY_HASH = `
 const LISTING = `
   id, name, token_preview as preview, user_id as owner, domain, permission,
   created_at as "createdAt", last_used_at as "lastUsedAt"`;
+
+const FIND_BY_ID = `
+  select id, user_id as "userId", domain from api_keys where id = $1`;
 
 const INSERT = `
   insert into api_keys (name, token_hash, token_preview, permission, domain, user_id)
@@ -75,8 +84,15 @@ export function hashKey(key: string): string {
 
 /** The key with this hash, or null. One without an owner is invalid, so null as well. */
 export async function findByHash(db: Queryable, hash: string): Promise<ApiKey | null> {
-  const { rows } = await db.query<{ id: string; userId: string | null; domain: string | null }>(FIND_BY_HASH, [hash]);
-  const row = rows[0];
+  return validKey((await db.query<KeyRow>(FIND_BY_HASH, [hash])).rows[0]);
+}
+
+/** The key with this id, or null, as above. */
+export async function findById(db: Queryable, id: string): Promise<ApiKey | null> {
+  return validKey((await db.query<KeyRow>(FIND_BY_ID, [id])).rows[0]);
+}
+
+function validKey(row: KeyRow | undefined): ApiKey | null {
   if (!row?.userId?.trim()) return null;
   return { id: row.id, userId: row.userId, domain: row.domain?.trim() || null };
 }

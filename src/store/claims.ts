@@ -101,7 +101,7 @@ const TAKE = `
 const TAKE_OVER = `
   with old as materialized (
     select email_id, try, state, in_flight, worker, claimed_at from smtp_relay_claims
-     where until < now() - case when state = 'sending' then make_interval(secs => ${GRACE}) else interval '0' end
+     where until < now() and (state = 'claimed' or state = 'sending' and until < now() - make_interval(secs => ${GRACE}))
        and ($4::uuid[] is null or email_id = any($4))
      order by until limit $3 for update skip locked
   ), unknown as (
@@ -120,17 +120,31 @@ const TAKE_OVER = `
   select mine.*, unknown.recipients as lost, unknown.started_at as "lostAt"
     from (${CLAIMED}) mine left join unknown on unknown.email_id = mine."emailId"`;
 
+/** Locked in the order of their ids, as by all who wait for several claims. $1 the beginnings, JSON; $2 lease in seconds. */
 const BEGIN_SENDING = `
+  with mine as materialized (
+    select s.* from jsonb_to_recordset($1::jsonb) as s (email_id uuid, token uuid, recipients jsonb)
+      join smtp_relay_claims c on c.email_id = s.email_id and c.token = s.token
+     order by s.email_id for update of c
+  )
   update smtp_relay_claims c
-     set state = 'sending', in_flight = s.recipients, until = clock_timestamp() + make_interval(secs => $2)
-    from jsonb_to_recordset($1::jsonb) as s (email_id uuid, token uuid, recipients jsonb)
-   where c.email_id = s.email_id and c.token = s.token
+     set state = 'sending', in_flight = mine.recipients, until = clock_timestamp() + make_interval(secs => $2)
+    from mine where c.email_id = mine.email_id
   returning c.email_id as "emailId"`;
 
+/**
+ * Whoever has a claim locked is beginning, settling or taking over, and none of those waits for this. What was handed back
+ * or is held is nobody's to renew.
+ */
 const RENEW = `
+  with mine as materialized (
+    select c.email_id from unnest($1::uuid[], $2::uuid[]) as m (email_id, token)
+      join smtp_relay_claims c on c.email_id = m.email_id and c.token = m.token
+     where c.state <> 'held' and c.until > '-infinity'
+       for update of c skip locked
+  )
   update smtp_relay_claims c set until = clock_timestamp() + make_interval(secs => $3)
-    from unnest($1::uuid[], $2::uuid[]) as mine (email_id, token)
-   where c.email_id = mine.email_id and c.token = mine.token`;
+    from mine where c.email_id = mine.email_id`;
 
 const HAND_BACK = `
   update smtp_relay_claims c set until = '-infinity'
@@ -197,8 +211,13 @@ export class Claims {
    *
    * @returns false where the claim is another worker's by now, and the call must not be made
    */
-  beginSending(claim: Claim, recipients: readonly string[]): Promise<boolean> {
-    return this.#beginnings.add({ claim, recipients });
+  async beginSending(claim: Claim, recipients: readonly string[]): Promise<boolean> {
+    for (;;) {
+      const askedAt = performance.now();
+      if (!(await this.#beginnings.add({ claim, recipients }))) return false;
+      // A process that was paused meanwhile hears an answer that may not be true any more.
+      if (performance.now() - askedAt < this.#options.leaseTime) return true;
+    }
   }
 
   async #beginAll(beginnings: readonly Beginning[]): Promise<boolean[]> {

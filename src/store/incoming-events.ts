@@ -93,7 +93,7 @@ const RECORD = `
   ), due as (${INSERT_DUE_DELIVERIES} returning webhook_id
   ), unwanted as (
     select distinct on (i."userId", s.email) i.*, s.email, s.reason, s.metadata
-      from incoming i,
+      from new_events n join incoming i using (id),
            jsonb_to_record(i.suppression) as s (email text, reason text, metadata jsonb)
      where i."userId" is not null and s.email is not null
      order by i."userId", s.email, s.reason desc

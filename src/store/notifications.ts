@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { Logger } from '../observability/log.ts';
+import { currentUrl, type DatabaseUrl } from './pool.ts';
 
 /** Told at each commit of jobs that no queue is told of. */
 export const OUTBOX_CHANNEL = 'smtp_relay_outbox';
 
 export interface NotificationOptions {
-  readonly databaseUrl: string;
+  readonly databaseUrl: DatabaseUrl;
   /** A plain identifier. */
   readonly channel: string;
   /** Milliseconds. */
@@ -64,7 +65,7 @@ async function listenForever(options: NotificationOptions, stopped: AbortSignal)
 /** Resolves when the connection has ended, with false where nothing can be heard on it. Rejects where there is none. */
 async function listenOnce(options: NotificationOptions, stopped: AbortSignal): Promise<boolean> {
   const client = new pg.Client({
-    connectionString: options.databaseUrl,
+    connectionString: currentUrl(options.databaseUrl),
     application_name: 'smtp-relay listen',
     connectionTimeoutMillis: options.connectTimeout,
     keepAlive: true,

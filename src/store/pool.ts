@@ -1,8 +1,15 @@
 import pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 
+/** Where the database is and who logs in; or what tells, asked at each new connection, since a password may change. */
+export type DatabaseUrl = string | (() => string);
+
+export function currentUrl(databaseUrl: DatabaseUrl): string {
+  return typeof databaseUrl === 'string' ? databaseUrl : databaseUrl();
+}
+
 export interface PoolOptions {
-  readonly databaseUrl: string;
+  readonly databaseUrl: DatabaseUrl;
   /** Connections at most. */
   readonly poolSize: number;
   /** Milliseconds to wait for a connection, whether a new one or one that becomes free; 0 waits for ever. */
@@ -38,10 +45,12 @@ const PREPARE_SESSION = `
 /**
  * A connection pool that outlives server restarts: a connection that dies, idle or checked out, is logged and replaced.
  * Connecting is lazy; an unreachable server is the error of the query that needed it.
+ *
+ * A password that changes counts for new connections. Postgres asks for it at the log-in only, so that open ones go on.
  */
 export function createPool(options: PoolOptions, logger: Logger): pg.Pool {
   const pool = new pg.Pool({
-    connectionString: options.databaseUrl,
+    Client: clientFor(options.databaseUrl),
     application_name: 'smtp-relay',
     max: options.poolSize,
     connectionTimeoutMillis: options.connectTimeout,
@@ -59,4 +68,13 @@ export function createPool(options: PoolOptions, logger: Logger): pg.Pool {
   });
   pool.on('error', error => logger.warn({ err: error }, 'idle database connection lost'));
   return pool;
+}
+
+/** The pool hands the same options to each of its clients; these look up for themselves where to connect. */
+function clientFor(databaseUrl: DatabaseUrl) {
+  return class extends pg.Client {
+    constructor(config?: pg.ClientConfig) {
+      super({ ...config, connectionString: currentUrl(databaseUrl) });
+    }
+  };
 }

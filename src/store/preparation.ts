@@ -3,10 +3,11 @@ import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import { expectedSchemaVersion, migrate, schemaVersion } from './migrate.ts';
 import { claimPipeline, type Pipeline, requireStandalone } from './pipeline.ts';
+import { currentUrl, type DatabaseUrl } from './pool.ts';
 import { isUnreachable } from './unreachable.ts';
 
 export interface PreparationOptions {
-  readonly databaseUrl: string;
+  readonly databaseUrl: DatabaseUrl;
   readonly pool: pg.Pool;
   readonly pipeline: Pipeline;
   /** `auto`: bring the schema up to date. `none`: only make sure that it is. */
@@ -86,7 +87,7 @@ export class Preparation {
     const { databaseUrl, pool, pipeline, migrations, connectTimeout, logger } = this.#options;
     if (this.#options.delivers) await requireStandalone(pool);
     if (migrations === 'auto') {
-      const { applied } = await migrate(databaseUrl, { pipeline, logger, connectTimeout });
+      const { applied } = await migrate(currentUrl(databaseUrl), { pipeline, logger, connectTimeout });
       if (applied.length > 0) logger.info({ applied }, 'database migrated');
     } else {
       const [found, expected] = await Promise.all([schemaVersion(pool), expectedSchemaVersion()]);

@@ -14,9 +14,8 @@ export interface Republished {
   readonly finished: boolean;
 }
 
-/** Rows looked at by one statement. Ten thousand messages may wait for good reasons before the one whose job is lost. */
-const EXAMINED = 2_000;
-const LIMIT = 500;
+/** Rows that one statement looks at. Very many may wait for good reasons before the one whose job is lost. */
+const EXAMINED = 500;
 /** Seconds; the pause between two jobs for one message doubles up to it. */
 const LONGEST_PAUSE = 6 * 3600;
 const BEGINNING = { at: '-infinity', id: '00000000-0000-0000-0000-000000000000' } as const;
@@ -26,44 +25,38 @@ const BEGINNING = { at: '-infinity', id: '00000000-0000-0000-0000-000000000000' 
  * has it, or where its next try is yet to come. The trace is a new one: the first one's went with the job.
  */
 const REPUBLISH = `
-  with window_ as materialized (
+  with examined as materialized (
     select id, created_at, user_id, coalesce(provider_retry_count, 0) as try,
            greatest(created_at, provider_next_retry_at) < now() - make_interval(secs => $1) as overdue
       from emails
      where status = 'queued' and created_at < now() - make_interval(secs => $1)
        and (created_at, id) > ($2::timestamptz, $3::uuid)
      order by created_at, id limit ${EXAMINED}
+  ), jobless as materialized (
+    select id from examined
+     where overdue
+       and not exists (select from smtp_relay_outbox o where o.email_id = examined.id offset 0)
+       and not exists (select from smtp_relay_claims c where c.email_id = examined.id and c.until > now() offset 0)
   ), lost as materialized (
-    select m.email_id, w.user_id, w.try, w.created_at
-      from window_ w join smtp_relay_messages m on m.email_id = w.id
-     where w.overdue and (m.republish_after is null or m.republish_after <= now())
-       and not exists (select from smtp_relay_outbox o where o.email_id = w.id)
-       and not exists (select from smtp_relay_claims c where c.email_id = w.id and c.until > now())
-     order by w.created_at, w.id limit ${LIMIT} for no key update of m skip locked
+    select email_id, replace(gen_random_uuid()::text, '-', '') as trace,
+           right(replace(gen_random_uuid()::text, '-', ''), 16) as span
+      from smtp_relay_messages
+     where email_id = any (array(select id from jobless)) and (republish_after is null or republish_after <= now())
+       for no key update skip locked
   ), counted as (
-    update smtp_relay_messages m
+    update smtp_relay_messages
        set republished = republished + 1,
-           republish_after = now() + make_interval(
-             secs => least(${LONGEST_PAUSE}, $1 * power(2, least(m.republished + 1, 20))))
-      from lost where m.email_id = lost.email_id
+           republish_after = now() + make_interval(secs => least(${LONGEST_PAUSE}, $1 * power(2, least(republished + 1, 20))))
+     where email_id = any (array(select email_id from lost))
   ), job as (
     insert into smtp_relay_outbox (email_id, user_id, try, correlation_id, traceparent)
-    select email_id, user_id, try, trace.id, '00-' || trace.id || '-' || right(replace(gen_random_uuid()::text, '-', ''), 16) || '-00'
-      from lost, lateral (select replace(gen_random_uuid()::text, '-', '') as id where lost.email_id is not null) trace
+    select id, user_id, try, trace, '00-' || trace || '-' || span || '-00' from lost join examined on id = email_id
     on conflict (email_id, try) do nothing
     returning 1
-  ), last_ as (
-    -- With as many jobs as one statement makes, the rest of the window is for the next one.
-    select created_at, id from (
-      (select created_at, email_id as id from lost where (select count(*) from lost) = ${LIMIT}
-        order by created_at desc, email_id desc limit 1)
-      union all
-      (select created_at, id from window_ where (select count(*) from lost) < ${LIMIT}
-        order by created_at desc, id desc limit 1)) ends
   )
-  select (select count(*)::integer from job) as jobs, (select count(*)::integer from window_) as examined,
+  select (select count(*)::integer from job) as jobs, (select count(*)::integer from examined) as examined,
          created_at::text as at, id
-    from last_`;
+    from examined order by created_at desc, id desc limit 1`;
 
 /**
  * Finds messages that are queued although their job is lost, as by a purged queue, and puts a job into the outbox again. Each
@@ -84,7 +77,7 @@ export class Republisher {
     const values = [after / 1000, this.#behind.at, this.#behind.id];
     const { rows } = await db.query<{ jobs: number; examined: number; at: string; id: string }>(REPUBLISH, values);
     const [found] = rows;
-    const finished = !found || (found.examined < EXAMINED && found.jobs < LIMIT);
+    const finished = !found || found.examined < EXAMINED;
     this.#behind = finished ? BEGINNING : { at: found.at, id: found.id };
     return { jobs: found?.jobs ?? 0, finished };
   }

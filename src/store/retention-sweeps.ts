@@ -8,7 +8,14 @@ export interface Sweep {
   close?(): Promise<void>;
 }
 
-/** A message in one of these may still be sent. */
+/**
+ * SQL: whether a message may still be sent. Here and below, rows are looked up one by one by their key: a join would be
+ * quicker at times, but at other times the planner would read a whole table for it (`offset 0` keeps it from making one).
+ */
+function isOpen(emailId: string): string {
+  return `exists (select from emails e where e.id = ${emailId} and e.status in ${OPEN} offset 0)`;
+}
+
 const OPEN = `('queued', 'processing', 'scheduled')`;
 
 /** Where a walk in the order of (time, id) begins. Times stay text: a `Date` would lose their microseconds. */
@@ -28,9 +35,8 @@ const RAW = `
       from (select *, sum(size_bytes) over (order by created_at, email_id) - size_bytes as before from candidate) c
      where before < ${RAW_BYTES}
   ), removed as (
-    delete from smtp_relay_messages m using batch
-     where m.email_id = batch.email_id
-       and not exists (select from emails e where e.id = batch.email_id and e.status in ${OPEN})
+    delete from smtp_relay_messages
+     where email_id = any (array(select email_id from batch where not ${isOpen('batch.email_id')}))
     returning 1
   )
   select (select count(*)::integer from removed) as removed, created_at::text as at, email_id as id
@@ -46,10 +52,11 @@ const BODIES = `
      where created_at < now() - make_interval(secs => $1) and (created_at, id) > ($2::timestamptz, $3::uuid)
      order by created_at, id limit $4
   ), free as materialized (
-    select e.id from emails e join batch on batch.id = e.id
-     where batch.full and e.status not in ${OPEN} for no key update of e skip locked
+    select id from emails
+     where id = any (array(select id from batch where batch.full)) and status not in ${OPEN}
+       for no key update skip locked
   ), removed as (
-    update emails e set html = null, text = null, attachments = null from free where e.id = free.id returning e.id
+    update emails set html = null, text = null, attachments = null where id = any (array(select id from free)) returning id
   )
   select (select count(*)::integer from removed) as removed, created_at::text as at, id,
          (select min(created_at)::text from batch where batch.full and batch.id not in (select id from removed)) as pending,
@@ -90,13 +97,13 @@ const events = (owner: string): string => `
      order by received_at, id limit $4
   ), free as materialized (
     select id from batch
-     where not exists (select from emails e where e.id = batch.email_id and e.status in ${OPEN})
+     where not ${isOpen('batch.email_id')}
        and not exists (select from webhook_deliveries d
-                        where d.event_id = batch.id and d.status not in ('success', 'dead_letter'))
+                        where d.event_id = batch.id and d.status not in ('success', 'dead_letter') offset 0)
   ), delivered as (
-    delete from webhook_deliveries d using free where d.event_id = free.id
+    delete from webhook_deliveries where event_id = any (array(select id from free))
   ), removed as (
-    delete from email_events e using free where e.id = free.id returning 1
+    delete from email_events where id = any (array(select id from free)) returning 1
   )
   select (select count(*)::integer from removed) as removed, received_at::text as at, id,
          (select count(*)::integer from batch) as examined
@@ -113,10 +120,11 @@ const ATTEMPTS = `
     select id, email_id, ended_at < now() - make_interval(secs => $1) as old from smtp_relay_attempts
      where id > $2::bigint order by id limit $3
   ), removed as (
-    delete from smtp_relay_attempts a using batch
-     where a.id = batch.id and batch.old
-       and not exists (select from smtp_relay_messages m where m.email_id = batch.email_id)
-       and not exists (select from emails e where e.id = batch.email_id and e.status in ${OPEN})
+    delete from smtp_relay_attempts
+     where id = any (array(
+             select id from batch
+              where old and not ${isOpen('batch.email_id')}
+                and not exists (select from smtp_relay_messages m where m.email_id = batch.email_id offset 0)))
     returning 1
   )
   select (select count(*)::integer from removed) as removed, max(id)::text as id, coalesce(bool_or(old), false) as old
@@ -137,8 +145,7 @@ const DELIVERIES = `
     select ctid from webhook_deliveries d
      where ctid >= $2::tid and ctid < $3::tid
        and status in ('success', 'dead_letter') and coalesce(attempted_at, created_at) < now() - make_interval(secs => $1)
-       and not exists (select from email_events v join emails e on e.id = v.email_id
-                        where v.id = d.event_id and e.status in ${OPEN})
+       and not ${isOpen('(select v.email_id from email_events v where v.id = d.event_id)')}
        for update skip locked
   ), removed as (
     delete from webhook_deliveries where ctid = any (array(select ctid from free)) returning 1

@@ -1,12 +1,14 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import { Batcher } from './batcher.ts';
 import type { AttemptOutcome, Claim } from './claims.ts';
 import type { NewEvent } from './events.ts';
 import { gravestStatus } from './gravest-status.ts';
-import { insertMessages, type NewMessage } from './intake.ts';
+import { releaseHeld } from './incoming-events.ts';
+import { insertMessages } from './insert-messages.ts';
+import type { NewMessage } from './new-message.ts';
 import type { Queryable } from './pool.ts';
+import { isTemporary, untilAnswered } from './until-answered.ts';
 import { INSERT_DUE_DELIVERIES } from './webhook-deliveries.ts';
 
 /** One outcome of one call to a transport, for the recipients that it is about. */
@@ -26,7 +28,10 @@ export interface Attempt {
  */
 export type Standing =
   | { readonly kind: 'sent' | 'suppressed' | 'held' | 'underway' }
-  | { readonly kind: 'failed'; readonly error: ProviderError; readonly exhausted: boolean }
+  /** It was tried for as long as the policy allows. */
+  | { readonly kind: 'failed'; readonly error: ProviderError; readonly exhausted: true }
+  /** Without an error where this try brought none; the row then keeps the one that it has. */
+  | { readonly kind: 'failed'; readonly error: ProviderError | null; readonly exhausted: false }
   | { readonly kind: 'retry'; readonly error: ProviderError; readonly afterMs: number };
 
 export interface ProviderError {
@@ -64,7 +69,7 @@ const SETTLE = `
   with input as materialized (
     select * from jsonb_to_recordset($1::jsonb) as s (
       email_id uuid, token uuid, try integer, user_id text, standing text, status text, code text, message text,
-      exhausted boolean, retry_seconds double precision, correlation_id text, traceparent text, attempts jsonb, events jsonb)
+      exhausted boolean, went_out boolean, retry_seconds double precision, correlation_id text, traceparent text, attempts jsonb, events jsonb)
   ), owned as materialized (
     select i.* from input i join smtp_relay_claims c on c.email_id = i.email_id and c.token = i.token
      order by i.email_id for update of c
@@ -88,7 +93,7 @@ const SETTLE = `
     update emails e
        set status = case when o.standing in ('sent', 'failed', 'suppressed') then ${gravestStatus('o.email_id', 'o.status')}
                          when o.standing = 'retry' then 'queued' else e.status end,
-           sent_at = case when o.standing in ('sent', 'underway') then coalesce(e.sent_at, now()) else e.sent_at end,
+           sent_at = case when o.went_out then coalesce(e.sent_at, now()) else e.sent_at end,
            provider_last_attempted_at = now(),
            provider_retry_count = case o.standing when 'retry' then o.try + 1 else e.provider_retry_count end,
            provider_next_retry_at = case o.standing when 'retry' then now() + make_interval(secs => o.retry_seconds) end,
@@ -120,8 +125,8 @@ export interface Settled {
 }
 
 const MAX_BATCH = 64;
-/** Milliseconds between two tries while the database cannot be reached. */
-const PAUSE = 250;
+/** Tries of what the database refuses: a webhook that is deleted at the same moment, for instance, is not there the next time. */
+const MAX_REFUSALS = 3;
 
 /**
  * Writes what became of messages: attempts, row, next try, events, due webhook deliveries and the end of the claim, by one
@@ -138,26 +143,30 @@ export class Settler {
       maxItems: MAX_BATCH,
       concurrency: 2,
       interval: 5,
-      isolates: () => true,
+      isolates: error => !isTemporary(error),
     });
   }
 
   /**
-   * Writes a settlement. What was sent must not be forgotten: while the database cannot be reached it is tried again, until
-   * the signal.
+   * Writes a settlement. What was sent must not be forgotten, or it would be sent again: while the database cannot be reached
+   * it is tried again, until the signal; and where it refuses what events and notice say, it is written without them.
    *
-   * @throws the database's last error at the signal, and any error that trying again would not change
+   * @throws the database's last error at the signal, and where it refuses even that
    */
   async settle(settlement: Settlement, signal: AbortSignal): Promise<Settled> {
-    for (;;) {
+    const { emailId } = settlement.claim;
+    const { logger } = this.#dependencies;
+    const onFault = (error: unknown) => logger.warn({ err: error, emailId }, 'outcome not written yet');
+    const write = (what: Settlement) => untilAnswered(() => this.#batcher.add(what), { signal, onFault });
+    for (let refusals = 0; refusals < MAX_REFUSALS; refusals += 1) {
       try {
-        return await this.#batcher.add(settlement);
+        return await write(settlement);
       } catch (error) {
-        if (signal.aborted || !isTemporary(error)) throw error;
-        this.#dependencies.logger.warn({ err: error, emailId: settlement.claim.emailId }, 'outcome not written yet');
-        await delay(PAUSE, undefined, { signal }).catch(() => {});
+        if (isTemporary(error)) throw error;
+        logger.error({ err: error, emailId }, 'the database refuses an outcome');
       }
     }
+    return write({ ...settlement, events: [], notice: null });
   }
 
   async #write(settlements: readonly Settlement[]): Promise<Settled[]> {
@@ -178,11 +187,14 @@ export class Settler {
   async #writeOn(client: Queryable, settlements: readonly Settlement[]): Promise<Settled[]> {
     const { worker } = this.#dependencies;
     await client.query(HOLD_ROWS, [settlements.map(({ claim }) => claim.emailId)]);
-    const input = JSON.stringify(settlements.map(inputOf));
+    const input = storableJson(settlements.map(inputOf));
     const { rows } = await client.query<{ emailId: string; deliveries: number }>(SETTLE, [input, worker]);
     const owned = new Set(rows.map(({ emailId }) => emailId));
     const notices = settlements.flatMap(({ claim, notice }) => (notice && owned.has(claim.emailId) ? [notice] : []));
     if (notices.length > 0) await insertMessages(client, notices, { outboxLease: 0 });
+    // What would end the hold may have been told while the call was under way.
+    const held = settlements.filter(({ standing }) => standing.kind === 'held').map(({ claim }) => claim.emailId);
+    if (held.length > 0) await releaseHeld(client, held);
     const deliveriesDue = (rows[0]?.deliveries ?? 0) > 0;
     return settlements.map(({ claim }) => ({ owned: owned.has(claim.emailId), deliveriesDue }));
   }
@@ -191,7 +203,7 @@ export class Settler {
 const STATUS = { sent: 'sent', failed: 'failed', suppressed: 'suppressed', held: null, underway: null, retry: null };
 
 function inputOf({ claim, standing, attempts, events, trace }: Settlement) {
-  const { code = null, message = null } = 'error' in standing ? standing.error : {};
+  const error = 'error' in standing ? standing.error : null;
   return {
     email_id: claim.emailId,
     token: claim.token,
@@ -199,9 +211,10 @@ function inputOf({ claim, standing, attempts, events, trace }: Settlement) {
     user_id: claim.message.userId,
     standing: standing.kind,
     status: STATUS[standing.kind],
-    code,
-    message: withoutNul(message),
+    code: error?.code ?? null,
+    message: error?.message ?? null,
     exhausted: standing.kind === 'failed' && standing.exhausted,
+    went_out: standing.kind === 'sent' || attempts.some(({ outcome }) => outcome === 'sent'),
     retry_seconds: standing.kind === 'retry' ? standing.afterMs / 1000 : null,
     correlation_id: trace.correlationId,
     traceparent: trace.traceparent,
@@ -210,7 +223,7 @@ function inputOf({ claim, standing, attempts, events, trace }: Settlement) {
       recipients: attempt.recipients,
       outcome: attempt.outcome,
       code: attempt.code,
-      message: withoutNul(attempt.message),
+      message: attempt.message,
       provider_message_id: attempt.providerMessageId,
       started_at: attempt.startedAt,
     })),
@@ -218,12 +231,14 @@ function inputOf({ claim, standing, attempts, events, trace }: Settlement) {
   };
 }
 
-/** Servers answer what they like, and Postgres stores no NUL. */
-function withoutNul(text: string | null): string | null {
-  return text?.replaceAll('\0', '') ?? null;
-}
-
-/** SQLSTATE classes 22, 23 and 42 say that the statement itself is at fault; all else may pass. */
-function isTemporary(error: unknown): boolean {
-  return !(error instanceof Error && 'code' in error && /^(22|23|42)/.test(String(error.code)));
+/**
+ * JSON that Postgres takes. Servers answer what they like, and what they said may have been cut in the middle of a character:
+ * it stores neither NUL nor half a surrogate pair, which alone are escaped by these.
+ */
+function storableJson(value: unknown): string {
+  const json = JSON.stringify(value);
+  if (!/\\u(?:0000|d[89a-f])/.test(json)) return json;
+  return JSON.stringify(value, (_, part) =>
+    typeof part === 'string' ? part.replaceAll('\0', '').toWellFormed() : part,
+  );
 }

@@ -21,7 +21,7 @@ describe('runUntilAborted', () => {
   it('starts, waits, stops', async () => {
     const app = createApp();
     const stopping = new AbortController();
-    const running = runUntilAborted(app, stopping.signal, 1_000);
+    const running = runUntilAborted(app, stopping.signal, () => 1_000);
     await new Promise(setImmediate);
     assert.deepEqual(app.calls, ['start']);
     stopping.abort();
@@ -32,7 +32,7 @@ describe('runUntilAborted', () => {
   it('stops what is still starting', async () => {
     const app = createApp({ start: () => new Promise(() => {}) });
     const stopping = new AbortController();
-    const running = runUntilAborted(app, stopping.signal, 1_000);
+    const running = runUntilAborted(app, stopping.signal, () => 1_000);
     stopping.abort();
     await running;
     assert.deepEqual(app.calls, ['start', 'stop']);
@@ -40,12 +40,12 @@ describe('runUntilAborted', () => {
 
   it('stops what could not start, and tells why it could not', async () => {
     const app = createApp({ start: () => Promise.reject(new Error('port taken')) });
-    await assert.rejects(runUntilAborted(app, new AbortController().signal, 1_000), /port taken/);
+    await assert.rejects(runUntilAborted(app, new AbortController().signal, () => 1_000), /port taken/);
     assert.deepEqual(app.calls, ['start', 'stop']);
   });
 
   it('does not wait for ever for the stop', async () => {
     const app = createApp({ stop: () => new Promise(() => {}) });
-    await assert.rejects(runUntilAborted(app, AbortSignal.abort(), 50), /did not stop within 50 ms/);
+    await assert.rejects(runUntilAborted(app, AbortSignal.abort(), () => 50), /did not stop within 50 ms/);
   });
 });

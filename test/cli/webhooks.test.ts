@@ -8,7 +8,9 @@ import { run as runProgram } from '../../src/cli/program.ts';
 import { createSecretBox } from '../../src/webhooks/secret-box.ts';
 import { createDatabase } from '../support/database.ts';
 import { withClient } from '../support/postgres-server.ts';
+import { makeCertificate } from '../support/tls.ts';
 import { answer, startReceiver } from '../webhooks/receiver.ts';
+import { runCli } from './run-cli.ts';
 
 interface TestContext {
   after(fn: () => Promise<void>): void;
@@ -36,6 +38,7 @@ async function setUp(t: TestContext) {
   };
   const run = (args: string[], others: Record<string, string> = {}) => runCommand(args, { ...env, ...others });
   return {
+    env,
     key,
     run,
     async json(...args: string[]) {
@@ -129,6 +132,17 @@ describe('smtp-relay webhooks', { concurrency: true }, () => {
     assert.equal(refused.code, 1);
     assert.match(refused.stdout, /refused: the address of the endpoint is not a public one/);
     assert.equal(receiver.received.length, 3);
+  });
+
+  it('speaks TLS to endpoints whose certificate is good, and to no others', async t => {
+    const { run, json, env } = await setUp(t);
+    const certificate = await makeCertificate(t);
+    const receiver = await startReceiver(t, certificate);
+    const { id } = await json('create', receiver.url.replace('127.0.0.1', 'localhost'), '--owner', 'acme');
+    assert.match((await run(['test', id])).stdout, /could not be reached: [A-Z_]*(?:CERT|VERIFY)[A-Z_]*$/m);
+    const trusting = await runCli(['webhooks', 'test', id], { ...env, NODE_EXTRA_CA_CERTS: certificate.caPath });
+    assert.equal(trusting.code, 0, trusting.stderr);
+    assert.equal(receiver.received.length, 1);
   });
 
   it('rotates a secret with an overlap, and re-encrypts all with a new key', async t => {

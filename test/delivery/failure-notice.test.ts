@@ -7,7 +7,7 @@ import { buildFailureNotice, type FailureNotice } from '../../src/delivery/failu
 import type { HeaderField } from '../../src/message/header-fields.ts';
 import { readHeaderFields } from '../../src/message/header-fields.ts';
 import type { Claim, ClaimedMessage } from '../../src/store/claims.ts';
-import type { NewMessage } from '../../src/store/intake.ts';
+import type { NewMessage } from '../../src/store/new-message.ts';
 import { needs } from '../support/needs.ts';
 
 const ID = '6f1c2d1e-0000-4000-8000-000000000001';

@@ -180,8 +180,17 @@ describe('a call that goes wrong', () => {
     assert.match(code ?? '', /^(ENOTFOUND|EAI_AGAIN)$/);
   });
 
+  it('is transient where nothing listens on IPv6', async t => {
+    const nothing = openSesTransport(t, 'http://[::1]:1');
+    const [kind, code] = brief(await send({}, nothing));
+    assert.equal(kind, 'transient');
+    // Or no IPv6 on this machine; in any case no look-up of a name in brackets.
+    assert.match(code ?? '', /^(ECONNREFUSED|EADDRNOTAVAIL|EAFNOSUPPORT|ENETUNREACH)$/);
+  });
+
   it('is transient for a region that is none', async () => {
     for (const region of ['evil.example/', 'here', 'us-east-1@evil']) {
+      await transport.admit(1, NEVER, { domain: { ...ACME, region } });
       assert.deepEqual(brief(await send({ domain: { ...ACME, region } })), ['transient', 'UnknownRegion']);
     }
   });

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { suite, test } from 'node:test';
 import { promisify } from 'node:util';
 import { portProblem } from '../../src/dev/ports.ts';
 import { eventually } from '../support/eventually.ts';
 import { needs } from '../support/needs.ts';
-import { type DevProcess, freePorts, startDev, stateDirectory } from './start-dev.ts';
+import { type DevProcess, freePorts, PORT_VARIABLES, startDev, stateDirectory } from './start-dev.ts';
 
 const run = promisify(execFile);
 const READY = /Ctrl-C stops everything/;
@@ -29,7 +30,9 @@ async function assertAllFree(variables: Record<string, string>): Promise<void> {
 }
 
 suite('dev', { concurrency: 2 }, () => {
-  test('each printed command sends a message that is shown as a line', { skip: needs('python3', 'curl') }, async t => {
+  test('each printed command sends a message that is shown as accepted and as sent', {
+    skip: needs('python3', 'curl'),
+  }, async t => {
     const dev = startDev(t, await stateDirectory(t), await freePorts());
     await dev.waitFor(READY);
     const programs = needs('swaks') ? ['curl', 'node', 'python3'] : ['swaks', 'node', 'python3'];
@@ -37,9 +40,11 @@ suite('dev', { concurrency: 2 }, () => {
       await run('/bin/sh', ['-c', command(dev, program)], { timeout: 30_000, cwd: '/' });
     }
     for (const subject of [needs('swaks') ? 'curl' : 'swaks', 'Nodemailer', 'Python']) {
-      await dev.waitFor(
-        new RegExp(`hello@demo\\.test -> you@example\\.com {2}"Hello from ${subject}".* queued, job on SQS`),
+      const [, id] = await dev.waitFor(
+        new RegExp(`(\\w{8}) {2}accepted {4}hello@demo\\.test -> you@example\\.com {2}"Hello from ${subject}"`),
       );
+      const [, file = ''] = await dev.waitFor(new RegExp(`${id} {2}sent +(\\S+\\.eml)`));
+      assert.match(await readFile(file, 'utf8'), new RegExp(`^Subject: Hello from ${subject}\r$`, 'm'));
     }
   });
 
@@ -71,7 +76,7 @@ suite('dev', { concurrency: 2 }, () => {
     await third.waitFor(READY);
   });
 
-  for (const name of ['SMTP_RELAY_PORT', 'DEV_POSTGRES_PORT', 'DEV_SQS_PORT'] as const) {
+  for (const name of PORT_VARIABLES) {
     test(`a taken port names ${name}`, async t => {
       const variables = await freePorts();
       const holder = createServer().listen(Number(variables[name]), '127.0.0.1');

@@ -6,13 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { checkServerIdentity, connect, createServer } from 'node:tls';
-import { SendMessageCommand } from '@aws-sdk/client-sqs';
+import { ReceiveMessageCommand, SendMessageCommand } from '@aws-sdk/client-sqs';
 import { canEnter, postgresAccount } from '../../src/dev/account.ts';
+import { renderEnvironmentFile } from '../../src/dev/environment.ts';
+import { renderHappening } from '../../src/dev/lines.ts';
 import { renderSettings } from '../../src/dev/settings.ts';
 import { sqsClient, startSqs } from '../../src/dev/sqs.ts';
 import { lockState, openState } from '../../src/dev/state.ts';
 import { keepTlsFiles } from '../../src/dev/tls-files.ts';
-import { renderArrival } from '../../src/dev/watch.ts';
 
 interface TestContext {
   after(fn: () => Promise<void>): void;
@@ -34,7 +35,15 @@ test('the queue and its messages outlive a restart of the emulator', async t => 
   await first.stop();
   const second = await startSqs({ port: 0, dataDirectory });
   t.after(() => second.stop());
-  assert.deepEqual(await second.peek('kept'), ['hello']);
+  const other = sqsClient(second.endpoint);
+  t.after(async () => other.destroy());
+  const { Messages = [] } = await other.send(
+    new ReceiveMessageCommand({ QueueUrl: await second.createQueue('kept'), WaitTimeSeconds: 1 }),
+  );
+  assert.deepEqual(
+    Messages.map(({ Body }) => Body),
+    ['hello'],
+  );
   assert.match(second.endpoint, /^http:\/\/127\.0\.0\.1:/);
 });
 
@@ -114,16 +123,34 @@ test('the printed commands survive awkward paths and keep to one line each', () 
   assert.equal(literal.slice(1, -1).replace(/\\(.)/g, '$1'), caFile);
 });
 
+test('the file for a shell keeps every value as it is', () => {
+  const url = `postgres://a:b'$HOME "c\\@127.0.0.1/d`;
+  const script = `${renderEnvironmentFile({ DATABASE_URL: url })}printf '%s' "$DATABASE_URL"`;
+  assert.equal(spawnSync('/bin/sh', ['-c', script], { encoding: 'utf8' }).stdout, url);
+});
+
+const AT = new Date(2026, 0, 2, 3, 4, 5);
+const EMAIL_ID = '0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11';
+
 test('what a client writes cannot break or recolour the line of a message', () => {
-  const row = {
-    id: 'id',
-    from: 'a@b.test',
-    recipients: ['c@d.test', 'e@f.test'],
-    subject: 'x\r\n\u001b[31my',
-    status: 'queued',
-    size: 12,
-    createdAt: new Date(2026, 0, 2, 3, 4, 5),
-  };
-  const line = renderArrival(row, true);
-  assert.equal(line, '03:04:05  a@b.test -> c@d.test +1  "x [31my"  12 B  id  queued, job on SQS');
+  const facts = { from: 'a@b.test', recipients: ['c@d.test', 'e@f.test'], subject: 'x\r\n\u001b[31my', size: 12 };
+  const line = renderHappening({ kind: 'accepted', key: '', emailId: EMAIL_ID, at: AT, facts }, '/captured');
+  assert.equal(line, `03:04:05  0b8f7a52  accepted    a@b.test -> c@d.test +1  "x [31my"  12 B  ${EMAIL_ID}`);
+});
+
+test('a try that failed, a delivery that did, and an event about no message are lines too', () => {
+  const base = { key: '', emailId: EMAIL_ID, at: AT };
+  const tried = { outcome: 'transient', transport: 'smtp', code: '451', message: 'later', providerMessageId: null };
+  const webhook = { event: 'email.sent', url: 'http://x/', status: 'failed', statusCode: null, answer: 'refused' };
+  const disabled = { type: 'webhook.disabled', payload: { url: 'http://x/' } };
+  const lines = [
+    renderHappening({ ...base, kind: 'tried', facts: { ...tried, outcome: 'transient' } }, '/captured'),
+    renderHappening({ ...base, kind: 'webhook', facts: webhook }, '/captured'),
+    renderHappening({ ...base, emailId: null, kind: 'event', facts: disabled }, '/captured'),
+  ];
+  assert.deepEqual(lines, [
+    '03:04:05  0b8f7a52  put off     by smtp: 451 later',
+    '03:04:05  0b8f7a52  webhook     email.sent -> http://x/  no answer: refused, tried again later',
+    '03:04:05            webhook.disabled  http://x/',
+  ]);
 });

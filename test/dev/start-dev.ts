@@ -24,11 +24,19 @@ interface TestContext {
   after(fn: () => Promise<void>): void;
 }
 
-export type DevVariables = Record<'SMTP_RELAY_PORT' | 'DEV_POSTGRES_PORT' | 'DEV_SQS_PORT', string>;
+export const PORT_VARIABLES = [
+  'SMTP_RELAY_PORT',
+  'SMTP_RELAY_PUBLIC_PORT',
+  'SMTP_RELAY_HTTP_PORT',
+  'DEV_POSTGRES_PORT',
+  'DEV_SQS_PORT',
+] as const;
+
+export type DevVariables = Record<(typeof PORT_VARIABLES)[number], string>;
 
 export async function freePorts(): Promise<DevVariables> {
-  const [relay, postgres, sqs] = await Promise.all([freePort(), freePort(), freePort()]);
-  return { SMTP_RELAY_PORT: `${relay}`, DEV_POSTGRES_PORT: `${postgres}`, DEV_SQS_PORT: `${sqs}` };
+  const ports = await Promise.all(PORT_VARIABLES.map(async name => [name, `${await freePort()}`]));
+  return Object.fromEntries(ports) as DevVariables;
 }
 
 /** A folder for the state of dev, removed afterwards together with the one elsewhere that it may name. */
@@ -41,7 +49,7 @@ export async function stateDirectory(t: TestContext): Promise<string> {
 /** Starts dev in a process group of its own, as a shell with a terminal would. */
 export function startDev(t: TestContext, directory: string, variables: Partial<DevVariables>): DevProcess {
   const child = spawn(execPath, [PROGRAM, 'dev', directory], {
-    env: { ...env, SMTP_RELAY_HTTP_PORT: '0', SMTP_RELAY_PUBLIC_PORT: '0', ...variables },
+    env: { ...env, ...variables },
     detached: true,
   });
   let text = '';

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
 import { findSuppressed } from '../../src/store/suppressions.ts';
 import { eventually } from '../support/eventually.ts';
+import { withClient } from '../support/postgres-server.ts';
 import { asIdentityNotification, inEventBridge, inSns, MESSAGE_ID, ses, TIMESTAMP } from './support/ses.ts';
 import { startEventSystem } from './support/system.ts';
 
@@ -181,16 +182,17 @@ describe('event intake', { concurrency: true }, () => {
   it('sees the status that the worker is just writing', async t => {
     const system = await startEventSystem(t);
     const emailId = await system.addEmail({ status: 'processing' });
-    const worker = await system.pool.connect();
-    await worker.query('begin');
-    await worker.query('select from emails where id = $1 for no key update', [emailId]);
-    const recorded = system.record(ses.bounce({ emailId }));
-    const waiting = `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`;
-    await eventually(async () => (await system.rows(waiting)).length > 0);
-    await worker.query(`update emails set status = 'sent' where id = $1`, [emailId]);
-    await worker.query('commit');
-    worker.release();
-    await recorded;
+    const { recording } = await withClient(system.databaseUrl, async worker => {
+      await worker.query('begin');
+      await worker.query('select from emails where id = $1 for no key update', [emailId]);
+      const recording = system.record(ses.bounce({ emailId }));
+      const waiting = `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`;
+      await eventually(async () => (await system.rows(waiting)).length > 0);
+      await worker.query(`update emails set status = 'sent' where id = $1`, [emailId]);
+      await worker.query('commit');
+      return { recording };
+    });
+    await recording;
     assert.equal(await system.statusOf(emailId), 'bounced');
   });
 

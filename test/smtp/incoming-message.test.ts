@@ -5,7 +5,7 @@ import { IncomingMessage } from '../../src/smtp/incoming-message.ts';
 
 const UNLIMITED = { messageBytes: 1e9, bareLineEndings: 'reject' } as const;
 
-function receive(text: string | Buffer, { limits = {}, budget = new ByteBudget(1e9) } = {}) {
+function receive(text: string | Buffer, { limits = {}, budget = new ByteBudget(() => 1e9) } = {}) {
   const message = new IncomingMessage({ ...UNLIMITED, ...limits }, budget);
   message.push(Buffer.from(text));
   assert.notEqual(message.push(Buffer.from('\r\n.\r\n')), -1);
@@ -16,7 +16,7 @@ describe('IncomingMessage', () => {
   it('collects what arrives, whatever the packets are', () => {
     const text = Buffer.alloc(3_000_000, `${'0123456789'.repeat(9)}\r\n`);
     for (const size of [1_000, 65_536, 2_500_000]) {
-      const message = new IncomingMessage(UNLIMITED, new ByteBudget(1e9));
+      const message = new IncomingMessage(UNLIMITED, new ByteBudget(() => 1e9));
       for (let start = 0; start < text.length; start += size) {
         assert.equal(message.push(text.subarray(start, start + size)), -1);
       }
@@ -29,14 +29,14 @@ describe('IncomingMessage', () => {
 
   it('keeps no packet alive: later changes of its memory do not show', () => {
     const packet = Buffer.from('Subject: x\r\n.\r\n');
-    const message = new IncomingMessage(UNLIMITED, new ByteBudget(1e9));
+    const message = new IncomingMessage(UNLIMITED, new ByteBudget(() => 1e9));
     message.push(packet);
     packet.fill(0);
     assert.equal(message.take().raw.toString(), 'Subject: x\r\n');
   });
 
   it('tells where the end of data was', () => {
-    const message = new IncomingMessage(UNLIMITED, new ByteBudget(1e9));
+    const message = new IncomingMessage(UNLIMITED, new ByteBudget(() => 1e9));
     assert.equal(message.push(Buffer.from('a\r\n.\r\nQUIT\r\n')), 6);
   });
 
@@ -49,7 +49,7 @@ describe('IncomingMessage', () => {
   });
 
   it('throws away what is past the limit, and what came before it', () => {
-    const budget = new ByteBudget(1e9);
+    const budget = new ByteBudget(() => 1e9);
     const message = new IncomingMessage({ ...UNLIMITED, messageBytes: 100 }, budget);
     message.push(Buffer.alloc(90, 'x'));
     assert.equal(budget.used, 90);
@@ -59,7 +59,7 @@ describe('IncomingMessage', () => {
   });
 
   it('takes its bytes from the budget: 452 where there is no room', () => {
-    const budget = new ByteBudget(1000);
+    const budget = new ByteBudget(() => 1000);
     const first = receive('x'.repeat(600), { budget });
     assert.equal(budget.used, 602);
     assert.throws(() => receive('x'.repeat(600), { budget }).take(), { code: 452, enhancedCode: '4.3.1' });
@@ -70,7 +70,7 @@ describe('IncomingMessage', () => {
   });
 
   it('holds its share until it is released, once', () => {
-    const budget = new ByteBudget(1000);
+    const budget = new ByteBudget(() => 1000);
     const message = receive('x'.repeat(100), { budget });
     message.take();
     assert.equal(budget.used, 102);

@@ -212,7 +212,7 @@ describe('RelayServer', () => {
     const times = { idleTimeout: 5_000, sessionTimeout: 5_000, proxyHeaderTimeout: 5_000 };
     const settings = { name: 'relay.test', connections: 5, ...times };
     return {
-      settings,
+      settings: () => settings,
       tls: null,
       session,
       budget: null,

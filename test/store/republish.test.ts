@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import pg from 'pg';
 import { Outbox } from '../../src/store/outbox.ts';
-import { Republisher } from '../../src/store/republish.ts';
+import { type Republished, Republisher } from '../../src/store/republish.ts';
 import { createDatabase } from '../support/database.ts';
 import { storeMessage } from '../support/stored.ts';
 
@@ -130,14 +130,11 @@ describe('publishing lost jobs again', { concurrency: true }, () => {
       insert into smtp_relay_outbox (email_id, correlation_id, traceparent) select id, '', '' from waiting`);
     const id = await lost(11);
     const one = republisher();
-    const steps = [await one.next(), await one.next(), await one.next()];
+    const steps: Republished[] = [];
+    while (steps.at(-1)?.finished !== true) steps.push(await one.next());
     assert.deepEqual(
-      steps.map(({ jobs, finished }) => [jobs, finished]),
-      [
-        [0, false],
-        [0, false],
-        [1, true],
-      ],
+      steps.map(({ jobs }) => jobs),
+      [0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
     );
     assert.deepEqual((await jobs()).at(-1), { id, try: 0 });
 

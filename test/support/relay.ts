@@ -1,6 +1,7 @@
 import { env } from 'node:process';
 import pg from 'pg';
 import { createApp } from '../../src/app.ts';
+import { fixedConfig } from '../../src/config/live.ts';
 import { assembleConfig, type Config, type SettingName } from '../../src/config/schema.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createDatabase } from './database.ts';
@@ -73,7 +74,7 @@ export async function startRelay(t: TestContext, options: RelayOptions = {}): Pr
   Object.assign(env, sqsEnv());
   const logs: LogLine[] = [];
   const destination = { write: (line: string) => void logs.push(JSON.parse(line)) };
-  const app = await createApp(config, { logger: createLogger({ level: 'debug', format: 'json', destination }) });
+  const app = await createApp(fixedConfig(config), { logger: createLogger({ level: 'debug', format: 'json', destination }) });
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= app.stop());
   parts.defer(stop);

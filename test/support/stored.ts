@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Tag } from '../../src/message/control-headers.ts';
 import { newTrace } from '../../src/observability/trace.ts';
-import { insertMessages, type NewMessage } from '../../src/store/intake.ts';
+import { insertMessages } from '../../src/store/insert-messages.ts';
+import type { NewMessage } from '../../src/store/new-message.ts';
 import type { Queryable } from '../../src/store/pool.ts';
 
 export interface StoredOptions {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { env } from 'node:process';
 import pg from 'pg';
+import { fixedConfig } from '../../src/config/live.ts';
 import { assembleConfig, type Config, type SettingName } from '../../src/config/schema.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createWorker } from '../../src/worker.ts';
@@ -62,7 +63,7 @@ export async function startWorker(t: TestContext, options: WorkerOptions = {}): 
   Object.assign(env, sqsEnv());
   const logs: LogLine[] = [];
   const destination = { write: (line: string) => void logs.push(JSON.parse(line)) };
-  const worker = await createWorker(config, { logger: createLogger({ level: 'debug', format: 'json', destination }) });
+  const worker = await createWorker(fixedConfig(config), { logger: createLogger({ level: 'debug', format: 'json', destination }) });
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= worker.stop());
   parts.defer(stop);

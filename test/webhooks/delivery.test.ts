@@ -27,11 +27,11 @@ function verifyByPython(secret: string, { headers, body }: Received) {
 }
 
 describe('a delivery', { concurrency: true }, () => {
-  it('is a signed POST of the event, soon after its commit', async t => {
+  it('is a signed POST of the event, long before the next look for due ones', async t => {
     const system = await createSystem(t);
     const receiver = await startReceiver(t);
     const { secret } = await system.endpoint(receiver.url, { events: ['email.bounced'] });
-    const dispatcher = system.dispatcher({ pollInterval: 60_000 });
+    const dispatcher = system.dispatcher({ pollInterval: 600_000 });
     // The first look is over.
     await eventually(async () => (await system.registry.metrics()).includes('smtp_relay_webhook_deliveries_due 0'));
     const payload = {
@@ -39,11 +39,9 @@ describe('a delivery', { concurrency: true }, () => {
       to: ['ü@example.com'],
       bounce: { type: 'hard', code: 12345678901234567890n.toString() },
     };
-    const began = performance.now();
     const [id] = await system.events(1, { type: 'bounced', payload });
     dispatcher.wake();
     const request = await found(() => receiver.received[0]);
-    assert.ok(request.at - began < 1_000, `after ${request.at - began} ms`);
     const body = JSON.parse(request.body.toString());
     const { rows } = await system.pool.query('select received_at from email_events where id = $1', [id]);
     assert.deepEqual(body, { id, type: 'email.bounced', created_at: rows[0].received_at.toISOString(), data: payload });
@@ -206,9 +204,9 @@ describe('a delivery that fails', { concurrency: true }, () => {
     const cases: [string, number | null, RegExp][] = [
       ['/redirect', 302, /^moved$/],
       ['/gone-later', 404, /^unknown$/],
-      ['/hang', null, /^no answer within 300 ms$/],
+      ['/hang', null, /^no answer within 1500 ms$/],
       ['/reset', null, /could not be reached: ECONNRESET$/],
-      ['/slow-body', null, /^no answer within 300 ms$/],
+      ['/slow-body', null, /^no answer within 1500 ms$/],
       ['/upgrade', null, /could not be reached/],
       [`http://127.0.0.1:${closed}/`, null, /could not be reached: ECONNREFUSED$/],
       [`${receiver.url.replace('http:', 'https:')}`, null, /could not be reached: /],
@@ -218,7 +216,7 @@ describe('a delivery that fails', { concurrency: true }, () => {
     ];
     const endpoints = await Promise.all(cases.map(([url]) => system.endpoint(new URL(url, receiver.url).href)));
     const resolve = async () => Promise.reject(Object.assign(new Error('no such name'), { code: 'ENOTFOUND' }));
-    system.dispatcher({ timeout: 300 }, { resolve });
+    system.dispatcher({ timeout: 1_500 }, { resolve });
     await system.events();
     for (const [index, [url, code, text]] of cases.entries()) {
       const delivery = await found(async () => {

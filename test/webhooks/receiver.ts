@@ -1,4 +1,11 @@
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 interface TestContext {
@@ -9,8 +16,6 @@ export interface Received {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
-  /** On the clock of `performance.now()`. */
-  readonly at: number;
 }
 
 /** What to do with a request that was read. */
@@ -33,21 +38,29 @@ export const hang: Behaviour = () => {};
 
 export const reset: Behaviour = (_, response) => void response.socket?.resetAndDestroy();
 
-/** A webhook receiver on this machine, which takes everything until it is told to behave otherwise. */
-export async function startReceiver(t: TestContext): Promise<Receiver> {
+/**
+ * A webhook receiver on this machine, which takes everything until it is told to behave otherwise.
+ *
+ * @param tls certificate and key as PEM; without, it speaks plain HTTP
+ */
+export async function startReceiver(
+  t: TestContext,
+  tls?: { readonly cert: string; readonly key: string },
+): Promise<Receiver> {
   const received: Received[] = [];
   let behave: Behaviour = answer(200, 'taken');
   let connections = 0;
-  const server = createServer((request, response) => {
+  const listener: RequestListener = (request, response) => {
     read(request).then(
       body => {
-        const seen = { path: request.url ?? '', headers: request.headers, body, at: performance.now() };
+        const seen = { path: request.url ?? '', headers: request.headers, body };
         received.push(seen);
         behave(seen, response);
       },
       () => response.destroy(),
     );
-  });
+  };
+  const server = tls ? createTlsServer(tls, listener) : createServer(listener);
   server.on('connection', () => {
     connections += 1;
   });
@@ -60,7 +73,7 @@ export async function startReceiver(t: TestContext): Promise<Receiver> {
       }),
   );
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`,
+    url: `${tls ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}/hook`,
     received,
     connections: () => connections,
     behave: behaviour => {

@@ -78,9 +78,10 @@ export async function createSystem(t: TestContext) {
       );
       return rows;
     },
-    /** Deliveries that wait for their next try become due. */
-    makeDue: () =>
-      pool.query(`update webhook_deliveries set next_retry_at = now() where status in ('pending', 'failed')`),
+    /** Deliveries that failed and wait for their next try become due. */
+    makeDue: () => pool.query(`update webhook_deliveries set next_retry_at = now() where status = 'failed'`),
+    /** The leases of deliveries that were never tried to the end are over. */
+    endLeases: () => pool.query(`update webhook_deliveries set next_retry_at = now() where status = 'pending'`),
     dispatcher(
       options: Partial<DispatcherOptions> = {},
       others: Partial<Omit<DispatcherDependencies, 'options'>> = {},
@@ -94,7 +95,7 @@ export async function createSystem(t: TestContext) {
         options: {
           secretKeys: [key],
           concurrency: 4,
-          timeout: 2_000,
+          timeout: 30_000,
           allowedNetworks: ['127.0.0.1/32'],
           disableAfter: 432_000_000,
           pollInterval: 200,

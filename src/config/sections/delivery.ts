@@ -79,7 +79,7 @@ export const delivery = {
     doc: "Which transport takes the messages of which sender domains: the first route with the domain of From counts, and for all other domains `transport`. `domains` has names (`acme.com`), or `*.` and a name for all domains below it. What a route's `ses`, `smtp` or `capture` leaves out is as in the settings of that name; but a `host` of its own has no `user` and `password` from there, and a `region` or `configurationSet` of its own also stands above that of the domain. `passwordFile` names a file with the password.",
     format: routes,
     default: [],
-    reloadable: false,
+    reloadable: true,
     sensitive: true,
   }),
   ses: {

@@ -1,4 +1,5 @@
-import { duration, hostName, listenAddress, networks, optional, path, port } from '../formats.ts';
+import { delay, duration, hostName, listenAddress, networks, optional, path, port } from '../formats.ts';
+import { trustedNetworks } from '../formats-access.ts';
 import { setting } from '../setting.ts';
 
 /** Where and how clients connect. */
@@ -55,6 +56,18 @@ export const listening = {
       reloadable: false,
     }),
   },
+  trustedNetworks: setting({
+    doc: 'Networks whose clients may send without a log-in, and without TLS, for printers and jobs that cannot log in: each as `network=id`, with the id of the API key (`smtp-relay keys list`) as which they send. The first network that holds the client counts. What a load balancer passes on is judged by the address in its PROXY header.',
+    format: trustedNetworks,
+    default: [],
+    reloadable: true,
+  }),
+  drainDelay: setting({
+    doc: 'How long connections are still taken after the order to stop, while `/readyz` says already that there shall be no more: as long as it takes until load balancers and proxies have heard of it (5s to 15s in Kubernetes). It comes before `shutdownTimeout`, so that the grace period has to hold both.',
+    format: delay,
+    default: 0,
+    reloadable: true,
+  }),
   shutdownTimeout: setting({
     doc: "How long messages under way may take to finish when the relay is told to stop. Keep it below the grace period of what runs it (Kubernetes' is 30 s by default).",
     format: duration,

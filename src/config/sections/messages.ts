@@ -1,4 +1,5 @@
 import { bytes, duration, oneOf, wholeNumber } from '../formats.ts';
+import { allowList } from '../formats-access.ts';
 import { setting } from '../setting.ts';
 
 /** What is done with a message. */
@@ -27,6 +28,18 @@ export const messages = {
     default: 'message',
     reloadable: true,
   }),
+  recipientAllowList: setting({
+    doc: 'For staging: who may get mail at all, as addresses (`qa@acme.com`), domains (`acme.com`) or all domains below one (`*.acme.com`). Empty: everybody.',
+    format: allowList,
+    default: [],
+    reloadable: true,
+  }),
+  recipientsElsewhere: setting({
+    doc: 'What a recipient outside `recipientAllowList` does. `refuse`: that recipient is refused (550). `capture`: the message is accepted, and goes as a whole to the transport `capture`, to nobody else (standalone pipeline only).',
+    format: oneOf('refuse', 'capture'),
+    default: 'refuse',
+    reloadable: true,
+  }),
   senderDomains: setting({
     doc: "Which domains a key without a domain of its own may send from. `owned`: those in the owner's `domains`. `any`: every one. `auto`: `owned` in the standalone pipeline, `any` in the opensend pipeline.",
     format: oneOf('owned', 'any', 'auto'),
@@ -37,6 +50,12 @@ export const messages = {
     doc: 'What a CR or LF that stands alone in a message does. `reject`: the message is refused (550). `accept`: it is read as a line ending, for old printers and devices. It never ends a message.',
     format: oneOf('reject', 'accept'),
     default: 'reject',
+    reloadable: true,
+  }),
+  receivedHeader: setting({
+    doc: 'The `Received:` header field that the standalone worker puts on top of each message. `full`: with the name and address of the client. `private`: without them. `off`: none.',
+    format: oneOf('full', 'private', 'off'),
+    default: 'private',
     reloadable: true,
   }),
   maxMessageSizeBytes: setting({

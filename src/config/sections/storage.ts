@@ -1,14 +1,25 @@
 import { awsRegion, duration, httpUrl, oneOf, optional, postgresUrl, wholeNumber } from '../formats.ts';
 import { setting } from '../setting.ts';
 
+/** Where the database is, without who logs in. */
+function withoutLogin(databaseUrl: string): string {
+  const url = URL.parse(databaseUrl.replace('@/', '@socket/'));
+  if (url === null) return databaseUrl;
+  url.username = '';
+  url.password = '';
+  for (const name of ['user', 'password']) url.searchParams.delete(name);
+  return url.href;
+}
+
 /** Where messages are kept, and where the send jobs go. */
 export const storage = {
   databaseUrl: setting({
-    doc: 'The Postgres database that holds API keys, messages and suppressions. TLS: append `?sslmode=verify-full`.',
+    doc: 'The Postgres database that holds API keys, messages and suppressions. TLS: append `?sslmode=verify-full`. A new user or password counts for new connections at once; all else in it after a restart.',
     format: optional(postgresUrl),
     default: '',
     env: 'DATABASE_URL',
-    reloadable: false,
+    reloadable: true,
+    takeOver: (running, loaded) => (withoutLogin(running) === withoutLogin(loaded) ? loaded : running),
     sensitive: true,
     required: true,
   }),

@@ -37,10 +37,15 @@ function findFiles(path: string, reading: Reading): string[] {
   }
 }
 
+/** Whether a file of the directory is read, by its name. */
+export function isConfigFile(name: string): boolean {
+  return /^[^.].*\.ya?ml$/.test(name);
+}
+
 function yamlFiles(path: string): string[] {
   if (!statSync(path).isDirectory()) return [path];
   return readdirSync(path)
-    .filter(name => /^[^.].*\.ya?ml$/.test(name))
+    .filter(isConfigFile)
     .sort()
     .map(name => join(path, name));
 }

@@ -112,7 +112,7 @@ export const SES_RULES: readonly SesRule[] = [
   {
     names: DENIED,
     kind: 'transient',
-    says: "Amazon SES refused the relay's credentials: its operator is to check them, the permission ses:SendEmail, and the clock.",
+    says: "Amazon SES refused the relay's credentials: its operator is to check them, their permission to send, and the clock.",
     because: 'Our own credentials are at fault.',
   },
   {

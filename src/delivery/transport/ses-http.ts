@@ -85,7 +85,9 @@ export class SesHttpHandler {
 
   #open({ protocol, hostname, port, method, path, query, headers }: SesHttpRequest): ClientRequest {
     const search = queryString(query);
-    const target = { hostname, port, method, path: search ? `${path}?${search}` : path, headers };
+    // An IPv6 address stands in brackets in URLs only.
+    const host = hostname.replace(/^\[(.*)\]$/, '$1');
+    const target = { host, port, method, path: search ? `${path}?${search}` : path, headers };
     return protocol === 'https:'
       ? httpsRequest({ ...target, agent: this.#https })
       : httpRequest({ ...target, agent: this.#http });

@@ -3,6 +3,7 @@ import { fromTemporaryCredentials } from '@aws-sdk/credential-providers';
 import { SesCallError } from './ses-error.ts';
 import type { SesHttpHandler, SesHttpResponse } from './ses-http.ts';
 import { type SendEmailParameters, sendEmailBody } from './ses-request.ts';
+import { createSha256 } from './ses-sha256.ts';
 
 export interface SesRegionOptions {
   readonly region: string;
@@ -42,6 +43,7 @@ export class SesRegion {
       ...(roleArn !== null && { credentials: assumedRole(roleArn, region) }),
       // Messages that fail are tried again from the database, with their own pauses.
       maxAttempts: 1,
+      sha256: createSha256(),
       logger: NO_LOGGER,
       requestHandler: handler,
     });

@@ -100,7 +100,11 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
   return {
     kind: 'ses',
     maxRecipients: MAX_RECIPIENTS,
-    admit: (recipients, signal, message) => rates.take(regionOf(message.domain), recipients, signal),
+    async admit(recipients, signal, message) {
+      const region = regionOf(message.domain);
+      // What is no region is for `send` to refuse.
+      if (REGION.test(region)) await rates.take(region, recipients, signal);
+    },
     send,
     async close() {
       regions.close();

@@ -40,7 +40,7 @@ export async function startEventSystem(t: TestContext) {
     onSettled: ids => told.settled.push(...ids),
   });
   return {
-    ...{ pool, intake, metrics, told },
+    ...{ databaseUrl, pool, intake, metrics, told },
     /** Records one notification that came by SNS. */
     record: async (record: object) => (await intake.record([JSON.stringify(record)], 'sns'))[0],
     addEmail: (email: EmailOptions = {}) => addEmail(pool, email),

@@ -1,4 +1,4 @@
-import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, hash, type KeyObject, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
 /** The credentials that the fake SES knows; also those of test/support/queue.ts, so that one environment does for both. */
@@ -57,7 +57,7 @@ const MISMATCH: SignatureProblem = {
  */
 export class SignatureVerifier {
   readonly #secrets: ReadonlyMap<string, string>;
-  readonly #keys = new Map<string, Buffer>();
+  readonly #keys = new Map<string, KeyObject>();
 
   /** @param secrets secret access keys by access key id */
   constructor(secrets: Readonly<Record<string, string>>) {
@@ -81,14 +81,15 @@ export class SignatureVerifier {
       : MISMATCH;
   }
 
-  #signingKey(secret: string, { date, region, service }: Authorization): Buffer {
+  #signingKey(secret: string, { date, region, service }: Authorization): KeyObject {
     const name = `${secret}/${date}/${region}/${service}`;
     const cached = this.#keys.get(name);
     if (cached) return cached;
     let key: string | Buffer = `AWS4${secret}`;
     for (const part of [date, region, service, 'aws4_request']) key = createHmac('sha256', key).update(part).digest();
-    this.#keys.set(name, key as Buffer);
-    return key as Buffer;
+    const made = createSecretKey(key as Buffer);
+    this.#keys.set(name, made);
+    return made;
   }
 }
 

@@ -1,0 +1,226 @@
+/** Measures how fast the worker sends, how soon, and in how much memory; see README.md beside this file. */
+import { mkdir } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import pg from 'pg';
+import { sqsEnvironment } from '../src/dev/sqs.ts';
+import { createSqsQueue } from '../src/queue/sqs.ts';
+import { Outbox } from '../src/store/outbox.ts';
+import { storeMessage } from '../test/support/stored.ts';
+import { generate } from './measure.ts';
+import { topFunctions } from './profile.ts';
+import { startRelay } from './relay.ts';
+import { type SesProcess, startSes } from './ses-process.ts';
+import { type Stage, type System, startSystem } from './system.ts';
+import { startWorker } from './worker-process.ts';
+
+const HELP = `Usage: node bench/worker.ts [options]
+
+  --scenario <names>   only these, separated by commas: throughput, latency, memory
+  --messages <n>       for throughput (20000)
+  --seconds <n>        for latency (20)
+  --rate <n>           messages a second for latency (300)
+  --profile [--top <n>]  run the worker under the CPU profiler and print the n functions (25) that took most time
+  --directory <path>   for logs and profiles
+`;
+
+const { values } = parseArgs({
+  options: {
+    scenario: { type: 'string', default: 'throughput,latency,memory' },
+    messages: { type: 'string', default: '20000' },
+    seconds: { type: 'string', default: '20' },
+    rate: { type: 'string', default: '300' },
+    profile: { type: 'boolean', default: false },
+    top: { type: 'string', default: '25' },
+    directory: { type: 'string', default: join(tmpdir(), `smtp-relay-bench-${process.pid}`) },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+const LIMIT_MS = 300_000;
+const MB = 1_000_000;
+
+interface Context {
+  readonly system: System;
+  readonly stage: Stage;
+  readonly ses: SesProcess;
+  readonly directory: string;
+  readonly db: pg.Pool;
+}
+
+/** 2 KB with its header, as a short notification has. */
+function smallMessage(): string {
+  const header =
+    'From: hello@bench.test\r\nTo: you@example.com\r\nSubject: Your receipt\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\n';
+  const body = `${'0123456789abcdef '.repeat(4)}\r\n`.repeat(26);
+  return `${header}Message-ID: <bench@bench.test>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n${body}`;
+}
+
+/** Stores messages and publishes their jobs, as the relay does. */
+async function seed({ stage, system, db }: Context, count: number, raw: () => string | Buffer): Promise<void> {
+  const queue = createSqsQueue({
+    queueUrl: stage.queueUrl,
+    region: 'us-east-1',
+    endpoint: system.sqsEndpoint,
+    connections: 8,
+    fairQueue: true,
+  });
+  for (let stored = 0; stored < count; stored += 100) {
+    const batch = Array.from({ length: Math.min(100, count - stored) }, () =>
+      storeMessage(db, { userId: 'bench', from: 'hello@bench.test', raw: raw() }),
+    );
+    await Promise.all(batch);
+  }
+  const outbox = new Outbox(db);
+  for (let jobs = await outbox.leaseDue(10, 60_000); jobs.length > 0; jobs = await outbox.leaseDue(10, 60_000)) {
+    await queue.send(jobs, 10_000);
+    await outbox.remove(jobs);
+  }
+  queue.close();
+}
+
+async function untilSent({ db }: Context, count: number): Promise<void> {
+  const deadline = performance.now() + LIMIT_MS;
+  for (;;) {
+    const { rows } = await db.query("select count(*)::integer as sent from emails where status = 'sent'");
+    if (rows[0].sent >= count) return;
+    if (performance.now() > deadline) throw new Error(`only ${rows[0].sent} of ${count} sent within ${LIMIT_MS} ms`);
+    await sleep(200);
+  }
+}
+
+async function throughput(context: Context): Promise<void> {
+  const { stage, system, ses, directory, db } = context;
+  const count = Number(values.messages);
+  await seed(context, count, smallMessage);
+  await db.query('vacuum analyze');
+  const before = ses.usage().cpuSeconds;
+  const worker = await startWorker({
+    stage,
+    sqsEndpoint: system.sqsEndpoint,
+    sesEndpoint: ses.endpoint,
+    directory,
+    profile: values.profile,
+  });
+  await untilSent(context, count);
+  const { cpuSeconds, peakBytes } = worker.usage();
+  await worker.stop();
+  const times = (await ses.notes()).map(({ at }) => at);
+  // The middle: without the start of the process, and without the last stragglers.
+  const [from, to] = [times[Math.floor(count * 0.1)] ?? 0, times[Math.floor(count * 0.9)] ?? 0];
+  const rate = (count * 0.8) / ((to - from) / 1000);
+  const perThousand = (seconds: number) => ((seconds / count) * 1000).toFixed(2);
+  console.log(
+    `throughput: ${Math.round(rate)} sends/s of 2 KB, ${times.length} sent of ${count}; CPU s/1000: worker ` +
+      `${perThousand(cpuSeconds)}, SES ${perThousand(ses.usage().cpuSeconds - before)}; worker's peak RSS ${Math.round(peakBytes / MB)} MB`,
+  );
+}
+
+/** From the acceptance, as the row has it, to when the transport had the message. */
+async function latency(context: Context): Promise<void> {
+  const { stage, system, ses, directory, db } = context;
+  const relay = await startRelay({
+    system,
+    stage,
+    pipeline: 'standalone',
+    tls: false,
+    directory: join(directory, 'relay'),
+    profile: false,
+  });
+  const worker = await startWorker({
+    stage,
+    sqsEndpoint: system.sqsEndpoint,
+    sesEndpoint: ses.endpoint,
+    directory,
+    profile: values.profile,
+  });
+  const target = { host: '127.0.0.1', port: relay.port, key: stage.key };
+  const load = {
+    name: 'load',
+    target,
+    seconds: Number(values.seconds),
+    warmUpSeconds: 3,
+    pipelining: false,
+    connections: 32,
+    rate: Number(values.rate),
+    message: { kind: 'text' as const, size: 2_000 },
+  };
+  await generate(load, () => {});
+  const { rows } = await db.query<{ id: string; at: Date }>(
+    'select id, created_at as at from emails order by created_at',
+  );
+  await untilSent(context, rows.length);
+  await worker.stop();
+  await relay.stop();
+  const had = new Map((await ses.notes()).map(({ emailId, at }) => [emailId, at]));
+  const first = rows[0]?.at.getTime() ?? 0;
+  const measured = rows.filter(({ at }) => at.getTime() > first + 3_000);
+  const ages = measured
+    .map(({ id, at }) => (had.get(id) ?? Number.POSITIVE_INFINITY) - at.getTime())
+    .sort((a, b) => a - b);
+  const share = (part: number) => `${ages[Math.floor(ages.length * part)]} ms`;
+  const rate = Math.round(measured.length / Number(values.seconds));
+  console.log(
+    `latency: ${measured.length} messages at ${rate}/s; from acceptance to SES p50 ${share(0.5)}, p95 ${share(0.95)}, p99 ${share(0.99)}, max ${ages.at(-1)} ms`,
+  );
+}
+
+async function memory(context: Context): Promise<void> {
+  const { stage, system, ses, directory } = context;
+  const count = 100;
+  const body = Buffer.alloc(30 * MB, `${'QUJD'.repeat(19)}\r\n`);
+  const header = Buffer.from(`${smallMessage().split('\r\n\r\n')[0]}\r\nContent-Transfer-Encoding: base64\r\n\r\n`);
+  const raw = Buffer.concat([header, body]);
+  for (let stored = 0; stored < count; stored += 2) await seed(context, 2, () => raw);
+  const worker = await startWorker({
+    stage,
+    sqsEndpoint: system.sqsEndpoint,
+    sesEndpoint: ses.endpoint,
+    directory,
+    profile: values.profile,
+  });
+  const started = performance.now();
+  await untilSent(context, count);
+  const seconds = (performance.now() - started) / 1000;
+  const { peakBytes } = worker.usage();
+  await worker.stop();
+  console.log(
+    `memory: ${count} messages of 30 MB in ${seconds.toFixed(0)} s (${Math.round((count * 30) / seconds)} MB/s); worker's peak RSS ${Math.round(peakBytes / MB)} MB`,
+  );
+}
+
+const SCENARIOS: Readonly<Record<string, (context: Context) => Promise<void>>> = { throughput, latency, memory };
+
+async function runOne(system: System, name: string): Promise<void> {
+  const scenario = SCENARIOS[name];
+  if (!scenario) throw new Error(`no scenario "${name}"`);
+  const stage = await system.prepare(`bench worker ${name}`, 'standalone');
+  const db = new pg.Pool({ connectionString: stage.databaseUrl, max: 4 });
+  const ses = await startSes();
+  const directory = join(values.directory, name);
+  await mkdir(directory, { recursive: true });
+  try {
+    await scenario({ system, stage, ses, directory, db });
+    if (values.profile) console.log(await topFunctions(directory, Number(values.top)));
+  } finally {
+    await ses.stop();
+    await db.end();
+    await stage.remove();
+  }
+}
+
+if (values.help) {
+  console.log(HELP);
+} else {
+  console.log(`${cpus().length} cores, ${cpus()[0]?.model}, Node ${process.version}`);
+  const system = await startSystem();
+  // The AWS SDK finds its credentials nowhere else.
+  Object.assign(process.env, sqsEnvironment(system.sqsEndpoint));
+  try {
+    for (const name of values.scenario.split(',')) await runOne(system, name);
+  } finally {
+    await system.stop();
+  }
+}

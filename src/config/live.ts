@@ -1,0 +1,193 @@
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import { type Generation, nextGeneration } from './generation.ts';
+import { createLiveConfigMetrics, type LiveConfigMetrics } from './live-metrics.ts';
+import { type LoadedConfig, type LoadOptions, loadConfig } from './load.ts';
+import { findMountedFiles, type MountedFiles } from './mounted-files.ts';
+import { ConfigError } from './problem.ts';
+import type { Config } from './schema.ts';
+import { watchFolders } from './watch-folders.ts';
+
+/** How the configuration stands, for people. Nothing in it is secret. */
+export interface ConfigStatus {
+  /** Counted from 1 at the start. */
+  readonly generation: number;
+  /** ISO 8601. */
+  readonly loadedAt: string;
+  /** Why the files as they are now cannot be used, with file, line and setting of each; null where they are in force. */
+  readonly lastError: { readonly at: string; readonly message: string } | null;
+  /** The settings whose new values count after a restart only. */
+  readonly restartToApply: readonly string[];
+}
+
+export interface LiveConfigParts {
+  readonly logger: Logger;
+  readonly registry: Registry;
+}
+
+/** The configuration of a running process, which mounted files may change. */
+export interface LiveConfig {
+  /** The generation in force, deeply frozen. To be read at the time of use: for each connection, for each message. */
+  readonly current: Config;
+  status(): ConfigStatus;
+  /** Calls for each new generation from now on. @returns ends it */
+  onChange(listener: (config: Config) => void): () => void;
+  /** Begins to look for changes of the files. @returns ends it */
+  watch(parts: LiveConfigParts): () => void;
+}
+
+/**
+ * Loads the configuration (`loadConfig`) so that it can follow its files.
+ *
+ * @returns with it what the first load warned of
+ * @throws ConfigError that lists everything that is wrong, in all sources
+ */
+export async function loadLiveConfig(
+  env: NodeJS.ProcessEnv,
+  options: LoadOptions = {},
+): Promise<{ readonly live: LiveConfig; readonly warnings: readonly string[] }> {
+  const files = await findMountedFiles(env);
+  const first = await readStable(files, () => loadConfig(env, options));
+  // The certificate has a watch of its own: a bad one does not keep other settings from being taken over.
+  const reload = () => readStable(files, () => loadConfig(env, { ...options, checkTlsFiles: false }));
+  return { live: new MountedConfig(files, first, reload), warnings: first.loaded.warnings };
+}
+
+/** A configuration that nothing changes. */
+export function fixedConfig(config: Config): LiveConfig {
+  const loadedAt = new Date().toISOString();
+  return {
+    current: config,
+    status: () => ({ generation: 1, loadedAt, lastError: null, restartToApply: [] }),
+    onChange: () => () => {},
+    watch: () => () => {},
+  };
+}
+
+/** What is made of the configuration: made once for each generation, when it is first asked for. */
+export function perGeneration<T>(live: Pick<LiveConfig, 'current'>, make: (config: Config) => T): () => T {
+  let made: { readonly of: Config; readonly value: T } | undefined;
+  return () => {
+    if (made?.of !== live.current) made = { of: live.current, value: make(live.current) };
+    return made.value;
+  };
+}
+
+interface Read {
+  readonly loaded: LoadedConfig;
+  readonly fingerprint: string;
+}
+
+const TRIES = 5;
+
+/** The files are read one after the other, and may be replaced meanwhile; what is returned is of one time. */
+async function readStable(files: MountedFiles, load: () => LoadedConfig): Promise<Read> {
+  for (let tries = 1; ; tries++) {
+    const fingerprint = await files.fingerprint();
+    const attempt = await attemptTo(load);
+    if (tries < TRIES && (await files.fingerprint()) !== fingerprint) continue;
+    if ('error' in attempt) throw attempt.error;
+    return { loaded: attempt.value, fingerprint };
+  }
+}
+
+async function attemptTo<T>(work: () => T): Promise<{ readonly value: T } | { readonly error: unknown }> {
+  try {
+    return { value: work() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+class MountedConfig implements LiveConfig {
+  readonly #files: MountedFiles;
+  readonly #reload: () => Promise<Read>;
+  readonly #listeners = new Set<(config: Config) => void>();
+  /** Of the files that were last looked at, whether they could be used or not. */
+  #fingerprint: string;
+  #generation: Generation;
+  #number = 1;
+  #loadedAt = new Date();
+  #lastError: ConfigStatus['lastError'] = null;
+
+  constructor(files: MountedFiles, first: Read, reload: () => Promise<Read>) {
+    this.#files = files;
+    this.#reload = reload;
+    this.#fingerprint = first.fingerprint;
+    this.#generation = { config: first.loaded.config, changed: [], restartToApply: [] };
+  }
+
+  get current(): Config {
+    return this.#generation.config;
+  }
+
+  status(): ConfigStatus {
+    return {
+      generation: this.#number,
+      loadedAt: this.#loadedAt.toISOString(),
+      lastError: this.#lastError,
+      restartToApply: this.#generation.restartToApply,
+    };
+  }
+
+  onChange(listener: (config: Config) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  watch({ logger, registry }: LiveConfigParts): () => void {
+    const child = logger.child({ room: 'config' });
+    const metrics = createLiveConfigMetrics(registry);
+    metrics.loaded(this.#number, this.#loadedAt, 0);
+    const { folders } = this.#files;
+    // The environment cannot change.
+    if (folders.length === 0) return () => {};
+    return watchFolders({
+      folders,
+      look: () => this.#look(child, metrics),
+      onFault: (error, folder) => child.warn({ err: error, folder }, 'folder cannot be watched; it is polled'),
+    });
+  }
+
+  async #look(logger: Logger, metrics: LiveConfigMetrics): Promise<void> {
+    try {
+      const fingerprint = await this.#files.fingerprint();
+      if (fingerprint === this.#fingerprint) return;
+      // What cannot be used is told of once, not at every look.
+      this.#fingerprint = fingerprint;
+      const read = await this.#reload();
+      this.#fingerprint = read.fingerprint;
+      this.#use(nextGeneration(this.current, read.loaded), read.loaded.warnings, logger, metrics);
+    } catch (error) {
+      this.#lastError = { at: new Date().toISOString(), message: publicText(error) };
+      metrics.failed();
+      const generation = this.#number;
+      const problems = error instanceof ConfigError ? error.problems : undefined;
+      logger.error({ err: error, problems, generation }, 'new configuration cannot be used; the last good one stays');
+    }
+  }
+
+  #use(next: Generation, warnings: readonly string[], logger: Logger, metrics: LiveConfigMetrics): void {
+    this.#generation = next;
+    this.#number += 1;
+    this.#loadedAt = new Date();
+    this.#lastError = null;
+    const { config, changed, restartToApply } = next;
+    metrics.loaded(this.#number, this.#loadedAt, restartToApply.length);
+    for (const warning of warnings) logger.warn(warning);
+    logger.info({ generation: this.#number, changed }, 'new configuration in force');
+    if (restartToApply.length > 0) logger.warn({ restartToApply }, 'changed settings count after a restart only');
+    for (const listener of this.#listeners) {
+      try {
+        listener(config);
+      } catch (error) {
+        logger.error({ err: error }, 'part of the new configuration is not in force');
+      }
+    }
+  }
+}
+
+/** A `ConfigError` is made of our own sentences; others may tell what is not for everybody. */
+function publicText(error: unknown): string {
+  return error instanceof ConfigError ? error.message : 'it cannot be read; the log says more';
+}

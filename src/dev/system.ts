@@ -1,0 +1,67 @@
+import { createApp } from '../app.ts';
+import { fixedConfig } from '../config/live.ts';
+import { loadConfig } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
+import { createLogger } from '../observability/log.ts';
+import { migrate } from '../store/migrate.ts';
+import { createPool, type Queryable } from '../store/pool.ts';
+import { createWorker } from '../worker.ts';
+import { sqsEnvironment } from './sqs.ts';
+import { stopWithin } from './stop-within.ts';
+import { createWatch, type Watch } from './watch.ts';
+
+export interface SystemOptions {
+  /** Of relay and worker. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly sqsEndpoint: string;
+  /** Stops what was started. */
+  readonly running: AsyncDisposableStack;
+  /** Shows one line. */
+  readonly show: (line: string) => void;
+}
+
+export interface System {
+  readonly config: Config;
+  readonly db: Queryable;
+  /** Of the relay. */
+  readonly port: number;
+  /** Whether there is a worker: OpenSend's pipeline has its own. */
+  readonly delivers: boolean;
+  /** Not started yet. */
+  readonly watch: Watch;
+}
+
+/** How many milliseconds longer than messages under way all else may take to end. */
+const STOP_SLACK = 3_000;
+
+/** Starts relay and worker in this process. They are stopped in reverse, and the watch only after them: it shows their last. */
+export async function startSystem({ env, sqsEndpoint, running, show }: SystemOptions): Promise<System> {
+  const { config, warnings } = loadConfig(env);
+  const logger = createLogger({ level: config.logLevel, format: config.logFormat });
+  for (const warning of warnings) logger.warn({ room: 'config' }, warning);
+  await migrate(config.databaseUrl, { pipeline: config.pipeline, logger });
+  const db = createPool(
+    { databaseUrl: config.databaseUrl, poolSize: 2, connectTimeout: 5_000, statementTimeout: 5_000 },
+    logger,
+  );
+  running.defer(() => db.end());
+  const watch = createWatch({ db, captured: config.capture.directory, show });
+  running.defer(() => watch.stop());
+  useEmbeddedSqs(sqsEndpoint);
+
+  const stopLimit = config.shutdownTimeout + STOP_SLACK;
+  const worker = config.pipeline === 'standalone' ? await createWorker(fixedConfig(config), { logger }) : null;
+  if (worker) running.defer(() => stopWithin(stopLimit, () => worker.stop()));
+  await worker?.start();
+  // Two cannot listen on one operational port. It is the worker's, where there is one.
+  const app = await createApp(fixedConfig(worker ? { ...config, httpPort: 0 } : config), { logger });
+  running.defer(() => stopWithin(stopLimit, () => app.stop()));
+  const { port } = await app.start();
+  return { config, db, port, watch, delivers: worker !== null };
+}
+
+/** The AWS SDK reads the environment of the process itself; a profile of the user's would win over these. */
+function useEmbeddedSqs(endpoint: string): void {
+  for (const name of ['AWS_PROFILE', 'AWS_SESSION_TOKEN']) delete process.env[name];
+  Object.assign(process.env, sqsEnvironment(endpoint));
+}

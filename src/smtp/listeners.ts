@@ -1,0 +1,82 @@
+import { greetingName, hasTls, recipientLimit } from '../config/derived.ts';
+import { type LiveConfig, perGeneration } from '../config/live.ts';
+import type { Config } from '../config/schema.ts';
+import type { Logger } from '../observability/log.ts';
+import type { Registry } from '../observability/metrics.ts';
+import { ByteBudget } from './byte-budget.ts';
+import { createNetworkMatcher } from './networks.ts';
+import { RelayServer, type ServerSettings } from './server.ts';
+import type { SessionDependencies } from './session.ts';
+import { readTlsPair, type TlsPair } from './tls.ts';
+import { createTlsMetrics } from './tls-metrics.ts';
+import { watchTlsPair } from './tls-watch.ts';
+
+export interface ListenersOptions {
+  readonly live: LiveConfig;
+  readonly session: SessionDependencies;
+  readonly registry: Registry;
+  readonly logger: Logger;
+  /** Milliseconds that messages under way have to finish. */
+  readonly drainTime: number;
+  /** Closes what was opened, also where opening failed halfway. */
+  readonly running: AsyncDisposableStack;
+}
+
+/** @returns the ports, also where the configuration asked for any free one */
+export async function openListeners({
+  live,
+  session,
+  registry,
+  logger,
+  drainTime,
+  running,
+}: ListenersOptions): Promise<{ readonly port: number; readonly implicitTlsPort?: number }> {
+  const config = live.current;
+  const tls = hasTls(config) ? await readTlsPair(config.tls) : null;
+  if (tls === null) logger.warn('no TLS certificate is configured: API keys and messages travel in clear text');
+  const servers: RelayServer[] = [];
+  running.defer(async () => {
+    await Promise.all(servers.map(server => server.drain(drainTime)));
+  });
+  const shared = {
+    tls,
+    session,
+    budget: new ByteBudget(() => live.current.limits.bytesInFlight),
+    countConnections: () => servers.reduce((count, server) => count + server.connections.size, 0),
+    isProxy: createNetworkMatcher(config.proxyProtocol.networks),
+    logger: logger.child({ room: 'smtp' }),
+  };
+  const open = (port: number, implicitTls: boolean): Promise<number> => {
+    const mode = { implicitTls, startTls: tls !== null && !implicitTls };
+    const server = new RelayServer({ ...shared, settings: perGeneration(live, of => serverSettings(of, mode)) });
+    servers.push(server);
+    running.defer(live.onChange(() => server.settingsChanged()));
+    return server.open(port, config.host);
+  };
+  const port = await open(config.port, false);
+  const implicitTlsPort = config.tls.implicitPort === 0 ? null : await open(config.tls.implicitPort, true);
+  if (tls) {
+    const metrics = createTlsMetrics(registry);
+    metrics.inUse(tls);
+    const useEverywhere = (pair: TlsPair): void => {
+      for (const server of servers) server.useTls(pair);
+    };
+    running.defer(watchTlsPair({ paths: config.tls, current: tls, onChange: useEverywhere, metrics, logger }));
+  }
+  return { port, ...(implicitTlsPort !== null && { implicitTlsPort }) };
+}
+
+function serverSettings(config: Config, mode: { readonly implicitTls: boolean; readonly startTls: boolean }) {
+  return {
+    ...mode,
+    name: greetingName(config),
+    messageBytes: config.maxMessageSizeBytes,
+    bareLineEndings: config.bareLineEndings,
+    recipients: recipientLimit(config),
+    connections: config.limits.connections,
+    idleTimeout: config.limits.idleTimeout,
+    dataTimeout: config.limits.dataTimeout,
+    sessionTimeout: config.limits.sessionTimeout,
+    proxyHeaderTimeout: config.proxyProtocol.headerTimeout,
+  } satisfies ServerSettings;
+}

@@ -1,0 +1,82 @@
+import { Counter, Gauge, Histogram } from 'prom-client';
+import type { Registry } from '../observability/metrics.ts';
+
+/** Read when they are scraped. */
+export interface SmtpState {
+  readonly connections: () => number;
+  readonly bytesInFlight: () => number;
+}
+
+export type LoginResult = 'succeeded' | 'failed' | 'refused' | 'fault' | 'trusted';
+export type MessageResult = 'queued' | 'repeated' | 'captured' | 'refused' | 'deferred' | 'fault';
+
+export interface SmtpMetrics {
+  /** Connections that got as far as a greeting or its refusal. */
+  readonly connections: Counter;
+  readonly sessions: Gauge;
+  readonly logins: Counter<'result'>;
+  /** Seconds that log-ins were made to wait after failed ones. */
+  readonly loginDelays: Histogram;
+  readonly messages: Counter<'result'>;
+  /** `step` and `rule` are from fixed sets: commands, and the rules of `Refusal`. */
+  readonly refusals: Counter<'step' | 'rule'>;
+}
+
+/** What clients do, and what they are told. */
+export function createSmtpMetrics(registry: Registry, state: SmtpState): SmtpMetrics {
+  const registers = [registry];
+  gauge(registry, 'smtp_relay_connections', 'Client connections that are open', state.connections);
+  gauge(
+    registry,
+    'smtp_relay_bytes_in_flight',
+    'Bytes of messages that are being received or stored',
+    state.bytesInFlight,
+  );
+  return {
+    connections: new Counter({
+      name: 'smtp_relay_connections_total',
+      help: 'Client connections that were opened, those that were refused included',
+      registers,
+    }),
+    sessions: new Gauge({
+      name: 'smtp_relay_sessions',
+      help: 'Sessions that are logged in, or that a trusted network stands for',
+      registers,
+    }),
+    logins: new Counter({
+      name: 'smtp_relay_logins_total',
+      help: 'Log-ins by result: succeeded, failed (wrong key), refused (a limit), fault (the key could not be looked up), trusted (a session of a trusted network)',
+      labelNames: ['result'],
+      registers,
+    }),
+    loginDelays: new Histogram({
+      name: 'smtp_relay_login_delay_seconds',
+      help: 'How long log-ins were made to wait after failed ones',
+      buckets: [1, 2, 4, 8, 16, 32],
+      registers,
+    }),
+    messages: new Counter({
+      name: 'smtp_relay_messages_total',
+      help: 'Messages that arrived in full, by result: queued, repeated (stored before), captured, refused (5xx), deferred (4xx), fault',
+      labelNames: ['result'],
+      registers,
+    }),
+    refusals: new Counter({
+      name: 'smtp_relay_refusals_total',
+      help: 'Connections, commands and messages that were not accepted, by the step and the rule that refused; fault is what went wrong on our side',
+      labelNames: ['step', 'rule'],
+      registers,
+    }),
+  };
+}
+
+function gauge(registry: Registry, name: string, help: string, read: () => number): void {
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.set(read());
+    },
+  });
+}

@@ -1,0 +1,31 @@
+import type pg from 'pg';
+import type { LiveConfig } from '../config/live.ts';
+import type { Logger } from '../observability/log.ts';
+import { createPool } from './pool.ts';
+import { Preparation } from './preparation.ts';
+
+/** A pool as the configuration has it; a new password counts for its new connections. */
+export function createConfiguredPool(live: LiveConfig, logger: Logger): pg.Pool {
+  const databaseUrl = () => live.current.databaseUrl;
+  return createPool({ ...live.current.database, databaseUrl }, logger.child({ room: 'store' }));
+}
+
+export interface PreparationParts {
+  readonly pool: pg.Pool;
+  /** This process delivers, so nothing is done to a database that may be an OpenSend installation's. */
+  readonly delivers: boolean;
+  readonly logger: Logger;
+}
+
+export function createConfiguredPreparation(live: LiveConfig, { pool, delivers, logger }: PreparationParts) {
+  const { pipeline, migrations, database } = live.current;
+  return new Preparation({
+    databaseUrl: () => live.current.databaseUrl,
+    pool,
+    pipeline,
+    migrations,
+    delivers,
+    connectTimeout: database.connectTimeout,
+    logger: logger.child({ room: 'store' }),
+  });
+}

@@ -1,0 +1,196 @@
+import { ADMIT, type UsageCount } from './key-usage.ts';
+import type { NewMessage, OriginalMessage } from './new-message.ts';
+import { OUTBOX_CHANNEL } from './notifications.ts';
+import type { Queryable } from './pool.ts';
+
+export interface InsertOptions {
+  /**
+   * Write a send job into the outbox, with this many milliseconds for the writer to publish it before others do. 0: it is
+   * due at once, and workers that take jobs from the outbox are told.
+   */
+  readonly outboxLease: number | null;
+}
+
+interface Job {
+  readonly job: boolean;
+  readonly notify?: string;
+}
+
+/** Which rows are stored: all of them, or those that the limits of their keys let in. */
+interface Source {
+  readonly rows: string;
+  readonly clause: string;
+}
+
+/**
+ * $1: the messages, JSON; $2: their raw bytes, one behind the other; $3: the attachments of the only message, where they
+ * are too large to travel in $1; $4: seconds of the lease. `from`: where the rows are, and what says so.
+ *
+ * A commit that does not wait for its flush to disk would break the promise behind a 250, so a weaker setting of the
+ * role or database is overruled for this transaction; a stronger one (remote_apply) stays.
+ */
+const store = ({ job, notify = '' }: Job, from: Source): string => `
+  with durable as materialized (
+    select case when current_setting('synchronous_commit') in ('off', 'local', 'remote_write')
+                then set_config('synchronous_commit', 'on', true) end${notify}
+  ), input as materialized (
+    select * from durable, json_to_recordset($1::json) as message (
+      id uuid, user_id text, "from" text, "to" jsonb, cc jsonb, bcc jsonb, reply_to jsonb, subject text, html text,
+      text text, headers jsonb, attachments jsonb, tags jsonb, correlation_id text, traceparent text, raw_from integer,
+      raw_bytes integer, sha256 text, reverse_path text, recipients jsonb, body_type text, smtp_utf8 boolean,
+      message_id text, track_opens boolean, track_clicks boolean, client_address text, session_id text, helo text,
+      protocol text, received_by text, captured boolean, key_id uuid, recipient_count bigint, messages_per_minute bigint,
+      recipients_per_minute bigint, messages_per_day bigint, recipients_per_day bigint)
+  )${from.clause}, original as (
+    insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, body_type, smtp_utf8,
+                                     message_id, track_opens, track_clicks, client_address, session_id, helo, protocol,
+                                     received_by, captured)
+    select id, case when raw_bytes = length($2::bytea) then $2::bytea else substring($2::bytea from raw_from for raw_bytes) end,
+           decode(sha256, 'hex'), raw_bytes, reverse_path, recipients, body_type, smtp_utf8, message_id, track_opens,
+           track_clicks, client_address, session_id, helo, protocol, received_by, coalesce(captured, false)
+      from ${from.rows} where raw_bytes is not null
+  )${job ? outboxEntry(from.rows) : ''}
+  insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)
+  select id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, coalesce($3::jsonb, attachments), tags,
+         'queued'
+    from ${from.rows}${from.clause && ' returning id'}`;
+
+/** The lease counts from now, not from the beginning of a transaction that may have waited for a lock. */
+const outboxEntry = (rows: string): string => `, job as (
+    insert into smtp_relay_outbox (email_id, user_id, correlation_id, traceparent, leased_until)
+    select id, user_id, correlation_id, traceparent, clock_timestamp() + make_interval(secs => $4) from ${rows}
+  )`;
+
+/** Without a queue, the worker hears of the commit. With one it need not, and the commit is spared the lock of a NOTIFY. */
+const NOTIFY = `, pg_notify('${OUTBOX_CHANNEL}', '')`;
+
+const ALL: Source = { rows: 'input', clause: '' };
+const ADMITTED: Source = { rows: 'accepted', clause: ADMIT };
+
+const STORE = {
+  alone: bothOf({ job: false }),
+  withJob: bothOf({ job: true }),
+  withDueJob: bothOf({ job: true, notify: NOTIFY }),
+};
+
+function bothOf(job: Job): { readonly all: string; readonly admitted: string } {
+  return { all: store(job, ALL), admitted: store(job, ADMITTED) };
+}
+
+/** Version byte of jsonb's binary form (PostgreSQL, `jsonb_recv`); the JSON text follows. */
+const JSONB_VERSION = 1;
+
+/**
+ * Stores messages by one statement, in the transaction of whoever calls it.
+ *
+ * @returns the ids of those that were stored: all, but for those whose keys have reached a limit
+ */
+export async function insertMessages(
+  db: Queryable,
+  messages: readonly NewMessage[],
+  { outboxLease }: InsertOptions,
+): Promise<ReadonlySet<string>> {
+  const [first] = messages;
+  const attachments = messages.length === 1 && first ? binaryJsonb(first.attachmentsJson) : null;
+  const { json, raw } = encode(messages, attachments !== null);
+  const lease = outboxLease === null ? [] : [outboxLease / 1000];
+  const statement = STORE[outboxLease === null ? 'alone' : outboxLease === 0 ? 'withDueJob' : 'withJob'];
+  const isCounted = messages.some(({ counted }) => counted);
+  const text = isCounted ? statement.admitted : statement.all;
+  const { rows } = await db.query<{ id: string }>(text, [json, raw, attachments, ...lease]);
+  return new Set((isCounted ? rows : messages).map(({ id }) => id));
+}
+
+function binaryJsonb(json: Uint8Array | null): Buffer | null {
+  return json && Buffer.concat([Buffer.of(JSONB_VERSION), json]);
+}
+
+function encode(messages: readonly NewMessage[], attachmentsApart: boolean): { json: string; raw: Buffer } {
+  let rawFrom = 1;
+  const raws: Buffer[] = [];
+  const rows = messages.map(message => {
+    const raw = message.original?.raw;
+    const row = rowOf(message, rawFrom, attachmentsApart);
+    if (raw) raws.push(raw);
+    rawFrom += raw?.length ?? 0;
+    return row;
+  });
+  const [only] = raws;
+  return { json: `[${rows.join(',')}]`, raw: raws.length === 1 && only ? only : Buffer.concat(raws) };
+}
+
+/** Attachments are JSON already; they are put in as they are. */
+function rowOf(message: NewMessage, rawFrom: number, attachmentsApart: boolean): string {
+  const { original, trace, counted } = message;
+  const row = JSON.stringify({
+    id: message.id,
+    user_id: message.userId,
+    from: message.from,
+    to: message.to,
+    cc: orNull(message.cc),
+    bcc: orNull(message.bcc),
+    reply_to: orNull(message.replyTo),
+    subject: message.subject,
+    html: message.html,
+    text: message.text,
+    headers: message.headers,
+    tags: orNull(message.tags),
+    correlation_id: trace.correlationId,
+    traceparent: trace.traceparent,
+    ...(original && {
+      raw_from: rawFrom,
+      raw_bytes: original.raw.length,
+      sha256: original.sha256.toString('hex'),
+      reverse_path: original.reversePath,
+      recipients: original.recipients,
+      body_type: original.bodyType,
+      smtp_utf8: original.smtpUtf8,
+      message_id: original.messageId,
+      track_opens: original.trackOpens,
+      track_clicks: original.trackClicks,
+      ...arrivalOf(original),
+      ...(original.captured && { captured: true }),
+    }),
+    ...(counted && countOf(counted)),
+  });
+  if (attachmentsApart || message.attachments.length === 0) return row;
+  return `${row.slice(0, -1)},"attachments":${attachmentsOf(message)}}`;
+}
+
+function arrivalOf({ arrival }: OriginalMessage) {
+  if (!arrival) return {};
+  return {
+    client_address: arrival.clientAddress,
+    session_id: arrival.sessionId,
+    helo: arrival.helo,
+    protocol: arrival.protocol,
+    received_by: arrival.receivedBy,
+  };
+}
+
+function countOf({ keyId, recipients, limits }: UsageCount) {
+  return {
+    key_id: keyId,
+    recipient_count: recipients,
+    messages_per_minute: limits.messagesPerMinute,
+    recipients_per_minute: limits.recipientsPerMinute,
+    messages_per_day: limits.messagesPerDay,
+    recipients_per_day: limits.recipientsPerDay,
+  };
+}
+
+function attachmentsOf(message: NewMessage): string {
+  if (message.attachmentsJson) return Buffer.from(message.attachmentsJson).toString();
+  return JSON.stringify(
+    message.attachments.map(({ filename, contentType, contentId, size }) => ({
+      filename,
+      content_type: contentType,
+      content_id: contentId,
+      size,
+    })),
+  );
+}
+
+function orNull<T>(list: readonly T[]): readonly T[] | null {
+  return list.length === 0 ? null : list;
+}
