@@ -13,9 +13,12 @@ import { createConfiguredQueue } from './queue/configured-queue.ts';
 import { Publisher } from './queue/publisher.ts';
 import { createSessionDependencies } from './smtp/create-sessions.ts';
 import { openListeners } from './smtp/listeners.ts';
+import { createSmtpMetrics } from './smtp/metrics.ts';
 import { touchLastUsed } from './store/api-keys.ts';
 import { createConfiguredPool, createConfiguredPreparation } from './store/configured.ts';
+import { deleteOldFailedLogins } from './store/failed-logins.ts';
 import { deleteExpiredIdempotency } from './store/idempotency.ts';
+import { deleteOldKeyUsage } from './store/key-usage.ts';
 import { createLastUsedWriter } from './store/last-used.ts';
 import { Outbox } from './store/outbox.ts';
 
@@ -61,7 +64,17 @@ export async function createApp(live: LiveConfig, { logger }: AppDependencies): 
     });
   const lastUsed = createLastUsedWriter({ write: ids => touchLastUsed(pool, ids), logger });
   const isReady = () => preparation.isReady;
-  const session = createSessionDependencies({ live, pool, parser, publisher, lastUsed, isReady, logger });
+  const smtpMetrics = createSmtpMetrics(registry);
+  const session = createSessionDependencies({
+    live,
+    pool,
+    parser,
+    publisher,
+    lastUsed,
+    isReady,
+    metrics: smtpMetrics,
+    logger,
+  });
   const running = new AsyncDisposableStack();
   let phase: Phase = 'starting';
   const ready = () => readiness(preparation.isReady, phase);
@@ -76,9 +89,17 @@ export async function createApp(live: LiveConfig, { logger }: AppDependencies): 
       running.defer(live.watch({ logger, registry }));
       await preparation.start();
       publisher?.start();
-      running.use(housekeeping(pool, logger));
+      running.use(housekeeping(live, pool, logger));
       const drainTime = config.shutdownTimeout * DRAIN_SHARE;
-      const smtpPorts = await openListeners({ live, session, registry, logger, drainTime, running });
+      const smtpPorts = await openListeners({
+        live,
+        session,
+        registry,
+        metrics: smtpMetrics,
+        logger,
+        drainTime,
+        running,
+      });
       if (phase === 'starting') phase = 'serving';
       const ports = { ...smtpPorts, ...(httpPort !== undefined && { httpPort }) };
       logger.info({ ...ports, host: config.host, pipeline: config.pipeline, tls: hasTls(config) }, 'listening');
@@ -88,7 +109,8 @@ export async function createApp(live: LiveConfig, { logger }: AppDependencies): 
       const wasServing = phase === 'serving';
       phase = 'stopping';
       // Load balancers still send clients here until they have heard that this relay is not ready any more.
-      if (wasServing) await delay(live.current.drainDelay);
+      const { drainDelay } = live.current;
+      if (wasServing && drainDelay > 0) await delay(drainDelay);
       // In reverse: clients first, then what serves them, the database last.
       await running.disposeAsync();
       await parser.close();
@@ -108,10 +130,15 @@ function readiness(isPrepared: boolean, phase: Phase): Condition {
   return { ok: reasons.length === 0, reasons };
 }
 
-/** Idempotency keys are forgotten when they no longer count. */
-function housekeeping(pool: pg.Pool, logger: Logger): Disposable {
+/** What no longer counts is forgotten: idempotency keys, what keys have sent, failed log-ins. */
+function housekeeping(live: LiveConfig, pool: pg.Pool, logger: Logger): Disposable {
   const timer = setInterval(() => {
-    deleteExpiredIdempotency(pool).catch(error => logger.warn({ err: error }, 'expired idempotency keys not deleted'));
+    const sweeps = [
+      deleteExpiredIdempotency(pool),
+      deleteOldKeyUsage(pool),
+      deleteOldFailedLogins(pool, live.current.limits.failedLoginsPeriod),
+    ];
+    Promise.all(sweeps).catch(error => logger.warn({ err: error }, 'what no longer counts is not deleted'));
   }, HOUSEKEEPING_INTERVAL).unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }

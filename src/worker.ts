@@ -123,7 +123,8 @@ export async function createWorker(live: LiveConfig, { logger }: WorkerDependenc
       const wasWorking = state === 'working';
       state = 'stopping';
       // Browsers still come here until the load balancer has heard that this worker is not ready any more.
-      if (wasWorking) await delay(live.current.drainDelay);
+      const { drainDelay } = live.current;
+      if (wasWorking && drainDelay > 0) await delay(drainDelay);
       await preparation.stop();
       await running.disposeAsync();
       await delivery.transports.close();

@@ -12,7 +12,8 @@ export function addDevCommand(program: Command, context: CliContext): void {
       .action(async () => {
         // Loaded here, because its parts are development dependencies, which an installation does not have.
         const { runDev } = await import('../dev/run.ts');
-        await runDev({ env: context.env, stdout: context.stdout, signal: context.takeSignals() });
+        const { env, stdout, surviveFaults } = context;
+        await runDev({ env, stdout, signal: context.takeSignals(), surviveFaults });
       }),
     'dev',
   );

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { greetingName } from '../config/derived.ts';
-import type { Config } from '../config/schema.ts';
+import { type LiveConfig, perGeneration } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { Claims } from '../store/claims.ts';
@@ -16,6 +16,8 @@ import { createOutgoingBuilder } from './outgoing.ts';
 import type { Presence } from './presence.ts';
 import { createRoutes, createTransports, type Transports } from './routes.ts';
 import { MessageTry, type SendDependencies } from './send-message.ts';
+import type { SendRates } from './send-rates.ts';
+import { createSesMetrics } from './ses-metrics.ts';
 import { createTrack } from './track.ts';
 import { createCaptureTransport } from './transport/capture.ts';
 import { createSesTransport } from './transport/ses.ts';
@@ -23,7 +25,7 @@ import { createSmtpTransport } from './transport/smtp.ts';
 import { createTurns } from './turns.ts';
 
 export interface DeliveryParts {
-  readonly config: Config;
+  readonly live: LiveConfig;
   readonly pool: pg.Pool;
   readonly registry: Registry;
   readonly logger: Logger;
@@ -39,14 +41,16 @@ export function createDelivery(parts: DeliveryParts): {
   readonly deliverer: Deliverer;
   readonly transports: Transports;
 } {
-  const { config, pool, registry, id, presence, onDeliveriesDue } = parts;
+  const { live, pool, registry, id, onDeliveriesDue } = parts;
+  const config = live.current;
   const logger = parts.logger.child({ room: 'delivery' });
   const claims = new Claims(pool, { worker: id, leaseTime: config.worker.leaseTime });
   const metrics = createDeliveryMetrics(registry);
-  const transports = createAllTransports(config, presence, logger);
+  const transports = createAllTransports(parts, logger);
   const readRaw = (emailId: string, sizeBytes: number) => readRawMessage(pool, emailId, sizeBytes);
-  const { secrets, baseUrl } = config.tracking;
-  const tokens = { tokens: createTokens(secrets), canSign: secrets.length > 0 };
+  const tokens = perGeneration(live, ({ tracking: { secrets } }) => {
+    return { tokens: createTokens(secrets), canSign: secrets.length > 0 };
+  });
   const dependencies: SendDependencies = {
     claims,
     settler: new Settler({ pool, worker: id, logger }),
@@ -55,7 +59,7 @@ export function createDelivery(parts: DeliveryParts): {
       readRaw,
       findDomain: createDomainLookup(pool),
       transportFor: domain => transports.transportFor(domain),
-      track: createTrack({ tokens: () => tokens, baseUrl, logger }),
+      track: createTrack({ tokens, baseUrl: config.tracking.baseUrl, logger }),
       logger,
     }),
     notices:
@@ -80,8 +84,12 @@ export function createDelivery(parts: DeliveryParts): {
   return { deliverer, transports };
 }
 
-function createAllTransports(config: Config, presence: Presence, logger: Logger): Transports {
-  return createTransports(createRoutes(config), {
+function createAllTransports({ live, presence, registry }: DeliveryParts, logger: Logger): Transports {
+  const config = live.current;
+  // Routes on one account share its rate.
+  const sharedRates = new Map<string, SendRates>();
+  const metrics = createSesMetrics(registry);
+  return createTransports(perGeneration(live, createRoutes), {
     ses: (settings, route) =>
       createSesTransport({
         options: {
@@ -93,6 +101,8 @@ function createAllTransports(config: Config, presence: Presence, logger: Logger)
           timeout: settings.timeout,
         },
         liveWorkers: () => presence.liveWorkers,
+        sharedRates,
+        metrics,
         logger: logger.child({ route }),
       }),
     smtp: (settings, route) =>

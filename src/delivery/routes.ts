@@ -76,10 +76,16 @@ export interface Transports {
   close(): Promise<void>;
 }
 
-/** Routes whose settings are the same share a transport, so that connections and rates are shared too. */
-export function createTransports(routes: Routes, factories: TransportFactories): Transports {
+/**
+ * Routes whose settings are the same share a transport, so that connections and rates are shared too, also with those of an
+ * earlier configuration. A transport that no route leads to any more is kept for what is still on its way by it: idle, it
+ * closes its connections by itself.
+ *
+ * @param routes those in force now; asked for at each message
+ */
+export function createTransports(routes: () => Routes, factories: TransportFactories): Transports {
   const made = new Map<string, Transport>();
-  const byRoute = new Map<Route, Transport>();
+  const byRoute = new WeakMap<Route, Transport>();
   const create = (route: Route): Transport => {
     const { name: _, ...rest } = route;
     const key = JSON.stringify(rest);
@@ -89,7 +95,7 @@ export function createTransports(routes: Routes, factories: TransportFactories):
   };
   return {
     transportFor(domain) {
-      const route = routes.routeFor(domain);
+      const route = routes().routeFor(domain);
       const transport = byRoute.get(route) ?? create(route);
       byRoute.set(route, transport);
       return transport;

@@ -271,8 +271,8 @@ export class MessageTry {
   }
 
   get #facts(): EmailFacts {
-    const { userId, from, to, subject, tags, acceptedAt } = this.#claim.message;
-    return { id: this.#claim.emailId, userId, from, to, subject, tags, createdAt: acceptedAt };
+    const { userId, from, to, subject, tags, acceptedAt, messageId } = this.#claim.message;
+    return { id: this.#claim.emailId, userId, from, to, subject, tags, messageId, createdAt: acceptedAt };
   }
 }
 

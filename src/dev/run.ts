@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
+import type { Logger } from '../observability/log.ts';
 import { type DemoOwner, keepDemoOwner } from './demo.ts';
 import { devEnvironment, presetEnvironment, renderEnvironmentFile } from './environment.ts';
 import { renderGuide } from './guide.ts';
@@ -18,6 +19,8 @@ export interface DevOptions {
   readonly stdout: NodeJS.WritableStream;
   /** Ends it. */
   readonly signal: AbortSignal;
+  /** From now on, errors that nobody caught are logged here, and the process goes on. */
+  readonly surviveFaults: (logger: Logger) => void;
   /** Where it keeps its state; `.dev` of the project unless given. */
   readonly directory?: string;
 }
@@ -31,7 +34,8 @@ const DIRECTORY = fileURLToPath(new URL('../../.dev', import.meta.url));
  *
  * @throws Error whose message says what to do: a port is taken, another one runs, a package is missing
  */
-export async function runDev({ env, stdout, signal, directory = DIRECTORY }: DevOptions): Promise<void> {
+export async function runDev(options: DevOptions): Promise<void> {
+  const { env, stdout, signal, surviveFaults, directory = DIRECTORY } = options;
   const say = (text: string) => void stdout.write(`${text}\n`);
   const ports = readPorts(env);
   const early = loadConfig(presetEnvironment(env), { require: [], checkTlsFiles: false }).config;
@@ -43,7 +47,8 @@ export async function runDev({ env, stdout, signal, directory = DIRECTORY }: Dev
   if (signal.aborted) return;
   const own = devEnvironment(env, parts, early.publicPort);
   await writeFile(parts.state.envFile, renderEnvironmentFile(own), { mode: 0o600 });
-  const system = await startSystem({ env: own, sqsEndpoint: parts.sqsEndpoint, running, show: say });
+  const { sqsEndpoint } = parts;
+  const system = await startSystem({ env: own, sqsEndpoint, running, show: say, surviveFaults });
   if (signal.aborted) return;
   say(introduce(system, parts, await keepDemoOwner(system.db, parts.state.keyFile)));
   system.watch.start();

@@ -2,7 +2,7 @@ import { createApp } from '../app.ts';
 import { fixedConfig } from '../config/live.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
-import { createLogger } from '../observability/log.ts';
+import { createLogger, type Logger } from '../observability/log.ts';
 import { migrate } from '../store/migrate.ts';
 import { createPool, type Queryable } from '../store/pool.ts';
 import { createWorker } from '../worker.ts';
@@ -18,6 +18,8 @@ export interface SystemOptions {
   readonly running: AsyncDisposableStack;
   /** Shows one line. */
   readonly show: (line: string) => void;
+  /** From now on, errors that nobody caught are logged here, and the process goes on. */
+  readonly surviveFaults: (logger: Logger) => void;
 }
 
 export interface System {
@@ -35,9 +37,11 @@ export interface System {
 const STOP_SLACK = 3_000;
 
 /** Starts relay and worker in this process. They are stopped in reverse, and the watch only after them: it shows their last. */
-export async function startSystem({ env, sqsEndpoint, running, show }: SystemOptions): Promise<System> {
+export async function startSystem(options: SystemOptions): Promise<System> {
+  const { env, sqsEndpoint, running, show, surviveFaults } = options;
   const { config, warnings } = loadConfig(env);
   const logger = createLogger({ level: config.logLevel, format: config.logFormat });
+  surviveFaults(logger);
   for (const warning of warnings) logger.warn({ room: 'config' }, warning);
   await migrate(config.databaseUrl, { pipeline: config.pipeline, logger });
   const db = createPool(
@@ -49,7 +53,7 @@ export async function startSystem({ env, sqsEndpoint, running, show }: SystemOpt
   running.defer(() => watch.stop());
   useEmbeddedSqs(sqsEndpoint);
 
-  const stopLimit = config.shutdownTimeout + STOP_SLACK;
+  const stopLimit = config.drainDelay + config.shutdownTimeout + STOP_SLACK;
   const worker = config.pipeline === 'standalone' ? await createWorker(fixedConfig(config), { logger }) : null;
   if (worker) running.defer(() => stopWithin(stopLimit, () => worker.stop()));
   await worker?.start();

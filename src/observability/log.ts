@@ -1,5 +1,12 @@
 import { createRequire } from 'node:module';
-import { type DestinationStream, type Logger, type LoggerOptions, pino, type SerializedError, stdSerializers } from 'pino';
+import {
+  type DestinationStream,
+  type Logger,
+  type LoggerOptions,
+  pino,
+  type SerializedError,
+  stdSerializers,
+} from 'pino';
 
 export type { Logger };
 

@@ -21,6 +21,8 @@ export interface Facts {
   readonly foreignDomain: string | null;
   /** Those of the recipients that are on the owner's suppression list. */
   readonly suppressed: readonly string[];
+  /** Those of the recipients that may get no mail from here. */
+  readonly outside: readonly string[];
   readonly transport: TransportLimits;
   /** Whether the message leaves as it was received; else it is rebuilt, and its size and lines are another's business. */
   readonly sentAsReceived: boolean;
@@ -31,6 +33,7 @@ export function decide(subject: Subject, facts: Facts): Refusal | null {
   return (
     checkIdentity(subject.sender, facts) ??
     checkLocalParts(subject, facts.transport) ??
+    checkAllowList(facts.outside) ??
     checkSuppression(facts.suppressed) ??
     (facts.sentAsReceived ? checkTransport(subject, facts.transport) : null)
   );
@@ -75,6 +78,16 @@ export function undeclaredLocalPart(): Refusal {
 function foreignLocalPart(why: string): Refusal {
   const text = `An address has other characters than ASCII before the @, ${why}`;
   return new Refusal({ code: 553, enhancedCode: '5.6.7', text, rule: 'smtputf8' });
+}
+
+function checkAllowList([first, ...others]: readonly string[]): Refusal | null {
+  return first === undefined ? null : outsideRefusal(first, others.length);
+}
+
+/** `550 5.7.1`: this installation sends to a few only. @param more how many others are outside too */
+export function outsideRefusal(address: string, more = 0): Refusal {
+  const are = more === 0 ? 'is' : `and ${more} more are`;
+  return policyRefusal('recipient_allow_list', `${address} ${are} not among those that this relay may send to`);
 }
 
 function checkSuppression(suppressed: readonly string[]): Refusal | null {

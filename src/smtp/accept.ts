@@ -6,12 +6,15 @@ import type { Parser } from '../message/parser.ts';
 import { allAddresses, refuseTooMany, resolveRecipients } from '../message/recipients.ts';
 import { readSender } from '../message/sender.ts';
 import { newTrace, type TraceContext } from '../observability/trace.ts';
-import { decide, type Facts } from '../policy/decide.ts';
+import { decide } from '../policy/decide.ts';
 import type { SendJob } from '../queue/send-job.ts';
 import { isDataException } from '../store/errors.ts';
 import type { IdempotencyClaim, IdempotencyOutcome } from '../store/idempotency.ts';
+import type { UsageCount } from '../store/key-usage.ts';
 import type { NewMessage, StoreOutcome } from '../store/new-message.ts';
 import { buildRow, refuseUnstorable, unstorableRefusal } from './build-row.ts';
+import type { StoredFacts } from './facts.ts';
+import type { RateLimits } from './rate-limits.ts';
 import { idempotencyClaim, idempotencyConflict } from './repeat.ts';
 import type { AcceptSettings, FactsQuestion, ReadHeader, Submission } from './submission.ts';
 
@@ -19,7 +22,10 @@ import type { AcceptSettings, FactsQuestion, ReadHeader, Submission } from './su
 export interface AcceptDependencies {
   readonly settings: AcceptSettings;
   readonly parser: Pick<Parser, 'parse'>;
-  readonly facts: (question: FactsQuestion) => Promise<Facts>;
+  readonly facts: (question: FactsQuestion) => Promise<StoredFacts>;
+  /** Whether mail may go to an address at all. */
+  readonly isAllowed: (address: string) => boolean;
+  readonly rates: RateLimits;
   readonly store: (message: NewMessage) => Promise<StoreOutcome>;
   readonly findRepeat: (userId: string, claim: IdempotencyClaim) => Promise<IdempotencyOutcome | null>;
   /** Publishes the send job of a message that has been committed. */
@@ -31,6 +37,8 @@ export interface Accepted {
   readonly emailId: string;
   /** The client sent it again under its idempotency key; nothing new was stored. */
   readonly repeated: boolean;
+  /** It goes to the transport `capture`. */
+  readonly captured: boolean;
   /** Of the message. */
   readonly bytes: number;
   readonly recipients: number;
@@ -44,9 +52,10 @@ export interface Accepted {
  * @throws Refusal what the client is told; any other error is a fault of ours, and nothing was accepted
  */
 export async function accept(submission: Submission, deps: AcceptDependencies): Promise<Accepted> {
-  const { owner, envelope, longestLine } = submission;
+  const { owner, envelope, arrival, longestLine } = submission;
   const header = readHeader(submission, deps.settings);
   const recipients = allAddresses(header.recipients);
+  deps.rates.check(owner.keyId, recipients.length);
   const [{ raw, parts }, facts] = await bothSettled(
     deps.parser.parse(submission.raw, header.fields, partsOptions(header.control, deps.settings)),
     deps.facts({ owner, sender: header.sender, recipients }),
@@ -54,14 +63,20 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
 
   const claim = idempotencyClaim(header, envelope, parts);
   const earlier = claim && (await deps.findRepeat(owner.userId, claim));
-  const accepted = { bytes: raw.length, recipients: recipients.length, trace: newTrace() };
+  const outside = recipients.filter(address => !deps.isAllowed(address));
+  const captured = outside.length > 0 && deps.settings.recipientsElsewhere === 'capture';
+  const accepted = { captured, bytes: raw.length, recipients: recipients.length, trace: newTrace() };
   if (earlier) return { ...accepted, emailId: repeatedId(earlier), repeated: true };
 
-  const refusal = decide({ sender: header.sender, recipients, bytes: raw.length, longestLine }, facts);
+  const refusal = decide(
+    { sender: header.sender, recipients, bytes: raw.length, longestLine },
+    { ...facts, outside: captured ? [] : outside },
+  );
   if (refusal) throw refusal;
 
+  const counted = deps.rates.countOf(owner.keyId, recipients.length);
   const message = await buildRow(
-    { id: randomUUID(), owner, envelope, raw, header, parts, claim, trace: accepted.trace },
+    { id: randomUUID(), owner, envelope, arrival, captured, counted, raw, header, parts, claim, trace: accepted.trace },
     deps.settings,
   );
   refuseUnstorable(message);
@@ -69,6 +84,7 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
     throw isDataException(error) ? unstorableRefusal(error) : error;
   });
   freeMemory(raw);
+  if (outcome.kind === 'over') throw deps.rates.refusal(counted as UsageCount, outcome.usage);
   if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };
 
   deps.publish(sendJobOf(message));

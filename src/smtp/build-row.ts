@@ -5,7 +5,8 @@ import { contentRefusal, Refusal } from '../message/refusal.ts';
 import { messageIdOf, replyToAddresses, rowHeaders, subjectOf } from '../message/row-fields.ts';
 import type { TraceContext } from '../observability/trace.ts';
 import type { IdempotencyClaim } from '../store/idempotency.ts';
-import type { NewMessage, OriginalMessage } from '../store/new-message.ts';
+import type { UsageCount } from '../store/key-usage.ts';
+import type { Arrival, NewMessage, OriginalMessage } from '../store/new-message.ts';
 import type { AcceptSettings, Envelope, ReadHeader, Submission } from './submission.ts';
 
 /** Everything that is known of an accepted message. */
@@ -13,6 +14,10 @@ export interface AcceptedMessage {
   readonly id: string;
   readonly owner: Submission['owner'];
   readonly envelope: Envelope;
+  readonly arrival: Arrival;
+  /** Some recipient is outside the allow list. */
+  readonly captured: boolean;
+  readonly counted: UsageCount | undefined;
   readonly raw: Buffer;
   readonly header: ReadHeader;
   readonly parts: MessageParts;
@@ -25,7 +30,7 @@ const MAX_FROM = 512;
 
 /** The message in the shape of its row. */
 export async function buildRow(message: AcceptedMessage, settings: AcceptSettings): Promise<NewMessage> {
-  const { id, owner, header, parts, claim, trace } = message;
+  const { id, owner, header, parts, claim, trace, counted } = message;
   return {
     id,
     userId: owner.userId,
@@ -44,10 +49,11 @@ export async function buildRow(message: AcceptedMessage, settings: AcceptSetting
     trace,
     original: settings.keepOriginal ? await originalOf(message) : null,
     idempotency: claim,
+    ...(counted && { counted }),
   };
 }
 
-async function originalOf({ raw, envelope, header }: AcceptedMessage): Promise<OriginalMessage> {
+async function originalOf({ raw, envelope, header, arrival, captured }: AcceptedMessage): Promise<OriginalMessage> {
   const { to, cc, bcc } = header.recipients;
   return {
     raw,
@@ -59,6 +65,8 @@ async function originalOf({ raw, envelope, header }: AcceptedMessage): Promise<O
     messageId: messageIdOf(header.fields),
     trackOpens: header.control.trackOpens,
     trackClicks: header.control.trackClicks,
+    arrival,
+    captured,
   };
 }
 

@@ -2,13 +2,15 @@ import { isUtf8 } from 'node:buffer';
 import type net from 'node:net';
 import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import type { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
+import type { Arrival } from '../store/new-message.ts';
 import { parsePathCommand } from './command-line.ts';
 import { ClientGone, DataStream } from './data-stream.ts';
+import { type TooSlow, tooSlowRefusal, watchPace } from './data-watch.ts';
 import { noRoomRefusal } from './incoming-message.ts';
 import { replyTo } from './reply.ts';
 import { beginSasl, type SaslStep } from './sasl.ts';
 import type { RelayServer } from './server.ts';
-import type { Session } from './session.ts';
+import type { Session, Step } from './session.ts';
 
 /** RFC 5321 section 4.5.3.1.4 asks for 512 bytes; parameters and long mailboxes need more. */
 const MAX_COMMAND = 2048;
@@ -36,11 +38,13 @@ export class RelayConnection extends SMTPConnection {
   readonly #client: Session;
   readonly #deadline: number;
   #enhancedCode: string | null = null;
+  #isLoggedIn = false;
 
   constructor(server: RelayServer, socket: net.Socket, options?: SMTPConnectionOptions) {
     super(server, socket, options);
     this.#server = server;
     this.#client = server.openSession(this.id, this.remoteAddress);
+    server.metrics.connections.inc();
     this.#deadline = performance.now() + server.settings.sessionTimeout;
   }
 
@@ -52,11 +56,9 @@ export class RelayConnection extends SMTPConnection {
   /** Greets at once: the library waits 100 ms for clients that talk too early. */
   override init(): void {
     this._setListeners(() => {
-      if (this.#server.isCrowded) {
-        this.send(421, `4.3.2 Too many connections: try again shortly`);
-      } else {
-        this.connectionReady();
-      }
+      const refusal = this.#server.refusalOf(this.id);
+      if (refusal) this.#refuse('connect', refusal);
+      else this.connectionReady();
     });
   }
 
@@ -82,6 +84,8 @@ export class RelayConnection extends SMTPConnection {
       this.send(500, '5.5.2 Command line is too long');
       callback();
     } else {
+      // The library asks for this before MAIL, and forgets it at STARTTLS.
+      if (this.#client.isTrusted) this.session.user ||= 'trusted';
       super._onCommand(command, callback);
     }
   }
@@ -102,7 +106,7 @@ export class RelayConnection extends SMTPConnection {
   /** Offers AUTH only where it may be used; without it the library would let MAIL pass. An empty name is forgiven. */
   override handler_EHLO(command: Buffer, callback: Done): void {
     const features = [...EXTENSIONS, `SIZE ${this._server.options.size}`];
-    if (this.#mayAuthenticate() && !this.session.user) features.push(MECHANISMS);
+    if (this.#mayAuthenticate() && !this.#isLoggedIn) features.push(MECHANISMS);
     if (!this.secure && this.#server.settings.startTls) features.push('STARTTLS');
     this.#greetBack(command, [this.name, ...features], callback);
   }
@@ -152,7 +156,7 @@ export class RelayConnection extends SMTPConnection {
     const [, mechanism = '', initialResponse, ...rest] = command.toString().trim().split(/\s+/);
     if (!this.#mayAuthenticate()) {
       this.send(538, '5.7.11 Encryption is required: issue STARTTLS first');
-    } else if (this.session.user) {
+    } else if (this.#isLoggedIn) {
       this.send(503, '5.5.1 Already authenticated');
     } else if (mechanism === '' || rest.length > 0) {
       this.send(501, '5.5.4 Syntax: AUTH mechanism [initial-response]');
@@ -189,7 +193,7 @@ export class RelayConnection extends SMTPConnection {
     try {
       await this.#client.authenticate(password);
       this.session.user = 'apikey';
-      this.session.transmissionType = this._transmissionType();
+      this.#isLoggedIn = true;
       this.send(235, '2.7.0 Authentication successful');
     } catch (error) {
       this.#refuse('AUTH', error);
@@ -223,18 +227,22 @@ export class RelayConnection extends SMTPConnection {
 
   async #receive(parser: DataStream): Promise<void> {
     const message = this.#server.newMessage();
-    const timer = setTimeout(() => this.#dataTimedOut(parser), this.#server.settings.dataTimeout);
+    const endWatch = watchPace(
+      this.#server.settings,
+      () => message.size,
+      why => this.#tooSlow(parser, why),
+    );
     try {
       await parser.receive(message, signal => {
         this._dataStream = signal;
       });
-      clearTimeout(timer);
-      const text = await this.#client.message(this.#envelope(), message.take());
+      endWatch();
+      const text = await this.#client.message(this.#envelope(), this.#arrival(), message.take());
       this.send(250, `2.0.0 ${text}`);
     } catch (error) {
-      if (!(error instanceof ClientGone)) this.#refuse('DATA', error);
+      if (!(error instanceof ClientGone)) this.#refuseMessage(error);
     } finally {
-      clearTimeout(timer);
+      endWatch();
       message.release();
       this.#endTransaction(parser);
     }
@@ -250,9 +258,24 @@ export class RelayConnection extends SMTPConnection {
     };
   }
 
-  #dataTimedOut(parser: DataStream): void {
-    if (!parser.isReceiving) return;
-    this.send(421, '4.4.2 The message took too long to arrive: try again');
+  #arrival(): Arrival {
+    return {
+      clientAddress: this.remoteAddress,
+      sessionId: this.id,
+      helo: this.hostNameAppearsAs || 'unknown',
+      protocol: this.#protocol(),
+      receivedBy: this.name,
+    };
+  }
+
+  /** RFC 3848; RFC 6531 section 4.3 for SMTPUTF8. */
+  #protocol(): string {
+    const base = this.session.envelope.smtpUtf8 ? 'UTF8SMTP' : this.openingCommand === 'HELO' ? 'SMTP' : 'ESMTP';
+    return base + (this.secure ? 'S' : '') + (this.#isLoggedIn ? 'A' : '');
+  }
+
+  #tooSlow(parser: DataStream, why: TooSlow): void {
+    if (parser.isReceiving) this.#refuse('DATA', tooSlowRefusal(why));
   }
 
   #endTransaction(parser: DataStream): void {
@@ -264,7 +287,12 @@ export class RelayConnection extends SMTPConnection {
     else if (this._parser === parser) parser.continue();
   }
 
-  #refuse(step: string, error: unknown): void {
+  #refuseMessage(error: unknown): void {
+    this.#client.messageRefused(error);
+    this.#refuse('DATA', error);
+  }
+
+  #refuse(step: Step, error: unknown): void {
     this.#client.refused(step, error);
     const { code, enhancedCode, text } = replyTo(error);
     this.send(code, `${enhancedCode} ${text}`);

@@ -4,18 +4,25 @@ import { type LiveConfig, perGeneration } from '../config/live.ts';
 import type { Config } from '../config/schema.ts';
 import type { Parser } from '../message/parser.ts';
 import type { Logger } from '../observability/log.ts';
+import { createAllowList } from '../policy/allow-list.ts';
+import { usageLimits } from '../policy/rates.ts';
 import { createRouteLimits, type RouteLimits } from '../policy/routes.ts';
 import type { Publisher } from '../queue/publisher.ts';
-import { findByHash } from '../store/api-keys.ts';
+import { findByHash, findById } from '../store/api-keys.ts';
 import { createOwnershipCache } from '../store/domains.ts';
+import { FailedLogins } from '../store/failed-logins.ts';
 import { findIdempotency } from '../store/idempotency.ts';
 import { Intake } from '../store/intake.ts';
 import { createKeyCache } from '../store/key-cache.ts';
 import { createSuppressionLookup } from '../store/suppression-lookup.ts';
 import { type AcceptDependencies, accept } from './accept.ts';
 import { gatherFacts } from './facts.ts';
+import { LoginGuard } from './login-guard.ts';
+import type { SmtpMetrics } from './metrics.ts';
+import { RateLimits } from './rate-limits.ts';
 import type { SessionDependencies, SessionSettings } from './session.ts';
 import type { AcceptSettings } from './submission.ts';
+import { Tally } from './tally.ts';
 
 export interface SessionParts {
   readonly live: LiveConfig;
@@ -26,38 +33,70 @@ export interface SessionParts {
   readonly lastUsed: { mark(keyId: string): void };
   /** Whether the database can be used as yet. */
   readonly isReady: () => boolean;
+  readonly metrics: SmtpMetrics;
   readonly logger: Logger;
 }
 
 /** Puts together what sessions share. Each message is under the settings that are in force at its end. */
 export function createSessionDependencies(parts: SessionParts): SessionDependencies {
-  const { live, pool, lastUsed, isReady, logger } = parts;
+  const { live, pool, lastUsed, isReady, metrics } = parts;
+  const logger = parts.logger.child({ room: 'smtp' });
   const keys = createKeyCache({ find: hash => findByHash(pool, hash) });
+  const keysById = createKeyCache({ find: id => findById(pool, id) });
   const findSuppressed = createSuppressionLookup(pool);
   const limits = perGeneration(live, routeLimits);
-  const dependenciesFor = createAcceptDependencies(parts, limits, findSuppressed);
+  const allowed = perGeneration(live, ({ recipientAllowList }) => createAllowList(recipientAllowList));
+  const isAllowed = (address: string): boolean => allowed()(address);
+  const usage = perGeneration(live, config => usageLimits(config.limits));
+  const rates = new RateLimits(usage);
+  const dependenciesFor = createAcceptDependencies(parts, { limits, findSuppressed, isAllowed, rates });
   const settings = perGeneration(live, config => sessionSettings(config, limits()));
   return {
     findKey: async hash => {
       if (!isReady()) throw new Error('the database is not ready');
       return keys.lookup(hash);
     },
+    findKeyById: async id => {
+      if (!isReady()) throw new Error('the database is not ready');
+      return keysById.lookup(id);
+    },
     markUsed: keyId => lastUsed.mark(keyId),
     findSuppressed,
     accept: submission => accept(submission, dependenciesFor()),
+    isAllowed,
+    guard: createLoginGuard(live, { pool, metrics, logger }),
+    sessions: new Tally(),
+    rates,
+    metrics,
     get settings() {
       return settings();
     },
-    logger: logger.child({ room: 'smtp' }),
+    logger,
   };
+}
+
+function createLoginGuard(
+  live: LiveConfig,
+  { pool, metrics, logger }: Pick<SessionParts, 'pool' | 'metrics' | 'logger'>,
+): LoginGuard {
+  const failedLogins = new FailedLogins(pool, { period: () => live.current.limits.failedLoginsPeriod });
+  return new LoginGuard({ failedLogins, limits: () => live.current.limits, metrics, logger });
 }
 
 function sessionSettings(config: Config, limits: RouteLimits): SessionSettings {
   return {
     failedLogins: config.limits.failedLogins,
+    sessionsPerKey: sessionsPerKey(config.limits),
+    refuseRecipientsElsewhere: config.recipientsElsewhere === 'refuse' && config.recipients === 'envelope',
     refuseSuppressedRecipients: config.suppression === 'recipient' && config.recipients === 'envelope',
     smtpUtf8: limits.anySmtpUtf8,
   };
+}
+
+/** The lower of the two limits; one session is always let in. */
+function sessionsPerKey({ connections, keyShare, sessionsPerKey: limit }: Config['limits']): number {
+  const share = Math.max(1, Math.floor((connections * keyShare) / 100));
+  return Math.min(share, limit || share);
 }
 
 /** OpenSend's worker knows SES only. */
@@ -65,11 +104,14 @@ function routeLimits({ pipeline, routes, transport }: Config): RouteLimits {
   return pipeline === 'opensend' ? createRouteLimits([], 'ses') : createRouteLimits(routes, transport);
 }
 
+interface AcceptParts extends Pick<SessionDependencies, 'findSuppressed' | 'isAllowed' | 'rates'> {
+  readonly limits: () => RouteLimits;
+}
+
 /** @returns what a message of this moment needs: one generation's settings from its beginning to its end */
 function createAcceptDependencies(
   { live, pool, parser, publisher }: SessionParts,
-  limits: () => RouteLimits,
-  findSuppressed: SessionDependencies['findSuppressed'],
+  { limits, findSuppressed, isAllowed, rates }: AcceptParts,
 ): () => AcceptDependencies {
   const ownership = createOwnershipCache(pool);
   const intake = new Intake(pool, { outboxLease: outboxLease(live.current) });
@@ -83,6 +125,8 @@ function createAcceptDependencies(
     return {
       settings: acceptSettings(config),
       parser,
+      isAllowed,
+      rates,
       facts: question => gatherFacts(question, sources),
       store: message => intake.store(message),
       findRepeat: (userId, claim) => findIdempotency(pool, userId, claim),
@@ -95,6 +139,7 @@ function acceptSettings(config: Config): AcceptSettings {
   return {
     recipientSource: config.recipients,
     recipientLimit: recipientLimit(config),
+    recipientsElsewhere: config.recipientsElsewhere,
     headerBytes: config.limits.headerBytes,
     attachmentBytes: config.limits.attachmentBytes,
     mimeDepth: config.limits.mimeDepth,

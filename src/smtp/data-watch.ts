@@ -1,3 +1,5 @@
+import { Refusal } from '../message/refusal.ts';
+
 export interface DataPace {
   /** Milliseconds from DATA to the end of the message at most. */
   readonly dataTimeout: number;
@@ -30,9 +32,19 @@ export function watchPace(pace: DataPace, received: () => number, onTooSlow: (wh
     const elapsed = performance.now() - began;
     // Timers fire a little early.
     if (elapsed >= dataTimeout - 1) onTooSlow('data_timeout');
-    else if (dataRate > 0 && elapsed >= dataGrace - 1 && received() < (dataRate * elapsed) / 1000) onTooSlow('data_rate');
+    else if (dataRate > 0 && elapsed >= dataGrace - 1 && received() < (dataRate * elapsed) / 1000)
+      onTooSlow('data_rate');
     else lookIn(Math.min(dataTimeout - elapsed, INTERVAL));
   };
   lookIn(dataRate > 0 ? Math.min(dataGrace, dataTimeout) : dataTimeout);
   return () => clearTimeout(timer);
+}
+
+/** `421 4.4.2`, which ends the connection: the client would go on as slowly otherwise. */
+export function tooSlowRefusal(rule: TooSlow): Refusal {
+  const text = {
+    data_timeout: 'The message took too long to arrive: try again',
+    data_rate: 'The message arrives too slowly: try again on a better line',
+  }[rule];
+  return new Refusal({ code: 421, enhancedCode: '4.4.2', text, rule });
 }

@@ -3,6 +3,9 @@ import type { Facts } from '../policy/decide.ts';
 import type { TransportLimits } from '../policy/transport-limits.ts';
 import type { FactsQuestion } from './submission.ts';
 
+/** What the store and the routes tell. */
+export type StoredFacts = Omit<Facts, 'outside'>;
+
 export interface FactsSources {
   /** Those of the addresses that are on the owner's suppression list. */
   readonly findSuppressed: (userId: string, addresses: readonly string[]) => Promise<readonly string[]>;
@@ -14,7 +17,7 @@ export interface FactsSources {
 }
 
 /** Gathers what the policy needs to know about a message, from the store. */
-export async function gatherFacts(question: FactsQuestion, sources: FactsSources): Promise<Facts> {
+export async function gatherFacts(question: FactsQuestion, sources: FactsSources): Promise<StoredFacts> {
   const { userId, keyDomain } = question.owner;
   const [suppressed, foreignDomain] = await Promise.all([
     sources.findSuppressed(userId, question.recipients),

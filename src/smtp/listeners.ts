@@ -4,17 +4,21 @@ import type { Config } from '../config/schema.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { ByteBudget } from './byte-budget.ts';
+import { observeListeners, type SmtpMetrics } from './metrics.ts';
 import { createNetworkMatcher } from './networks.ts';
 import { RelayServer, type ServerSettings } from './server.ts';
 import type { SessionDependencies } from './session.ts';
+import { Tally } from './tally.ts';
 import { readTlsPair, type TlsPair } from './tls.ts';
 import { createTlsMetrics } from './tls-metrics.ts';
 import { watchTlsPair } from './tls-watch.ts';
+import { createTrust } from './trusted-networks.ts';
 
 export interface ListenersOptions {
   readonly live: LiveConfig;
   readonly session: SessionDependencies;
   readonly registry: Registry;
+  readonly metrics: SmtpMetrics;
   readonly logger: Logger;
   /** Milliseconds that messages under way have to finish. */
   readonly drainTime: number;
@@ -27,6 +31,7 @@ export async function openListeners({
   live,
   session,
   registry,
+  metrics,
   logger,
   drainTime,
   running,
@@ -38,11 +43,18 @@ export async function openListeners({
   running.defer(async () => {
     await Promise.all(servers.map(server => server.drain(drainTime)));
   });
+  const budget = new ByteBudget(() => live.current.limits.bytesInFlight);
+  const countConnections = () => servers.reduce((count, server) => count + server.connections.size, 0);
+  observeListeners(registry, { connections: countConnections, bytesInFlight: () => budget.used });
+  const trust = perGeneration(live, ({ trustedNetworks }) => createTrust(trustedNetworks));
   const shared = {
     tls,
     session,
-    budget: new ByteBudget(() => live.current.limits.bytesInFlight),
-    countConnections: () => servers.reduce((count, server) => count + server.connections.size, 0),
+    budget,
+    countConnections,
+    addresses: new Tally(),
+    trustedKey: (address: string) => trust()(address),
+    metrics,
     isProxy: createNetworkMatcher(config.proxyProtocol.networks),
     logger: logger.child({ room: 'smtp' }),
   };
@@ -56,12 +68,14 @@ export async function openListeners({
   const port = await open(config.port, false);
   const implicitTlsPort = config.tls.implicitPort === 0 ? null : await open(config.tls.implicitPort, true);
   if (tls) {
-    const metrics = createTlsMetrics(registry);
-    metrics.inUse(tls);
+    const tlsMetrics = createTlsMetrics(registry);
+    tlsMetrics.inUse(tls);
     const useEverywhere = (pair: TlsPair): void => {
       for (const server of servers) server.useTls(pair);
     };
-    running.defer(watchTlsPair({ paths: config.tls, current: tls, onChange: useEverywhere, metrics, logger }));
+    running.defer(
+      watchTlsPair({ paths: config.tls, current: tls, onChange: useEverywhere, metrics: tlsMetrics, logger }),
+    );
   }
   return { port, ...(implicitTlsPort !== null && { implicitTlsPort }) };
 }
@@ -74,8 +88,11 @@ function serverSettings(config: Config, mode: { readonly implicitTls: boolean; r
     bareLineEndings: config.bareLineEndings,
     recipients: recipientLimit(config),
     connections: config.limits.connections,
+    connectionsPerAddress: config.limits.connectionsPerAddress,
     idleTimeout: config.limits.idleTimeout,
     dataTimeout: config.limits.dataTimeout,
+    dataRate: config.limits.dataRate,
+    dataGrace: config.limits.dataGrace,
     sessionTimeout: config.limits.sessionTimeout,
     proxyHeaderTimeout: config.proxyProtocol.headerTimeout,
   } satisfies ServerSettings;

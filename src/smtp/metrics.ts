@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from '../observability/metrics.ts';
 
 /** Read when they are scraped. */
-export interface SmtpState {
+export interface ListenerState {
   readonly connections: () => number;
   readonly bytesInFlight: () => number;
 }
@@ -23,15 +23,8 @@ export interface SmtpMetrics {
 }
 
 /** What clients do, and what they are told. */
-export function createSmtpMetrics(registry: Registry, state: SmtpState): SmtpMetrics {
+export function createSmtpMetrics(registry: Registry): SmtpMetrics {
   const registers = [registry];
-  gauge(registry, 'smtp_relay_connections', 'Client connections that are open', state.connections);
-  gauge(
-    registry,
-    'smtp_relay_bytes_in_flight',
-    'Bytes of messages that are being received or stored',
-    state.bytesInFlight,
-  );
   return {
     connections: new Counter({
       name: 'smtp_relay_connections_total',
@@ -68,6 +61,12 @@ export function createSmtpMetrics(registry: Registry, state: SmtpState): SmtpMet
       registers,
     }),
   };
+}
+
+/** What the listeners have open. */
+export function observeListeners(registry: Registry, { connections, bytesInFlight }: ListenerState): void {
+  gauge(registry, 'smtp_relay_connections', 'Client connections that are open', connections);
+  gauge(registry, 'smtp_relay_bytes_in_flight', 'Bytes of messages that are being received or stored', bytesInFlight);
 }
 
 function gauge(registry: Registry, name: string, help: string, read: () => number): void {

@@ -4,14 +4,18 @@ import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { SMTPServer, type SMTPServerAddress, type SMTPServerSession } from 'smtp-server';
 import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
+import { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
 import type { ByteBudget } from './byte-budget.ts';
+import { clientNetwork } from './client-network.ts';
 import type { PathCommand } from './command-line.ts';
 import { RelayConnection, SHUTTING_DOWN } from './connection.ts';
 import { IncomingMessage } from './incoming-message.ts';
+import type { SmtpMetrics } from './metrics.ts';
 import { readProxyHeader } from './proxy-protocol.ts';
 import { asLibraryError } from './reply.ts';
-import { Session, type SessionDependencies } from './session.ts';
+import { Session, type SessionDependencies, type Step } from './session.ts';
+import type { Tally } from './tally.ts';
 import type { TlsPair } from './tls.ts';
 
 export interface ServerSettings {
@@ -25,9 +29,14 @@ export interface ServerSettings {
   readonly bareLineEndings: 'reject' | 'accept';
   readonly recipients: number;
   readonly connections: number;
+  /** Of one address, on all listeners. */
+  readonly connectionsPerAddress: number;
   /** Times in milliseconds. */
   readonly idleTimeout: number;
   readonly dataTimeout: number;
+  readonly dataGrace: number;
+  /** Bytes a second. */
+  readonly dataRate: number;
   readonly sessionTimeout: number;
   readonly proxyHeaderTimeout: number;
 }
@@ -43,6 +52,11 @@ export interface ServerDependencies {
   readonly countConnections: () => number;
   /** Whether a peer is a load balancer that speaks the PROXY protocol. */
   readonly isProxy: (address: string) => boolean;
+  /** The id of the key as which this address may send without a log-in; null for none. */
+  readonly trustedKey: (address: string) => string | null;
+  /** Connections by client address; shared by all listeners. */
+  readonly addresses: Tally;
+  readonly metrics: SmtpMetrics;
   readonly logger: Logger;
 }
 
@@ -59,6 +73,8 @@ export class RelayServer extends SMTPServer {
   readonly #deps: ServerDependencies;
   /** Those that are closing too, until their socket has gone. */
   readonly #open = new Map<SMTPServerSession, RelayConnection>();
+  /** Connections on their way to a session. */
+  readonly #incoming = new Map<string, Incoming>();
   #draining = false;
 
   constructor(deps: ServerDependencies) {
@@ -127,20 +143,27 @@ export class RelayServer extends SMTPServer {
   }
 
   override onClose(session: SMTPServerSession): void {
+    this.#open.get(session)?.client.closed();
     this.#open.delete(session);
   }
 
+  get metrics(): SmtpMetrics {
+    return this.#deps.metrics;
+  }
+
   openSession(id: string, clientAddress: string): Session {
-    return new Session(id, clientAddress, this.#deps.session);
+    const trustedKey = this.#incoming.get(id)?.isNamed ? this.#deps.trustedKey(clientAddress) : null;
+    return new Session({ id, clientAddress, trustedKey }, this.#deps.session);
   }
 
   newMessage(): IncomingMessage {
     return new IncomingMessage(this.settings, this.#deps.budget);
   }
 
-  /** Whether there are more connections than allowed. */
-  get isCrowded(): boolean {
-    return this.#deps.countConnections() > this.settings.connections;
+  /** Why the connection is one too many; null where it is not. */
+  refusalOf(id: string): Refusal | null {
+    if (this.#deps.countConnections() > this.settings.connections) return crowdedRefusal();
+    return this.#incoming.get(id)?.isOver ? crowdedAddressRefusal() : null;
   }
 
   /** Whether a message of that declared size (RFC 1870; 0 for none) would be let in now. */
@@ -170,7 +193,7 @@ export class RelayServer extends SMTPServer {
     );
   }
 
-  #ask(step: string, session: SMTPServerSession, ask: (client: Session) => Promise<void>, callback: Callback): void {
+  #ask(step: Step, session: SMTPServerSession, ask: (client: Session) => Promise<void>, callback: Callback): void {
     const client = this.#open.get(session)?.client;
     if (!client) throw new Error('a session without a client');
     ask(client).then(
@@ -187,14 +210,43 @@ export class RelayServer extends SMTPServer {
     return this.#deps.isProxy(socket.remoteAddress ?? '');
   }
 
+  /** Counts the connection for its address, from here to its end. */
+  #letIn(socket: net.Socket, { id, address, isNamed, ...remote }: Caller, callback: ProxyCallback): void {
+    const { addresses, metrics } = this.#deps;
+    const network = clientNetwork(address);
+    const limit = isNamed ? this.settings.connectionsPerAddress : 0;
+    const isOver = !addresses.tryTake(network, limit || Number.POSITIVE_INFINITY);
+    this.#incoming.set(id, { isNamed, isOver });
+    const forget = (): void => {
+      this.#incoming.delete(id);
+      if (!isOver) addresses.giveBack(network);
+    };
+    if (socket.destroyed) forget();
+    else socket.once('close', forget);
+    if (isOver && this.settings.implicitTls) {
+      // A handshake, for the sake of a reply, is what the limit is to spare.
+      metrics.connections.inc();
+      metrics.refusals.inc({ step: 'connect', rule: 'connections_per_address' });
+      socket.destroy();
+      callback(crowdedAddressRefusal());
+      return;
+    }
+    callback(null, { id, ...remote });
+  }
+
   override _handleProxy(socket: net.Socket, callback: ProxyCallback): void {
     const id = randomBytes(8).toString('hex');
     if (!this._expectsProxyHeader(socket)) {
-      callback(null, { id });
+      this.#letIn(socket, { id, address: socket.remoteAddress ?? '', isNamed: true }, callback);
       return;
     }
     readProxyHeader(socket, this.settings.proxyHeaderTimeout).then(
-      ({ source }) => callback(null, { id, ...(source && { remoteAddress: source.address, remotePort: source.port }) }),
+      ({ source }) => {
+        const options = source && { remoteAddress: source.address, remotePort: source.port };
+        const address = source?.address ?? socket.remoteAddress ?? '';
+        // Without a source, whose connection it is remains unknown: the balancer's address says nothing of the client.
+        this.#letIn(socket, { id, address, isNamed: source !== undefined, ...options }, callback);
+      },
       error => {
         this.#deps.logger.info({ err: error, peer: socket.remoteAddress }, 'connection without a valid PROXY header');
         socket.destroy();
@@ -202,6 +254,31 @@ export class RelayServer extends SMTPServer {
       },
     );
   }
+}
+
+/** What is known of a connection before it has a session. */
+interface Incoming {
+  /** Whether its address is the client's. */
+  readonly isNamed: boolean;
+  /** It is one more than its address may have. */
+  readonly isOver: boolean;
+}
+
+interface Caller extends Pick<Incoming, 'isNamed'> {
+  readonly id: string;
+  readonly address: string;
+  readonly remoteAddress?: string;
+  readonly remotePort?: number;
+}
+
+function crowdedRefusal(): Refusal {
+  const text = 'Too many connections: try again shortly';
+  return new Refusal({ code: 421, enhancedCode: '4.3.2', text, rule: 'connections' });
+}
+
+function crowdedAddressRefusal(): Refusal {
+  const text = 'Too many connections from your address: close one first';
+  return new Refusal({ code: 421, enhancedCode: '4.7.0', text, rule: 'connections_per_address' });
 }
 
 function libraryLimits(settings: ServerSettings) {

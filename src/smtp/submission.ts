@@ -2,11 +2,13 @@ import type { ControlSettings } from '../message/control-headers.ts';
 import type { HeaderField } from '../message/header-fields.ts';
 import type { RecipientSource, Recipients } from '../message/recipients.ts';
 import type { Sender } from '../message/sender.ts';
+import type { Arrival } from '../store/new-message.ts';
 
 /** What a session hands over at the end of DATA. */
 export interface Submission {
-  readonly owner: { readonly userId: string; readonly keyDomain: string | null };
+  readonly owner: { readonly userId: string; readonly keyId: string; readonly keyDomain: string | null };
   readonly envelope: Envelope;
+  readonly arrival: Arrival;
   readonly raw: Buffer;
   /** Bytes of the longest line, CRLF not counted. */
   readonly longestLine: number;
@@ -38,6 +40,8 @@ export interface AcceptSettings {
   readonly attachmentBytes: number;
   readonly mimeDepth: number;
   readonly mimeParts: number;
+  /** What is done with a message for a recipient outside the allow list. */
+  readonly recipientsElsewhere: 'refuse' | 'capture';
   /** Keep the message as received beside the row; else attachments go into the row. */
   readonly keepOriginal: boolean;
 }

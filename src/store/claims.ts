@@ -32,6 +32,8 @@ export interface ClaimedMessage {
   readonly smtpUtf8: boolean;
   readonly trackOpens: boolean | null;
   readonly trackClicks: boolean | null;
+  /** The Message-ID that the client gave, without angle brackets. */
+  readonly messageId: string | null;
   readonly sizeBytes: number;
   /** The message itself where it is small; null where it is to be read by `readRawMessage`. */
   readonly raw: Buffer | null;
@@ -60,6 +62,7 @@ const CLAIMED = `
   select c.email_id as "emailId", c.token, c.try, e.user_id as "userId", e."from", e."to", e.subject, e.tags,
          e.created_at as "acceptedAt", m.reverse_path as "reversePath", m.recipients, m.body_type as "bodyType",
          m.smtp_utf8 as "smtpUtf8", m.track_opens as "trackOpens", m.track_clicks as "trackClicks",
+         m.message_id as "messageId",
          m.size_bytes as "sizeBytes", case when m.size_bytes <= ${SMALL} then m.raw end as raw, a.earlier
     from claimed c
     join emails e on e.id = c.email_id

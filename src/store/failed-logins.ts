@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type pg from 'pg';
 import { Batcher } from './batcher.ts';
+import type { Queryable } from './pool.ts';
 
 export interface FailedLoginsOptions {
   /** Milliseconds after the last failure for which failures count. */
@@ -64,11 +65,6 @@ export class FailedLogins {
     await Promise.all(subjects.map(subject => this.#adds.add(subject)));
   }
 
-  /** Forgets those that do not count any more. */
-  async deleteOld(): Promise<void> {
-    await this.#pool.query(DELETE_OLD, [this.#options.period() / 1000]);
-  }
-
   async #run(statement: string, subjects: readonly string[]): Promise<number[]> {
     const { rows } = await this.#pool.query<Count>(statement, [subjects, this.#options.period() / 1000]);
     const counts = new Map(rows.map(({ subject, failures }) => [subject, failures]));
@@ -78,4 +74,9 @@ export class FailedLogins {
       return count;
     });
   }
+}
+
+/** Forgets those that do not count any more. @param period as in `FailedLoginsOptions` */
+export async function deleteOldFailedLogins(db: Queryable, period: number): Promise<void> {
+  await db.query(DELETE_OLD, [period / 1000]);
 }

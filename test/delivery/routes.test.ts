@@ -67,7 +67,7 @@ describe('routes', () => {
       close: async () => {},
     };
     const none = () => assert.fail('not asked for');
-    const transports = createTransports(createRoutes(config()), { ses: () => ses, smtp: none, capture: none });
+    const transports = createTransports(() => createRoutes(config()), { ses: () => ses, smtp: none, capture: none });
     const domain = { name: 'eu.test', region: 'us-east-1', configurationSet: 'own', tls: null };
     await transports.transportFor('eu.test').admit?.(1, never, { domain });
     await transports.transportFor('eu.test').send(outgoing({ domain }), never);
@@ -103,7 +103,7 @@ describe('transports', () => {
       smtp: track('smtp', made, closed),
       capture: track('capture', made, closed),
     };
-    const transports = createTransports(createRoutes(config()), factories);
+    const transports = createTransports(() => createRoutes(config()), factories);
     assert.equal(made.length, 0);
     const acme = transports.transportFor('acme.com');
     assert.equal(transports.transportFor('x.acme.com'), acme);

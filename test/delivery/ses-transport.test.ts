@@ -6,7 +6,7 @@ import { after, beforeEach, describe, it } from 'node:test';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { createSesMetrics } from '../../src/delivery/ses-metrics.ts';
 import type { SesTransport } from '../../src/delivery/transport/ses.ts';
-import { EMAIL_ID_TAG } from '../../src/delivery/transport/ses-parameters.ts';
+import { EMAIL_ID_TAG } from '../../src/events/ses/notification.ts';
 import type { Outcome, OutgoingMessage, SendingDomain } from '../../src/delivery/transport.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { eventually } from '../support/eventually.ts';

@@ -16,6 +16,7 @@ const FACTS: Facts = {
   keyDomain: null,
   foreignDomain: null,
   suppressed: [],
+  outside: [],
   transport: transportLimits('ses'),
   sentAsReceived: true,
 };

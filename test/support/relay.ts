@@ -74,7 +74,9 @@ export async function startRelay(t: TestContext, options: RelayOptions = {}): Pr
   Object.assign(env, sqsEnv());
   const logs: LogLine[] = [];
   const destination = { write: (line: string) => void logs.push(JSON.parse(line)) };
-  const app = await createApp(fixedConfig(config), { logger: createLogger({ level: 'debug', format: 'json', destination }) });
+  const app = await createApp(fixedConfig(config), {
+    logger: createLogger({ level: 'debug', format: 'json', destination }),
+  });
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= app.stop());
   parts.defer(stop);

@@ -63,7 +63,9 @@ export async function startWorker(t: TestContext, options: WorkerOptions = {}): 
   Object.assign(env, sqsEnv());
   const logs: LogLine[] = [];
   const destination = { write: (line: string) => void logs.push(JSON.parse(line)) };
-  const worker = await createWorker(fixedConfig(config), { logger: createLogger({ level: 'debug', format: 'json', destination }) });
+  const worker = await createWorker(fixedConfig(config), {
+    logger: createLogger({ level: 'debug', format: 'json', destination }),
+  });
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= worker.stop());
   parts.defer(stop);

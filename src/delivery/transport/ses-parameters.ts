@@ -1,9 +1,8 @@
+import { EMAIL_ID_TAG } from '../../events/ses/notification.ts';
 import type { Tag } from '../../message/control-headers.ts';
 import type { OutgoingMessage } from '../transport.ts';
 import type { SendEmailParameters } from './ses-request.ts';
 
-/** The tag by which events of SES find the message, also one whose outcome is unknown. */
-export const EMAIL_ID_TAG = 'smtp-relay-email-id';
 /** SES API v2, SendEmail, EmailTags. */
 const MAX_TAGS = 50;
 const TAG_PART = /^[A-Za-z0-9_.@-]{1,256}$/;

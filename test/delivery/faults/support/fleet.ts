@@ -1,0 +1,101 @@
+import pg from 'pg';
+import { createDatabase } from '../../../support/database.ts';
+import { eventually } from '../../../support/eventually.ts';
+import { createQueue, sqsEnv, type TestQueue } from '../../../support/queue.ts';
+import type { TestContext } from '../../../support/relay.ts';
+import type { Fault } from '../../../support/ses/faults.ts';
+import { sesEnv, spawnFakeSes } from '../../../support/ses/start.ts';
+import { type StoredOptions, storeMessage } from '../../../support/stored.ts';
+import { type Story, storyOf, untilStatus } from '../../support/sending.ts';
+import { spawnWorker, type WorkerProcess } from './worker-process.ts';
+
+/** Milliseconds. */
+export const LEASE = 2_000;
+
+export interface FleetOptions {
+  /** For every worker. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Without one, jobs come from the outbox. */
+  readonly queue?: TestQueue | null;
+}
+
+/** A database, a queue and a fake SES in a process of its own, for workers that come and go. */
+export interface Fleet {
+  readonly db: pg.Pool;
+  readonly queue: TestQueue | null;
+  spawn(env?: Readonly<Record<string, string>>): Promise<WorkerProcess>;
+  store(options?: StoredOptions): Promise<string>;
+  story(id: string): Promise<Story>;
+  until(id: string, status: string, milliseconds?: number): Promise<Story>;
+  plan(fault: Fault): Promise<void>;
+  /** Waits until SES was called for so many messages in all, whatever it answered. */
+  called(times: number): Promise<void>;
+  /** Calls so far. */
+  calls(): Promise<number>;
+  /** The recipients of each call that SES took, in order. */
+  received(id: string): Promise<(readonly string[])[]>;
+}
+
+const MARK = "insert into smtp_relay_settings (key, value) values ('pipeline', 'standalone')";
+
+export async function createFleet(t: TestContext, options: FleetOptions = {}): Promise<Fleet> {
+  const databaseUrl = await createDatabase(t);
+  const db = new pg.Pool({ connectionString: databaseUrl, max: 3 });
+  t.after(() => db.end());
+  await db.query(MARK);
+  const queue = options.queue === undefined ? await createQueue(t) : options.queue;
+  const ses = await spawnFakeSes({ keep: 1_000 });
+  t.after(() => ses.stop());
+  const env = {
+    ...sqsEnv(),
+    ...sesEnv(ses),
+    DATABASE_URL: databaseUrl,
+    ...(queue && { BACKGROUND_JOBS_QUEUE_URL: queue.url }),
+    SMTP_RELAY_PIPELINE: 'standalone',
+    SMTP_RELAY_MIGRATIONS: 'none',
+    SMTP_RELAY_DATABASE_POOL_SIZE: '5',
+    SMTP_RELAY_WORKER_LEASE_TIME: `${LEASE}ms`,
+    SMTP_RELAY_WORKER_POLL_INTERVAL: '200ms',
+    SMTP_RELAY_WORKER_CONSUMERS: '2',
+    SMTP_RELAY_RETRIES_FIRST_PAUSE: '300ms',
+    SMTP_RELAY_PUBLISHING_SWEEP_INTERVAL: '200ms',
+    SMTP_RELAY_SES_SEND_RATE: '100000',
+    SMTP_RELAY_SHUTDOWN_TIMEOUT: '8s',
+    ...options.env,
+  };
+  const calls = async () => {
+    const counts = await ses.control<{ calls: { SendEmail?: number } }>('counts');
+    return counts.calls.SendEmail ?? 0;
+  };
+  return {
+    db,
+    queue,
+    spawn: more => spawnWorker(t, { ...env, ...more }).working(),
+    store: stored => storeMessage(db, stored),
+    story: id => storyOf(db, id),
+    until: (id, status, milliseconds = 20_000) => untilStatus(db, id, status, milliseconds),
+    plan: async fault => void (await ses.control('fault', fault)),
+    calls,
+    called: async times => void (await eventually(async () => (await calls()) >= times, 15_000)),
+    received: async id => {
+      const { messages } = await ses.control<{ messages: Received[] }>('messages');
+      return messages.filter(({ tags }) => tags['smtp-relay-email-id'] === id).map(({ recipients }) => recipients);
+    },
+  };
+}
+
+interface Received {
+  readonly recipients: readonly string[];
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+export function outcomesOf({ attempts }: Story): string[] {
+  return attempts.map(({ outcome }) => outcome);
+}
+
+export async function untilClaimed({ db }: Fleet, count: number, state: string): Promise<void> {
+  await eventually(async () => {
+    const { rows } = await db.query('select count(*)::integer from smtp_relay_claims where state = $1', [state]);
+    return rows[0].count === count;
+  }, 10_000);
+}
