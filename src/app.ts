@@ -9,7 +9,9 @@ import type { Condition } from './http/operational.ts';
 import { Parser } from './message/parser.ts';
 import type { Logger } from './observability/log.ts';
 import { createRegistry } from './observability/metrics.ts';
+import { NO_TRACING, type Tracer } from './observability/tracing.ts';
 import { createConfiguredQueue } from './queue/configured-queue.ts';
+import { queueNameOf } from './queue/messaging-attributes.ts';
 import { Publisher } from './queue/publisher.ts';
 import { createSessionDependencies } from './smtp/create-sessions.ts';
 import { openListeners } from './smtp/listeners.ts';
@@ -20,6 +22,7 @@ import { deleteOldFailedLogins } from './store/failed-logins.ts';
 import { deleteExpiredIdempotency } from './store/idempotency.ts';
 import { deleteOldKeyUsage } from './store/key-usage.ts';
 import { createLastUsedWriter } from './store/last-used.ts';
+import { createIntakeMetrics, createStoreMetrics } from './store/metrics.ts';
 import { Outbox } from './store/outbox.ts';
 
 /** A relay that can be started once and stopped once. */
@@ -37,6 +40,8 @@ export interface App {
 
 export interface AppDependencies {
   readonly logger: Logger;
+  /** Left out, nothing is traced. */
+  readonly tracer?: Tracer;
 }
 
 /** How much of `shutdownTimeout` sessions have; the rest is for publishing and closing. */
@@ -47,21 +52,25 @@ const HOUSEKEEPING_INTERVAL = 60 * 60 * 1000;
 type Phase = 'starting' | 'serving' | 'stopping';
 
 /** Wires the relay together. Nothing happens before `start`. */
-export async function createApp(live: LiveConfig, { logger }: AppDependencies): Promise<App> {
+export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING }: AppDependencies): Promise<App> {
   const config = live.current;
   const registry = createRegistry();
   const pool = createConfiguredPool(live, logger);
   const preparation = createConfiguredPreparation(live, { pool, delivers: false, logger });
   const parser = new Parser(config.parsing);
   const queue = createConfiguredQueue(config);
+  const outbox = new Outbox(pool);
   const publisher =
     queue &&
     new Publisher({
       queue,
-      outbox: new Outbox(pool),
+      outbox,
       logger: logger.child({ room: 'queue' }),
-      options: config.publishing,
+      registry,
+      tracer,
+      options: { ...config.publishing, queueName: queueNameOf(config.queueUrl) },
     });
+  createStoreMetrics(registry, { pool, poolSize: config.database.poolSize, readOutbox: () => outbox.backlog() });
   const lastUsed = createLastUsedWriter({ write: ids => touchLastUsed(pool, ids), logger });
   const isReady = () => preparation.isReady;
   const smtpMetrics = createSmtpMetrics(registry);
@@ -73,6 +82,8 @@ export async function createApp(live: LiveConfig, { logger }: AppDependencies): 
     lastUsed,
     isReady,
     metrics: smtpMetrics,
+    intakeMetrics: createIntakeMetrics(registry),
+    tracer,
     logger,
   });
   const running = new AsyncDisposableStack();

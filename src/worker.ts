@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import { databaseLogin } from './config/database-login.ts';
 import type { LiveConfig } from './config/live.ts';
 import { ConfigError } from './config/problem.ts';
 import type { Config } from './config/schema.ts';
@@ -17,15 +18,18 @@ import { createPublic } from './http/create-public.ts';
 import { createHttpMetrics } from './http/metrics.ts';
 import type { Logger } from './observability/log.ts';
 import { createRegistry, type Registry } from './observability/metrics.ts';
+import { NO_TRACING, type Tracer } from './observability/tracing.ts';
 import { createConfiguredQueue } from './queue/configured-queue.ts';
 import { createEventQueue } from './queue/event-queue.ts';
 import type { JobSource } from './queue/job-source.ts';
+import { queueNameOf } from './queue/messaging-attributes.ts';
 import { createQueueMetrics } from './queue/metrics.ts';
 import { createOutboxSource } from './queue/outbox-source.ts';
 import { Publisher } from './queue/publisher.ts';
 import type { ThreadedQueue } from './queue/threaded-queue.ts';
 import { createThreadedSqsSource } from './queue/threaded-source.ts';
 import { createConfiguredPool, createConfiguredPreparation } from './store/configured.ts';
+import { createStoreMetrics } from './store/metrics.ts';
 import { listenTo, OUTBOX_CHANNEL } from './store/notifications.ts';
 import { Outbox } from './store/outbox.ts';
 import { Dispatcher } from './webhooks/dispatcher.ts';
@@ -45,6 +49,8 @@ export interface Worker {
 
 export interface WorkerDependencies {
   readonly logger: Logger;
+  /** Left out, nothing is traced. */
+  readonly tracer?: Tracer;
 }
 
 /** How much of `shutdownTimeout` calls to transports under way have; the rest is for writing down what came of them. */
@@ -59,12 +65,16 @@ interface Base {
   readonly config: Config;
   readonly pool: pg.Pool;
   readonly registry: Registry;
+  readonly tracer: Tracer;
   readonly logger: Logger;
   readonly id: string;
 }
 
 /** Wires the worker together. Nothing happens before `start`. @throws ConfigError outside the standalone pipeline */
-export async function createWorker(live: LiveConfig, { logger }: WorkerDependencies): Promise<Worker> {
+export async function createWorker(
+  live: LiveConfig,
+  { logger, tracer = NO_TRACING }: WorkerDependencies,
+): Promise<Worker> {
   const config = live.current;
   requireStandalonePipeline(config);
   const pool = createConfiguredPool(live, logger);
@@ -73,9 +83,13 @@ export async function createWorker(live: LiveConfig, { logger }: WorkerDependenc
     config,
     pool,
     registry: createRegistry(),
+    tracer,
     logger,
     id: `${hostname()}-${randomBytes(4).toString('hex')}`,
   };
+  const outbox = new Outbox(pool);
+  const { poolSize } = config.database;
+  createStoreMetrics(base.registry, { pool, poolSize, readOutbox: () => outbox.backlog() });
   const preparation = createConfiguredPreparation(live, { pool, delivers: true, logger });
   const queue = createConfiguredQueue(config);
   const dispatcher = createDispatcher(base);
@@ -152,9 +166,15 @@ function readiness(isPrepared: boolean, state: string) {
 }
 
 /** Publishes retries when they are due, and what relays that are gone have left. */
-function createPublisher({ config, pool, logger }: Base, queue: ThreadedQueue): Publisher {
-  const options = config.publishing;
-  return new Publisher({ queue, outbox: new Outbox(pool), logger: logger.child({ room: 'queue' }), options });
+function createPublisher({ config, pool, registry, tracer, logger }: Base, queue: ThreadedQueue): Publisher {
+  return new Publisher({
+    queue,
+    outbox: new Outbox(pool),
+    logger: logger.child({ room: 'queue' }),
+    registry,
+    tracer,
+    options: { ...config.publishing, queueName: queueNameOf(config.queueUrl) },
+  });
 }
 
 function createHousekeeping({ config, pool, registry, logger }: Base): Housekeeping {
@@ -167,15 +187,15 @@ function createHousekeeping({ config, pool, registry, logger }: Base): Housekeep
   });
 }
 
-function createDispatcher({ config, pool, registry, logger }: Base): Dispatcher {
+function createDispatcher({ config, pool, registry, tracer, logger }: Base): Dispatcher {
   const options = { ...config.webhooks, pollInterval: config.worker.pollInterval };
-  return new Dispatcher({ pool, registry, logger: logger.child({ room: 'webhooks' }), options });
+  return new Dispatcher({ pool, registry, tracer, logger: logger.child({ room: 'webhooks' }), options });
 }
 
 /** Jobs come from the queue, or without one straight from the outbox. */
 function createSource({ live, config, pool, registry, logger }: Base, deliverer: Deliverer): JobSource {
   const { worker, queueUrl, awsRegion, sqsEndpoint, database } = config;
-  const databaseUrl = () => live.current.databaseUrl;
+  const databaseUrl = () => databaseLogin(live.current);
   const shared = {
     handle: deliverer.handle,
     metrics: createQueueMetrics(registry),
@@ -196,10 +216,10 @@ function createSource({ live, config, pool, registry, logger }: Base, deliverer:
   });
 }
 
-function createIntake({ pool, registry, logger }: Base, dispatcher: Dispatcher) {
+function createIntake({ pool, registry, tracer, logger }: Base, dispatcher: Dispatcher) {
   const metrics = createEventsMetrics(registry);
   const child = logger.child({ room: 'events' });
-  const intake = createEventIntake({ pool, metrics, logger: child, onDeliveriesDue: () => dispatcher.wake() });
+  const intake = createEventIntake({ pool, metrics, tracer, logger: child, onDeliveriesDue: () => dispatcher.wake() });
   return { intake, metrics, logger: child };
 }
 

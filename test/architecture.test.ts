@@ -14,6 +14,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   smtp: 5,
   delivery: 5,
   http: 5,
+  resources: 5,
   tracking: 4,
   webhooks: 4,
   events: 3,

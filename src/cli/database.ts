@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { databaseLogin } from '../config/database-login.ts';
 import { loadConfig } from '../config/load.ts';
 import { createLogger } from '../observability/log.ts';
 import { createPool } from '../store/pool.ts';
@@ -9,7 +10,7 @@ export async function withDatabase<T>(context: CliContext, work: (pool: pg.Pool)
   const { config } = loadConfig(context.env, { checkTlsFiles: false });
   // A lost connection is the error of the query that needed it; nothing else here would be news.
   const logger = createLogger({ level: 'silent', format: 'json' });
-  const pool = createPool({ databaseUrl: config.databaseUrl, ...config.database, poolSize: 1 }, logger);
+  const pool = createPool({ ...config.database, databaseUrl: databaseLogin(config), poolSize: 1 }, logger);
   try {
     return await work(pool);
   } finally {

@@ -37,10 +37,18 @@ function describeMessage(story: EmailStory): string {
     ],
     ['Tries', story.retry.count > 0 ? `${story.retry.count} failed` : null],
     ['Last error', [story.retry.lastErrorCode, story.lastError].filter(Boolean).join(': ')],
+    ['Client', clientOf(story.raw)],
     ['As received', story.raw && `${story.raw.sizeBytes} bytes, SHA-256 ${story.raw.sha256}`],
     ...(story.resendOf ? [['Copy of', story.resendOf] as const] : []),
     ...(story.resentAs.length > 0 ? [['Sent again as', story.resentAs] as const] : []),
   ]);
+}
+
+/** How it came in, where that is known. */
+function clientOf(raw: EmailStory['raw']): string | null {
+  if (!raw?.clientAddress) return null;
+  const { clientAddress, helo, protocol, sessionId } = raw;
+  return `${clientAddress} (${helo}) with ${protocol}, session ${sessionId}`;
 }
 
 function timeLine(story: EmailStory): string {

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { migrationsLogin } from '../config/database-login.ts';
 import { loadConfig } from '../config/load.ts';
 import { expectedSchemaVersion, migrate } from '../store/migrate.ts';
 import { claimPipeline, PIPELINES, type Pipeline, readPipeline, setPipeline } from '../store/pipeline.ts';
@@ -23,7 +24,7 @@ export function addMigrateCommand(program: Command, context: CliContext): void {
       .addOption(jsonOption())
       .action(async (options: MigrateCommandOptions) => {
         const { config } = loadConfig(context.env, { checkTlsFiles: false });
-        const { applied } = await migrate(config.databaseUrl, { connectTimeout: config.database.connectTimeout });
+        const { applied } = await migrate(migrationsLogin(config), { connectTimeout: config.database.connectTimeout });
         const pipeline = await withDatabase(context, async pool => {
           if (options.setPipeline) await setPipeline(pool, options.setPipeline);
           // Else a worker that starts before the first relay would not know whose database it is. The other pipeline is the

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { loadLiveConfig } from '../config/live.ts';
 import { createLogger } from '../observability/log.ts';
+import { startTracing } from '../observability/start-tracing.ts';
 import type { CliContext } from './context.ts';
 import { examples } from './options.ts';
 import { runUntilAborted, STOP_SLACK } from './running.ts';
@@ -16,10 +17,11 @@ export function addRelayCommand(program: Command, context: CliContext): void {
         const logger = createLogger({ level: () => live.current.logLevel, format });
         context.surviveFaults(logger);
         const signal = context.takeSignals();
+        await using tracing = await startTracing({ env: context.env, role: 'relay', logger });
         for (const warning of warnings) logger.warn({ room: 'config' }, warning);
         // Loaded here, so that the other commands start without the relay's libraries.
         const { createApp } = await import('../app.ts');
-        const app = await createApp(live, { logger });
+        const app = await createApp(live, { logger, tracer: tracing.tracer });
         await runUntilAborted(app, signal, () => live.current.drainDelay + shutdownTimeout + STOP_SLACK);
       }),
     'relay',

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { loadLiveConfig } from '../config/live.ts';
 import { createLogger } from '../observability/log.ts';
+import { startTracing } from '../observability/start-tracing.ts';
 import type { CliContext } from './context.ts';
 import { examples } from './options.ts';
 import { runUntilAborted, STOP_SLACK } from './running.ts';
@@ -18,10 +19,11 @@ export function addWorkerCommand(program: Command, context: CliContext): void {
         const logger = createLogger({ level: () => live.current.logLevel, format });
         context.surviveFaults(logger);
         const signal = context.takeSignals();
+        await using tracing = await startTracing({ env: context.env, role: 'worker', logger });
         for (const warning of warnings) logger.warn({ room: 'config' }, warning);
         // Loaded here, so that the other commands start without the worker's libraries.
         const { createWorker } = await import('../worker.ts');
-        const worker = await createWorker(live, { logger });
+        const worker = await createWorker(live, { logger, tracer: tracing.tracer });
         await runUntilAborted(worker, signal, () => live.current.drainDelay + shutdownTimeout + STOP_SLACK);
       }),
     'worker',

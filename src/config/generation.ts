@@ -24,7 +24,7 @@ export function nextGeneration(running: Config, loaded: LoadedConfig): Generatio
   const restartToApply: SettingName[] = [];
   for (const setting of settings) {
     const { name, format, reloadable } = setting;
-    const [before, wanted] = [valueOf(running, name), valueOf(loaded.config, name)];
+    const [before, wanted] = [settingIn(running, name), settingIn(loaded.config, name)];
     const after = reloadable ? (setting.takeOver?.(before, wanted) ?? wanted) : before;
     const isSame = (one: unknown, other: unknown): boolean => format.print(one) === format.print(other);
     values.set(name, after);
@@ -46,6 +46,6 @@ function requireConsistency(config: Config, loaded: LoadedConfig, restartToApply
   throw new ConfigError(problems.map(problem => ({ ...problem, why: `${problem.why} until a restart`, fix })));
 }
 
-function valueOf(config: Config, name: SettingName): unknown {
+function settingIn(config: Config, name: SettingName): unknown {
   return name.split('.').reduce<unknown>((node, key) => (node as Record<string, unknown>)[key], config);
 }

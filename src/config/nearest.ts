@@ -10,7 +10,8 @@ export function nearest<T extends string>(word: string, candidates: readonly T[]
   let best: { candidate: T; distance: number } | undefined;
   for (const candidate of candidates) {
     const leaf = candidate.slice(candidate.lastIndexOf('.') + 1);
-    const distance = Math.min(editDistance(wanted, bare(candidate)), editDistance(wanted, bare(leaf)));
+    // Of two that are as near, the one that needs no group.
+    const distance = Math.min(editDistance(wanted, bare(candidate)), editDistance(wanted, bare(leaf)) + 0.5);
     if (distance <= farthest && distance < (best?.distance ?? Number.POSITIVE_INFINITY)) best = { candidate, distance };
   }
   return best?.candidate;

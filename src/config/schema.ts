@@ -5,10 +5,11 @@ import { bounds } from './sections/limits.ts';
 import { listening } from './sections/listening.ts';
 import { logging } from './sections/logging.ts';
 import { messages } from './sections/messages.ts';
+import { declaration } from './sections/resources.ts';
 import { storage } from './sections/storage.ts';
 import { defaultEnvName, isSetting, type NamesOf, type Setting, type ValuesOf } from './setting.ts';
 
-const schema = { ...storage, ...listening, ...messages, ...bounds, ...delivery, ...events, ...logging };
+const schema = { ...storage, ...listening, ...messages, ...bounds, ...delivery, ...events, ...declaration, ...logging };
 
 /** Every setting's effective value. Sizes are in bytes, durations in milliseconds. Deeply frozen once loaded. */
 export type Config = ValuesOf<typeof schema>;
@@ -39,6 +40,7 @@ export const settings: readonly NamedSetting[] = [
   ...flatten('Limits', bounds),
   ...flatten('Delivery', delivery),
   ...flatten('Events, tracking and webhooks', events),
+  ...flatten('Declared resources', declaration),
   ...flatten('Logging', logging),
 ];
 

@@ -21,8 +21,8 @@ export interface Setting<T> {
   takeOver?(running: T, loaded: T): T;
   /** The value is a secret: it is never printed. */
   readonly sensitive?: true;
-  /** Without a value nothing starts. */
-  readonly required?: true;
+  /** Without a value nothing starts, unless another setting has one in its place. */
+  readonly required?: { readonly unless: string };
 }
 
 /** Declares a setting; the type of its values comes from its format. */

@@ -6,6 +6,8 @@ export interface FolderWatchOptions {
   readonly look: () => Promise<void>;
   /** A folder cannot be watched; its files are still looked at from time to time. */
   readonly onFault: (error: unknown, folder: string) => void;
+  /** Milliseconds between two looks where nothing is told of; 10 s unless given. */
+  readonly poll?: number;
 }
 
 /** Milliseconds. Watching misses changes on some file systems (NFS, FUSE) and of subPath mounts. */
@@ -21,7 +23,7 @@ const SETTLE = 200;
  *
  * @returns stops watching
  */
-export function watchFolders({ folders, look, onFault }: FolderWatchOptions): () => void {
+export function watchFolders({ folders, look, onFault, poll: pollInterval = POLL }: FolderWatchOptions): () => void {
   let settle: NodeJS.Timeout | undefined;
   let atWork = false;
   let again = false;
@@ -41,7 +43,7 @@ export function watchFolders({ folders, look, onFault }: FolderWatchOptions): ()
   }
 
   const watchers = [...new Set(folders)].flatMap(folder => watchFolder(folder, lookSoon, onFault));
-  const poll = setInterval(lookOnce, POLL).unref();
+  const poll = setInterval(lookOnce, pollInterval).unref();
   return () => {
     clearTimeout(settle);
     clearInterval(poll);

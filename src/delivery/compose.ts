@@ -7,6 +7,8 @@ export interface ComposeOptions {
   readonly acceptedAt: Date;
   /** The domain of From, as an A-label. */
   readonly fromDomain: string;
+  /** A field to stand above all others, with its CRLF; empty for none (`receivedField`). */
+  readonly received?: string;
 }
 
 /** What the recipients must not see: each of them would learn of the others (RFC 5322 sections 3.6.3 and 3.6.6). */
@@ -15,8 +17,8 @@ const CRLF = '\r\n';
 
 /**
  * What goes out of a message: the bytes received, less Bcc and control header fields, plus `Date` and `Message-ID` where
- * the client left them out (RFC 6409 sections 8.1 and 8.2). All other bytes stay, so that signatures of the client's own
- * hold.
+ * the client left them out (RFC 6409 sections 8.1 and 8.2), and `Received:` on top. All other bytes stay, so that signatures
+ * of the client's own hold.
  *
  * Only the header section is looked at. Where something changes, the message is copied once, slices of the old bytes
  * being joined; where nothing does, `raw` itself is returned.
@@ -24,9 +26,10 @@ const CRLF = '\r\n';
  * @param raw as stored: lines end with CRLF, the header section was found to be one when the message was accepted
  */
 export function compose(raw: Buffer, options: ComposeOptions): Buffer {
+  const { received = '' } = options;
   const end = bodyOffset(raw);
   const header = raw.toString('latin1', 0, end);
-  const kept: Buffer[] = [];
+  const kept: Buffer[] = received === '' ? [] : [Buffer.from(received, 'latin1')];
   const names = new Set<string>();
   let keptFrom = 0;
   let position = 0;

@@ -3,6 +3,8 @@ import { greetingName } from '../config/derived.ts';
 import { type LiveConfig, perGeneration } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
+import type { Tracer } from '../observability/tracing.ts';
+import { queueNameOf, sqsAttributes } from '../queue/messaging-attributes.ts';
 import { Claims } from '../store/claims.ts';
 import { readRawMessage } from '../store/raw-message.ts';
 import { createDomainLookup } from '../store/sending-domains.ts';
@@ -28,6 +30,7 @@ export interface DeliveryParts {
   readonly live: LiveConfig;
   readonly pool: pg.Pool;
   readonly registry: Registry;
+  readonly tracer: Tracer;
   readonly logger: Logger;
   /** Names this worker among all, for ever. */
   readonly id: string;
@@ -41,7 +44,7 @@ export function createDelivery(parts: DeliveryParts): {
   readonly deliverer: Deliverer;
   readonly transports: Transports;
 } {
-  const { live, pool, registry, id, onDeliveriesDue } = parts;
+  const { live, pool, registry, tracer, id, onDeliveriesDue } = parts;
   const config = live.current;
   const logger = parts.logger.child({ room: 'delivery' });
   const claims = new Claims(pool, { worker: id, leaseTime: config.worker.leaseTime });
@@ -59,6 +62,8 @@ export function createDelivery(parts: DeliveryParts): {
       readRaw,
       findDomain: createDomainLookup(pool),
       transportFor: domain => transports.transportFor(domain),
+      captureTransport: () => transports.captureTransport(),
+      receivedHeader: () => live.current.receivedHeader,
       track: createTrack({ tokens, baseUrl: config.tracking.baseUrl, logger }),
       logger,
     }),
@@ -67,6 +72,7 @@ export function createDelivery(parts: DeliveryParts): {
     policy: { ...config.retries, onUnknownOutcome: config.onUnknownOutcome },
     onDeliveriesDue,
     metrics,
+    tracer,
     logger,
   };
   const deliverer = new Deliverer({
@@ -74,6 +80,8 @@ export function createDelivery(parts: DeliveryParts): {
     turns: createTurns({ concurrency: config.worker.concurrency, bytes: config.worker.bytesInFlight }),
     tryMessage: (claim, trace, signals) => new MessageTry(claim, trace, signals, dependencies).run(),
     metrics,
+    tracer,
+    source: jobSource(config.queueUrl),
     logger,
     options: {
       leaseTime: config.worker.leaseTime,
@@ -82,6 +90,13 @@ export function createDelivery(parts: DeliveryParts): {
     },
   });
   return { deliverer, transports };
+}
+
+/** What traces say of where jobs come from. */
+function jobSource(queueUrl: string) {
+  if (queueUrl === '') return { name: 'outbox', attributes: { 'messaging.operation.type': 'process' } };
+  const name = queueNameOf(queueUrl);
+  return { name, attributes: sqsAttributes(name, 'process', 'process') };
 }
 
 function createAllTransports({ live, presence, registry }: DeliveryParts, logger: Logger): Transports {

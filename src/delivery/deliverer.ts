@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../observability/log.ts';
-import { newTrace, type TraceContext } from '../observability/trace.ts';
+import { newTrace, readTraceparent, type TraceContext } from '../observability/trace.ts';
+import { type Attributes, NO_TRACING, type Span, type Tracer } from '../observability/tracing.ts';
 import type { HandleJobs, TakenJob } from '../queue/job-source.ts';
 import type { Claim, Claims } from '../store/claims.ts';
 import type { DeliveryMetrics } from './metrics.ts';
-import { HandedBack, type StopSignals } from './send-message.ts';
+import { HandedBack, type StopSignals, type Traced } from './send-message.ts';
 import type { Turns } from './turns.ts';
 
 export interface DelivererOptions {
@@ -20,8 +21,12 @@ export interface DelivererDependencies {
   readonly claims: Pick<Claims, 'take' | 'takeOver' | 'renew' | 'handBack'>;
   readonly turns: Turns;
   /** Tries one message; `HandedBack` where it was not begun. */
-  readonly tryMessage: (claim: Claim, trace: TraceContext, signals: StopSignals) => Promise<void>;
+  readonly tryMessage: (claim: Claim, trace: Traced, signals: StopSignals) => Promise<void>;
   readonly metrics: DeliveryMetrics;
+  /** Left out, nothing is traced. */
+  readonly tracer?: Tracer;
+  /** Where jobs come from, for traces. */
+  readonly source?: { readonly name: string; readonly attributes: Attributes };
   readonly logger: Logger;
   readonly options: DelivererOptions;
 }
@@ -60,7 +65,9 @@ export class Deliverer {
     const claimed = wanted.size > 0 ? await claims.take([...wanted]) : [];
     metrics.claims.inc({ source: 'job' }, claimed.length);
     const traces = new Map(jobs.map(job => [job.emailId, traceOf(job)]));
-    const done = await Promise.all(claimed.map(claim => this.#deliver(claim, traces.get(claim.emailId) ?? newTrace())));
+    const done = await Promise.all(
+      claimed.map(claim => this.#deliver(claim, traces.get(claim.emailId) ?? storedTrace(claim))),
+    );
     const open = new Set(claimed.filter((_, index) => !done[index]).map(({ emailId }) => emailId));
     return jobs.map(({ emailId }) => !open.has(emailId));
   };
@@ -105,21 +112,32 @@ export class Deliverer {
 
   async #try(claim: Claim, trace: TraceContext): Promise<boolean> {
     const { claims, tryMessage, logger } = this.#dependencies;
+    const span = this.#beginSpan(claim, trace);
     const signals = { stopping: this.#stopping.signal, aborted: this.#aborted.signal };
     try {
       if (signals.stopping.aborted) throw new HandedBack();
-      await tryMessage(claim, trace, signals);
+      await tryMessage(claim, { trace, span }, signals);
       return true;
     } catch (error) {
       const { emailId } = claim;
       if (error instanceof HandedBack) {
         await claims.handBack([claim]).catch(() => logger.warn({ emailId }, 'claim left to run out'));
       } else {
+        span.fail(error);
         // Nor is it tried again at once: whatever is wrong would be so still.
         logger.error({ emailId, err: error }, 'message not settled; its claim is left to run out');
       }
       return false;
+    } finally {
+      span.end();
     }
+  }
+
+  #beginSpan({ emailId, try: attempt }: Claim, { traceparent }: TraceContext): Span {
+    const { tracer = NO_TRACING, source = { name: 'jobs', attributes: {} } } = this.#dependencies;
+    const span = tracer.start(`process ${source.name}`, { kind: 'consumer', parent: traceparent });
+    if (span.isRecording) span.set({ ...source.attributes, 'smtp_relay.email_id': emailId, 'smtp_relay.try': attempt });
+    return span;
   }
 
   async #renew(): Promise<void> {
@@ -137,7 +155,7 @@ export class Deliverer {
     metrics.claims.inc({ source: 'expired' }, claimed.length);
     logger.warn({ messages: claimed.length }, 'took over messages of a worker that is gone');
     this.#takenOver += claimed.length;
-    for (const claim of claimed) void this.#deliver(claim, newTrace()).finally(() => (this.#takenOver -= 1));
+    for (const claim of claimed) void this.#deliver(claim, storedTrace(claim)).finally(() => (this.#takenOver -= 1));
   }
 
   async #repeat(interval: number, fault: string, work: () => Promise<void>): Promise<void> {
@@ -150,6 +168,11 @@ export class Deliverer {
       await work().catch(error => this.#dependencies.logger.warn({ err: error }, fault));
     }
   }
+}
+
+/** For work that no job brought. */
+function storedTrace({ message: { traceparent } }: Claim): TraceContext {
+  return (traceparent === null ? null : readTraceparent(traceparent)) ?? newTrace();
 }
 
 function traceOf({ correlationId, traceparent }: TakenJob): TraceContext {

@@ -4,6 +4,7 @@ import { transportLimits } from '../policy/transport-limits.ts';
 import type { Claim } from '../store/claims.ts';
 import type { DomainSettings } from '../store/sending-domains.ts';
 import { compose } from './compose.ts';
+import { type ReceivedMode, receivedField } from './received.ts';
 import type { OutgoingMessage, Transport } from './transport.ts';
 
 /** A message ready for its transport; each call adds its recipients. */
@@ -27,13 +28,16 @@ export interface OutgoingDependencies {
   readonly readRaw: (emailId: string, sizeBytes: number) => Promise<Buffer | null>;
   readonly findDomain: (userId: string, domain: string) => Promise<DomainSettings | null>;
   readonly transportFor: (fromDomain: string) => Transport;
+  /** What takes messages that are to go to nobody. */
+  readonly captureTransport: () => Transport;
+  readonly receivedHeader: () => ReceivedMode;
   readonly track: Track;
   readonly logger: Logger;
 }
 
 /** Puts together which bytes go out, and who takes them. */
 export function createOutgoingBuilder(dependencies: OutgoingDependencies): OutgoingBuilder {
-  const { readRaw, findDomain, transportFor, track, logger } = dependencies;
+  const { readRaw, findDomain, transportFor, captureTransport, receivedHeader, track, logger } = dependencies;
   return {
     async build(claim) {
       const { emailId, message } = claim;
@@ -44,15 +48,19 @@ export function createOutgoingBuilder(dependencies: OutgoingDependencies): Outgo
         message.userId === null ? null : findDomain(message.userId, fromDomain),
       ]);
       if (stored === null) return null;
-      const composed = compose(stored, { emailId, acceptedAt: message.acceptedAt, fromDomain });
+      const { acceptedAt } = message;
+      const received = receivedField(receivedHeader(), { emailId, ...message });
+      const composed = compose(stored, { emailId, acceptedAt, fromDomain, received });
       const tracked = await track(composed, { claim, fromDomain, domain }).catch(error => {
         // A message that cannot be tracked is still a message.
         logger.error({ emailId, err: error }, 'message not rewritten for tracking');
         return composed;
       });
-      const transport = transportFor(fromDomain);
-      // Links grow by tracking: what was small enough to be accepted goes out as it is rather than not at all.
-      const raw = tracked.length > transportLimits(transport.kind).messageBytes ? composed : tracked;
+      const transport = message.captured ? captureTransport() : transportFor(fromDomain);
+      // What was small enough to be accepted goes out with nothing added rather than not at all.
+      const { messageBytes } = transportLimits(transport.kind);
+      const plain = () => compose(stored, { emailId, acceptedAt, fromDomain });
+      const raw = [tracked, composed].find(({ length }) => length <= messageBytes) ?? plain();
       const { userId, reversePath, bodyType, smtpUtf8, tags } = message;
       const outgoing = { emailId, userId, raw, reversePath, from, bodyType, smtpUtf8, tags, domain };
       return { transport, message: outgoing };

@@ -31,6 +31,8 @@ export type Route =
 export interface Routes {
   /** The route of messages whose From has this domain: the first that names it, or the default one. */
   routeFor(domain: string): Route;
+  /** The route of messages that are to go to nobody, whatever their domain. */
+  readonly captured: Route;
 }
 
 type RouteConfig = Pick<Config, 'routes' | 'transport' | 'ses' | 'smtp' | 'capture'>;
@@ -42,7 +44,8 @@ export function createRoutes(config: RouteConfig): Routes {
     route: routeOf(setting, setting.name ?? defaultRouteName(index), config),
   }));
   const find = createRouteMatcher(routes);
-  return { routeFor: domain => find(domain)?.route ?? fallback };
+  const captured = routeOf({ domains: [], transport: 'capture' }, 'captured', config);
+  return { routeFor: domain => find(domain)?.route ?? fallback, captured };
 }
 
 function routeOf({ transport, ses, smtp, capture }: RouteSetting, name: string, config: RouteConfig): Route {
@@ -72,6 +75,8 @@ export interface TransportFactories {
 export interface Transports {
   /** The transport of messages whose From has this domain; made when it is first needed. */
   transportFor(domain: string): Transport;
+  /** The transport of messages that are to go to nobody. */
+  captureTransport(): Transport;
   /** Closes all of them. */
   close(): Promise<void>;
 }
@@ -93,13 +98,14 @@ export function createTransports(routes: () => Routes, factories: TransportFacto
     made.set(key, transport);
     return transport;
   };
+  const transportOf = (route: Route): Transport => {
+    const transport = byRoute.get(route) ?? create(route);
+    byRoute.set(route, transport);
+    return transport;
+  };
   return {
-    transportFor(domain) {
-      const route = routes().routeFor(domain);
-      const transport = byRoute.get(route) ?? create(route);
-      byRoute.set(route, transport);
-      return transport;
-    },
+    transportFor: domain => transportOf(routes().routeFor(domain)),
+    captureTransport: () => transportOf(routes().captured),
     async close() {
       await Promise.all([...made.values()].map(transport => transport.close()));
     },

@@ -1,6 +1,7 @@
 import { type EmailFacts, failedEvent, sentEvent, suppressedEvent } from '../events/event.ts';
 import type { Logger } from '../observability/log.ts';
 import type { TraceContext } from '../observability/trace.ts';
+import { NO_TRACING, type Span, type Tracer, within } from '../observability/tracing.ts';
 import type { Claim, Claims } from '../store/claims.ts';
 import type { NewEvent } from '../store/events.ts';
 import type { NewMessage } from '../store/new-message.ts';
@@ -26,7 +27,17 @@ export interface SendDependencies {
   /** Webhook deliveries have become due. */
   readonly onDeliveriesDue: () => void;
   readonly metrics: DeliveryMetrics;
+  /** Left out, nothing is traced. */
+  readonly tracer?: Tracer;
   readonly logger: Logger;
+}
+
+/** What a try is part of. */
+export interface Traced {
+  /** Of the message; its next try belongs to it too. */
+  readonly trace: TraceContext;
+  /** Of this try. */
+  readonly span: Span;
 }
 
 export interface StopSignals {
@@ -46,6 +57,8 @@ export class HandedBack extends Error {}
 export class MessageTry {
   readonly #claim: Claim;
   readonly #trace: TraceContext;
+  readonly #span: Span;
+  readonly #tracer: Tracer;
   readonly #signals: StopSignals;
   readonly #dependencies: SendDependencies;
   readonly #progress: Progress;
@@ -56,9 +69,11 @@ export class MessageTry {
   #throttled = false;
   #failed: { readonly recipients: readonly string[]; readonly error: ProviderError }[] = [];
 
-  constructor(claim: Claim, trace: TraceContext, signals: StopSignals, dependencies: SendDependencies) {
+  constructor(claim: Claim, { trace, span }: Traced, signals: StopSignals, dependencies: SendDependencies) {
     this.#claim = claim;
     this.#trace = trace;
+    this.#span = span;
+    this.#tracer = dependencies.tracer ?? NO_TRACING;
     this.#signals = signals;
     this.#dependencies = dependencies;
     this.#progress = new Progress(claim.message.recipients, claim.earlier);
@@ -113,7 +128,7 @@ export class MessageTry {
   async #build(left: readonly string[]): Promise<Outgoing | null> {
     const { outgoing, logger } = this.#dependencies;
     try {
-      const built = await outgoing.build(this.#claim);
+      const built = await within(this.#begins('compose'), () => outgoing.build(this.#claim));
       if (built === null)
         this.#failFor(left, { code: 'MessageGone', message: 'the message is not kept any more' }, 'none');
       return built;
@@ -146,11 +161,13 @@ export class MessageTry {
     const { transport, message } = outgoing;
     const startedAt = new Date();
     const stopTimer = metrics.calls.startTimer({ transport: transport.kind });
-    const outcomes = await transport.send({ ...message, recipients }, this.#signals.aborted).catch(error => {
+    const span = this.#begins(`send ${transport.kind}`, 'client');
+    const outcomes = await transport.send({ ...message, recipients }, this.#signals.aborted, span).catch(error => {
       this.#dependencies.logger.error({ ...this.#names, err: error }, 'a transport has failed unexpectedly');
       return [{ recipients, outcome: BROKEN }];
     });
     stopTimer();
+    endCall(span, transport.kind, outcomes);
     for (const { recipients: about, outcome: told } of outcomes) {
       const outcome = told.kind === 'sent' ? told : { ...told, message: printable(told.message) };
       metrics.sends.inc({ transport: transport.kind, outcome: outcome.kind }, about.length);
@@ -211,6 +228,7 @@ export class MessageTry {
     const settled = await this.#settle(standing);
     if (!settled.owned) return this.#lost();
     this.#dependencies.metrics.standings.inc({ standing: standing.kind });
+    this.#span.set({ 'smtp_relay.standing': standing.kind });
     const error = 'error' in standing ? standing.error : null;
     const level = standing.kind === 'sent' ? 'info' : 'warn';
     this.#dependencies.logger[level]({ ...this.#names, try: this.#claim.try, error }, `message ${standing.kind}`);
@@ -242,7 +260,8 @@ export class MessageTry {
     this.#attempts = [];
     this.#events = [];
     this.#failed = [];
-    const settled = await settler.settle(settlement, this.#signals.aborted);
+    const write = () => settler.settle(settlement, this.#signals.aborted);
+    const settled = await within(this.#begins('settle'), write);
     if (settled.deliveriesDue) onDeliveriesDue();
     return settled;
   }
@@ -266,14 +285,29 @@ export class MessageTry {
     this.#dependencies.logger.warn(this.#names, "the claim ran out and is another worker's by now");
   }
 
+  #begins(name: string, kind: 'internal' | 'client' = 'internal'): Span {
+    return this.#tracer.start(name, { kind, parent: this.#span });
+  }
+
   get #names() {
-    return { emailId: this.#claim.emailId, correlationId: this.#trace.correlationId };
+    return { emailId: this.#claim.emailId, traceId: this.#trace.correlationId };
   }
 
   get #facts(): EmailFacts {
     const { userId, from, to, subject, tags, acceptedAt, messageId } = this.#claim.message;
     return { id: this.#claim.emailId, userId, from, to, subject, tags, messageId, createdAt: acceptedAt };
   }
+}
+
+function endCall(span: Span, transport: string, outcomes: readonly RecipientOutcome[]): void {
+  const failed = outcomes.find(({ outcome }) => outcome.kind !== 'sent')?.outcome;
+  span.set({
+    'smtp_relay.transport': transport,
+    'smtp_relay.outcome': failed?.kind ?? 'sent',
+    'smtp_relay.recipients': outcomes.reduce((count, { recipients }) => count + recipients.length, 0),
+  });
+  if (failed && 'code' in failed) span.fail(failed.code);
+  span.end();
 }
 
 /** Servers answer what they like, and what they said may have been cut in the middle of a character. */

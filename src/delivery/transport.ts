@@ -1,4 +1,5 @@
 import type { Tag } from '../message/control-headers.ts';
+import type { Span } from '../observability/tracing.ts';
 import type { TransportKind } from '../policy/transport-limits.ts';
 
 /** A message as it is handed to a transport: composed, with the recipients of this call. */
@@ -67,7 +68,8 @@ export interface Transport {
    * One call. Never rejects: every recipient of the message is in exactly one of the outcomes.
    *
    * @param signal the worker is stopping and will wait no longer; a call that has begun then ends as `unknown`
+   * @param span of this call, for what only the transport knows of it
    */
-  send(message: OutgoingMessage, signal: AbortSignal): Promise<readonly RecipientOutcome[]>;
+  send(message: OutgoingMessage, signal: AbortSignal, span?: Span): Promise<readonly RecipientOutcome[]>;
   close(): Promise<void>;
 }

@@ -45,7 +45,7 @@ export async function startParts({ directory, ports, running, say }: PartsOption
   await createDatabase(postgres.url('postgres'));
 
   const sqs = await startSqs({ port: ports.sqs, dataDirectory: state.sqs });
-  running.defer(() => stopWithin(SQS_STOP_LIMIT, () => sqs.stop()));
+  running.defer(() => stopWithin('SQS', SQS_STOP_LIMIT, () => sqs.stop()));
   return {
     state,
     databaseUrl: postgres.url(DATABASE),

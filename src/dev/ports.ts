@@ -51,16 +51,27 @@ function readPort(env: NodeJS.ProcessEnv, name: string, preset: number): number 
   throw new Error(`${name} is "${text}", which is not a port: set it to a number from 1 to 65535.`);
 }
 
-/** @throws Error naming the variable to set when somebody else has the port */
-export async function requireFreePort(name: string, port: number, host = '127.0.0.1'): Promise<void> {
+/** A port that is to be listened on, and the variable that sets it. */
+export interface NamedPort {
+  readonly name: string;
+  readonly port: number;
+  readonly host?: string;
+}
+
+/** @throws Error with a line for each port that cannot be listened on, naming the variable to set */
+export async function requireFreePorts(ports: readonly NamedPort[]): Promise<void> {
+  const problems = await Promise.all(ports.map(describeProblem));
+  const lines = problems.filter(problem => problem !== undefined);
+  if (lines.length > 0) throw new Error(lines.join('\n'));
+}
+
+async function describeProblem({ name, port, host = '127.0.0.1' }: NamedPort): Promise<string | undefined> {
   const problem = await portProblem(port, host);
-  if (!problem) return;
+  if (!problem) return undefined;
   const reason: Record<string, string> = {
     EADDRINUSE: `port ${port} is taken by another program: stop that one, or set ${name} to another port`,
     EACCES: `this user may not listen on port ${port}: set ${name} to a port above 1023`,
     EADDRNOTAVAIL: `${host} is not an address of this machine: set ${name.replace('PORT', 'HOST')} to one that is`,
   };
-  throw new Error(
-    `${reason[problem] ?? `cannot listen on ${host}:${port} (${problem}): set ${name} to another port`}.`,
-  );
+  return `${reason[problem] ?? `cannot listen on ${host}:${port} (${problem}): set ${name} to another port`}.`;
 }

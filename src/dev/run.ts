@@ -9,7 +9,7 @@ import { type DemoOwner, keepDemoOwner } from './demo.ts';
 import { devEnvironment, presetEnvironment, renderEnvironmentFile } from './environment.ts';
 import { renderGuide } from './guide.ts';
 import { type Parts, startParts } from './parts.ts';
-import { type DevPorts, readPorts, requireFreePort } from './ports.ts';
+import { type DevPorts, type NamedPort, readPorts, requireFreePorts } from './ports.ts';
 import { renderSettings } from './settings.ts';
 import { lockState } from './state.ts';
 import { type System, startSystem } from './system.ts';
@@ -41,7 +41,7 @@ export async function runDev(options: DevOptions): Promise<void> {
   const early = loadConfig(presetEnvironment(env), { require: [], checkTlsFiles: false }).config;
   await using running = new AsyncDisposableStack();
   running.defer(await lockState(resolve(directory)));
-  await requireFreePorts(early, ports);
+  await requireFreePorts(portsOf(early, ports));
 
   const parts = await startParts({ directory: resolve(directory), ports, running, say });
   if (signal.aborted) return;
@@ -56,12 +56,15 @@ export async function runDev(options: DevOptions): Promise<void> {
   say('\nStopping.');
 }
 
-async function requireFreePorts(config: Config, ports: DevPorts): Promise<void> {
-  await requireFreePort('SMTP_RELAY_PORT', config.port, config.host);
-  if (config.publicPort !== 0) await requireFreePort('SMTP_RELAY_PUBLIC_PORT', config.publicPort, config.publicHost);
-  if (config.httpPort !== 0) await requireFreePort('SMTP_RELAY_HTTP_PORT', config.httpPort, config.httpHost);
-  await requireFreePort('DEV_POSTGRES_PORT', ports.postgres);
-  await requireFreePort('DEV_SQS_PORT', ports.sqs);
+/** `0` switches a listener of the worker off. */
+function portsOf({ port, host, publicPort, publicHost, httpPort, httpHost }: Config, ports: DevPorts): NamedPort[] {
+  return [
+    { name: 'SMTP_RELAY_PORT', port, host },
+    { name: 'SMTP_RELAY_PUBLIC_PORT', port: publicPort, host: publicHost },
+    { name: 'SMTP_RELAY_HTTP_PORT', port: httpPort, host: httpHost },
+    { name: 'DEV_POSTGRES_PORT', port: ports.postgres },
+    { name: 'DEV_SQS_PORT', port: ports.sqs },
+  ].filter(named => named.port !== 0);
 }
 
 function introduce({ config, port, delivers }: System, parts: Parts, demo: DemoOwner): string {

@@ -55,11 +55,11 @@ export async function startSystem(options: SystemOptions): Promise<System> {
 
   const stopLimit = config.drainDelay + config.shutdownTimeout + STOP_SLACK;
   const worker = config.pipeline === 'standalone' ? await createWorker(fixedConfig(config), { logger }) : null;
-  if (worker) running.defer(() => stopWithin(stopLimit, () => worker.stop()));
+  if (worker) running.defer(() => stopWithin('the worker', stopLimit, () => worker.stop()));
   await worker?.start();
   // Two cannot listen on one operational port. It is the worker's, where there is one.
   const app = await createApp(fixedConfig(worker ? { ...config, httpPort: 0 } : config), { logger });
-  running.defer(() => stopWithin(stopLimit, () => app.stop()));
+  running.defer(() => stopWithin('the relay', stopLimit, () => app.stop()));
   const { port } = await app.start();
   return { config, db, port, watch, delivers: worker !== null };
 }

@@ -1,9 +1,12 @@
 import type pg from 'pg';
 import { comparableAddress, parseAddress } from '../message/address.ts';
 import type { Logger } from '../observability/log.ts';
+import { isSampled } from '../observability/trace.ts';
+import { NO_TRACING, type Tracer } from '../observability/tracing.ts';
 import { Batcher } from '../store/batcher.ts';
 import { isDataException } from '../store/errors.ts';
 import {
+  type FoundMail,
   findMail,
   type IncomingEvent,
   type IncomingSuppression,
@@ -32,6 +35,8 @@ export interface EventIntakeDependencies {
   readonly pool: pg.Pool;
   readonly metrics: EventsMetrics;
   readonly logger: Logger;
+  /** Left out, nothing is traced. */
+  readonly tracer?: Tracer;
   /** Webhook deliveries became due. */
   readonly onDeliveriesDue?: () => void;
   /** These messages were waiting for an outcome that is known now: the worker may go on with them. */
@@ -82,23 +87,54 @@ async function recordTogether(
   incoming: readonly Incoming[],
   dependencies: EventIntakeDependencies,
 ): Promise<boolean[]> {
-  const { pool, metrics, logger } = dependencies;
+  const { pool, metrics, logger, tracer = NO_TRACING } = dependencies;
+  const beganAt = Date.now();
   const items = incoming.map(({ text, way }) => readItem(text, way, logger));
   const wanted = items.filter(item => item.notification !== null);
   const facts = wanted.length === 0 ? [] : await findMail(pool, wanted.map(questionOf));
-  const found = wanted.map((item, index) => ({ item, events: eventsOf(item, facts[index] ?? null) }));
+  const found = wanted.map((item, index) => {
+    const mail = facts[index] ?? null;
+    return { item, mail, events: eventsOf(item, mail) };
+  });
   const recorded = await recordIncoming(
     pool,
     found.flatMap(({ events }) => events),
   );
-  for (const { item, events } of found) {
+  for (const { item, mail, events } of found) {
     const fresh = events.filter(({ id }) => recorded.newEvents.has(id));
     if (events.length > 0) item.result = fresh.length > 0 ? 'recorded' : 'duplicate';
-    for (const { type } of fresh) metrics.events.inc({ type, way: item.way });
+    for (const { type, suppression } of fresh) {
+      metrics.events.inc({ type, way: item.way });
+      if (suppression) metrics.suppressions.inc({ reason: suppression.reason });
+    }
+    showEvents(tracer, { mail, way: item.way, types: events.map(({ type }) => type), beganAt });
   }
   for (const { way, result } of items) metrics.notifications.inc({ way, result });
   tell(recorded, dependencies);
   return items.map(({ result }) => result !== 'invalid');
+}
+
+interface Shown {
+  readonly mail: FoundMail | null;
+  readonly way: Way;
+  readonly types: readonly string[];
+  readonly beganAt: number;
+}
+
+/** In the trace of the message that they are about. */
+function showEvents(tracer: Tracer, { mail, way, types, beganAt }: Shown): void {
+  const parent = mail?.traceparent;
+  if (!tracer.isOn || !mail || !parent || !isSampled({ traceparent: parent })) return;
+  for (const type of types) {
+    const attributes = {
+      'messaging.system': way === 'sqs' ? 'aws_sqs' : 'aws.sns',
+      'messaging.operation.name': 'process',
+      'messaging.operation.type': 'process',
+      'smtp_relay.event': type,
+      'smtp_relay.email_id': mail.id,
+    };
+    tracer.start(`process ses ${type}`, { kind: 'consumer', parent, startTime: beganAt, attributes }).end();
+  }
 }
 
 function tell({ deliveriesDue, settled }: Recorded, dependencies: EventIntakeDependencies): void {

@@ -2,6 +2,7 @@ import { Counter, type Registry } from 'prom-client';
 
 const WAYS = ['sns', 'sqs'] as const;
 const RESULTS = ['recorded', 'duplicate', 'ignored', 'unknown', 'invalid'] as const;
+const SUPPRESSIONS = ['bounced', 'complained'] as const;
 const REFUSALS = ['malformed', 'topic', 'signature', 'unavailable'] as const;
 
 /** The ways in which providers tell of messages. */
@@ -13,6 +14,7 @@ export type NotificationResult = (typeof RESULTS)[number];
 export interface EventsMetrics {
   readonly events: Counter<'type' | 'way'>;
   readonly notifications: Counter<'way' | 'result'>;
+  readonly suppressions: Counter<'reason'>;
   readonly snsRefusals: Counter<'reason'>;
   readonly settled: Counter;
 }
@@ -32,6 +34,12 @@ export function createEventsMetrics(registry: Registry): EventsMetrics {
       labelNames: ['way', 'result'],
       registers,
     }),
+    suppressions: new Counter({
+      name: 'smtp_relay_suppressions_total',
+      help: 'Events that put their recipient on the suppression list of the owner, by reason.',
+      labelNames: ['reason'],
+      registers,
+    }),
     snsRefusals: new Counter({
       name: 'smtp_relay_sns_refusals_total',
       help: 'Requests to the SNS endpoint that were not taken, by reason.',
@@ -45,6 +53,7 @@ export function createEventsMetrics(registry: Registry): EventsMetrics {
     }),
   };
   for (const way of WAYS) for (const result of RESULTS) metrics.notifications.inc({ way, result }, 0);
+  for (const reason of SUPPRESSIONS) metrics.suppressions.inc({ reason }, 0);
   for (const reason of REFUSALS) metrics.snsRefusals.inc({ reason }, 0);
   return metrics;
 }

@@ -1,6 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../observability/log.ts';
+import type { Registry } from '../observability/metrics.ts';
+import { isSampled } from '../observability/trace.ts';
+import { NO_TRACING, type Span, type Tracer } from '../observability/tracing.ts';
 import { type JobQueue, MAX_BATCH, type RefusedJob } from './job-queue.ts';
+import { sqsAttributes } from './messaging-attributes.ts';
+import { createPublisherMetrics, type PublisherMetrics } from './publisher-metrics.ts';
 import type { SendJob } from './send-job.ts';
 
 /** The outbox as the publisher needs it (`store/outbox.ts`). */
@@ -17,12 +22,17 @@ export interface PublisherOptions {
   readonly sweepInterval: number;
   /** Milliseconds for which an entry is left to the one who wrote or leased it. */
   readonly leaseTime: number;
+  /** The queue's name, for traces. */
+  readonly queueName?: string;
 }
 
 export interface PublisherDependencies {
   readonly queue: JobQueue;
   readonly outbox: JobOutbox;
   readonly logger: Logger;
+  readonly registry: Registry;
+  /** Left out, nothing is traced. */
+  readonly tracer?: Tracer;
   readonly options: PublisherOptions;
 }
 
@@ -52,6 +62,8 @@ export class Publisher {
   readonly #outbox: JobOutbox;
   readonly #logger: Logger;
   readonly #options: PublisherOptions;
+  readonly #metrics: PublisherMetrics;
+  readonly #tracer: Tracer;
   readonly #stopped = new AbortController();
   readonly #calls = new Set<Promise<unknown>>();
   #pending: LeasedJob[] = [];
@@ -62,11 +74,13 @@ export class Publisher {
   #pause = MIN_PAUSE;
   #sweeping: Promise<void> = Promise.resolve();
 
-  constructor({ queue, outbox, logger, options }: PublisherDependencies) {
+  constructor({ queue, outbox, logger, registry, tracer = NO_TRACING, options }: PublisherDependencies) {
     this.#queue = queue;
     this.#outbox = outbox;
     this.#logger = logger;
     this.#options = options;
+    this.#tracer = tracer;
+    this.#metrics = createPublisherMetrics(registry, () => this.#pending.length);
   }
 
   /** Begins to sweep the outbox. */
@@ -124,16 +138,38 @@ export class Publisher {
     const batch = leased.filter(({ leasedUntil }) => leasedUntil - now >= this.#shortestCall);
     if (batch.length === 0) return true;
     const jobs = batch.map(({ job }) => job);
+    const spans = this.#beginSpans(jobs);
     let refused: readonly RefusedJob[];
     try {
       refused = await this.#queue.send(jobs, Math.min(...batch.map(({ leasedUntil }) => leasedUntil)) - now);
     } catch (error) {
+      this.#metrics.published('failed', jobs.length);
+      endSpans(spans, error);
       this.#backOff(error);
       return false;
+    } finally {
+      this.#metrics.called(performance.now() - now);
     }
+    endSpans(spans);
     this.#pause = MIN_PAUSE;
+    this.#metrics.reachable(true);
     await this.#settle(jobs, refused);
     return true;
+  }
+
+  /** One for each job whose trace is sampled, since a call is for many traces. */
+  #beginSpans(jobs: readonly SendJob[]): Span[] {
+    if (!this.#tracer.isOn) return [];
+    const { queueName = 'jobs' } = this.#options;
+    return jobs.flatMap(job => {
+      if (!isSampled(job)) return [];
+      const attributes = {
+        ...sqsAttributes(queueName, 'send', 'send'),
+        'messaging.batch.message_count': jobs.length,
+        'smtp_relay.email_id': job.emailId,
+      };
+      return [this.#tracer.start(`send ${queueName}`, { kind: 'producer', parent: job.traceparent, attributes })];
+    });
   }
 
   get #shortestCall(): number {
@@ -142,6 +178,8 @@ export class Publisher {
 
   async #settle(jobs: readonly SendJob[], refused: readonly RefusedJob[]): Promise<void> {
     const refusedJobs = new Set(refused.map(({ job }) => job));
+    this.#metrics.published('published', jobs.length - refusedJobs.size);
+    this.#metrics.published('refused', refusedJobs.size);
     await this.#remove(jobs.filter(job => !refusedJobs.has(job)));
     if (refused.length === 0) return;
     this.#logger.warn({ reason: refused[0]?.reason, jobs: refused.length }, 'queue refused jobs; they are tried again');
@@ -174,6 +212,7 @@ export class Publisher {
   #backOff(error: unknown): void {
     // Their entries are in the outbox; the sweep takes them when the lease ends.
     this.#pending = [];
+    this.#metrics.reachable(false);
     // Calls that were under way together fail together, which is one outage.
     if (this.#isPaused()) return;
     this.#pausedUntil = performance.now() + this.#pause;
@@ -221,6 +260,13 @@ export class Publisher {
     };
     await Promise.all(Array.from({ length: this.#options.concurrency }, sender));
     return reachable;
+  }
+}
+
+function endSpans(spans: readonly Span[], error?: unknown): void {
+  for (const span of spans) {
+    if (error !== undefined) span.fail(error);
+    span.end();
   }
 }
 

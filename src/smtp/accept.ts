@@ -5,7 +5,6 @@ import { readHeaderFields } from '../message/header-fields.ts';
 import type { Parser } from '../message/parser.ts';
 import { allAddresses, refuseTooMany, resolveRecipients } from '../message/recipients.ts';
 import { readSender } from '../message/sender.ts';
-import { newTrace, type TraceContext } from '../observability/trace.ts';
 import { decide } from '../policy/decide.ts';
 import type { SendJob } from '../queue/send-job.ts';
 import { isDataException } from '../store/errors.ts';
@@ -42,7 +41,6 @@ export interface Accepted {
   /** Of the message. */
   readonly bytes: number;
   readonly recipients: number;
-  readonly trace: TraceContext;
 }
 
 /**
@@ -52,35 +50,35 @@ export interface Accepted {
  * @throws Refusal what the client is told; any other error is a fault of ours, and nothing was accepted
  */
 export async function accept(submission: Submission, deps: AcceptDependencies): Promise<Accepted> {
-  const { owner, envelope, arrival, longestLine } = submission;
-  const header = readHeader(submission, deps.settings);
+  const { owner, envelope, arrival, longestLine, steps } = submission;
+  const header = steps.take('header', () => readHeader(submission, deps.settings));
   const recipients = allAddresses(header.recipients);
   deps.rates.check(owner.keyId, recipients.length);
   const [{ raw, parts }, facts] = await bothSettled(
-    deps.parser.parse(submission.raw, header.fields, partsOptions(header.control, deps.settings)),
-    deps.facts({ owner, sender: header.sender, recipients }),
+    steps.take('parse', () =>
+      deps.parser.parse(submission.raw, header.fields, partsOptions(header.control, deps.settings)),
+    ),
+    steps.take('facts', () => deps.facts({ owner, sender: header.sender, recipients })),
   );
 
   const claim = idempotencyClaim(header, envelope, parts);
-  const earlier = claim && (await deps.findRepeat(owner.userId, claim));
+  const earlier = claim && (await steps.take('repeat', () => deps.findRepeat(owner.userId, claim)));
   const outside = recipients.filter(address => !deps.isAllowed(address));
   const captured = outside.length > 0 && deps.settings.recipientsElsewhere === 'capture';
-  const accepted = { captured, bytes: raw.length, recipients: recipients.length, trace: newTrace() };
+  const accepted = { captured, bytes: raw.length, recipients: recipients.length };
   if (earlier) return { ...accepted, emailId: repeatedId(earlier), repeated: true };
 
-  const refusal = decide(
-    { sender: header.sender, recipients, bytes: raw.length, longestLine },
-    { ...facts, outside: captured ? [] : outside },
-  );
+  const question = { sender: header.sender, recipients, bytes: raw.length, longestLine };
+  const refusal = steps.take('decide', () => decide(question, { ...facts, outside: captured ? [] : outside }));
   if (refusal) throw refusal;
 
   const counted = deps.rates.countOf(owner.keyId, recipients.length);
-  const message = await buildRow(
-    { id: randomUUID(), owner, envelope, arrival, captured, counted, raw, header, parts, claim, trace: accepted.trace },
-    deps.settings,
-  );
+  const trace = steps.span.context;
+  const known = { id: randomUUID(), owner, envelope, arrival, captured, counted, raw, header, parts, claim, trace };
+  const message = await steps.take('row', () => buildRow(known, deps.settings));
   refuseUnstorable(message);
-  const outcome = await deps.store(message).catch(error => {
+  const stored = steps.take('store', () => deps.store(message));
+  const outcome = await stored.catch(error => {
     throw isDataException(error) ? unstorableRefusal(error) : error;
   });
   freeMemory(raw);

@@ -237,7 +237,7 @@ export class RelayConnection extends SMTPConnection {
         this._dataStream = signal;
       });
       endWatch();
-      const text = await this.#client.message(this.#envelope(), this.#arrival(), message.take());
+      const text = await this.#client.message(this.#envelope(), this.#arrival(), message.take(), message.beganAt);
       this.send(250, `2.0.0 ${text}`);
     } catch (error) {
       if (!(error instanceof ClientGone)) this.#refuseMessage(error);

@@ -4,6 +4,7 @@ import { type LiveConfig, perGeneration } from '../config/live.ts';
 import type { Config } from '../config/schema.ts';
 import type { Parser } from '../message/parser.ts';
 import type { Logger } from '../observability/log.ts';
+import type { Tracer } from '../observability/tracing.ts';
 import { createAllowList } from '../policy/allow-list.ts';
 import { usageLimits } from '../policy/rates.ts';
 import { createRouteLimits, type RouteLimits } from '../policy/routes.ts';
@@ -14,6 +15,7 @@ import { FailedLogins } from '../store/failed-logins.ts';
 import { findIdempotency } from '../store/idempotency.ts';
 import { Intake } from '../store/intake.ts';
 import { createKeyCache } from '../store/key-cache.ts';
+import type { IntakeMetrics } from '../store/metrics.ts';
 import { createSuppressionLookup } from '../store/suppression-lookup.ts';
 import { type AcceptDependencies, accept } from './accept.ts';
 import { gatherFacts } from './facts.ts';
@@ -34,12 +36,14 @@ export interface SessionParts {
   /** Whether the database can be used as yet. */
   readonly isReady: () => boolean;
   readonly metrics: SmtpMetrics;
+  readonly intakeMetrics: IntakeMetrics;
+  readonly tracer: Tracer;
   readonly logger: Logger;
 }
 
 /** Puts together what sessions share. Each message is under the settings that are in force at its end. */
 export function createSessionDependencies(parts: SessionParts): SessionDependencies {
-  const { live, pool, lastUsed, isReady, metrics } = parts;
+  const { live, pool, lastUsed, isReady, metrics, tracer } = parts;
   const logger = parts.logger.child({ room: 'smtp' });
   const keys = createKeyCache({ find: hash => findByHash(pool, hash) });
   const keysById = createKeyCache({ find: id => findById(pool, id) });
@@ -68,6 +72,7 @@ export function createSessionDependencies(parts: SessionParts): SessionDependenc
     sessions: new Tally(),
     rates,
     metrics,
+    tracer,
     get settings() {
       return settings();
     },
@@ -110,11 +115,11 @@ interface AcceptParts extends Pick<SessionDependencies, 'findSuppressed' | 'isAl
 
 /** @returns what a message of this moment needs: one generation's settings from its beginning to its end */
 function createAcceptDependencies(
-  { live, pool, parser, publisher }: SessionParts,
+  { live, pool, parser, publisher, intakeMetrics }: SessionParts,
   { limits, findSuppressed, isAllowed, rates }: AcceptParts,
 ): () => AcceptDependencies {
   const ownership = createOwnershipCache(pool);
-  const intake = new Intake(pool, { outboxLease: outboxLease(live.current) });
+  const intake = new Intake(pool, { outboxLease: outboxLease(live.current) }, intakeMetrics);
   return perGeneration(live, config => {
     const sources = {
       findSuppressed,

@@ -23,6 +23,8 @@ export interface ReceivedMessage {
  * beyond them the rest is read and thrown away, and the message is refused at its end, as SMTP wants it.
  */
 export class IncomingMessage {
+  /** Milliseconds since 1970. */
+  readonly beganAt = Date.now();
   readonly #limits: IncomingLimits;
   readonly #budget: ByteBudget;
   readonly #decoder: DataDecoder;

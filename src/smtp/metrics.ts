@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from '../observability/metrics.ts';
+import { type MessageStep, STEPS, type StepTimes } from './steps.ts';
 
 /** Read when they are scraped. */
 export interface ListenerState {
@@ -20,6 +21,9 @@ export interface SmtpMetrics {
   readonly messages: Counter<'result'>;
   /** `step` and `rule` are from fixed sets: commands, and the rules of `Refusal`. */
   readonly refusals: Counter<'step' | 'rule'>;
+  /** Seconds from the end of a message to its 250. */
+  readonly acceptance: Histogram;
+  readonly steps: StepTimes;
 }
 
 /** What clients do, and what they are told. */
@@ -60,6 +64,35 @@ export function createSmtpMetrics(registry: Registry): SmtpMetrics {
       labelNames: ['step', 'rule'],
       registers,
     }),
+    acceptance: new Histogram({
+      name: 'smtp_relay_acceptance_duration_seconds',
+      help: 'Time from the end of a message to its 250',
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+      registers,
+    }),
+    steps: createStepTimes(registers),
+  };
+}
+
+/** Added up beside the counter, and told to it when it is asked: that costs a message next to nothing. */
+function createStepTimes(registers: Registry[]): StepTimes {
+  const milliseconds = Object.fromEntries(STEPS.map(step => [step, 0])) as Record<MessageStep, number>;
+  new Counter({
+    name: 'smtp_relay_acceptance_step_seconds_total',
+    help: `Time spent on messages between their end and the reply, by step: ${STEPS.join(', ')}; parse and facts go on at the same time`,
+    labelNames: ['step'],
+    registers,
+    collect() {
+      for (const step of STEPS) {
+        this.inc({ step }, milliseconds[step] / 1000);
+        milliseconds[step] = 0;
+      }
+    },
+  });
+  return {
+    add(step, time) {
+      milliseconds[step] += time;
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 import { isAscii, localPartOf } from '../message/address.ts';
 import { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
+import type { Span, Tracer } from '../observability/tracing.ts';
 import { outsideRefusal, undeclaredLocalPart, unsupportedLocalPart } from '../policy/decide.ts';
 import { type ApiKey, hashKey } from '../store/api-keys.ts';
 import type { Arrival } from '../store/new-message.ts';
@@ -11,6 +12,7 @@ import type { LoginGuard } from './login-guard.ts';
 import type { LoginResult, SmtpMetrics } from './metrics.ts';
 import type { RateLimits } from './rate-limits.ts';
 import { isFault, replyTo } from './reply.ts';
+import { Steps } from './steps.ts';
 import type { Envelope, Submission } from './submission.ts';
 import type { Tally } from './tally.ts';
 
@@ -31,6 +33,7 @@ export interface SessionDependencies {
   readonly sessions: Tally;
   readonly rates: RateLimits;
   readonly metrics: SmtpMetrics;
+  readonly tracer: Tracer;
   readonly settings: SessionSettings;
   readonly logger: Logger;
 }
@@ -95,6 +98,7 @@ export class Session {
     const hash = hashKey(password);
     const key = await this.#findLogin(hash);
     this.#countFor(key.id);
+    this.#deps.metrics.logins.inc({ result: 'succeeded' });
     this.#keyHash = hash;
     this.#deps.markUsed(key.id);
   }
@@ -167,20 +171,57 @@ export class Session {
   /**
    * The end of DATA.
    *
+   * @param beganAt when the message began to arrive, in milliseconds since 1970
    * @returns the text behind `250 2.0.0`
    */
-  async message(envelope: Envelope, arrival: Arrival, received: ReceivedMessage): Promise<string> {
+  async message(envelope: Envelope, arrival: Arrival, received: ReceivedMessage, beganAt: number): Promise<string> {
     const started = performance.now();
-    const key = await this.#currentKey();
+    const span = this.#beginSpan(arrival, received, beganAt);
+    try {
+      const text = await this.#accept({ envelope, arrival, ...received }, span, started);
+      span.set({ 'smtp_relay.reply_code': 250 });
+      this.#deps.metrics.acceptance.observe((performance.now() - started) / 1000);
+      return text;
+    } catch (error) {
+      const { code, rule } = replyTo(error);
+      span.set({ 'smtp_relay.reply_code': code, 'smtp_relay.rule': rule });
+      if (isFault(error)) span.fail(error);
+      throw error;
+    } finally {
+      span.end();
+    }
+  }
+
+  /** The trace of a message begins where the message does. */
+  #beginSpan({ protocol }: Arrival, { raw }: ReceivedMessage, beganAt: number): Span {
+    const { tracer } = this.#deps;
+    const span = tracer.start('smtp receive', { kind: 'server', startTime: beganAt });
+    if (!span.isRecording) return span;
+    span.set({
+      'network.protocol.name': 'smtp',
+      'network.transport': 'tcp',
+      'smtp_relay.smtp_protocol': protocol,
+      'smtp_relay.session_id': this.#client.id,
+      'messaging.message.body.size': raw.length,
+    });
+    tracer.start('data', { parent: span, startTime: beganAt }).end();
+    return span;
+  }
+
+  async #accept(message: Omit<Submission, 'owner' | 'steps'>, span: Span, started: number): Promise<string> {
+    const { tracer, metrics } = this.#deps;
+    const steps = new Steps(metrics.steps, tracer, span);
+    const key = await steps.take('key', () => this.#currentKey());
     const owner = { userId: key.userId, keyId: key.id, keyDomain: key.domain };
-    const accepted = await this.#deps.accept({ owner, envelope, arrival, ...received });
+    const accepted = await this.#deps.accept({ ...message, owner, steps });
+    span.set({ 'smtp_relay.email_id': accepted.emailId, 'smtp_relay.recipients': accepted.recipients });
     this.#deps.markUsed(key.id);
     const result = accepted.repeated ? 'repeated' : accepted.captured ? 'captured' : 'queued';
     this.#deps.metrics.messages.inc({ result });
     this.#logger.info(
       {
         emailId: accepted.emailId,
-        correlationId: accepted.trace.correlationId,
+        traceId: span.context.correlationId,
         owner: key.userId,
         bytes: accepted.bytes,
         recipients: accepted.recipients,

@@ -3,6 +3,7 @@ import type { HeaderField } from '../message/header-fields.ts';
 import type { RecipientSource, Recipients } from '../message/recipients.ts';
 import type { Sender } from '../message/sender.ts';
 import type { Arrival } from '../store/new-message.ts';
+import type { Steps } from './steps.ts';
 
 /** What a session hands over at the end of DATA. */
 export interface Submission {
@@ -12,6 +13,8 @@ export interface Submission {
   readonly raw: Buffer;
   /** Bytes of the longest line, CRLF not counted. */
   readonly longestLine: number;
+  /** Watches its way, and knows its trace. */
+  readonly steps: Steps;
 }
 
 export interface Envelope {

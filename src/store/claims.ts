@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Tag } from '../message/control-headers.ts';
 import { Batcher } from './batcher.ts';
+import type { Arrival } from './new-message.ts';
 
 /** How an attempt at some recipients of a message ended. */
 export type AttemptOutcome = 'sent' | 'transient' | 'permanent' | 'unknown' | 'suppressed';
@@ -35,6 +36,12 @@ export interface ClaimedMessage {
   /** The Message-ID that the client gave, without angle brackets. */
   readonly messageId: string | null;
   readonly sizeBytes: number;
+  /** How it came in; null where it did not come by SMTP. */
+  readonly arrival: Arrival | null;
+  /** It is for the transport `capture` only. */
+  readonly captured: boolean;
+  /** Of the span in which it was received; null where that is not known. */
+  readonly traceparent: string | null;
   /** The message itself where it is small; null where it is to be read by `readRawMessage`. */
   readonly raw: Buffer | null;
 }
@@ -62,7 +69,9 @@ const CLAIMED = `
   select c.email_id as "emailId", c.token, c.try, e.user_id as "userId", e."from", e."to", e.subject, e.tags,
          e.created_at as "acceptedAt", m.reverse_path as "reversePath", m.recipients, m.body_type as "bodyType",
          m.smtp_utf8 as "smtpUtf8", m.track_opens as "trackOpens", m.track_clicks as "trackClicks",
-         m.message_id as "messageId",
+         m.message_id as "messageId", m.captured, m.traceparent,
+         case when m.protocol is not null then jsonb_build_object('clientAddress', m.client_address, 'sessionId', m.session_id,
+           'helo', m.helo, 'protocol', m.protocol, 'receivedBy', m.received_by) end as arrival,
          m.size_bytes as "sizeBytes", case when m.size_bytes <= ${SMALL} then m.raw end as raw, a.earlier
     from claimed c
     join emails e on e.id = c.email_id

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { databaseLogin, migrationsLogin } from '../config/database-login.ts';
 import type { LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import { createPool } from './pool.ts';
@@ -6,7 +7,7 @@ import { Preparation } from './preparation.ts';
 
 /** A pool as the configuration has it; a new password counts for its new connections. */
 export function createConfiguredPool(live: LiveConfig, logger: Logger): pg.Pool {
-  const databaseUrl = () => live.current.databaseUrl;
+  const databaseUrl = () => databaseLogin(live.current);
   return createPool({ ...live.current.database, databaseUrl }, logger.child({ room: 'store' }));
 }
 
@@ -20,7 +21,7 @@ export interface PreparationParts {
 export function createConfiguredPreparation(live: LiveConfig, { pool, delivers, logger }: PreparationParts) {
   const { pipeline, migrations, database } = live.current;
   return new Preparation({
-    databaseUrl: () => live.current.databaseUrl,
+    databaseUrl: () => migrationsLogin(live.current),
     pool,
     pipeline,
     migrations,

@@ -28,9 +28,9 @@ const STANDING = `
 const COPY = `
   with original as (
     insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, body_type, smtp_utf8,
-                                     track_opens, track_clicks, message_id, resend_of)
+                                     track_opens, track_clicks, message_id, captured, resend_of, traceparent)
     select $2::uuid, raw, sha256, size_bytes, reverse_path, $3::jsonb, body_type, smtp_utf8, track_opens, track_clicks,
-           message_id, $1::uuid
+           message_id, captured, $1::uuid, $8
       from smtp_relay_messages where email_id = $1
     returning email_id
   ), email as (

@@ -51,6 +51,13 @@ export interface RawSummary {
   readonly recipients: unknown;
   readonly bodyType: string | null;
   readonly smtpUtf8: boolean;
+  /** Null where it did not come by SMTP; so for the next three. */
+  readonly clientAddress: string | null;
+  readonly sessionId: string | null;
+  readonly helo: string | null;
+  readonly protocol: string | null;
+  /** It went to the transport `capture`. */
+  readonly captured: boolean;
 }
 
 export interface EmailFilter {
@@ -95,7 +102,8 @@ const SHOW_OUTBOX = `
 
 const SHOW_RAW = `
   select size_bytes as "sizeBytes", encode(sha256, 'hex') as sha256, reverse_path as "reversePath", recipients,
-         body_type as "bodyType", smtp_utf8 as "smtpUtf8"
+         body_type as "bodyType", smtp_utf8 as "smtpUtf8", client_address as "clientAddress", session_id as "sessionId", helo,
+         protocol, captured
     from smtp_relay_messages where email_id = $1`;
 
 /** Stored messages, newest first. */

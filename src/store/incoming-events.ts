@@ -24,6 +24,12 @@ export interface MailFacts {
   readonly messageId: string | null;
 }
 
+/** A message that was found, with what its events belong to. */
+export interface FoundMail extends MailFacts {
+  /** Of the span in which it was received; null where that is not known. */
+  readonly traceparent: string | null;
+}
+
 /** An event about one of our messages, told by its provider. */
 export interface IncomingEvent extends NewEvent {
   readonly emailId: string;
@@ -66,7 +72,7 @@ const FIND = `
       from asked a
   )
   select f.position, e.id, e.user_id as "userId", e."from", e."to", e.subject, e.tags, e.created_at as "createdAt",
-         m.message_id as "messageId"
+         m.message_id as "messageId", m.traceparent
     from found f join emails e on e.id = f.id left join smtp_relay_messages m on m.email_id = e.id`;
 
 /**
@@ -171,13 +177,13 @@ const RETRY_NOW = `
    where id in (select email_id from retried) and status = 'queued' and provider_next_retry_at > now()`;
 
 /** Finds what messages a provider tells of. @returns answers in the order asked; null for a message that is not ours */
-export async function findMail(db: Queryable, questions: readonly MailQuestion[]): Promise<(MailFacts | null)[]> {
+export async function findMail(db: Queryable, questions: readonly MailQuestion[]): Promise<(FoundMail | null)[]> {
   const asked = questions.map(({ emailId, providerMessageId }, position) => ({
     position,
     email_id: emailId,
     provider_message_id: providerMessageId,
   }));
-  const { rows } = await db.query<MailFacts & { position: number }>(FIND, [JSON.stringify(asked)]);
+  const { rows } = await db.query<FoundMail & { position: number }>(FIND, [JSON.stringify(asked)]);
   const byPosition = new Map(rows.map(({ position, ...facts }) => [position, facts]));
   return questions.map((_, position) => byPosition.get(position) ?? null);
 }

@@ -44,10 +44,10 @@ const store = ({ job, notify = '' }: Job, from: Source): string => `
   )${from.clause}, original as (
     insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, body_type, smtp_utf8,
                                      message_id, track_opens, track_clicks, client_address, session_id, helo, protocol,
-                                     received_by, captured)
+                                     received_by, captured, traceparent)
     select id, case when raw_bytes = length($2::bytea) then $2::bytea else substring($2::bytea from raw_from for raw_bytes) end,
            decode(sha256, 'hex'), raw_bytes, reverse_path, recipients, body_type, smtp_utf8, message_id, track_opens,
-           track_clicks, client_address, session_id, helo, protocol, received_by, coalesce(captured, false)
+           track_clicks, client_address, session_id, helo, protocol, received_by, coalesce(captured, false), traceparent
       from ${from.rows} where raw_bytes is not null
   )${job ? outboxEntry(from.rows) : ''}
   insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)

@@ -4,9 +4,10 @@ import { isUniqueViolation } from './errors.ts';
 import { claimIdempotency, type IdempotencyClaim } from './idempotency.ts';
 import { type InsertOptions, insertMessages } from './insert-messages.ts';
 import { exceededLimit, type KeyUsage, readKeyUsage } from './key-usage.ts';
+import type { IntakeMetrics } from './metrics.ts';
 import type { NewMessage, StoreOutcome } from './new-message.ts';
 import type { Queryable } from './pool.ts';
-import { type UntilKnownOptions, untilKnown } from './until-known.ts';
+import { type RepeatableWork, type UntilKnownOptions, untilKnown } from './until-known.ts';
 
 const MAX_BATCH = 64;
 const MAX_BATCH_BYTES = 1024 * 1024;
@@ -26,12 +27,14 @@ const FIND_STORED = 'select id from emails where id = any($1::uuid[])';
 export class Intake {
   readonly #pool: pg.Pool;
   readonly #options: InsertOptions;
+  readonly #metrics: IntakeMetrics;
   readonly #batcher: Batcher<NewMessage, StoreOutcome | null>;
   readonly #large: Batcher<NewMessage, StoreOutcome>;
 
-  constructor(pool: pg.Pool, options: InsertOptions) {
+  constructor(pool: pg.Pool, options: InsertOptions, metrics: IntakeMetrics) {
     this.#pool = pool;
     this.#options = options;
+    this.#metrics = metrics;
     this.#batcher = new Batcher({
       run: messages => this.#storeTogether(messages),
       maxItems: MAX_BATCH,
@@ -82,8 +85,7 @@ export class Intake {
   async #tryAlone(message: NewMessage): Promise<StoreOutcome | null> {
     const { idempotency } = message;
     if (idempotency) {
-      const work = (client: Queryable) => this.#storeOnce(client, message, idempotency);
-      return untilKnown(this.#pool, work, UNTIL_KNOWN);
+      return this.#commit(1, client => this.#storeOnce(client, message, idempotency));
     }
     const [outcome] = await this.#storeTogether([message]);
     return outcome ?? null;
@@ -104,7 +106,16 @@ export class Intake {
       if (!repeated) return outcomes(messages, await this.#insert(client, messages));
       return this.#storeAgain(client, messages);
     };
-    return untilKnown(this.#pool, work, UNTIL_KNOWN);
+    return this.#commit(messages.length, work);
+  }
+
+  async #commit<T>(messages: number, work: RepeatableWork<T>): Promise<T> {
+    const began = performance.now();
+    try {
+      return await untilKnown(this.#pool, work, UNTIL_KNOWN);
+    } finally {
+      this.#metrics.committed(messages, performance.now() - began);
+    }
   }
 
   /** The first try has stored all that were admitted to it, or none. */

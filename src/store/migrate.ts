@@ -1,8 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
-import pg from 'pg';
+import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
+import { DatabaseClient, type DatabaseUrl } from './client.ts';
 import { claimPipeline, type Pipeline } from './pipeline.ts';
 import type { Queryable } from './pool.ts';
 
@@ -34,9 +35,8 @@ const FIND_SCHEMA = `
  *
  * @returns the names of the migrations that this call applied, in order
  */
-export async function migrate(databaseUrl: string, options: MigrateOptions = {}): Promise<{ applied: string[] }> {
-  const client = new pg.Client({
-    connectionString: databaseUrl,
+export async function migrate(databaseUrl: DatabaseUrl, options: MigrateOptions = {}): Promise<{ applied: string[] }> {
+  const client = new DatabaseClient(databaseUrl, {
     application_name: 'smtp-relay migrate',
     connectionTimeoutMillis: options.connectTimeout ?? 10_000,
     keepAlive: true,

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
 import type { Logger } from '../observability/log.ts';
-import { currentUrl, type DatabaseUrl } from './pool.ts';
+import { DatabaseClient, type DatabaseUrl } from './client.ts';
 
 /** Told at each commit of jobs that no queue is told of. */
 export const OUTBOX_CHANNEL = 'smtp_relay_outbox';
@@ -64,8 +63,7 @@ async function listenForever(options: NotificationOptions, stopped: AbortSignal)
 
 /** Resolves when the connection has ended, with false where nothing can be heard on it. Rejects where there is none. */
 async function listenOnce(options: NotificationOptions, stopped: AbortSignal): Promise<boolean> {
-  const client = new pg.Client({
-    connectionString: currentUrl(options.databaseUrl),
+  const client = new DatabaseClient(options.databaseUrl, {
     application_name: 'smtp-relay listen',
     connectionTimeoutMillis: options.connectTimeout,
     keepAlive: true,

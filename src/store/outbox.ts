@@ -12,6 +12,16 @@ export interface OutboxEntry {
   readonly requestedAt: Date;
 }
 
+/** How much waits, of all owners. */
+export interface OutboxBacklog {
+  /** Entries that are due, whether somebody is publishing them or not; counted up to a hundred thousand. */
+  readonly due: number;
+  /** Next tries whose time has not come; counted likewise. */
+  readonly later: number;
+  /** Seconds for which the first of those that are due has been; 0 where none is. */
+  readonly oldestSeconds: number;
+}
+
 /** Names an entry. */
 export type OutboxKey = Pick<OutboxEntry, 'emailId' | 'try'>;
 
@@ -91,6 +101,15 @@ const POSTPONE = `
     from unnest($1::uuid[], $2::integer[], $3::text[]) as failed (email_id, try, reason)
    where entry.email_id = failed.email_id and entry.try = failed.try`;
 
+/** Counted to a limit: after hours without a queue there may be millions. */
+const BACKLOG = `
+  select (select count(*)::integer
+            from (select from smtp_relay_outbox where due_at <= now() order by due_at limit 100000) due) as due,
+         (select count(*)::integer
+            from (select from smtp_relay_outbox where due_at > now() order by due_at limit 100000) later) as later,
+         coalesce((select extract(epoch from now() - due_at)::float8
+                     from smtp_relay_outbox where due_at <= now() order by due_at limit 1), 0) as "oldestSeconds"`;
+
 interface TakenRow extends OutboxEntry {
   readonly next: string | null;
 }
@@ -153,6 +172,11 @@ export class Outbox {
   /** Forgets published entries. */
   async remove(keys: readonly OutboxKey[]): Promise<void> {
     await Promise.all(keys.map(key => this.#removals.add(key)));
+  }
+
+  /** How much waits in the whole installation. Costs as much as what it counts. */
+  async backlog(): Promise<OutboxBacklog> {
+    return (await this.#pool.query<OutboxBacklog>(BACKLOG)).rows[0] ?? { due: 0, later: 0, oldestSeconds: 0 };
   }
 
   /** Keeps entries that the queue refused, for a later try. */

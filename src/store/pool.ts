@@ -1,12 +1,7 @@
 import pg from 'pg';
 import type { Logger } from '../observability/log.ts';
-
-/** Where the database is and who logs in; or what tells, asked at each new connection, since a password may change. */
-export type DatabaseUrl = string | (() => string);
-
-export function currentUrl(databaseUrl: DatabaseUrl): string {
-  return typeof databaseUrl === 'string' ? databaseUrl : databaseUrl();
-}
+import { DatabaseClient, type DatabaseUrl } from './client.ts';
+import { dropWhenReadOnly } from './demotion.ts';
 
 export interface PoolOptions {
   readonly databaseUrl: DatabaseUrl;
@@ -44,7 +39,7 @@ const PREPARE_SESSION = `
 
 /**
  * A connection pool that outlives server restarts: a connection that dies, idle or checked out, is logged and replaced.
- * Connecting is lazy; an unreachable server is the error of the query that needed it.
+ * It outlives failovers, too: connections to a server that has become read-only are replaced. Connecting is lazy; an unreachable server is the error of the query that needed it.
  *
  * A password that changes counts for new connections. Postgres asks for it at the log-in only, so that open ones go on.
  */
@@ -67,14 +62,15 @@ export function createPool(options: PoolOptions, logger: Logger): pg.Pool {
     },
   });
   pool.on('error', error => logger.warn({ err: error }, 'idle database connection lost'));
+  dropWhenReadOnly(pool, logger);
   return pool;
 }
 
 /** The pool hands the same options to each of its clients; these look up for themselves where to connect. */
 function clientFor(databaseUrl: DatabaseUrl) {
-  return class extends pg.Client {
+  return class extends DatabaseClient {
     constructor(config?: pg.ClientConfig) {
-      super({ ...config, connectionString: currentUrl(databaseUrl) });
+      super(databaseUrl, config);
     }
   };
 }

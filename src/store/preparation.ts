@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
+import type { DatabaseUrl } from './client.ts';
 import { expectedSchemaVersion, migrate, schemaVersion } from './migrate.ts';
 import { claimPipeline, type Pipeline, requireStandalone } from './pipeline.ts';
-import { currentUrl, type DatabaseUrl } from './pool.ts';
 import { isUnreachable } from './unreachable.ts';
 
 export interface PreparationOptions {
+  /** Where migrations go; the database itself, even where the pool's connections go through a pooler. */
   readonly databaseUrl: DatabaseUrl;
   readonly pool: pg.Pool;
   readonly pipeline: Pipeline;
@@ -87,7 +88,7 @@ export class Preparation {
     const { databaseUrl, pool, pipeline, migrations, connectTimeout, logger } = this.#options;
     if (this.#options.delivers) await requireStandalone(pool);
     if (migrations === 'auto') {
-      const { applied } = await migrate(currentUrl(databaseUrl), { pipeline, logger, connectTimeout });
+      const { applied } = await migrate(databaseUrl, { pipeline, logger, connectTimeout });
       if (applied.length > 0) logger.info({ applied }, 'database migrated');
     } else {
       const [found, expected] = await Promise.all([schemaVersion(pool), expectedSchemaVersion()]);

@@ -22,7 +22,7 @@ const BEGINNING = { at: '-infinity', id: '00000000-0000-0000-0000-000000000000' 
 
 /**
  * $1 seconds, $2 and $3 the row to go on behind. A message waits with reason where a job is in the outbox, where a worker
- * has it, or where its next try is yet to come. The trace is a new one: the first one's went with the job.
+ * has it, or where its next try is yet to come.
  */
 const REPUBLISH = `
   with examined as materialized (
@@ -38,8 +38,9 @@ const REPUBLISH = `
        and not exists (select from smtp_relay_outbox o where o.email_id = examined.id offset 0)
        and not exists (select from smtp_relay_claims c where c.email_id = examined.id and c.until > now() offset 0)
   ), lost as materialized (
-    select email_id, replace(gen_random_uuid()::text, '-', '') as trace,
-           right(replace(gen_random_uuid()::text, '-', ''), 16) as span
+    select email_id,
+           coalesce(traceparent, '00-' || replace(gen_random_uuid()::text, '-', '') || '-' ||
+                                 right(replace(gen_random_uuid()::text, '-', ''), 16) || '-00') as traceparent
       from smtp_relay_messages
      where email_id = any (array(select id from jobless)) and (republish_after is null or republish_after <= now())
        for no key update skip locked
@@ -50,7 +51,7 @@ const REPUBLISH = `
      where email_id = any (array(select email_id from lost))
   ), job as (
     insert into smtp_relay_outbox (email_id, user_id, try, correlation_id, traceparent)
-    select id, user_id, try, trace, '00-' || trace || '-' || span || '-00' from lost join examined on id = email_id
+    select id, user_id, try, split_part(traceparent, '-', 2), traceparent from lost join examined on id = email_id
     on conflict (email_id, try) do nothing
     returning 1
   )

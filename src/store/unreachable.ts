@@ -12,10 +12,17 @@ const NETWORK_CODES = new Set([
   // A socket in the file system that nobody has made yet.
   'ENOENT',
 ]);
+/** read_only_sql_transaction: a standby, or a primary that is one no more (PostgreSQL, appendix A). */
+export const READ_ONLY = '25006';
 /** Connection lost, too many connections, starting up or shutting down (PostgreSQL, appendix A). */
-const TEMPORARY_SQLSTATE = /^(?:08|53300|57P0)/;
+const TEMPORARY_SQLSTATE = /^(?:08|53300|57P0|25006)/;
 /** The driver's own errors have no code. */
 const DRIVER_MESSAGE = /timeout|terminated|not queryable|closed/i;
+
+/** Whether the database serves, but takes nothing in: after a failover another server does, behind the same address. */
+export function isReadOnly(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === READ_ONLY;
+}
 
 /** Whether the database could not be reached or would not serve just now; a moment later it may. */
 export function isUnreachable(error: unknown): boolean {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import { isUnreachable } from './unreachable.ts';
+import { isReadOnly, isUnreachable } from './unreachable.ts';
 
 /** Work on one connection. Called again, it has to find out whether an earlier call of its own was committed. */
 export type RepeatableWork<T> = (client: pg.PoolClient, repeated: boolean) => Promise<T>;
@@ -28,7 +28,8 @@ export async function untilKnown<T>(pool: pg.Pool, work: RepeatableWork<T>, opti
   try {
     return await runOn(client, work, false);
   } catch (lost) {
-    if (!isUnreachable(lost)) throw lost;
+    // What a read-only server refuses is not stored, and a failover may take minutes.
+    if (!isUnreachable(lost) || isReadOnly(lost)) throw lost;
     return await repeat(pool, work, options, lost);
   }
 }

@@ -24,6 +24,8 @@ export interface DeliveredEvent {
   readonly receivedAt: Date;
   /** `email_events.payload` as Postgres writes it: the same text at each try. */
   readonly payload: string;
+  /** Of the message that it is about; null where that is not known. */
+  readonly traceparent: string | null;
 }
 
 /** How many deliveries of one endpoint may be leased; it overrides what holds for all others. */
@@ -68,11 +70,12 @@ const LEASE_DUE = `
   select l.id, l.webhook_id as "webhookId", coalesce(l.attempt, 0) as attempts, l.next_retry_at as "leasedUntil",
          w.url, w.signing_secret_enc as secret,
          case when s.previous_until > now() then s.previous_secret_enc end as "previousSecret",
-         e.id as "eventId", e.type, e.received_at as "receivedAt", e.payload::text as payload
+         e.id as "eventId", e.type, e.received_at as "receivedAt", e.payload::text as payload, m.traceparent
     from leased l
     join webhooks w on w.id = l.webhook_id
     left join smtp_relay_webhooks s on s.webhook_id = l.webhook_id
     left join email_events e on e.id = l.event_id
+    left join smtp_relay_messages m on m.email_id = e.email_id
    order by l.due_at`;
 
 /** Gives back what was not tried, for others to take at once. */
@@ -95,9 +98,9 @@ export async function leaseDeliveries(db: Queryable, request: LeaseRequest): Pro
     limit,
     leaseTime / 1000,
   ]);
-  return rows.map(({ eventId, type, receivedAt, payload, ...delivery }) => ({
+  return rows.map(({ eventId, type, receivedAt, payload, traceparent, ...delivery }) => ({
     ...delivery,
-    event: eventId === null ? null : { id: eventId, type, receivedAt, payload },
+    event: eventId === null ? null : { id: eventId, type, receivedAt, payload, traceparent },
   }));
 }
 

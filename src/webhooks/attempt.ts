@@ -1,4 +1,5 @@
 import type { Logger } from '../observability/log.ts';
+import { NO_TRACING, type Span, type Tracer } from '../observability/tracing.ts';
 import type { DeliveredEvent, LeasedDelivery } from '../store/webhook-leases.ts';
 import type { DeliveryOutcome } from '../store/webhook-outcomes.ts';
 import { type Answer, type EndpointClient, NoAnswer } from './endpoint-client.ts';
@@ -15,6 +16,7 @@ export interface AttemptDependencies {
   /** The wall clock, for signatures. */
   readonly now: () => Date;
   readonly random: () => number;
+  readonly tracer?: Tracer;
 }
 
 export interface Attempt {
@@ -84,16 +86,24 @@ async function send(
   delivery: LeasedDelivery,
   timestamp: Date,
   signal: AbortSignal,
-  { client, secrets, logger }: AttemptDependencies,
+  { client, secrets, logger, tracer }: AttemptDependencies,
 ): Promise<Ending> {
   const { event, webhookId } = delivery;
   if (event === null) return { result: 'lost', text: 'the event was deleted' };
+  const span = beginSpan(delivery, event, tracer);
   try {
     const body = deliveryBody(event);
-    const headers = deliveryHeaders(event.id, timestamp, body, openSecrets(delivery, secrets));
+    const headers = {
+      ...deliveryHeaders(event.id, timestamp, body, openSecrets(delivery, secrets)),
+      // So that the receiver's own trace goes on from ours.
+      ...(span && { traceparent: span.context.traceparent }),
+    };
     const answer = await client.post(delivery.url, headers, body, signal);
+    span?.set({ 'http.response.status_code': answer.statusCode });
+    if (!isSuccess(answer)) span?.fail(String(answer.statusCode));
     return { result: isSuccess(answer) ? 'success' : 'rejected', text: answer.body, answer };
   } catch (error) {
+    span?.fail(error instanceof NoAnswer ? error.reason : error);
     if (error instanceof NoAnswer) {
       logger.debug({ err: error, deliveryId: delivery.id, webhookId }, 'webhook not answered');
       return { result: error.reason, text: error.message };
@@ -101,7 +111,30 @@ async function send(
     if (!(error instanceof SecretError)) throw error;
     logger.warn({ err: error, webhookId }, 'webhook cannot be signed');
     return { result: 'unsigned', text: 'not sent: there is no signing secret that can be read' };
+  } finally {
+    span?.end();
   }
+}
+
+/**
+ * A client's span (OpenTelemetry, semantic conventions for HTTP), but without `url.full`: such URLs often have a secret in
+ * them. null for an event that belongs to no trace.
+ */
+function beginSpan({ url, attempts }: LeasedDelivery, event: DeliveredEvent, tracer: Tracer = NO_TRACING): Span | null {
+  if (event.traceparent === null) return null;
+  const span = tracer.start('POST', { kind: 'client', parent: event.traceparent });
+  const target = span.isRecording ? URL.parse(url) : null;
+  if (!target) return span;
+  const scheme = target.protocol.slice(0, -1);
+  span.set({
+    'http.request.method': 'POST',
+    'url.scheme': scheme,
+    'server.address': target.hostname,
+    'server.port': Number(target.port) || (scheme === 'https' ? 443 : 80),
+    'smtp_relay.event': event.type,
+    ...(attempts > 0 && { 'http.request.resend_count': attempts }),
+  });
+  return span;
 }
 
 /** The secrets that sign, the current one first. A previous one that cannot be read is left out: it is about to end. */

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
+import type { Tracer } from '../observability/tracing.ts';
 import { readBacklog } from '../store/webhook-history.ts';
 import { type LeasedDelivery, leaseDeliveries, releaseDeliveries } from '../store/webhook-leases.ts';
 import { deadLetterDisabled } from '../store/webhook-outcomes.ts';
@@ -33,6 +34,8 @@ export interface DispatcherDependencies {
   readonly pool: pg.Pool;
   readonly logger: Logger;
   readonly registry: Registry;
+  /** Left out, nothing is traced. */
+  readonly tracer?: Tracer;
   readonly options: DispatcherOptions;
   /** The addresses of a host name; the operating system's answer unless given. */
   readonly resolve?: Resolve;
@@ -86,6 +89,7 @@ export class Dispatcher {
       logger,
       now: dependencies.now ?? (() => new Date()),
       random: dependencies.random ?? Math.random,
+      ...(dependencies.tracer && { tracer: dependencies.tracer }),
     };
     this.#writer = createOutcomeWriter({ pool, logger, disableAfter, onDisabled: () => this.#onDisabled() });
     this.#lanes = new Lanes({

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { createReading } from '../observability/reading.ts';
 import type { Backlog } from '../store/webhook-history.ts';
 
 /**
@@ -20,7 +21,7 @@ const MILLISECOND = 1e-3;
 /**
  * The metrics of this room.
  *
- * @param readBacklog asked at each scrape; while it fails, the backlog is not shown
+ * @param readBacklog asked at scrapes, at most once a second; while it fails, the backlog is not shown
  */
 export function createWebhooksMetrics(registry: Registry, readBacklog: () => Promise<Backlog>): WebhookMetrics {
   const registers = [registry];
@@ -58,15 +59,7 @@ export function createWebhooksMetrics(registry: Registry, readBacklog: () => Pro
 
 /** Two gauges of one query. */
 function addBacklog(registers: Registry[], readBacklog: () => Promise<Backlog>): void {
-  let reading: Promise<Backlog | null> | undefined;
-  const read = () => {
-    reading ??= readBacklog()
-      .catch(() => null)
-      .finally(() => {
-        reading = undefined;
-      });
-    return reading;
-  };
+  const read = createReading({ read: readBacklog });
   const gauge = (name: string, help: string, value: (backlog: Backlog) => number) =>
     new Gauge({
       name,

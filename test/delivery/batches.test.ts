@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import type { Fault } from '../support/ses/faults.ts';
 import { eventually } from '../support/eventually.ts';
+import type { Fault } from '../support/ses/faults.ts';
 import { addresses, type Story, startSending } from './support/sending.ts';
 
 const sending = await startSending({ after }, { failureNotices: 'on' });

@@ -4,7 +4,12 @@ import { Progress } from '../../src/delivery/progress.ts';
 import { type RetryPolicy, standingAfter, type TryResult } from '../../src/delivery/standing.ts';
 import type { AttemptOutcome } from '../../src/store/claims.ts';
 
-const policy: RetryPolicy = { firstPause: 10_000, longestPause: 3_600_000, limit: 86_400_000, onUnknownOutcome: 'retry' };
+const policy: RetryPolicy = {
+  firstPause: 10_000,
+  longestPause: 3_600_000,
+  limit: 86_400_000,
+  onUnknownOutcome: 'retry',
+};
 const hold: RetryPolicy = { ...policy, onUnknownOutcome: 'hold' };
 const error = { code: '421', message: 'later' };
 

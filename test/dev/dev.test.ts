@@ -76,18 +76,29 @@ suite('dev', { concurrency: 2 }, () => {
     await third.waitFor(READY);
   });
 
-  for (const name of PORT_VARIABLES) {
-    test(`a taken port names ${name}`, async t => {
-      const variables = await freePorts();
-      const holder = createServer().listen(Number(variables[name]), '127.0.0.1');
+  test('in the pipeline of OpenSend the relay runs alone', { skip: needs('python3') }, async t => {
+    const dev = startDev(t, await stateDirectory(t), { ...(await freePorts()), SMTP_RELAY_PIPELINE: 'opensend' });
+    await dev.waitFor(READY);
+    assert.match(dev.output(), /^Messages stay queued: the worker of OpenSend delivers them\.$/m);
+    await run('/bin/sh', ['-c', command(dev, 'python3')], { timeout: 30_000, cwd: '/' });
+    await dev.waitFor(/ {2}accepted {4}hello@demo\.test -> you@example\.com {2}"Hello from Python"/);
+    assert.equal(await dev.end('SIGTERM'), 0);
+    assert.doesNotMatch(dev.output(), / {2}sent {2}/);
+  });
+
+  test('each taken port is told, with the variable to set', async t => {
+    const variables = await freePorts();
+    for (const port of Object.values(variables)) {
+      const holder = createServer().listen(Number(port), '127.0.0.1');
       t.after(async () => void holder.close());
       await once(holder, 'listening');
-      const dev = startDev(t, await stateDirectory(t), variables);
-      await assert.rejects(dev.waitFor(READY), {
-        message: new RegExp(`port ${variables[name]} is taken.*set ${name}`),
-      });
-      assert.equal(await dev.end('SIGTERM'), 1);
-      assert.doesNotMatch(dev.output(), /\n {4}at /, 'no stack trace');
-    });
-  }
+    }
+    const dev = startDev(t, await stateDirectory(t), variables);
+    await assert.rejects(dev.waitFor(READY));
+    assert.equal(await dev.end('SIGTERM'), 1);
+    for (const name of PORT_VARIABLES) {
+      assert.match(dev.output(), new RegExp(`^port ${variables[name]} is taken.*set ${name} `, 'm'));
+    }
+    assert.doesNotMatch(dev.output(), /\n {4}at /, 'no stack trace');
+  });
 });

@@ -13,6 +13,7 @@ import { renderHappening } from '../../src/dev/lines.ts';
 import { renderSettings } from '../../src/dev/settings.ts';
 import { sqsClient, startSqs } from '../../src/dev/sqs.ts';
 import { lockState, openState } from '../../src/dev/state.ts';
+import { stopWithin } from '../../src/dev/stop-within.ts';
 import { keepTlsFiles } from '../../src/dev/tls-files.ts';
 
 interface TestContext {
@@ -84,6 +85,15 @@ test('the certificate is kept, and made anew when it cannot be used', async t =>
   await rm(files.ca);
   await keepTlsFiles(directory);
   assert.notEqual(await readFile(files.cert, 'utf8'), first);
+});
+
+test('a part that does not stop holds nothing up, and is told of', async () => {
+  const stopped: string[] = [];
+  const stack = new AsyncDisposableStack();
+  stack.defer(async () => void stopped.push('below'));
+  stack.defer(() => stopWithin('the part', 10, () => new Promise(() => {})));
+  await assert.rejects(stack.disposeAsync(), { message: 'the part did not stop within 10 ms' });
+  assert.deepEqual(stopped, ['below']);
 });
 
 test('a lock whose process is gone or is another program does not count', async t => {

@@ -47,7 +47,7 @@ export async function stateDirectory(t: TestContext): Promise<string> {
 }
 
 /** Starts dev in a process group of its own, as a shell with a terminal would. */
-export function startDev(t: TestContext, directory: string, variables: Partial<DevVariables>): DevProcess {
+export function startDev(t: TestContext, directory: string, variables: Readonly<Record<string, string>>): DevProcess {
   const child = spawn(execPath, [PROGRAM, 'dev', directory], {
     env: { ...env, ...variables },
     detached: true,

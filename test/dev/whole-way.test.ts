@@ -72,10 +72,13 @@ async function runExample(dev: Dev, command: string, args: readonly string[], fi
   assert.deepEqual(await once(child, 'exit'), [0, null], file);
 }
 
-/** The bytes of a message in its `.eml`, found by the line that says where it is. */
+/** The bytes of a message in its `.eml`, found by the line that says where it is, below the `Received:` of our own. */
 async function captured(dev: Dev, id: string): Promise<string> {
   const [, file = ''] = await dev.process.waitFor(new RegExp(`${id.slice(0, 8)} {2}sent +(\\S+\\.eml)`));
-  return readFile(file, 'latin1');
+  const text = await readFile(file, 'latin1');
+  const received = new RegExp(`^Received: [^\r]*(?:\r\n\t[^\r]*)*\\bid ${id}\\b[^\r]*(?:\r\n\t[^\r]*)*\r\n`);
+  assert.match(text, received);
+  return text.replace(received, '');
 }
 
 /** The newest message as it was received. */

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger } from '../../src/observability/log.ts';
+import { createRegistry } from '../../src/observability/metrics.ts';
 import type { JobQueue, RefusedJob } from '../../src/queue/job-queue.ts';
 import { type JobOutbox, Publisher, type PublisherOptions } from '../../src/queue/publisher.ts';
 import type { SendJob } from '../../src/queue/send-job.ts';
@@ -78,7 +79,13 @@ function createPublisher(t: TestContext, options: Partial<PublisherOptions> = {}
   const queue = new FakeQueue();
   const outbox = new FakeOutbox();
   const logger = createLogger({ level: 'silent', format: 'json' });
-  const publisher = new Publisher({ queue, outbox, logger, options: { ...OPTIONS, ...options } });
+  const publisher = new Publisher({
+    queue,
+    outbox,
+    logger,
+    registry: createRegistry(),
+    options: { ...OPTIONS, ...options },
+  });
   t.after(() => publisher.stop());
   return { publisher, queue, outbox };
 }

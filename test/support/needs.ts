@@ -13,6 +13,7 @@ const PROBES = {
   openssl: ['openssl', 'version'],
   devFull: ['/bin/sh', '-c', 'test -c /dev/full'],
   moto: [MOTO_SERVER, '--help'],
+  pgbouncer: ['/usr/sbin/pgbouncer', '--version'],
   postgres15: ['/usr/lib/postgresql/15/bin/postgres', '--version'],
 } as const;
 

@@ -1,9 +1,10 @@
 import { env } from 'node:process';
 import pg from 'pg';
 import { createApp } from '../../src/app.ts';
-import { fixedConfig } from '../../src/config/live.ts';
+import { fixedConfig, type LiveConfig } from '../../src/config/live.ts';
 import { assembleConfig, type Config, type SettingName } from '../../src/config/schema.ts';
 import { createLogger } from '../../src/observability/log.ts';
+import type { Tracer } from '../../src/observability/tracing.ts';
 import { createDatabase } from './database.ts';
 import { type Owner, type OwnerOptions, seedOwner } from './owner.ts';
 import { createQueue, sqsEnv, type TestQueue } from './queue.ts';
@@ -22,8 +23,11 @@ export interface RelayOptions {
   /** Publish to a queue of the test's own; true unless given. */
   readonly queue?: boolean;
   readonly owner?: OwnerOptions;
+  readonly tracer?: Tracer;
   /** The database of another relay, with its owner; one of its own unless given. */
   readonly shareWith?: Pick<TestRelay, 'databaseUrl' | 'owner'>;
+  /** How the configuration changes while the relay runs; not at all unless given. */
+  readonly live?: (config: Config) => LiveConfig;
 }
 
 /** One line of the relay's log. */
@@ -74,8 +78,9 @@ export async function startRelay(t: TestContext, options: RelayOptions = {}): Pr
   Object.assign(env, sqsEnv());
   const logs: LogLine[] = [];
   const destination = { write: (line: string) => void logs.push(JSON.parse(line)) };
-  const app = await createApp(fixedConfig(config), {
+  const app = await createApp((options.live ?? fixedConfig)(config), {
     logger: createLogger({ level: 'debug', format: 'json', destination }),
+    ...(options.tracer && { tracer: options.tracer }),
   });
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= app.stop());

@@ -29,7 +29,8 @@ export async function storeMessage(db: Queryable, options: StoredOptions = {}): 
   return message.id;
 }
 
-function newMessage(options: StoredOptions): NewMessage {
+/** A message as `storeMessage` stores it. */
+export function newMessage(options: StoredOptions = {}): NewMessage {
   const { from = 'Acme <hello@acme.test>', recipients = ['to@example.com'], subject = 'Hello' } = options;
   const header = `From: ${from}\r\nTo: ${recipients[0]}\r\nSubject: ${subject}\r\n`;
   const raw = Buffer.from(

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { env } from 'node:process';
 import pg from 'pg';
-import { fixedConfig } from '../../src/config/live.ts';
+import { fixedConfig, type LiveConfig } from '../../src/config/live.ts';
 import { assembleConfig, type Config, type SettingName } from '../../src/config/schema.ts';
 import { createLogger } from '../../src/observability/log.ts';
+import type { Tracer } from '../../src/observability/tracing.ts';
 import { createWorker } from '../../src/worker.ts';
 import { createDatabase } from './database.ts';
 import { sqsEnv, type TestQueue } from './queue.ts';
@@ -18,6 +19,9 @@ export interface WorkerOptions {
   readonly databaseUrl?: string;
   /** Without one, jobs come from the outbox. */
   readonly queue?: TestQueue | null;
+  readonly tracer?: Tracer;
+  /** How the configuration changes while the worker runs; not at all unless given. */
+  readonly live?: (config: Config) => LiveConfig;
 }
 
 /** A message that the transport `capture` wrote. */
@@ -63,8 +67,9 @@ export async function startWorker(t: TestContext, options: WorkerOptions = {}): 
   Object.assign(env, sqsEnv());
   const logs: LogLine[] = [];
   const destination = { write: (line: string) => void logs.push(JSON.parse(line)) };
-  const worker = await createWorker(fixedConfig(config), {
+  const worker = await createWorker((options.live ?? fixedConfig)(config), {
     logger: createLogger({ level: 'debug', format: 'json', destination }),
+    ...(options.tracer && { tracer: options.tracer }),
   });
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= worker.stop());

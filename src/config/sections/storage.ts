@@ -1,4 +1,5 @@
-import { awsRegion, duration, httpUrl, oneOf, optional, postgresUrl, wholeNumber } from '../formats.ts';
+import { awsRegion, duration, httpUrl, oneOf, optional, path, port, postgresUrl, wholeNumber } from '../formats.ts';
+import { line, sslMode } from '../formats-database.ts';
 import { setting } from '../setting.ts';
 
 /** Where the database is, without who logs in. */
@@ -14,14 +15,22 @@ function withoutLogin(databaseUrl: string): string {
 /** Where messages are kept, and where the send jobs go. */
 export const storage = {
   databaseUrl: setting({
-    doc: 'The Postgres database that holds API keys, messages and suppressions. TLS: append `?sslmode=verify-full`. A new user or password counts for new connections at once; all else in it after a restart.',
+    doc: 'The Postgres database that holds API keys, messages and suppressions. TLS: append `?sslmode=verify-full`. What it leaves out comes from `database.host` and its neighbours, the `PG*` variables; with `PGHOST` set it may be left out itself. A new user or password counts for new connections at once; all else in it after a restart.',
     format: optional(postgresUrl),
     default: '',
     env: 'DATABASE_URL',
     reloadable: true,
     takeOver: (running, loaded) => (withoutLogin(running) === withoutLogin(loaded) ? loaded : running),
     sensitive: true,
-    required: true,
+    required: { unless: 'database.host' },
+  }),
+  migrationsDatabaseUrl: setting({
+    doc: 'The same database without a pooler in between, for migrations: those of `smtp-relay migrate` and those at the start. Empty: they go where `databaseUrl` points.',
+    format: optional(postgresUrl),
+    default: '',
+    env: 'MIGRATIONS_DATABASE_URL',
+    reloadable: true,
+    sensitive: true,
   }),
   queueUrl: setting({
     doc: 'The SQS queue that send jobs are published to. Empty: nothing is published, and the worker takes queued messages from the database.',
@@ -52,6 +61,63 @@ export const storage = {
     reloadable: false,
   }),
   database: {
+    host: setting({
+      doc: 'The host of the database, or the folder of its socket, where `databaseUrl` names none.',
+      format: line,
+      default: '',
+      env: 'PGHOST',
+      reloadable: false,
+    }),
+    port: setting({
+      doc: 'The port of the database, where `databaseUrl` names none. 0: 5432.',
+      format: port,
+      default: 0,
+      env: 'PGPORT',
+      reloadable: false,
+    }),
+    name: setting({
+      doc: 'The name of the database, where `databaseUrl` names none. Empty: the name of the user.',
+      format: line,
+      default: '',
+      env: 'PGDATABASE',
+      reloadable: false,
+    }),
+    user: setting({
+      doc: 'Who logs in to the database, where `databaseUrl` does not say. A new one counts for new connections.',
+      format: line,
+      default: '',
+      env: 'PGUSER',
+      reloadable: true,
+    }),
+    password: setting({
+      doc: 'The password for the database, where `databaseUrl` has none. A new one counts for new connections.',
+      format: line,
+      default: '',
+      env: 'PGPASSWORD',
+      reloadable: true,
+      sensitive: true,
+    }),
+    passwordFile: setting({
+      doc: 'A file that holds the password for the database and is read at each new connection: for tokens that are replaced every few minutes, such as those of IAM. It counts in place of every other password.',
+      format: optional(path),
+      default: '',
+      env: 'DATABASE_PASSWORD_FILE',
+      reloadable: true,
+    }),
+    sslMode: setting({
+      doc: "TLS to the database, where `databaseUrl` does not say (`sslmode`). `verify-full` checks the certificate's authority and the host's name, and so do `prefer`, `require` and `verify-ca` here; `no-verify` encrypts and checks nothing. Empty: no TLS, unless `database.sslRootCert` is set.",
+      format: sslMode,
+      default: '',
+      env: 'PGSSLMODE',
+      reloadable: false,
+    }),
+    sslRootCert: setting({
+      doc: "The authority's certificate that the database's certificate is checked with, a PEM file, where `databaseUrl` names none (`sslrootcert`). It is read at each new connection. Empty: the authorities that Node knows.",
+      format: optional(path),
+      default: '',
+      env: 'PGSSLROOTCERT',
+      reloadable: false,
+    }),
     poolSize: setting({
       doc: 'The most connections that one relay process keeps to the database.',
       format: wholeNumber(1, 1000),

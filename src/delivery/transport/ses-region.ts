@@ -1,5 +1,6 @@
 import { GetAccountCommand, GetConfigurationSetCommand, SESv2Client } from '@aws-sdk/client-sesv2';
 import { fromTemporaryCredentials } from '@aws-sdk/credential-providers';
+import type { Span } from '../../observability/tracing.ts';
 import { SesCallError } from './ses-error.ts';
 import type { SesHttpHandler, SesHttpResponse } from './ses-http.ts';
 import { type SendEmailParameters, sendEmailBody } from './ses-request.ts';
@@ -53,11 +54,13 @@ export class SesRegion {
    * SendEmail with a raw message: signed by the SDK's signer with the SDK's credentials, but not taken through its
    * middleware, which costs more than twice the processor time of all the rest of a call (docs/performance.md).
    *
+   * @param span of the call, which is told what the semantic conventions for AWS and HTTP want to know
    * @returns the message's id at SES
    * @throws SesCallError; or the error of the SDK's credentials, before anything was sent
    */
-  async sendEmail(parameters: SendEmailParameters, raw: Buffer, signal: AbortSignal): Promise<string> {
+  async sendEmail(parameters: SendEmailParameters, raw: Buffer, signal: AbortSignal, span?: Span): Promise<string> {
     const { signer, url } = await this.#prepare();
+    if (span?.isRecording) span.set(callAttributes(url, this.#options.region));
     const body = await sendEmailBody(parameters, raw);
     const unsigned = {
       protocol: url.protocol,
@@ -80,6 +83,7 @@ export class SesRegion {
       { ...unsigned, headers: signed.headers },
       { abortSignal: signal },
     );
+    if (span?.isRecording) span.set(answerAttributes(response));
     return messageIdIn(response);
   }
 
@@ -122,6 +126,24 @@ export class SesRegion {
     const scheme = { name: 'sigv4', signingName: 'ses', signingRegion: region, properties: {} };
     return { signer: await config.signer(scheme), url: new URL(url.href) };
   }
+}
+
+function callAttributes(url: URL, region: string) {
+  return {
+    'rpc.system': 'aws-api',
+    'rpc.service': 'SESv2',
+    'rpc.method': 'SendEmail',
+    'cloud.region': region,
+    'http.request.method': 'POST',
+    'url.scheme': url.protocol.slice(0, -1),
+    'server.address': url.hostname,
+    'server.port': Number(url.port) || (url.protocol === 'https:' ? 443 : 80),
+  };
+}
+
+function answerAttributes({ statusCode, headers }: SesHttpResponse) {
+  const requestId = headers['x-amzn-requestid'];
+  return { 'http.response.status_code': statusCode, ...(requestId && { 'aws.request_id': requestId }) };
 }
 
 function assumedRole(roleArn: string, region: string) {

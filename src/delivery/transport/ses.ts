@@ -1,4 +1,5 @@
 import type { Logger } from '../../observability/log.ts';
+import type { Span } from '../../observability/tracing.ts';
 import { createLookupCache, type LookupCache } from '../../store/lookup-cache.ts';
 import { classifySes } from '../classify/ses.ts';
 import { SendRates } from '../send-rates.ts';
@@ -71,17 +72,21 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
   const regionOf = (domain: SendingDomain | null) => domain?.region || options.region;
 
   /** One call. @throws SesCallError and whatever came before the request */
-  async function sendOnce(message: OutgoingMessage, signal: AbortSignal): Promise<string> {
+  async function sendOnce(message: OutgoingMessage, signal: AbortSignal, span?: Span): Promise<string> {
     const region = regionOf(message.domain);
     const configurationSet = message.domain?.configurationSet || options.configurationSet;
     if (message.domain?.tls === 'enforced') await demandTls(tlsPolicies, region, configurationSet);
     const parameters = sendEmailParameters(message, configurationSet);
-    return regions.get(region).sendEmail(parameters, message.raw, signal);
+    return regions.get(region).sendEmail(parameters, message.raw, signal, span);
   }
 
-  async function send(message: OutgoingMessage, signal: AbortSignal): Promise<readonly RecipientOutcome[]> {
+  async function send(
+    message: OutgoingMessage,
+    signal: AbortSignal,
+    span?: Span,
+  ): Promise<readonly RecipientOutcome[]> {
     const { recipients } = message;
-    const outcome = await sendOnce(message, signal).then(sentOutcome, (error: unknown) => {
+    const outcome = await sendOnce(message, signal, span).then(sentOutcome, (error: unknown) => {
       const failure = classifySes(faultOf(error));
       logger[levelOf(failure)](
         { err: error, emailId: message.emailId, code: failure.code },
@@ -93,8 +98,8 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
     if (recipients.length === 1 || !mayBeOneAddress(outcome, recipients)) return [{ recipients, outcome }];
     // So that one bad address costs nobody else the message. It happens too seldom to wait for the send rate again.
     const middle = Math.ceil(recipients.length / 2);
-    const first = await send({ ...message, recipients: recipients.slice(0, middle) }, signal);
-    return [...first, ...(await send({ ...message, recipients: recipients.slice(middle) }, signal))];
+    const first = await send({ ...message, recipients: recipients.slice(0, middle) }, signal, span);
+    return [...first, ...(await send({ ...message, recipients: recipients.slice(middle) }, signal, span))];
   }
 
   return {

@@ -26,11 +26,12 @@ create table smtp_relay_failed_logins (
 );
 
 -- How a message came in, for its `Received:` field and for whoever looks for its client; and that it is for the transport
--- `capture` only.
+-- `capture` only. `traceparent` (W3C Trace Context) is what the message's later events and webhooks belong to.
 alter table smtp_relay_messages
   add column client_address text,
   add column session_id text,
   add column helo text,
   add column protocol text,
   add column received_by text,
-  add column captured boolean not null default false;
+  add column captured boolean not null default false,
+  add column traceparent text;

@@ -84,7 +84,6 @@ describe('a worker killed with -9', { concurrency: 2 }, () => {
     const worker = await fleet.spawn();
     const id = await fleet.store({ outboxLease: 600_000 });
     const locked = await fleet.db.connect();
-    t.after(() => locked.release(true));
     await locked.query('begin');
     // A claim's update waits for nobody here, the settlement does.
     await eventually(async () => {
@@ -98,6 +97,7 @@ describe('a worker killed with -9', { concurrency: 2 }, () => {
     await worker.end('SIGKILL');
     const { claim } = await fleet.story(id);
     await locked.query('rollback');
+    locked.release();
     assert.equal(claim?.state, 'sending');
     await fleet.spawn();
     const story = await fleet.until(id, 'sent');

@@ -29,13 +29,16 @@ describe('while a worker sends', { concurrency: 2 }, () => {
     ['is stopped', 'stop'],
     ['crashes', 'crash'],
   ] as const) {
-    it(`Postgres ${how} and comes back: every outcome is written, and nobody gets a second copy`, async t => {
-      const server = await createServer(t);
+    it(`Postgres ${how} and comes back: every outcome is written, and nobody gets a second copy`, async () => {
+      // Freed in reverse: the server goes last.
+      await using parts = new AsyncDisposableStack();
+      const context = { after: (fn: () => Promise<void>) => parts.defer(fn) };
+      const server = await createServer(context);
       const databaseUrl = await server.createDatabase('relay');
       await migrate(databaseUrl, { pipeline: 'standalone' });
-      const ses = await startFakeSes(t, { latency: 100 });
+      const ses = await startFakeSes(context, { latency: 100 });
       const settings = { ...SENDING, 'ses.endpoint': ses.endpoint, 'worker.concurrency': 8 };
-      const worker = await startWorker(t, { databaseUrl, settings });
+      const worker = await startWorker(context, { databaseUrl, settings });
       const ids = await Promise.all(Array.from({ length: MESSAGES }, () => storeMessage(worker.db)));
       await eventually(() => ses.mailbox.count > 10);
       await server[stop]();
@@ -44,21 +47,22 @@ describe('while a worker sends', { concurrency: 2 }, () => {
       await sleep(AWAY);
       await server.start();
       const db = new pg.Pool({ connectionString: databaseUrl, max: 1 });
-      t.after(() => db.end());
+      parts.defer(() => db.end());
       await untilAllSent(db, ids, 20_000);
       for (const id of ids) assert.equal(receivedBy(ses, id).length, 1);
       const { rows } = await db.query("select from smtp_relay_attempts where outcome = 'unknown'");
       assert.equal(rows.length, 0, 'what was sent was known to the worker all the time');
-      await worker.stop();
     });
   }
 
-  it('SQS goes away and comes back: what is retried meanwhile is sent, once', async t => {
-    const queue = await createQueue(t);
-    const sqs = await startFaultySqs(t, sqsEnv().AWS_ENDPOINT_URL_SQS);
-    const ses = await startFakeSes(t);
+  it('SQS goes away and comes back: what is retried meanwhile is sent, once', async () => {
+    await using parts = new AsyncDisposableStack();
+    const context = { after: (fn: () => Promise<void>) => parts.defer(fn) };
+    const queue = await createQueue(context);
+    const sqs = await startFaultySqs(context, sqsEnv().AWS_ENDPOINT_URL_SQS);
+    const ses = await startFakeSes(context);
     const settings = { ...SENDING, 'ses.endpoint': ses.endpoint, sqsEndpoint: sqs.endpoint };
-    const worker = await startWorker(t, { queue, settings });
+    const worker = await startWorker(context, { queue, settings });
     ses.faults.plan({ kind: 'error', status: 500, name: 'InternalFailure', times: 5 });
     const first = await Promise.all(Array.from({ length: 5 }, () => storeMessage(worker.db)));
     await eventually(() => (ses.calls['SendEmail'] ?? 0) >= 5);

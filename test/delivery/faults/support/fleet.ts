@@ -39,13 +39,17 @@ export interface Fleet {
 const MARK = "insert into smtp_relay_settings (key, value) values ('pipeline', 'standalone')";
 
 export async function createFleet(t: TestContext, options: FleetOptions = {}): Promise<Fleet> {
-  const databaseUrl = await createDatabase(t);
+  // Freed in reverse: whoever uses a thing ends before it.
+  const parts = new AsyncDisposableStack();
+  t.after(() => parts.disposeAsync());
+  const context = { after: (fn: () => Promise<void>) => parts.defer(fn) };
+  const databaseUrl = await createDatabase(context);
   const db = new pg.Pool({ connectionString: databaseUrl, max: 3 });
-  t.after(() => db.end());
+  parts.defer(() => db.end());
   await db.query(MARK);
-  const queue = options.queue === undefined ? await createQueue(t) : options.queue;
+  const queue = options.queue === undefined ? await createQueue(context) : options.queue;
   const ses = await spawnFakeSes({ keep: 1_000 });
-  t.after(() => ses.stop());
+  parts.defer(() => ses.stop());
   const env = {
     ...sqsEnv(),
     ...sesEnv(ses),
@@ -70,7 +74,7 @@ export async function createFleet(t: TestContext, options: FleetOptions = {}): P
   return {
     db,
     queue,
-    spawn: more => spawnWorker(t, { ...env, ...more }).working(),
+    spawn: more => spawnWorker(context, { ...env, ...more }).working(),
     store: stored => storeMessage(db, stored),
     story: id => storyOf(db, id),
     until: (id, status, milliseconds = 20_000) => untilStatus(db, id, status, milliseconds),

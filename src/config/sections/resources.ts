@@ -1,0 +1,26 @@
+import { duration, optional, path } from '../formats.ts';
+import { setting } from '../setting.ts';
+
+/** Documents that declare what the relay is to hold. */
+export const declaration = {
+  resources: {
+    directory: setting({
+      doc: 'The folder of the documents that declare credentials, domains, suppressions, webhooks and routes (`docs/resources.md`). Empty: none are declared, and nothing is changed.',
+      format: optional(path),
+      default: '',
+      reloadable: false,
+    }),
+    secretsDirectory: setting({
+      doc: 'The folder below which the files are that documents name for keys, signing secrets and passwords. Empty: `resources.directory`.',
+      format: optional(path),
+      default: '',
+      reloadable: false,
+    }),
+    interval: setting({
+      doc: 'How often the database is compared with the documents. A changed document counts at once.',
+      format: duration,
+      default: 30_000,
+      reloadable: false,
+    }),
+  },
+};

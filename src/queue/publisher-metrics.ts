@@ -1,0 +1,50 @@
+import { Counter, Gauge, Histogram } from 'prom-client';
+import type { Registry } from '../observability/metrics.ts';
+
+const RESULTS = ['published', 'refused', 'failed'] as const;
+
+export interface PublisherMetrics {
+  /** What became of the jobs of one call. */
+  published(result: (typeof RESULTS)[number], jobs: number): void;
+  /** One call to the queue, however it ended. */
+  called(milliseconds: number): void;
+  /** Whether calls are made just now, or the queue is left alone for a while. */
+  reachable(isReachable: boolean): void;
+}
+
+/** What the publisher does. @param pending jobs in memory, asked for at each scrape */
+export function createPublisherMetrics(registry: Registry, pending: () => number): PublisherMetrics {
+  const registers = [registry];
+  const jobs = new Counter({
+    name: 'smtp_relay_publish_jobs_total',
+    help: 'Send jobs by what became of publishing them: published, refused (by the queue, this one only), failed (the whole call); the last two are tried again',
+    labelNames: ['result'],
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'smtp_relay_publish_duration_seconds',
+    help: 'Time of one call to the queue, with up to ten jobs',
+    buckets: [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers,
+  });
+  const reachable = new Gauge({
+    name: 'smtp_relay_publish_reachable',
+    help: '1 where the last call to the queue went through, or none was made; 0 where it failed',
+    registers,
+  });
+  new Gauge({
+    name: 'smtp_relay_publish_pending_jobs',
+    help: 'Send jobs in memory that wait for a call to the queue',
+    registers,
+    collect() {
+      this.set(pending());
+    },
+  });
+  for (const result of RESULTS) jobs.inc({ result }, 0);
+  reachable.set(1);
+  return {
+    published: (result, count) => void (count > 0 && jobs.inc({ result }, count)),
+    called: milliseconds => duration.observe(milliseconds / 1000),
+    reachable: isReachable => reachable.set(isReachable ? 1 : 0),
+  };
+}

@@ -1,0 +1,70 @@
+import { type DeclaredTable, idsOf, ownedBy, ownedRows, positions } from './declared-table.ts';
+
+/** An API key as a document declares it. */
+export interface CredentialRow {
+  readonly name: string;
+  readonly owner: string;
+  readonly domain: string | null;
+  readonly permission: string;
+  readonly tokenHash: string;
+  readonly preview: string | null;
+  /** By their names in the configuration; those that are left out are as configured. */
+  readonly limits: Readonly<Record<string, number>>;
+}
+
+const READ_OWNED = `
+  select document, owned_id, k.id is not null as there, k.name, k.user_id as owner, nullif(k.domain, '') as domain,
+         k.permission, k.token_hash as "tokenHash", k.token_preview as preview, coalesce(c.limits, '{}') as limits
+    from ${ownedBy('SmtpCredential')}
+    left join api_keys k on k.id = owned_id
+    left join smtp_relay_credentials c on c.api_key_id = owned_id`;
+
+const FIND_STANDING = `
+  select asked.position::integer, k.id
+    from unnest($1::text[]) with ordinality as asked (hash, position) join api_keys k on k.token_hash = asked.hash`;
+
+const WANTED = `
+  wanted as (
+    select * from jsonb_to_recordset($1::jsonb) as w (
+      id uuid, name text, owner text, domain text, permission text, "tokenHash" text, preview text, limits jsonb)
+  )`;
+
+const KEEP_LIMITS = (made: string): string => `
+  limited as (
+    insert into smtp_relay_credentials (api_key_id, limits)
+    select id, w.limits from wanted w join ${made} using (id)
+    on conflict (api_key_id) do update set limits = excluded.limits
+  )`;
+
+const INSERT = `
+  with ${WANTED}, made as (
+    insert into api_keys (id, name, token_hash, token_preview, permission, domain, user_id)
+    select id, name, "tokenHash", preview, permission, domain, owner from wanted
+     where not exists (select from api_keys where token_hash = "tokenHash")
+    on conflict do nothing
+    returning id
+  ), ${KEEP_LIMITS('made')}
+  select id from made`;
+
+const UPDATE = `
+  with ${WANTED}, changed as (
+    update api_keys k
+       set name = w.name, token_hash = w."tokenHash", token_preview = w.preview, permission = w.permission,
+           domain = w.domain, user_id = w.owner
+      from wanted w where k.id = w.id
+    returning k.id
+  ), ${KEEP_LIMITS('changed')}
+  select id from changed`;
+
+const REMOVE = `
+  with limits as (delete from smtp_relay_credentials where api_key_id = any($1::uuid[]))
+  delete from api_keys where id = any($1::uuid[])`;
+
+export const declaredCredentials: DeclaredTable<CredentialRow> = {
+  readOwned: async db => ownedRows((await db.query(READ_OWNED)).rows),
+  findStanding: async (db, rows) =>
+    positions((await db.query(FIND_STANDING, [rows.map(({ tokenHash }) => tokenHash)])).rows),
+  insert: (db, rows) => idsOf(db, INSERT, rows),
+  update: (db, rows) => idsOf(db, UPDATE, rows),
+  remove: async (db, ids) => void (await db.query(REMOVE, [ids])),
+};

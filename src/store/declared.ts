@@ -1,0 +1,60 @@
+import type { Queryable } from './pool.ts';
+
+/** How a declared object stands. */
+export interface DeclaredStatus {
+  readonly kind: string;
+  readonly name: string;
+  /** Of the document and its secrets. */
+  readonly hash: string;
+  /** `metadata.generation`, where the document has one. */
+  readonly generation: number | null;
+  readonly ready: boolean;
+  /** One word, such as `Applied`, `Invalid`, `Conflict`. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface DeclaredObject extends DeclaredStatus {
+  /** Since when it is ready, or is not. */
+  readonly transitionAt: Date;
+}
+
+/** With the ids of all rows that were made for it. */
+export interface DeclaredRecord extends DeclaredStatus {
+  readonly owned: readonly string[];
+}
+
+/** Names an object. */
+export type DeclaredKey = Pick<DeclaredStatus, 'kind' | 'name'>;
+
+const READ = `
+  select kind, name, hash, generation::float8 as generation, ready, reason, message, transition_at as "transitionAt"
+    from smtp_relay_declared order by kind, name`;
+
+const WRITE = `
+  insert into smtp_relay_declared as d (kind, name, hash, generation, ready, reason, message, owned)
+  select kind, name, hash, generation, ready, reason, message,
+         array(select id::uuid from jsonb_array_elements_text(w.owned) as id)
+    from jsonb_to_recordset($1::jsonb) as w (
+         kind text, name text, hash text, generation bigint, ready boolean, reason text, message text, owned jsonb)
+  on conflict (kind, name) do update
+    set hash = excluded.hash, generation = excluded.generation, ready = excluded.ready, reason = excluded.reason,
+        message = excluded.message, owned = excluded.owned, updated_at = now(),
+        transition_at = case when d.ready = excluded.ready then d.transition_at else now() end`;
+
+const REMOVE = `
+  delete from smtp_relay_declared d using unnest($1::text[], $2::text[]) as gone (kind, name)
+   where d.kind = gone.kind and d.name = gone.name`;
+
+/** All declared objects, by kind and name. */
+export async function readDeclared(db: Queryable): Promise<DeclaredObject[]> {
+  return (await db.query<DeclaredObject>(READ)).rows;
+}
+
+export async function writeDeclared(db: Queryable, records: readonly DeclaredRecord[]): Promise<void> {
+  if (records.length > 0) await db.query(WRITE, [JSON.stringify(records)]);
+}
+
+export async function forgetDeclared(db: Queryable, keys: readonly DeclaredKey[]): Promise<void> {
+  if (keys.length > 0) await db.query(REMOVE, [keys.map(({ kind }) => kind), keys.map(({ name }) => name)]);
+}

@@ -1,0 +1,101 @@
+import type pg from 'pg';
+import { Gauge, Histogram } from 'prom-client';
+import type { Registry } from '../observability/metrics.ts';
+import { createReading } from '../observability/reading.ts';
+import type { OutboxBacklog } from './outbox.ts';
+
+/** How the connections of a pool stand. */
+export type PoolState = Pick<pg.Pool, 'totalCount' | 'idleCount' | 'waitingCount'>;
+
+/** What every process has to do with the database. @param readOutbox asked for at scrapes, at most once a second */
+export function createStoreMetrics(
+  registry: Registry,
+  { pool, poolSize, readOutbox }: { pool: PoolState; poolSize: number; readOutbox: () => Promise<OutboxBacklog> },
+): void {
+  addPool(registry, pool, poolSize);
+  addOutbox(registry, readOutbox);
+}
+
+function addPool(registry: Registry, pool: PoolState, poolSize: number): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'smtp_relay_database_connections',
+    help: 'Connections to the database by state: used, idle',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      this.set({ state: 'used' }, pool.totalCount - pool.idleCount);
+      this.set({ state: 'idle' }, pool.idleCount);
+    },
+  });
+  new Gauge({
+    name: 'smtp_relay_database_connections_limit',
+    help: 'Connections to the database that this process may have (database.poolSize)',
+    registers,
+  }).set(poolSize);
+  new Gauge({
+    name: 'smtp_relay_database_connections_waited_for',
+    help: 'Queries that wait for a connection to become free',
+    registers,
+    collect() {
+      this.set(pool.waitingCount);
+    },
+  });
+}
+
+/** Gauges of one query. */
+function addOutbox(registry: Registry, readOutbox: () => Promise<OutboxBacklog>): void {
+  const read = createReading({ read: readOutbox });
+  const registers = [registry];
+  new Gauge({
+    name: 'smtp_relay_outbox_jobs',
+    help: 'Send jobs in the outbox, in the whole installation, counted up to 100000, by state: due, later (the next try of a message); missing while the database is away',
+    labelNames: ['state'],
+    registers,
+    async collect() {
+      const backlog = await read();
+      this.reset();
+      if (backlog === null) return;
+      this.set({ state: 'due' }, backlog.due);
+      this.set({ state: 'later' }, backlog.later);
+    },
+  });
+  new Gauge({
+    name: 'smtp_relay_outbox_oldest_due_seconds',
+    help: 'For how long the first send job in the outbox has been due, in the whole installation; 0 where none is',
+    registers,
+    async collect() {
+      const backlog = await read();
+      if (backlog === null) this.remove();
+      else this.set(backlog.oldestSeconds);
+    },
+  });
+}
+
+export interface IntakeMetrics {
+  /** One commit of messages. */
+  committed(messages: number, milliseconds: number): void;
+}
+
+/** How messages are stored. */
+export function createIntakeMetrics(registry: Registry): IntakeMetrics {
+  const registers = [registry];
+  const messages = new Histogram({
+    name: 'smtp_relay_commit_messages',
+    help: 'Messages that shared one commit',
+    buckets: [1, 2, 4, 8, 16, 32, 64],
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'smtp_relay_commit_duration_seconds',
+    help: 'Time of one commit of messages, from the statement to the answer, also of those that failed',
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+    registers,
+  });
+  return {
+    committed(count, milliseconds) {
+      messages.observe(count);
+      duration.observe(milliseconds / 1000);
+    },
+  };
+}

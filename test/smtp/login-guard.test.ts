@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import pg from 'pg';
+import { createLogger } from '../../src/observability/log.ts';
+import { createRegistry } from '../../src/observability/metrics.ts';
+import { LoginGuard } from '../../src/smtp/login-guard.ts';
+import { createSmtpMetrics } from '../../src/smtp/metrics.ts';
+import { hashKey } from '../../src/store/api-keys.ts';
+import { FailedLogins } from '../../src/store/failed-logins.ts';
+import { createDatabase } from '../support/database.ts';
+import type { TestContext } from '../support/relay.ts';
+
+const ADDRESS = '192.0.2.7';
+const limits = { failedLoginsPerAddress: 3, failedLoginsPerKey: 2, loginDelay: 80 };
+const logger = createLogger({ level: 'silent' as never, format: 'json', destination: { write: () => {} } });
+
+async function pool(t: TestContext): Promise<pg.Pool> {
+  const parts = new AsyncDisposableStack();
+  t.after(() => parts.disposeAsync());
+  const connectionString = await createDatabase({ after: drop => parts.defer(drop) });
+  const db = new pg.Pool({ connectionString, max: 4 });
+  parts.defer(() => db.end());
+  return db;
+}
+
+function pod(db: pg.Pool, { period = 900_000 } = {}) {
+  const registry = createRegistry();
+  // Nothing that was read before is fresh any more.
+  let time = 0;
+  const failedLogins = new FailedLogins(db, { period: () => period, now: () => (time += 10_000) });
+  const metrics = createSmtpMetrics(registry);
+  return { guard: new LoginGuard({ failedLogins, limits: () => limits, metrics, logger }), failedLogins };
+}
+
+async function waits(guard: LoginGuard, address: string, key: string): Promise<boolean> {
+  const began = performance.now();
+  await guard.admit(address, hashKey(key));
+  return performance.now() - began > limits.loginDelay - 5;
+}
+
+it('failures of an address on all pods make its next log-ins wait, also by other keys', async t => {
+  const db = await pool(t);
+  const pods = [pod(db), pod(db)];
+  for (const [index, key] of ['a', 'b', 'c'].entries()) {
+    assert.equal(await waits((pods[index % 2] as (typeof pods)[0]).guard, ADDRESS, key), false);
+    await pods[index % 2]?.guard.failed(ADDRESS, hashKey(key));
+  }
+  for (const { guard } of pods) assert.equal(await waits(guard, ADDRESS, 'd'), true);
+  assert.equal(await waits((pods[0] as (typeof pods)[0]).guard, '192.0.2.8', 'd'), false, 'another address');
+});
+
+it('a key that logged in from there before does not wait; a revoked one is forgotten', async t => {
+  const db = await pool(t);
+  const { guard } = pod(db);
+  guard.succeeded(ADDRESS, hashKey('good'));
+  for (const key of ['a', 'b', 'c']) await guard.failed(ADDRESS, hashKey(key));
+  assert.equal(await waits(guard, ADDRESS, 'good'), false);
+  await guard.failed(ADDRESS, hashKey('good'));
+  assert.equal(await waits(guard, ADDRESS, 'good'), true);
+});
+
+it('a wrong key waits wherever it is tried from', async t => {
+  const db = await pool(t);
+  const { guard } = pod(db);
+  for (const address of ['192.0.2.1', '192.0.2.2']) await guard.failed(address, hashKey('revoked'));
+  assert.equal(await waits(guard, '192.0.2.3', 'revoked'), true);
+  assert.equal(await waits(guard, '192.0.2.3', 'another'), false);
+});
+
+it('those that wait already are not joined by more than ten of their address: 454', async t => {
+  const db = await pool(t);
+  const { guard } = pod(db);
+  for (const key of ['a', 'b', 'c']) await guard.failed(ADDRESS, hashKey(key));
+  const results = await Promise.allSettled(
+    Array.from({ length: 14 }, (_, key) => guard.admit(ADDRESS, hashKey(`${key}`))),
+  );
+  const refused = results.flatMap(result => (result.status === 'rejected' ? [result.reason] : []));
+  assert.equal(refused.length, 4);
+  assert.deepEqual([refused[0].code, refused[0].rule], [454, 'failed_logins']);
+  assert.match(refused[0].message, /try again in 1 s$/);
+  await guard.admit(ADDRESS, hashKey('later'));
+});
+
+it('failures count for a while after the last one', async t => {
+  const db = await pool(t);
+  const { guard } = pod(db, { period: 60_000 });
+  for (const key of ['a', 'b', 'c']) await guard.failed(ADDRESS, hashKey(key));
+  await db.query("update smtp_relay_failed_logins set last_at = now() - interval '59 seconds'");
+  assert.equal(await waits(guard, ADDRESS, 'd'), true);
+  await db.query("update smtp_relay_failed_logins set last_at = now() - interval '61 seconds'");
+  assert.equal(await waits(guard, ADDRESS, 'd'), false);
+  await guard.failed(ADDRESS, hashKey('e'));
+  const { rows } = await db.query('select failures from smtp_relay_failed_logins where subject = $1', [
+    `address ${ADDRESS}`,
+  ]);
+  assert.deepEqual(rows, [{ failures: 1 }], 'counted anew');
+});
+
+it('failures of many pods at once are all counted', async t => {
+  const db = await pool(t);
+  const pods = Array.from({ length: 4 }, () => pod(db));
+  await Promise.all(
+    Array.from({ length: 100 }, (_, n) => pods[n % 4]?.failedLogins.add([`address ${n % 3}`, `key ${n % 5}`])),
+  );
+  const { rows } = await db.query('select sum(failures)::integer as total from smtp_relay_failed_logins');
+  assert.deepEqual(rows, [{ total: 200 }]);
+});
+
+it('what was tried as a key cannot be found in the database', async t => {
+  const db = await pool(t);
+  const { guard } = pod(db);
+  await guard.failed(ADDRESS, hashKey('my mailbox password'));
+  const { rows } = await db.query<{ subject: string }>('select subject from smtp_relay_failed_logins order by subject');
+  assert.deepEqual(rows[0]?.subject, `address ${ADDRESS}`);
+  assert.match(rows[1]?.subject ?? '', /^key [0-9a-f]{8}$/);
+});
