@@ -1,7 +1,7 @@
 # Short verbs for people and for .ci/run. Needs make, git and Node 20 or later; the project brings the Node it runs on.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev clean-dev test check bench ci
+.PHONY: help dev clean-dev test check bench ci image test-image
 
 # Written by npm; older than package-lock.json means that packages are missing.
 INSTALLED := node_modules/.package-lock.json
@@ -26,6 +26,26 @@ bench: $(INSTALLED) ## measure intake
 
 ci: ## what .ci/run runs on a new machine
 	@.ci/run
+
+# Images: IMAGE:IMAGE_TAG, and IMAGE:IMAGE_TAG-demo with a Postgres for the chart's demonstration. docs/image.md has the rest.
+IMAGE ?= opensend-smtp-relay
+IMAGE_TAG ?= latest
+# Which Node image to build on; empty for the one that the Dockerfile names.
+BASE ?=
+# docker where its daemon answers, else podman, whose own format would drop the HEALTHCHECK.
+ENGINE ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo podman)
+BUILD_FLAGS ?=
+RUN_FLAGS ?=
+BUILD = $(ENGINE) build $(if $(findstring podman,$(ENGINE)),--format docker) $(BUILD_FLAGS) $(if $(BASE),--build-arg NODE_IMAGE=$(BASE)) \
+	--build-arg VERSION="$$(sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)" \
+	--build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" --build-arg CREATED="$$(git log -1 --format=%cI 2>/dev/null)"
+
+image: ## build the images with docker or podman; on another base: make image BASE=registry.example.com/node:24
+	$(BUILD) -t $(IMAGE):$(IMAGE_TAG) .
+	$(BUILD) -t $(IMAGE):$(IMAGE_TAG)-demo --target demo .
+
+test-image: $(INSTALLED) ## try the built images: what they hold, how they start, stop and report
+	@ENGINE="$(ENGINE)" RUN_FLAGS="$(RUN_FLAGS)" IMAGE="$(IMAGE):$(IMAGE_TAG)" node bin/node24.js test/support/run.ts test/image/image.ts
 
 $(INSTALLED): package-lock.json
 	@node -e 'if (parseInt(process.versions.node) < 20) { console.error("This needs Node 20 or later, and found " + process.versions.node); process.exit(1) }' \

@@ -17,6 +17,8 @@ export interface MeasureOptions {
   readonly profile: boolean;
   /** One folder a scenario is made in it. */
   readonly directory: string;
+  /** The relay's settings over those of the bench. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 export interface Measurement {
@@ -44,8 +46,8 @@ const LOAD_SLACK_MS = 60_000;
 export async function measure(system: System, scenario: Scenario, options: MeasureOptions): Promise<Measurement> {
   const stage = await system.prepare(`bench ${scenario.name}`, options.pipeline);
   const directory = join(options.directory, scenario.name);
-  const { pipeline, profile } = options;
-  const relay = await startRelay({ system, stage, pipeline, tls: scenario.tls, directory, profile });
+  const { pipeline, profile, env = {} } = options;
+  const relay = await startRelay({ system, stage, pipeline, tls: scenario.tls, directory, profile, env });
   try {
     return await run(system, stage, relay, scenario, options);
   } finally {

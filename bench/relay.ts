@@ -21,6 +21,8 @@ export interface RelayOptions {
   /** Its log goes here, and with `profile` its CPU profiles. */
   readonly directory: string;
   readonly profile: boolean;
+  /** Settings over those of the bench. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 export interface Relay {
@@ -82,6 +84,7 @@ function relayEnvironment(options: RelayOptions, port: number): NodeJS.ProcessEn
     SMTP_RELAY_PORT: String(port),
     SMTP_RELAY_HTTP_PORT: '0',
     SMTP_RELAY_PIPELINE: options.pipeline,
+    ...options.env,
   };
 }
 

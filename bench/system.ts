@@ -104,6 +104,8 @@ async function prepare({ postgres, endpoint, sqs }: Parts, name: string, pipelin
   await administrate(postgres, `create database "${database}"`);
   await migrate(databaseUrl, { pipeline });
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 });
+  // The server is stopped under it.
+  pool.on('error', () => {});
   const { key } = await createKey(pool, { name, owner: OWNER });
   await addDomain(pool, { name: DOMAIN, owner: OWNER, region: 'us-east-1' });
   const queueUrl = await createQueue(endpoint, database);

@@ -26,6 +26,8 @@ export interface WorkerProcess {
   usage(): Usage;
   /** SIGTERM, and SIGKILL to one that does not heed it in time. */
   stop(): Promise<void>;
+  /** SIGKILL, at whatever it is doing. */
+  kill(): Promise<void>;
 }
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
@@ -53,6 +55,11 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
     await exited;
     clearTimeout(insist);
   };
+  const kill = async () => {
+    usage.stop();
+    child.kill('SIGKILL');
+    await exited;
+  };
   const deadline = performance.now() + START_LIMIT_MS;
   while (!(await readFile(logFile, 'utf8')).includes('"msg":"working"')) {
     if (running() && performance.now() < deadline) await sleep(10);
@@ -61,7 +68,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
       throw new Error(`the worker did not start:\n${(await readFile(logFile, 'utf8')).slice(-2000)}`);
     }
   }
-  return { usage: () => usage.read(), stop };
+  return { usage: () => usage.read(), stop, kill };
 }
 
 function environmentOf({ stage, sqsEndpoint, sesEndpoint, env }: WorkerOptions): NodeJS.ProcessEnv {

@@ -2,17 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import { databaseLogin } from './config/database-login.ts';
 import type { LiveConfig } from './config/live.ts';
 import { ConfigError } from './config/problem.ts';
 import type { Config } from './config/schema.ts';
 import { createDelivery } from './delivery/create-delivery.ts';
-import type { Deliverer } from './delivery/deliverer.ts';
+import { createSource } from './delivery/create-source.ts';
 import { Housekeeping } from './delivery/housekeeping.ts';
 import { createHousekeepingMetrics } from './delivery/housekeeping-metrics.ts';
 import { Presence } from './delivery/presence.ts';
-import { createEventIntake } from './events/intake.ts';
-import { createEventsMetrics } from './events/metrics.ts';
+import { createEvents, type Events } from './events/create-events.ts';
 import { createOperational } from './http/create-operational.ts';
 import { createPublic } from './http/create-public.ts';
 import { createHttpMetrics } from './http/metrics.ts';
@@ -20,17 +18,11 @@ import type { Logger } from './observability/log.ts';
 import { createRegistry, type Registry } from './observability/metrics.ts';
 import { NO_TRACING, type Tracer } from './observability/tracing.ts';
 import { createConfiguredQueue } from './queue/configured-queue.ts';
-import { createEventQueue } from './queue/event-queue.ts';
-import type { JobSource } from './queue/job-source.ts';
 import { queueNameOf } from './queue/messaging-attributes.ts';
-import { createQueueMetrics } from './queue/metrics.ts';
-import { createOutboxSource } from './queue/outbox-source.ts';
 import { Publisher } from './queue/publisher.ts';
 import type { ThreadedQueue } from './queue/threaded-queue.ts';
-import { createThreadedSqsSource } from './queue/threaded-source.ts';
 import { createConfiguredPool, createConfiguredPreparation } from './store/configured.ts';
 import { createStoreMetrics } from './store/metrics.ts';
-import { listenTo, OUTBOX_CHANNEL } from './store/notifications.ts';
 import { Outbox } from './store/outbox.ts';
 import { Dispatcher } from './webhooks/dispatcher.ts';
 
@@ -94,9 +86,10 @@ export async function createWorker(
   const queue = createConfiguredQueue(config);
   const dispatcher = createDispatcher(base);
   const presence = new Presence({ db: pool, workerId: base.id, logger: logger.child({ room: 'delivery' }) });
-  const delivery = createDelivery({ ...base, presence, onDeliveriesDue: () => dispatcher.wake() });
-  const source = createSource(base, delivery.deliverer);
-  const intake = createIntake(base, dispatcher);
+  const onDeliveriesDue = () => dispatcher.wake();
+  const delivery = createDelivery({ ...base, presence, onDeliveriesDue });
+  const source = createSource({ ...base, handle: delivery.deliverer.handle });
+  const events = createEvents({ ...base, onDeliveriesDue });
   const running = new AsyncDisposableStack();
   let state: 'starting' | 'working' | 'stopping' = 'starting';
 
@@ -104,10 +97,9 @@ export async function createWorker(
     await presence.start();
     const publisher = queue && createPublisher(base, queue);
     const housekeeping = createHousekeeping(base);
-    const events = createEvents(base, intake);
     if (state === 'stopping') return;
     // Stopped in reverse: first no more comes in, then what is in hand is finished, then what that made due.
-    for (const part of [publisher, housekeeping, dispatcher, events, source]) part?.start();
+    for (const part of [publisher, housekeeping, dispatcher, events.queue, source]) part?.start();
     delivery.deliverer.start();
     running.defer(() => presence.stop());
     running.defer(async () => void (await Promise.all([publisher?.stop(), housekeeping.stop()])));
@@ -115,7 +107,7 @@ export async function createWorker(
     running.defer(async () => {
       const sourceStopped = source.stop();
       await delivery.deliverer.stop(config.shutdownTimeout * DRAIN_SHARE);
-      await Promise.all([sourceStopped, events?.stop()]);
+      await Promise.all([sourceStopped, events.queue?.stop()]);
     });
     state = 'working';
     logger.info({ worker: base.id, transport: config.transport, queue: config.queueUrl !== '' }, 'working');
@@ -124,7 +116,7 @@ export async function createWorker(
   return {
     async start() {
       const ready = () => readiness(preparation.isReady, state);
-      const ports = await openListeners(base, { intake, queue, dispatcher, ready, running });
+      const ports = await openListeners(base, { events, queue, onDeliveriesDue, ready, running });
       running.defer(live.watch({ logger, registry: base.registry }));
       await preparation.start();
       const begun = preparation.ready.then(work);
@@ -192,67 +184,21 @@ function createDispatcher({ config, pool, registry, tracer, logger }: Base): Dis
   return new Dispatcher({ pool, registry, tracer, logger: logger.child({ room: 'webhooks' }), options });
 }
 
-/** Jobs come from the queue, or without one straight from the outbox. */
-function createSource({ live, config, pool, registry, logger }: Base, deliverer: Deliverer): JobSource {
-  const { worker, queueUrl, awsRegion, sqsEndpoint, database } = config;
-  const databaseUrl = () => databaseLogin(live.current);
-  const shared = {
-    handle: deliverer.handle,
-    metrics: createQueueMetrics(registry),
-    logger: logger.child({ room: 'queue' }),
-  };
-  if (queueUrl !== '') {
-    const { consumers, leaseTime } = worker;
-    const options = { queueUrl, region: awsRegion, endpoint: sqsEndpoint || null, consumers, leaseTime };
-    return createThreadedSqsSource({ ...shared, options });
-  }
-  const { connectTimeout } = database;
-  return createOutboxSource({
-    ...shared,
-    options: { limit: worker.consumers * 10, pollInterval: worker.pollInterval, leaseTime: worker.leaseTime },
-    outbox: new Outbox(pool),
-    listen: onNotification =>
-      listenTo({ databaseUrl, channel: OUTBOX_CHANNEL, connectTimeout, onNotification, logger: shared.logger }),
-  });
-}
-
-function createIntake({ pool, registry, tracer, logger }: Base, dispatcher: Dispatcher) {
-  const metrics = createEventsMetrics(registry);
-  const child = logger.child({ room: 'events' });
-  const intake = createEventIntake({ pool, metrics, tracer, logger: child, onDeliveriesDue: () => dispatcher.wake() });
-  return { intake, metrics, logger: child };
-}
-
-type Intake = ReturnType<typeof createIntake>;
-
-/** Notifications of SES that arrive on a queue. */
-function createEvents({ config, logger }: Base, { intake }: Intake) {
-  const { queueUrl } = config.events;
-  if (queueUrl === '') return null;
-  return createEventQueue({
-    queueUrl,
-    region: config.awsRegion,
-    endpoint: config.sqsEndpoint || null,
-    handle: bodies => intake.record(bodies, 'sqs'),
-    logger: logger.child({ room: 'events' }),
-  });
-}
-
 interface ListenerParts {
-  readonly intake: Intake;
+  readonly events: Events;
   readonly queue: ThreadedQueue | null;
-  readonly dispatcher: Dispatcher;
+  readonly onDeliveriesDue: () => void;
   readonly ready: () => { readonly ok: boolean; readonly reasons: readonly string[] };
   readonly running: AsyncDisposableStack;
 }
 
 /** Opened first, so that probes are answered while the database is prepared, and closed last. */
-async function openListeners(base: Base, { intake, queue, dispatcher, ready, running }: ListenerParts) {
+async function openListeners(base: Base, { events, queue, onDeliveriesDue, ready, running }: ListenerParts) {
   const metrics = createHttpMetrics(base.registry);
   const operational = createOperational({ ...base, role: 'worker', queue, ready, metrics });
   running.defer(async () => operational?.close(CLOSE_TIME));
   const httpPort = await operational?.open();
-  const listener = createPublic({ ...base, intake, onDeliveriesDue: () => dispatcher.wake(), metrics });
+  const listener = createPublic({ ...base, intake: events, onDeliveriesDue, metrics });
   running.defer(async () => listener?.close(CLOSE_TIME));
   const publicPort = await listener?.open();
   return { ...(httpPort !== undefined && { httpPort }), ...(publicPort !== undefined && { publicPort }) };

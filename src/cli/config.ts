@@ -15,6 +15,7 @@ interface ReferenceOptions extends JsonOptions {
 }
 
 const DOCUMENT = fileURLToPath(new URL('../../docs/configuration.md', import.meta.url));
+const METRICS_DOCUMENT = fileURLToPath(new URL('../../docs/metrics.md', import.meta.url));
 
 const COLUMNS: readonly Column<EffectiveSetting>[] = [
   { title: 'SETTING', value: row => row.name },
@@ -52,6 +53,7 @@ export function addConfigCommands(program: Command, context: CliContext): void {
     'config check && kubectl apply -f relay.yaml',
   );
   addReference(config, context);
+  addMetrics(config, context);
 }
 
 function addReference(config: Command, context: CliContext): void {
@@ -73,6 +75,36 @@ function addReference(config: Command, context: CliContext): void {
       }),
     'config reference > settings.md',
     'config reference --check',
+  );
+}
+
+function addMetrics(config: Command, context: CliContext): void {
+  examples(
+    config
+      .command('metrics')
+      .description('Print the reference of all metrics as Markdown')
+      .option('--write', 'write it into docs/metrics.md')
+      .option('--check', 'fail where docs/metrics.md is stale')
+      .addOption(jsonOption())
+      .action(async (options: ReferenceOptions) => {
+        // Loaded here, so that the other commands start without all that counts something.
+        const [{ listMetrics }, { renderMetrics, updateMetrics }] = await Promise.all([
+          import('./metrics-catalogue.ts'),
+          import('./metrics-reference.ts'),
+        ]);
+        const document = options.write || options.check ? await readFile(METRICS_DOCUMENT, 'utf8') : '';
+        if (options.write) await writeFile(METRICS_DOCUMENT, updateMetrics(document));
+        else if (options.check && updateMetrics(document) !== document) {
+          throw new Error('docs/metrics.md is stale; bring it up to date: smtp-relay config metrics --write');
+        }
+        const human = document === '' ? `${renderMetrics()}\n` : 'docs/metrics.md is up to date.\n';
+        const rows = listMetrics().flatMap(({ title, roles, metrics }) =>
+          metrics.map(metric => ({ ...metric, part: title, roles })),
+        );
+        print(context, options, rows, human);
+      }),
+    'config metrics > metrics.md',
+    'config metrics --check',
   );
 }
 

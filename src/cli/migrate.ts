@@ -1,10 +1,11 @@
 import { type Command, Option } from 'commander';
 import { migrationsLogin } from '../config/database-login.ts';
 import { loadConfig } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
 import { expectedSchemaVersion, migrate } from '../store/migrate.ts';
 import { claimPipeline, PIPELINES, type Pipeline, readPipeline, setPipeline } from '../store/pipeline.ts';
 import type { CliContext } from './context.ts';
-import { withDatabase } from './database.ts';
+import { withLogin } from './database.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';
 import { print } from './output.ts';
 
@@ -23,9 +24,10 @@ export function addMigrateCommand(program: Command, context: CliContext): void {
       .addOption(new Option('--set-pipeline <pipeline>', 'what this database is used with').choices(PIPELINES))
       .addOption(jsonOption())
       .action(async (options: MigrateCommandOptions) => {
-        const { config } = loadConfig(context.env, { checkTlsFiles: false });
-        const { applied } = await migrate(migrationsLogin(config), { connectTimeout: config.database.connectTimeout });
-        const pipeline = await withDatabase(context, async pool => {
+        const config = loadMigrationsConfig(context);
+        const login = migrationsLogin(config);
+        const { applied } = await migrate(login, { connectTimeout: config.database.connectTimeout });
+        const pipeline = await withLogin(config, login, async pool => {
           if (options.setPipeline) await setPipeline(pool, options.setPipeline);
           // Else a worker that starts before the first relay would not know whose database it is. The other pipeline is the
           // default, so it may only mean that nobody has said which.
@@ -38,6 +40,12 @@ export function addMigrateCommand(program: Command, context: CliContext): void {
     'migrate',
     'migrate --set-pipeline standalone',
   );
+}
+
+/** A job that only migrates needs to know no other way to the database than its own. */
+function loadMigrationsConfig({ env }: CliContext): Config {
+  const { config } = loadConfig(env, { checkTlsFiles: false, require: [] });
+  return config.migrationsDatabaseUrl === '' ? loadConfig(env, { checkTlsFiles: false }).config : config;
 }
 
 function describe(applied: readonly string[], version: number, pipeline: string | null): string {

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
 import { addConfigCommands } from './config.ts';
 import type { CliContext } from './context.ts';
+import { addDemoPostgresCommand } from './demo-postgres.ts';
 import { addDevCommand } from './dev.ts';
 import { addDomainsCommands } from './domains.ts';
 import { addEmailsCommands } from './emails.ts';
@@ -9,6 +10,7 @@ import { EXIT_CODES_HELP, explain } from './errors.ts';
 import { addKeysCommands } from './keys.ts';
 import { addMigrateCommand } from './migrate.ts';
 import { addRelayCommand } from './relay.ts';
+import { addResourcesCommands } from './resources.ts';
 import { addSuppressionsCommands } from './suppressions.ts';
 import { addWebhooksCommands } from './webhooks.ts';
 import { addWorkerCommand } from './worker.ts';
@@ -52,7 +54,9 @@ function createProgram(context: CliContext): Command {
   addSuppressionsCommands(program, context);
   addWebhooksCommands(program, context);
   addEmailsCommands(program, context);
+  addResourcesCommands(program, context);
   addConfigCommands(program, context);
   addDevCommand(program, context);
+  addDemoPostgresCommand(program, context);
   return program;
 }

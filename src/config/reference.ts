@@ -29,16 +29,21 @@ function renderDefault(setting: NamedSetting): string {
   return text === '' ? '(empty)' : `\`${text}\``;
 }
 
+/** Puts the reference between the markers of a document. @throws Error where it has none */
+export function updateReference(document: string): string {
+  return replaceBetweenMarkers(document, renderReference());
+}
+
 /**
- * Puts the reference between the markers of a document.
+ * Puts what is generated between the markers of a document.
  *
  * @throws Error where the document has no markers
  */
-export function updateReference(document: string): string {
+export function replaceBetweenMarkers(document: string, generated: string): string {
   const start = document.indexOf(START);
   const end = document.indexOf(END);
   if (start < 0 || end < start) throw new Error(`the document has no ${START} followed by ${END}`);
-  return `${document.slice(0, start + START.length)}\n\n${renderReference()}\n\n${document.slice(end)}`;
+  return `${document.slice(0, start + START.length)}\n\n${generated}\n\n${document.slice(end)}`;
 }
 
 /** Whether the reference in a document is not the one that the settings give now. */

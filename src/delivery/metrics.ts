@@ -1,13 +1,16 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from '../observability/metrics.ts';
 
+const SOURCES = ['job', 'expired'] as const;
+const STANDINGS = ['sent', 'retry', 'failed', 'suppressed', 'held'] as const;
+
 /** What the room counts. Label values come from fixed sets. */
 export function createDeliveryMetrics(registry: Registry) {
   const registers = [registry];
-  return {
+  const metrics = {
     claims: new Counter({
       name: 'smtp_relay_claims_total',
-      help: 'Messages claimed by this worker, by where their job came from',
+      help: `Messages claimed by this worker, by where their job came from: ${SOURCES.join(', ')} (the claim of a worker that is gone)`,
       labelNames: ['source'] as const,
       registers,
     }),
@@ -18,8 +21,13 @@ export function createDeliveryMetrics(registry: Registry) {
     }),
     sends: new Counter({
       name: 'smtp_relay_sends_total',
-      help: 'Recipients by transport and outcome of the call',
+      help: 'Recipients of calls by transport and outcome: sent, transient, permanent, unknown',
       labelNames: ['transport', 'outcome'] as const,
+      registers,
+    }),
+    suppressed: new Counter({
+      name: 'smtp_relay_recipients_suppressed_total',
+      help: 'Recipients who were on the suppression list by the time that their message was to be sent',
       registers,
     }),
     calls: new Histogram({
@@ -37,7 +45,7 @@ export function createDeliveryMetrics(registry: Registry) {
     }),
     standings: new Counter({
       name: 'smtp_relay_messages_settled_total',
-      help: 'Tries of messages by what they came to',
+      help: `Tries of messages by what they came to: ${STANDINGS.join(', ')}`,
       labelNames: ['standing'] as const,
       registers,
     }),
@@ -47,6 +55,9 @@ export function createDeliveryMetrics(registry: Registry) {
       registers,
     }),
   };
+  for (const source of SOURCES) metrics.claims.inc({ source }, 0);
+  for (const standing of STANDINGS) metrics.standings.inc({ standing }, 0);
+  return metrics;
 }
 
 export type DeliveryMetrics = ReturnType<typeof createDeliveryMetrics>;

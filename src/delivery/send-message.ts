@@ -1,19 +1,17 @@
-import { type EmailFacts, failedEvent, sentEvent, suppressedEvent } from '../events/event.ts';
 import type { Logger } from '../observability/log.ts';
 import type { TraceContext } from '../observability/trace.ts';
 import { NO_TRACING, type Span, type Tracer, within } from '../observability/tracing.ts';
 import type { Claim, Claims } from '../store/claims.ts';
-import type { NewEvent } from '../store/events.ts';
 import type { NewMessage } from '../store/new-message.ts';
-import type { Attempt, ProviderError, Settled, Settler, Standing } from '../store/settle.ts';
+import type { Settled, Settler, Standing } from '../store/settle.ts';
 import type { SuppressionLookup } from '../store/suppression-lookup.ts';
 import { untilAnswered } from '../store/until-answered.ts';
 import type { NoticeBuilder } from './failure-notice.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import type { Outgoing, OutgoingBuilder } from './outgoing.ts';
-import { Progress } from './progress.ts';
 import { type RetryPolicy, standingAfter } from './standing.ts';
 import type { RecipientOutcome } from './transport.ts';
+import { TryRecord } from './try-record.ts';
 
 export interface SendDependencies {
   readonly claims: Pick<Claims, 'beginSending'>;
@@ -61,13 +59,8 @@ export class MessageTry {
   readonly #tracer: Tracer;
   readonly #signals: StopSignals;
   readonly #dependencies: SendDependencies;
-  readonly #progress: Progress;
+  readonly #record: TryRecord;
   readonly #began = Date.now();
-  #attempts: Attempt[] = [];
-  #events: NewEvent[] = [];
-  #error: ProviderError | null = null;
-  #throttled = false;
-  #failed: { readonly recipients: readonly string[]; readonly error: ProviderError }[] = [];
 
   constructor(claim: Claim, { trace, span }: Traced, signals: StopSignals, dependencies: SendDependencies) {
     this.#claim = claim;
@@ -76,7 +69,7 @@ export class MessageTry {
     this.#tracer = dependencies.tracer ?? NO_TRACING;
     this.#signals = signals;
     this.#dependencies = dependencies;
-    this.#progress = new Progress(claim.message.recipients, claim.earlier);
+    this.#record = new TryRecord(claim);
   }
 
   /**
@@ -99,14 +92,14 @@ export class MessageTry {
     if (userId === null || left.length === 0) return;
     const recipients = await this.#patiently(() => this.#dependencies.findSuppressed(userId, left));
     if (recipients.length === 0) return;
-    this.#note({ recipients, outcome: 'suppressed', transport: 'none', code: 'Suppressed', message: null });
-    this.#events.push(suppressedEvent(this.#facts, { recipients }));
+    this.#dependencies.metrics.suppressed.inc(recipients.length);
+    this.#record.suppressed(recipients);
   }
 
   /** The recipients of this try. */
   get #left(): string[] {
     const hold = this.#dependencies.policy.onUnknownOutcome === 'hold';
-    return this.#progress.in('open', 'transient', ...(hold ? [] : ['unknown' as const]));
+    return this.#record.progress.in('open', 'transient', ...(hold ? [] : ['unknown' as const]));
   }
 
   /** @returns false where the claim is another worker's by now */
@@ -129,14 +122,11 @@ export class MessageTry {
     const { outgoing, logger } = this.#dependencies;
     try {
       const built = await within(this.#begins('compose'), () => outgoing.build(this.#claim));
-      if (built === null)
-        this.#failFor(left, { code: 'MessageGone', message: 'the message is not kept any more' }, 'none');
+      if (built === null) this.#record.fail(left, { code: 'MessageGone', message: 'the message is not kept any more' });
       return built;
     } catch (error) {
-      // Our own fault, whatever it is, so it is tried again; and not at once, or it would be tried for ever.
       logger.error({ ...this.#names, err: error }, 'message could not be prepared');
-      const fault = { kind: 'transient' as const, code: 'InternalError', message: 'the message could not be prepared' };
-      this.#noteOutcome(left, fault, 'none', new Date());
+      this.#record.postpone(left, { code: 'InternalError', message: 'the message could not be prepared' });
       return null;
     }
   }
@@ -168,63 +158,17 @@ export class MessageTry {
     });
     stopTimer();
     endCall(span, transport.kind, outcomes);
-    for (const { recipients: about, outcome: told } of outcomes) {
-      const outcome = told.kind === 'sent' ? told : { ...told, message: printable(told.message) };
+    for (const { recipients: about, outcome } of outcomes) {
+      this.#record.outcome(about, outcome, { transport: transport.kind, startedAt });
       metrics.sends.inc({ transport: transport.kind, outcome: outcome.kind }, about.length);
-      if (outcome.kind === 'permanent') this.#failFor(about, outcome, transport.kind, startedAt);
-      else this.#noteOutcome(about, outcome, transport.kind, startedAt);
+      if (outcome.kind === 'sent') metrics.age.observe((Date.now() - this.#claim.message.acceptedAt.getTime()) / 1000);
     }
     return outcomes;
   }
 
-  #noteOutcome(
-    recipients: readonly string[],
-    outcome: RecipientOutcome['outcome'],
-    transport: string,
-    startedAt: Date,
-  ): void {
-    if (outcome.kind === 'sent') {
-      const { providerMessageId, response = null } = outcome;
-      this.#note({
-        recipients,
-        outcome: 'sent',
-        transport,
-        code: null,
-        message: response,
-        providerMessageId,
-        startedAt,
-      });
-      this.#events.push(sentEvent(this.#facts, { recipients, provider: { transport, messageId: providerMessageId } }));
-      this.#dependencies.metrics.age.observe((Date.now() - this.#claim.message.acceptedAt.getTime()) / 1000);
-    } else {
-      const { kind, code, message } = outcome;
-      this.#note({ recipients, outcome: kind, transport, code, message, startedAt });
-      this.#error = { code, message };
-      this.#throttled = outcome.throttled ?? false;
-    }
-  }
-
-  #failFor(recipients: readonly string[], { code, message }: ProviderError, transport: string, startedAt?: Date): void {
-    this.#note({ recipients, outcome: 'permanent', transport, code, message, startedAt: startedAt ?? new Date() });
-    this.#tellFailure(recipients, { code, message });
-  }
-
-  #tellFailure(recipients: readonly string[], error: ProviderError): void {
-    this.#error = error;
-    this.#failed.push({ recipients, error });
-    this.#events.push(failedEvent(this.#facts, { recipients, ...error }));
-  }
-
-  #note(attempt: Omit<Attempt, 'providerMessageId' | 'startedAt'> & Partial<Attempt>): void {
-    this.#attempts.push({ providerMessageId: null, startedAt: new Date(), ...attempt });
-    this.#progress.note(attempt.recipients, attempt.outcome);
-  }
-
   async #finish(): Promise<void> {
     const standing = this.#standing();
-    if (standing.kind === 'failed' && standing.exhausted) {
-      this.#tellFailure(this.#left, standing.error);
-    }
+    if (standing.kind === 'failed' && standing.exhausted) this.#record.tellFailure(this.#left, standing.error);
     const settled = await this.#settle(standing);
     if (!settled.owned) return this.#lost();
     this.#dependencies.metrics.standings.inc({ standing: standing.kind });
@@ -237,29 +181,14 @@ export class MessageTry {
   #standing(): Standing {
     const first = this.#claim.earlier[0]?.startedAt;
     const age = first === undefined ? 0 : this.#began - Date.parse(first);
-    const result = {
-      progress: this.#progress,
-      try: this.#claim.try,
-      age,
-      error: this.#error,
-      throttled: this.#throttled,
-    };
-    return standingAfter(result, this.#dependencies.policy);
+    const { progress, error, throttled } = this.#record;
+    return standingAfter({ progress, try: this.#claim.try, age, error, throttled }, this.#dependencies.policy);
   }
 
   async #settle(standing: Standing): Promise<Settled> {
     const { settler, onDeliveriesDue } = this.#dependencies;
-    const settlement = {
-      claim: this.#claim,
-      standing,
-      attempts: this.#attempts,
-      events: this.#events,
-      trace: this.#trace,
-      notice: await this.#buildNotice(),
-    };
-    this.#attempts = [];
-    this.#events = [];
-    this.#failed = [];
+    const notice = await this.#buildNotice();
+    const settlement = { claim: this.#claim, standing, ...this.#record.take(), trace: this.#trace, notice };
     const write = () => settler.settle(settlement, this.#signals.aborted);
     const settled = await within(this.#begins('settle'), write);
     if (settled.deliveriesDue) onDeliveriesDue();
@@ -269,11 +198,12 @@ export class MessageTry {
   /** What went out must be written down, so a notice that cannot be made does not keep it from that. */
   async #buildNotice(): Promise<NewMessage | null> {
     const { notices, logger } = this.#dependencies;
-    if (notices === null || this.#failed.length === 0) return null;
+    const { failed } = this.#record;
+    if (notices === null || failed.length === 0) return null;
     const onFault = (error: unknown) => logger.warn({ ...this.#names, err: error }, 'no failure notice yet');
     const options = { signal: this.#signals.stopping, onFault };
     try {
-      return await untilAnswered(() => notices.build(this.#claim, this.#failed), options);
+      return await untilAnswered(() => notices.build(this.#claim, failed), options);
     } catch (error) {
       logger.error({ ...this.#names, err: error }, 'no failure notice could be made');
       return null;
@@ -292,11 +222,6 @@ export class MessageTry {
   get #names() {
     return { emailId: this.#claim.emailId, traceId: this.#trace.correlationId };
   }
-
-  get #facts(): EmailFacts {
-    const { userId, from, to, subject, tags, acceptedAt, messageId } = this.#claim.message;
-    return { id: this.#claim.emailId, userId, from, to, subject, tags, messageId, createdAt: acceptedAt };
-  }
 }
 
 function endCall(span: Span, transport: string, outcomes: readonly RecipientOutcome[]): void {
@@ -308,9 +233,4 @@ function endCall(span: Span, transport: string, outcomes: readonly RecipientOutc
   });
   if (failed && 'code' in failed) span.fail(failed.code);
   span.end();
-}
-
-/** Servers answer what they like, and what they said may have been cut in the middle of a character. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}+/gu, ' ').toWellFormed();
 }

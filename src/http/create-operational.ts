@@ -4,6 +4,7 @@ import type { LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import type { ThreadedQueue } from '../queue/threaded-queue.ts';
+import { checkDatabase } from '../store/check.ts';
 import type { Listener } from './listener.ts';
 import type { HttpMetrics } from './metrics.ts';
 import { type Condition, createOperationalListener, type OperationalListenerOptions } from './operational.ts';
@@ -32,7 +33,7 @@ export function createOperational(parts: OperationalParts): Listener | null {
     checks: {
       ready,
       configuration: () => live.status(),
-      dependencies: { postgres: () => pool.query('select 1'), ...(queue && { sqs: () => queue.check() }) },
+      dependencies: { postgres: () => checkDatabase(pool), ...(queue && { sqs: () => queue.check() }) },
     },
     registry,
     metrics,

@@ -3,6 +3,7 @@ import { type LiveConfig, perGeneration } from '../config/live.ts';
 import { createSnsReceiver, type SnsReceiverDependencies } from '../events/sns/receiver.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
+import type { Tracer } from '../observability/tracing.ts';
 import { createHits } from '../tracking/hits.ts';
 import { createHitRecorder } from '../tracking/record-hits.ts';
 import { createTokens } from '../tracking/token.ts';
@@ -19,12 +20,13 @@ export interface PublicParts {
   readonly onDeliveriesDue: () => void;
   readonly registry: Registry;
   readonly metrics: HttpMetrics;
+  readonly tracer: Tracer;
   readonly logger: Logger;
 }
 
 /** null where the configuration asks for no such listener. */
 export function createPublic(parts: PublicParts): Pick<Listener, 'open' | 'close'> | null {
-  const { live, pool, onDeliveriesDue, registry, metrics } = parts;
+  const { live, pool, onDeliveriesDue, registry, metrics, tracer } = parts;
   const { publicHost: host, publicPort: port } = live.current;
   if (port === 0) return null;
   const logger = parts.logger.child({ room: 'http' });
@@ -33,7 +35,7 @@ export function createPublic(parts: PublicParts): Pick<Listener, 'open' | 'close
   const hits = createHits({ record, registry, logger });
   const tracking = { tokens, hits };
   const sns = createNotificationReceiver(parts);
-  const listener = createPublicListener({ host, port, tracking, sns, logger, metrics });
+  const listener = createPublicListener({ host, port, tracking, sns, logger, metrics, tracer });
   return {
     open: () => listener.open(),
     close: async milliseconds => {

@@ -1,4 +1,3 @@
-import { collectDefaultMetrics, Gauge } from 'prom-client';
 import type { ConfigStatus } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
@@ -6,6 +5,7 @@ import { createDependencyChecks, type DependencyCheck } from './dependency-check
 import { createHeartbeat, type Heartbeat } from './heartbeat.ts';
 import { addRoute, createListener, type Listener, type ListenerLimits } from './listener.ts';
 import type { HttpMetrics } from './metrics.ts';
+import { addProcessMetrics } from './process-metrics.ts';
 
 /** Whether something is as it shall be, and if not, why, for people. */
 export interface Condition {
@@ -107,14 +107,4 @@ function liveness(heartbeat: Heartbeat): Condition {
   const milliseconds = heartbeat.stillFor();
   if (milliseconds === null) return { ok: true, reasons: [] };
   return { ok: false, reasons: [`the event loop stood still for ${(milliseconds / 1000).toFixed(1)} s`] };
-}
-
-function addProcessMetrics(registry: Registry, { version, role }: { version: string; role: string }): void {
-  collectDefaultMetrics({ register: registry });
-  new Gauge({
-    name: 'smtp_relay_build_info',
-    help: 'Always 1; its labels say which version runs, as what, on which Node',
-    labelNames: ['version', 'role', 'node'],
-    registers: [registry],
-  }).set({ version, role, node: process.versions.node }, 1);
 }

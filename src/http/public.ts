@@ -1,7 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Logger } from '../observability/log.ts';
+import type { Tracer } from '../observability/tracing.ts';
 import { addRoute, answer, createListener, type Listener, type ListenerLimits } from './listener.ts';
 import type { HttpMetrics } from './metrics.ts';
+import { traceRequests } from './trace-requests.ts';
 import { addTrackingRoutes, type TrackingRoutesOptions } from './tracking-routes.ts';
 
 /** Takes a notification of SNS (`events/sns/receiver.ts`). */
@@ -18,6 +20,8 @@ export interface PublicListenerOptions {
   readonly sns: NotificationReceiver | null;
   readonly logger: Logger;
   readonly metrics: HttpMetrics;
+  /** Left out, nothing is traced. */
+  readonly tracer?: Tracer;
   /** Others than the usual ones. */
   readonly limits?: Partial<ListenerLimits>;
 }
@@ -42,9 +46,11 @@ const LIMITS: ListenerLimits = {
  * keeps nothing of who asks but the user agent.
  */
 export function createPublicListener(options: PublicListenerOptions): Listener {
-  const { host, port, logger, metrics, sns } = options;
+  const { host, port, logger, metrics, sns, tracer } = options;
   const limits = { ...LIMITS, ...options.limits };
   const listener = createListener({ name: 'public', host, port, limits, logger, metrics });
+  // Before the routes, which the hooks are for.
+  if (tracer) traceRequests(listener.server, tracer);
   addTrackingRoutes(listener.server, options.tracking);
   if (sns) addSnsRoute(listener, sns, logger);
   return listener;

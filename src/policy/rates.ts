@@ -23,10 +23,11 @@ export function rateRefusal({ limit, allowed, retryAfter }: Exceeded): Refusal {
 /**
  * The limits as they are configured, where 0 is for none.
  *
+ * @param own of a key, in place of those configured
  * @returns null where there is none at all
  */
-export function usageLimits(configured: UsageLimits): UsageLimits | null {
-  const { messagesPerMinute, recipientsPerMinute, messagesPerDay, recipientsPerDay } = configured;
+export function usageLimits(configured: UsageLimits, own: Partial<UsageLimits> = {}): UsageLimits | null {
+  const { messagesPerMinute, recipientsPerMinute, messagesPerDay, recipientsPerDay } = { ...configured, ...own };
   if (messagesPerMinute + recipientsPerMinute + messagesPerDay + recipientsPerDay === 0) return null;
   return {
     messagesPerMinute: messagesPerMinute || UNLIMITED,

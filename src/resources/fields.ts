@@ -59,11 +59,16 @@ export function domainName(description: string) {
   return text('a domain name, such as acme.com', { pattern: '^[^\\s@\\[\\]/:*]+$', maxLength: 253, description });
 }
 
+const CHAR = '[^/\\x00-\\x1f\\x7f]';
+const CHAR_BUT_DOT = '[^/.\\x00-\\x1f\\x7f]';
+/** Not `.` and not `..`. Kubernetes reads patterns as RE2 has them, without look-ahead. */
+const SEGMENT = `(${CHAR_BUT_DOT}|\\.${CHAR_BUT_DOT}|\\.\\.${CHAR})${CHAR}*`;
+
 /** A file below a folder, without a way out of it. */
 export function filePath(folder: string, description: string) {
   const expected = `the path of a file below ${folder}, such as billing/key, without a / in front and without ..`;
   return text(expected, {
-    pattern: '^(?!/)(?!(.*/)?\\.\\.?(/|$))[^\\x00-\\x1f\\x7f]+$',
+    pattern: `^${SEGMENT}(/${SEGMENT})*$`,
     maxLength: 512,
     description: `${description} A path below ${folder}.`,
   });

@@ -21,7 +21,7 @@ export interface Specs {
   readonly WebhookEndpoint: WebhookEndpointSpec;
 }
 
-const SPECS: Readonly<Record<KindName, TSchema>> = {
+const SPECS: Readonly<Record<KindName, TSchema & { readonly description?: string }>> = {
   Route: route,
   SendingDomain: sendingDomain,
   SmtpCredential: smtpCredential,
@@ -100,7 +100,7 @@ function objectOf(kind: KindName, meta: TSchema): TSchema {
       spec: SPECS[kind],
       status: Type.Optional(status),
     },
-    { description: SPECS[kind].description, expected: 'a group of fields' },
+    { description: SPECS[kind].description ?? '', expected: 'a group of fields' },
   );
 }
 

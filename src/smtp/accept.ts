@@ -53,7 +53,7 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   const { owner, envelope, arrival, longestLine, steps } = submission;
   const header = steps.take('header', () => readHeader(submission, deps.settings));
   const recipients = allAddresses(header.recipients);
-  deps.rates.check(owner.keyId, recipients.length);
+  deps.rates.check(owner.key, recipients.length);
   const [{ raw, parts }, facts] = await bothSettled(
     steps.take('parse', () =>
       deps.parser.parse(submission.raw, header.fields, partsOptions(header.control, deps.settings)),
@@ -72,7 +72,7 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   const refusal = steps.take('decide', () => decide(question, { ...facts, outside: captured ? [] : outside }));
   if (refusal) throw refusal;
 
-  const counted = deps.rates.countOf(owner.keyId, recipients.length);
+  const counted = deps.rates.countOf(owner.key, recipients.length);
   const trace = steps.span.context;
   const known = { id: randomUUID(), owner, envelope, arrival, captured, counted, raw, header, parts, claim, trace };
   const message = await steps.take('row', () => buildRow(known, deps.settings));

@@ -64,6 +64,7 @@ export class RelayConnection extends SMTPConnection {
 
   /** Lets a reply's text begin with its enhanced status code, which is then used in place of the library's guess. */
   override send(code: number, data?: string | string[] | null, context?: string | false): void {
+    this.#server.metrics.replied(code);
     const [prefix, enhancedCode] = (typeof data === 'string' && ENHANCED_CODE.exec(data)) || [];
     this.#enhancedCode = enhancedCode ?? null;
     super.send(code, prefix === undefined ? data : (data as string).slice(prefix.length), context);

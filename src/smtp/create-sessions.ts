@@ -51,8 +51,8 @@ export function createSessionDependencies(parts: SessionParts): SessionDependenc
   const limits = perGeneration(live, routeLimits);
   const allowed = perGeneration(live, ({ recipientAllowList }) => createAllowList(recipientAllowList));
   const isAllowed = (address: string): boolean => allowed()(address);
-  const usage = perGeneration(live, config => usageLimits(config.limits));
-  const rates = new RateLimits(usage);
+  const forAll = perGeneration(live, config => usageLimits(config.limits));
+  const rates = new RateLimits(({ limits }) => (limits ? usageLimits(live.current.limits, limits) : forAll()));
   const dependenciesFor = createAcceptDependencies(parts, { limits, findSuppressed, isAllowed, rates });
   const settings = perGeneration(live, config => sessionSettings(config, limits()));
   return {
@@ -91,17 +91,17 @@ function createLoginGuard(
 function sessionSettings(config: Config, limits: RouteLimits): SessionSettings {
   return {
     failedLogins: config.limits.failedLogins,
-    sessionsPerKey: sessionsPerKey(config.limits),
+    sessionsPerKey: config.limits.sessionsPerKey,
+    keyShare: keyShare(config.limits),
     refuseRecipientsElsewhere: config.recipientsElsewhere === 'refuse' && config.recipients === 'envelope',
     refuseSuppressedRecipients: config.suppression === 'recipient' && config.recipients === 'envelope',
     smtpUtf8: limits.anySmtpUtf8,
   };
 }
 
-/** The lower of the two limits; one session is always let in. */
-function sessionsPerKey({ connections, keyShare, sessionsPerKey: limit }: Config['limits']): number {
-  const share = Math.max(1, Math.floor((connections * keyShare) / 100));
-  return Math.min(share, limit || share);
+/** How many sessions the share comes to; one is always let in. */
+function keyShare(limits: Config['limits']): number {
+  return Math.max(1, Math.floor((limits.connections * limits.keyShare) / 100));
 }
 
 /** OpenSend's worker knows SES only. */

@@ -8,8 +8,11 @@ export interface ListenerState {
   readonly bytesInFlight: () => number;
 }
 
-export type LoginResult = 'succeeded' | 'failed' | 'refused' | 'fault' | 'trusted';
-export type MessageResult = 'queued' | 'repeated' | 'captured' | 'refused' | 'deferred' | 'fault';
+const LOGIN_RESULTS = ['succeeded', 'failed', 'refused', 'fault', 'trusted'] as const;
+const MESSAGE_RESULTS = ['queued', 'repeated', 'captured', 'refused', 'deferred', 'fault'] as const;
+
+export type LoginResult = (typeof LOGIN_RESULTS)[number];
+export type MessageResult = (typeof MESSAGE_RESULTS)[number];
 
 export interface SmtpMetrics {
   /** Connections that got as far as a greeting or its refusal. */
@@ -24,12 +27,14 @@ export interface SmtpMetrics {
   /** Seconds from the end of a message to its 250. */
   readonly acceptance: Histogram;
   readonly steps: StepTimes;
+  /** Counts a reply by the class of its code. */
+  readonly replied: (code: number) => void;
 }
 
 /** What clients do, and what they are told. */
 export function createSmtpMetrics(registry: Registry): SmtpMetrics {
   const registers = [registry];
-  return {
+  const metrics = {
     connections: new Counter({
       name: 'smtp_relay_connections_total',
       help: 'Client connections that were opened, those that were refused included',
@@ -71,6 +76,31 @@ export function createSmtpMetrics(registry: Registry): SmtpMetrics {
       registers,
     }),
     steps: createStepTimes(registers),
+    replied: createReplyCount(registers),
+  };
+  for (const result of LOGIN_RESULTS) metrics.logins.inc({ result }, 0);
+  for (const result of MESSAGE_RESULTS) metrics.messages.inc({ result }, 0);
+  return metrics;
+}
+
+/** There are several replies to a message; see `createStepTimes`. */
+function createReplyCount(registers: Registry[]): (code: number) => void {
+  const counts = [0, 0, 0, 0, 0, 0];
+  new Counter({
+    name: 'smtp_relay_replies_total',
+    help: 'SMTP replies by class: 2xx, 3xx (go on), 4xx (try again later), 5xx',
+    labelNames: ['class'],
+    registers,
+    collect() {
+      for (const digit of [2, 3, 4, 5]) {
+        this.inc({ class: `${digit}xx` }, counts[digit]);
+        counts[digit] = 0;
+      }
+    },
+  });
+  return code => {
+    const digit = Math.floor(code / 100);
+    counts[digit] = (counts[digit] ?? 0) + 1;
   };
 }
 

@@ -1,7 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import type { Refusal } from '../message/refusal.ts';
 import { rateRefusal } from '../policy/rates.ts';
+import type { ApiKey } from '../store/api-keys.ts';
 import { exceededLimit, type KeyUsage, type UsageCount, type UsageLimits } from '../store/key-usage.ts';
+
+/** A key as far as its limits go. */
+export type LimitedKey = Pick<ApiKey, 'id' | 'limits'>;
 
 const MAX_KEYS = 10_000;
 const DAY = 86_400_000;
@@ -12,7 +16,7 @@ const DAY = 86_400_000;
  * the key's next messages are refused before they are sent, and cost no query.
  */
 export class RateLimits {
-  readonly #limitsOf: (keyId: string) => UsageLimits | null;
+  readonly #limitsOf: (key: LimitedKey) => UsageLimits | null;
   readonly #now: () => number;
   readonly #known: LRUCache<string, { readonly usage: KeyUsage; readonly at: number }>;
 
@@ -20,25 +24,25 @@ export class RateLimits {
    * @param limitsOf the limits of a key; null where it has none
    * @param now a clock in milliseconds
    */
-  constructor(limitsOf: (keyId: string) => UsageLimits | null, now: () => number = () => performance.now()) {
+  constructor(limitsOf: (key: LimitedKey) => UsageLimits | null, now: () => number = () => performance.now()) {
     this.#limitsOf = limitsOf;
     this.#now = now;
     this.#known = new LRUCache({ max: MAX_KEYS, ttl: DAY, ttlResolution: 0, perf: { now } });
   }
 
   /** @throws Refusal 450 where a message with so many recipients is known to be one too many */
-  check(keyId: string, recipients: number): void {
-    const limits = this.#limitsOf(keyId);
-    const known = limits && this.#known.get(keyId);
+  check(key: LimitedKey, recipients: number): void {
+    const limits = this.#limitsOf(key);
+    const known = limits && this.#known.get(key.id);
     if (!known) return;
     const exceeded = exceededLimit(later(known.usage, (this.#now() - known.at) / 1000), recipients, limits);
     if (exceeded) throw rateRefusal(exceeded);
   }
 
   /** What the store is to count of a message; undefined where nothing limits its key. */
-  countOf(keyId: string, recipients: number): UsageCount | undefined {
-    const limits = this.#limitsOf(keyId);
-    return limits ? { keyId, recipients, limits } : undefined;
+  countOf(key: LimitedKey, recipients: number): UsageCount | undefined {
+    const limits = this.#limitsOf(key);
+    return limits ? { keyId: key.id, recipients, limits } : undefined;
   }
 
   /** `450 4.7.1`: the store has refused it. */

@@ -40,8 +40,10 @@ export interface SessionDependencies {
 
 export interface SessionSettings {
   readonly failedLogins: number;
-  /** The most sessions of one key. */
+  /** The most sessions of one key; 0: as many as its share. */
   readonly sessionsPerKey: number;
+  /** The most sessions that any key may have of all. */
+  readonly keyShare: number;
   /** Refuse a recipient outside the allow list at RCPT. */
   readonly refuseRecipientsElsewhere: boolean;
   /** Refuse a suppressed recipient at RCPT, and not the whole message at its end. */
@@ -97,7 +99,7 @@ export class Session {
     if (this.#failedLogins >= this.#deps.settings.failedLogins) throw tooManyLogins();
     const hash = hashKey(password);
     const key = await this.#findLogin(hash);
-    this.#countFor(key.id);
+    this.#countFor(key);
     this.#deps.metrics.logins.inc({ result: 'succeeded' });
     this.#keyHash = hash;
     this.#deps.markUsed(key.id);
@@ -124,11 +126,13 @@ export class Session {
   }
 
   /** @throws Refusal 421 where the key has as many sessions as it may */
-  #countFor(keyId: string): void {
-    if (this.#closed || this.#countedFor === keyId) return;
+  #countFor({ id, limits }: ApiKey): void {
+    if (this.#closed || this.#countedFor === id) return;
     this.#stopCounting();
-    if (!this.#deps.sessions.tryTake(keyId, this.#deps.settings.sessionsPerKey)) throw tooManySessions();
-    this.#countedFor = keyId;
+    const { sessionsPerKey, keyShare } = this.#deps.settings;
+    const limit = (limits?.sessions ?? sessionsPerKey) || keyShare;
+    if (!this.#deps.sessions.tryTake(id, Math.min(limit, keyShare))) throw tooManySessions();
+    this.#countedFor = id;
     this.#deps.metrics.sessions.inc();
   }
 
@@ -144,12 +148,12 @@ export class Session {
     this.#refuseForeignLocalPart(command.address, command.args !== false && 'SMTPUTF8' in command.args);
     const key = await this.#currentKey();
     if (this.#countedFor === null) this.#beginTrusted(key);
-    this.#deps.rates.check(key.id, 1);
+    this.#deps.rates.check(key, 1);
   }
 
   /** The first MAIL of a client that has not logged in. */
   #beginTrusted(key: ApiKey): void {
-    this.#countFor(key.id);
+    this.#countFor(key);
     this.#deps.metrics.logins.inc({ result: 'trusted' });
     this.#logger.info({ key: key.id, owner: key.userId }, 'session of a trusted network, without a login');
   }
@@ -212,7 +216,7 @@ export class Session {
     const { tracer, metrics } = this.#deps;
     const steps = new Steps(metrics.steps, tracer, span);
     const key = await steps.take('key', () => this.#currentKey());
-    const owner = { userId: key.userId, keyId: key.id, keyDomain: key.domain };
+    const owner = { userId: key.userId, keyDomain: key.domain, key };
     const accepted = await this.#deps.accept({ ...message, owner, steps });
     span.set({ 'smtp_relay.email_id': accepted.emailId, 'smtp_relay.recipients': accepted.recipients });
     this.#deps.markUsed(key.id);

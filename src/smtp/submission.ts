@@ -7,7 +7,7 @@ import type { Steps } from './steps.ts';
 
 /** What a session hands over at the end of DATA. */
 export interface Submission {
-  readonly owner: { readonly userId: string; readonly keyId: string; readonly keyDomain: string | null };
+  readonly owner: { readonly userId: string; readonly keyDomain: string | null; readonly key: LimitedKey };
   readonly envelope: Envelope;
   readonly arrival: Arrival;
   readonly raw: Buffer;

@@ -11,7 +11,7 @@ export interface TlsMetrics {
 
 export function createTlsMetrics(registry: Registry): TlsMetrics {
   const expiry = new Gauge({
-    name: 'smtp_relay_tls_certificate_expiry_seconds',
+    name: 'smtp_relay_tls_certificate_expiry_timestamp_seconds',
     help: 'When the certificate in use ends, as Unix time',
     registers: [registry],
   });

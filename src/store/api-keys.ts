@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { isUniqueViolation, StoreError } from './errors.ts';
+import type { UsageLimits } from './key-usage.ts';
 import type { Queryable } from './pool.ts';
 
 /** What a session needs to know of the key it was opened with. */
@@ -9,7 +10,12 @@ export interface ApiKey {
   readonly userId: string;
   /** The only From domain allowed, as it is stored; null where any is. */
   readonly domain: string | null;
+  /** What it may do in place of what is configured for all keys; left out where nothing is declared for it. */
+  readonly limits?: KeyLimits;
 }
+
+/** As in `UsageLimits`, and sessions on one pod; 0 is no limit, and what is left out is as configured. */
+export type KeyLimits = Partial<UsageLimits> & { readonly sessions?: number };
 
 /** A key as operators see it. The key itself is nowhere: only its hash is stored. */
 export interface ApiKeyListing {
@@ -40,19 +46,24 @@ interface KeyRow {
   readonly id: string;
   readonly userId: string | null;
   readonly domain: string | null;
+  readonly limits: KeyLimits | null;
 }
 
 const PREVIEW_LENGTH = 12;
 
+const FOUND = `
+  select k.id, k.user_id as "userId", k.domain, c.limits
+    from api_keys k left join smtp_relay_credentials c on c.api_key_id = k.id`;
+
 const FIND_BY_HASH = `
-  select id, user_id as "userId", domain from api_keys where token_hash = $1`;
+  ${FOUND} where k.token_hash = $1`;
 
 const LISTING = `
   id, name, token_preview as preview, user_id as owner, domain, permission,
   created_at as "createdAt", last_used_at as "lastUsedAt"`;
 
 const FIND_BY_ID = `
-  select id, user_id as "userId", domain from api_keys where id = $1`;
+  ${FOUND} where k.id = $1`;
 
 const INSERT = `
   insert into api_keys (name, token_hash, token_preview, permission, domain, user_id)
@@ -82,6 +93,11 @@ export function hashKey(key: string): string {
   return createHash('sha256').update(key.trim()).digest('hex');
 }
 
+/** The beginning of a key, by which people know it again; never more than half of it. */
+export function previewOf(key: string): string {
+  return `${key.slice(0, Math.min(PREVIEW_LENGTH, key.length >> 1))}…`;
+}
+
 /** The key with this hash, or null. One without an owner is invalid, so null as well. */
 export async function findByHash(db: Queryable, hash: string): Promise<ApiKey | null> {
   return validKey((await db.query<KeyRow>(FIND_BY_HASH, [hash])).rows[0]);
@@ -94,7 +110,8 @@ export async function findById(db: Queryable, id: string): Promise<ApiKey | null
 
 function validKey(row: KeyRow | undefined): ApiKey | null {
   if (!row?.userId?.trim()) return null;
-  return { id: row.id, userId: row.userId, domain: row.domain?.trim() || null };
+  const { id, userId, domain, limits } = row;
+  return { id, userId, domain: domain?.trim() || null, ...(limits && { limits }) };
 }
 
 /** Makes a key. The answer is the only place where it is ever seen in clear. */
@@ -102,7 +119,7 @@ export async function createKey(db: Queryable, wanted: NewApiKey): Promise<ApiKe
   const key = wanted.key?.trim() ?? `os_live_${randomBytes(16).toString('hex')}`;
   if (!key) throw new StoreError('invalid', 'the key is empty');
   if (!wanted.owner.trim()) throw new StoreError('invalid', 'the owner is empty; a key without an owner is invalid');
-  const preview = `${key.slice(0, Math.min(PREVIEW_LENGTH, key.length >> 1))}…`;
+  const preview = previewOf(key);
   const permission = wanted.permission ?? 'sending_access';
   const values = [wanted.name, hashKey(key), preview, permission, wanted.domain ?? null, wanted.owner];
   try {

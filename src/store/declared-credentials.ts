@@ -13,11 +13,11 @@ export interface CredentialRow {
 }
 
 const READ_OWNED = `
-  select document, owned_id, k.id is not null as there, k.name, k.user_id as owner, nullif(k.domain, '') as domain,
+  select o.document, o.owned_id, k.id is not null as there, k.name, k.user_id as owner, nullif(k.domain, '') as domain,
          k.permission, k.token_hash as "tokenHash", k.token_preview as preview, coalesce(c.limits, '{}') as limits
     from ${ownedBy('SmtpCredential')}
-    left join api_keys k on k.id = owned_id
-    left join smtp_relay_credentials c on c.api_key_id = owned_id`;
+    left join api_keys k on k.id = o.owned_id
+    left join smtp_relay_credentials c on c.api_key_id = o.owned_id`;
 
 const FIND_STANDING = `
   select asked.position::integer, k.id

@@ -16,13 +16,13 @@ export interface DomainRow {
 }
 
 const READ_OWNED = `
-  select document, owned_id, d.id is not null as there, d.name, d.user_id as owner, d.region,
+  select o.document, o.owned_id, d.id is not null as there, d.name, d.user_id as owner, d.region,
          d.track_opens as "trackOpens", d.track_clicks as "trackClicks",
          nullif(d.tracking_subdomain, '') as "trackingSubdomain",
          nullif(d.ses_configuration_set_name, '') as "configurationSet", d.tls, r.route
     from ${ownedBy('SendingDomain')}
-    left join domains d on d.id = owned_id
-    left join smtp_relay_domain_routes r on r.domain_id = owned_id`;
+    left join domains d on d.id = o.owned_id
+    left join smtp_relay_domain_routes r on r.domain_id = o.owned_id`;
 
 /** Names are compared in lower case and in both spellings, since other programs write to this table too. */
 const FIND_STANDING = `

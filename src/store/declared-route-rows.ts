@@ -10,8 +10,8 @@ export interface RouteRow {
 }
 
 const READ_OWNED = `
-  select document, owned_id, r.id is not null as there, r.name, r.domains, r.transport, r.settings
-    from ${ownedBy('Route')} left join smtp_relay_routes r on r.id = owned_id`;
+  select o.document, o.owned_id, r.id is not null as there, r.name, r.domains, r.transport, r.settings
+    from ${ownedBy('Route')} left join smtp_relay_routes r on r.id = o.owned_id`;
 
 const FIND_STANDING = `
   select asked.position::integer, r.id

@@ -9,8 +9,8 @@ export interface SuppressionRow {
 }
 
 const READ_OWNED = `
-  select document, owned_id, s.id is not null as there, s.user_id as owner, s.email
-    from ${ownedBy('SuppressionList')} left join email_suppressions s on s.id = owned_id`;
+  select o.document, o.owned_id, s.id is not null as there, s.user_id as owner, s.email
+    from ${ownedBy('SuppressionList')} left join email_suppressions s on s.id = o.owned_id`;
 
 const FIND_STANDING = `
   select asked.position, s.id

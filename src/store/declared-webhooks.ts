@@ -10,9 +10,9 @@ export interface WebhookRow {
 }
 
 const READ_OWNED = `
-  select document, owned_id, w.id is not null as there, w.user_id as owner, w.url, w.event_types as events,
+  select o.document, o.owned_id, w.id is not null as there, w.user_id as owner, w.url, w.event_types as events,
          w.signing_secret_enc as secret
-    from ${ownedBy('WebhookEndpoint')} left join webhooks w on w.id = owned_id`;
+    from ${ownedBy('WebhookEndpoint')} left join webhooks w on w.id = o.owned_id`;
 
 const FIND_STANDING = `
   select asked.position::integer, w.id

@@ -58,3 +58,25 @@ export async function writeDeclared(db: Queryable, records: readonly DeclaredRec
 export async function forgetDeclared(db: Queryable, keys: readonly DeclaredKey[]): Promise<void> {
   if (keys.length > 0) await db.query(REMOVE, [keys.map(({ kind }) => kind), keys.map(({ name }) => name)]);
 }
+
+/** How many declared objects there are, by whether they are ready. */
+export interface DeclaredCounts {
+  readonly total: number;
+  readonly ready: number;
+}
+
+const COUNT = `
+  select count(*)::integer as total, (count(*) filter (where ready))::integer as ready from smtp_relay_declared`;
+
+const READ_SOME = `
+  select kind, name, hash, generation::float8 as generation, ready, reason, message, transition_at as "transitionAt"
+    from smtp_relay_declared order by ready, kind, name limit $1`;
+
+export async function countDeclared(db: Queryable): Promise<DeclaredCounts> {
+  return (await db.query<DeclaredCounts>(COUNT)).rows[0] ?? { total: 0, ready: 0 };
+}
+
+/** So many declared objects at most, those that are not ready first. */
+export async function readSomeDeclared(db: Queryable, limit: number): Promise<DeclaredObject[]> {
+  return (await db.query<DeclaredObject>(READ_SOME, [limit])).rows;
+}

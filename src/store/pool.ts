@@ -23,6 +23,8 @@ const CLIENT_TIMEOUT_SLACK = 1_000;
  * and would hold its locks against the next try for as long as TCP takes to find out.
  */
 const IDLE_TRANSACTION_TIMEOUT = 3_000;
+/** Seconds. A busy connection is never idle, and would stay with an old login, or an old address, for ever. */
+const LONGEST_LIFE = 1_800;
 
 /**
  * Session settings, made only where the session is ours alone. `statement_timeout` and `options` as start-up parameters
@@ -39,7 +41,8 @@ const PREPARE_SESSION = `
 
 /**
  * A connection pool that outlives server restarts: a connection that dies, idle or checked out, is logged and replaced.
- * It outlives failovers, too: connections to a server that has become read-only are replaced. Connecting is lazy; an unreachable server is the error of the query that needed it.
+ * It outlives failovers, too: connections to a server that has become read-only are replaced. Connecting is lazy; an
+ * unreachable server is the error of the query that needed it.
  *
  * A password that changes counts for new connections. Postgres asks for it at the log-in only, so that open ones go on.
  */
@@ -50,6 +53,7 @@ export function createPool(options: PoolOptions, logger: Logger): pg.Pool {
     max: options.poolSize,
     connectionTimeoutMillis: options.connectTimeout,
     idleTimeoutMillis: 30_000,
+    maxLifetimeSeconds: LONGEST_LIFE,
     keepAlive: true,
     keepAliveInitialDelayMillis: 30_000,
     ...(options.statementTimeout > 0 ? { query_timeout: options.statementTimeout + CLIENT_TIMEOUT_SLACK } : {}),

@@ -2,11 +2,13 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { createReading } from '../observability/reading.ts';
 import type { Backlog } from '../store/webhook-history.ts';
 
+const RESULTS = ['success', 'rejected', 'timeout', 'unreachable', 'refused', 'unsigned', 'lost'] as const;
+
 /**
  * How a try of a delivery ended. `rejected`: another status than 2xx. `refused`: an address that is not delivered to.
  * `unsigned`: no secret that can be read. `lost`: the event was deleted.
  */
-export type DeliveryResult = 'success' | 'rejected' | 'timeout' | 'unreachable' | 'refused' | 'unsigned' | 'lost';
+export type DeliveryResult = (typeof RESULTS)[number];
 
 export interface WebhookMetrics {
   readonly attempts: Counter<'result'>;
@@ -26,10 +28,10 @@ const MILLISECOND = 1e-3;
 export function createWebhooksMetrics(registry: Registry, readBacklog: () => Promise<Backlog>): WebhookMetrics {
   const registers = [registry];
   addBacklog(registers, readBacklog);
-  return {
+  const metrics = {
     attempts: new Counter({
       name: 'smtp_relay_webhook_attempts_total',
-      help: 'Tries of webhook deliveries, by how they ended.',
+      help: `Tries of webhook deliveries by how they ended: ${RESULTS.join(', ')}.`,
       labelNames: ['result'],
       registers,
     }),
@@ -55,6 +57,8 @@ export function createWebhooksMetrics(registry: Registry, readBacklog: () => Pro
       registers,
     }),
   };
+  for (const result of RESULTS) metrics.attempts.inc({ result }, 0);
+  return metrics;
 }
 
 /** Two gauges of one query. */

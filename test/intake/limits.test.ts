@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { freePort } from '../../src/dev/ports.ts';
+import { hashKey } from '../../src/store/api-keys.ts';
 import { scrape } from '../support/metrics.ts';
 import { earlyInMinute } from '../support/minute.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
@@ -86,6 +87,17 @@ describe('messages and recipients of a key', () => {
     assert.equal((await send(client, people(2))).code, 250);
   });
 
+  it('what is declared for a key stands above what is configured for all', async t => {
+    const relay = await startRelay(t, { ...base, settings: { 'limits.messagesPerDay': 1 } });
+    const declare = 'insert into smtp_relay_credentials (api_key_id, limits) values ($1, $2)';
+    await relay.db.query(declare, [relay.owner.keyId, JSON.stringify({ messagesPerDay: 3, sessions: 1 })]);
+    const client = await SmtpClient.loggedIn(t, relay);
+    for (let count = 0; count < 3; count += 1) assert.equal((await send(client)).code, 250);
+    assert.equal((await send(client)).code, 450);
+    const second = await SmtpClient.greeted(t, relay);
+    await second.logIn(relay.owner.apiKey, '421 4.7.0');
+  });
+
   it('another key has its own count', async t => {
     const relay = await startRelay(t, { ...base, settings: { 'limits.messagesPerDay': 1 } });
     const other = await addKey(relay);
@@ -98,7 +110,6 @@ describe('messages and recipients of a key', () => {
 });
 
 async function addKey({ db, owner }: TestRelay) {
-  const { hashKey } = await import('../../src/store/api-keys.ts');
   const apiKey = 'os_live_another';
   await db.query('insert into api_keys (name, token_hash, user_id) values ($1, $2, $3)', [
     'other',

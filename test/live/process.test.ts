@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type tls from 'node:tls';
+import type { ConfigStatus } from '../../src/config/live.ts';
 import { freePort } from '../../src/dev/ports.ts';
 import { spawnRelay } from '../faults/support/relay-process.ts';
 import { Senders } from '../faults/support/sender.ts';
@@ -11,6 +12,11 @@ import { seedOwner } from '../support/owner.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { SmtpClient } from '../support/smtp-client.ts';
 import { makeCertificate } from '../support/tls.ts';
+
+interface Health {
+  readonly status: string;
+  readonly configuration: ConfigStatus;
+}
 
 /** The serial number of the certificate that a new connection gets. */
 async function presented(t: { after(end: () => void): void }, server: { host: string; port: number; ca: string }) {
@@ -40,7 +46,7 @@ it('a relay in a pod: ConfigMap, Secret and certificate change under load, and n
     SMTP_RELAY_DATABASE_POOL_SIZE: '3',
   }).listening();
   const server = { host: process.host, port: process.port, ca: first.ca, owner };
-  const health = async () => (await fetch(`http://127.0.0.1:${httpPort}/healthz`)).json();
+  const health = async (): Promise<Health> => (await fetch(`http://127.0.0.1:${httpPort}/healthz`)).json() as never;
   const metrics = async () => (await fetch(`http://127.0.0.1:${httpPort}/metrics`)).text();
   const generation = (number: number) => eventually(async () => (await health()).configuration.generation === number);
 
@@ -62,13 +68,13 @@ it('a relay in a pod: ConfigMap, Secret and certificate change under load, and n
 
   // A bad file, and a good one again.
   await map.replace({ 'relay.yaml': 'limits:\n  recipients: none' });
-  const { configuration, status } = await eventually(async () => {
+  const { configuration, status } = (await eventually(async () => {
     const body = await health();
     return body.configuration.lastError ? body : null;
-  });
+  })) as Health;
   assert.equal(status, 'degraded');
   assert.equal(configuration.generation, 3);
-  assert.match(configuration.lastError.message, /limits\.recipients \(file:.*relay\.yaml:2\)/);
+  assert.match(configuration.lastError?.message ?? '', /limits\.recipients \(file:.*relay\.yaml:2\)/);
   assert.match(await metrics(), /^smtp_relay_config_reload_failures_total 1$/m);
   await map.replace({ 'relay.yaml': 'limits: { recipients: 3 }' });
   await generation(4);
@@ -84,7 +90,7 @@ it('a relay in a pod: ConfigMap, Secret and certificate change under load, and n
   await pair.replace({ 'tls.crt': second.cert, 'tls.key': second.key });
   await eventually(async () => (await renewals()) === 1);
   assert.notEqual(await presented(t, server), before);
-  const expiry = /^smtp_relay_tls_certificate_expiry_seconds (\S+)$/m.exec(await metrics())?.[1];
+  const expiry = /^smtp_relay_tls_certificate_expiry_timestamp_seconds (\S+)$/m.exec(await metrics())?.[1];
   assert.ok(Number(expiry) > Date.now() / 1000, expiry);
 
   const sofar = senders.sent.accepted.size;

@@ -10,7 +10,7 @@ import { CLICK_PATH, createTokens } from '../../src/tracking/token.ts';
 import { ChangeableConfig, type Values } from '../support/changeable.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
-import { messageFrom, SmtpClient } from '../support/smtp-client.ts';
+import { base64, emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 import { storeMessage } from '../support/stored.ts';
 import { startWorker } from '../support/worker.ts';
 
@@ -18,7 +18,7 @@ import { startWorker } from '../support/worker.ts';
 type Probe = (client: SmtpClient, relay: TestRelay, t: TestContext) => Promise<unknown>;
 
 interface Case {
-  readonly values: Values;
+  readonly values: Values | ((relay: TestRelay) => Values);
   readonly probe: Probe;
   readonly before: unknown;
   readonly after: unknown;
@@ -62,6 +62,24 @@ const endsBy =
     client.destroy();
     return reply?.code ?? null;
   };
+
+/** The code that another log-in gets, beside the one that is there. */
+const secondLogin: Probe = async (_client, relay, t) => {
+  const client = await SmtpClient.connect(t, relay);
+  const { code } = await client.reply();
+  if (code !== 220) return code;
+  await client.command('EHLO client.test', '250 ');
+  client.socket.write(`AUTH PLAIN ${base64(`\0apikey\0${relay.owner.apiKey}`)}\r\n`);
+  const reply = await client.reply();
+  client.destroy();
+  return reply.code;
+};
+
+/** The codes of two messages, one after the other. */
+const sendsTwo: Probe = async (client, relay, t) => {
+  const first = await sends(mail)(client, relay, t);
+  return [first === 250 || first === 450, await sends(mail)(client, relay, t)];
+};
 
 async function openData(client: SmtpClient): Promise<void> {
   await client.command(`MAIL FROM:<${FROM}>`, '250 ');
@@ -183,13 +201,74 @@ const CASES: Partial<Record<SettingName, Case>> = {
     probe: async (_client, relay, t) => {
       const client = await SmtpClient.secured(t, relay);
       await client.logIn('wrong', '535 ');
-      client.socket.write(`AUTH PLAIN ${Buffer.from('\0apikey\0wrong').toString('base64')}\r\n`);
+      client.socket.write(`AUTH PLAIN ${base64('\0apikey\0wrong')}\r\n`);
       const { code } = await client.reply();
       client.destroy();
       return code;
     },
     before: 535,
     after: 421,
+  },
+  'limits.connectionsPerAddress': {
+    values: { 'limits.connectionsPerAddress': 1 },
+    probe: secondLogin,
+    before: 235,
+    after: 421,
+  },
+  'limits.sessionsPerKey': { values: { 'limits.sessionsPerKey': 1 }, probe: secondLogin, before: 235, after: 421 },
+  'limits.keyShare': {
+    values: { 'limits.keyShare': 1, 'limits.connections': 100 },
+    probe: secondLogin,
+    before: 235,
+    after: 421,
+  },
+  'limits.messagesPerMinute': {
+    values: { 'limits.messagesPerMinute': 1 },
+    probe: sendsTwo,
+    before: [true, 250],
+    after: [true, 450],
+  },
+  'limits.recipientsPerMinute': {
+    values: { 'limits.recipientsPerMinute': 1 },
+    probe: sendsTwo,
+    before: [true, 250],
+    after: [true, 450],
+  },
+  'limits.messagesPerDay': {
+    values: { 'limits.messagesPerDay': 1 },
+    probe: sendsTwo,
+    before: [true, 250],
+    after: [true, 450],
+  },
+  'limits.recipientsPerDay': {
+    values: { 'limits.recipientsPerDay': 1 },
+    probe: sendsTwo,
+    before: [true, 250],
+    after: [true, 450],
+  },
+  'limits.dataRate': {
+    values: { 'limits.dataRate': 1_000_000, 'limits.dataGrace': 100 },
+    probe: endsBy(openData),
+    before: null,
+    after: 421,
+  },
+  recipientAllowList: {
+    values: { recipientAllowList: ['acme.test'] },
+    probe: sends(mail),
+    before: 250,
+    after: 550,
+  },
+  trustedNetworks: {
+    values: ({ owner }) => ({ trustedNetworks: [{ network: '127.0.0.0/8', keyId: owner.keyId }] }),
+    probe: async (_client, relay, t) => {
+      const client = await SmtpClient.greeted(t, relay);
+      client.socket.write(`MAIL FROM:<${FROM}>\r\n`);
+      const { code } = await client.reply();
+      client.destroy();
+      return code;
+    },
+    before: 530,
+    after: 250,
   },
   'limits.idleTimeout': {
     values: { 'limits.idleTimeout': 100 },
@@ -242,9 +321,10 @@ describe('a setting that is reloadable is in force at once, and again as it was'
     it(name, async t => {
       // Open all the time: what counts for messages counts for those of this connection, too.
       const client = await SmtpClient.loggedIn(t, relay);
-      const former = Object.fromEntries(Object.keys(values).map(key => [key, settingIn(relay, key)]));
+      const changed = typeof values === 'function' ? values(relay) : values;
+      const former = Object.fromEntries(Object.keys(changed).map(key => [key, settingIn(relay, key)]));
       assert.deepEqual(await probe(client, relay, t), old);
-      config.change(values);
+      config.change(changed);
       assert.deepEqual(await probe(client, relay, t), wanted);
       config.change(former);
       assert.deepEqual(await probe(client, relay, t), old);
@@ -314,6 +394,23 @@ describe('the worker takes over', () => {
     assert.equal(await post(), 404);
   });
 
+  it('receivedHeader: the next message has it, or has it not', async t => {
+    const config = new ChangeableConfig();
+    const relay = await startRelay(t, { tls: false, queue: false, settings: { pipeline: 'standalone' } });
+    const worker = await startWorker(t, { databaseUrl: relay.databaseUrl, live: config.live });
+    const client = await SmtpClient.loggedIn(t, relay);
+    const isReceived = async (): Promise<boolean> => {
+      const id = emailIdOf(await client.transact({ from: FROM, to: ['b@example.com'], data: mail }, '250 '));
+      const captured = await eventually(async () => {
+        return (await worker.captured()).find(({ envelope }) => envelope.emailId === id);
+      });
+      return String(captured?.raw).startsWith('Received: ');
+    };
+    assert.equal(await isReceived(), true);
+    config.change({ receivedHeader: 'off' });
+    assert.equal(await isReceived(), false);
+  });
+
   it('routes: the next message goes by the new one', async t => {
     const config = new ChangeableConfig();
     const worker = await startWorker(t, { live: config.live });
@@ -338,6 +435,17 @@ const ELSEWHERE: Partial<Record<SettingName, string>> = {
   'events.snsTopics': 'here, of the worker',
   logLevel: 'test/config/live.test.ts',
   drainDelay: 'test/live/stopping.test.ts',
+  receivedHeader: 'here, of the worker',
+  'limits.dataGrace': 'here, with limits.dataRate',
+  recipientsElsewhere: 'read like recipientAllowList; test/intake/limits.test.ts',
+  'limits.failedLoginsPerAddress': 'test/smtp/login-guard.test.ts',
+  'limits.failedLoginsPerKey': 'test/smtp/login-guard.test.ts',
+  'limits.failedLoginsPeriod': 'test/smtp/login-guard.test.ts',
+  'limits.loginDelay': 'test/smtp/login-guard.test.ts',
+  migrationsDatabaseUrl: 'read like databaseUrl',
+  'database.user': 'read like databaseUrl; test/store/client.test.ts',
+  'database.password': 'read like databaseUrl; test/store/client.test.ts',
+  'database.passwordFile': 'read like databaseUrl; test/store/client.test.ts',
 };
 
 it('every reloadable setting is shown to be so', () => {

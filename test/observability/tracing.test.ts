@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { env } from 'node:process';
 import { after, before, describe, it } from 'node:test';
 import { SendMessageCommand } from '@aws-sdk/client-sqs';
+import { freePort } from '../../src/dev/ports.ts';
 import { sqsClient } from '../../src/dev/sqs.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { startTracing, type Tracing } from '../../src/observability/start-tracing.ts';
@@ -17,6 +18,7 @@ import { startFakeSes } from '../support/ses/start.ts';
 import { emailIdOf, SmtpClient } from '../support/smtp-client.ts';
 import { startWorker } from '../support/worker.ts';
 import { startReceiver } from '../webhooks/receiver.ts';
+import { found } from '../webhooks/system.ts';
 import { type Collector, type ExportedSpan, startCollector } from './support/otlp.ts';
 
 const SERVER = 2;
@@ -97,11 +99,7 @@ describe('a trace', () => {
     await eventually(() => receiver.received.length >= 2, 10_000);
 
     const mine = () => collector.spans.filter(({ attributes }) => attributes['smtp_relay.email_id'] === emailId);
-    const [root] = await eventually(() => {
-      const roots = mine().filter(({ name }) => name === 'smtp receive');
-      return roots.length > 0 && roots;
-    });
-    assert.ok(root);
+    const root = await found(() => mine().find(({ name }) => name === 'smtp receive'));
     const inTrace = () => collector.spans.filter(({ traceId }) => traceId === root.traceId);
     const find = (name: string | RegExp) => inTrace().filter(span => span.name.match(name));
     await eventually(() => find(/^POST$/).length >= 2 && find(/^settle$/).length === 1);
@@ -166,6 +164,30 @@ describe('a trace', () => {
       'acme.test',
     ])
       assert.ok(!exported.includes(word), word);
+    // Nor of the message and the key in any line of the log; one line a message says what became of it, in each process.
+    for (const { logs } of [relay, worker]) {
+      const lines = logs.map(line => JSON.stringify(line)).join('\n');
+      for (const word of [SECRETS.subject, SECRETS.body, SECRETS.path, relay.owner.apiKey, key])
+        assert.ok(!lines.includes(word), word);
+      const told = logs.filter(({ level, traceId }) => level === 30 && traceId === root.traceId);
+      assert.equal(told.length, 1);
+      assert.equal(told[0]?.['emailId'], emailId);
+    }
+    assert.ok(relay.logs.some(({ session, traceId }) => session && traceId === root.traceId));
+  });
+
+  it('is begun by requests of the world, which cannot say where it belongs', async t => {
+    const publicPort = await freePort();
+    const settings = { publicPort, 'tracking.secrets': ['a secret of the tests'] };
+    const worker = await startWorker(t, { tracer: tracing.tracer, settings });
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    await fetch(`http://127.0.0.1:${worker.publicPort}/t/o/${SECRETS.path}`, { headers: { traceparent } });
+    const span = await found(() => collector.spans.find(({ attributes }) => attributes['http.route']));
+    assert.equal(span.kind, SERVER);
+    assert.equal(span.name, `GET ${span.attributes['http.route']}`);
+    assert.notEqual(span.traceId, 'a'.repeat(32));
+    assert.ok(Number(span.attributes['http.response.status_code']) >= 200);
+    assert.ok(!JSON.stringify(collector.spans).includes(SECRETS.path));
   });
 
   it('goes on where a message is tried again', async t => {

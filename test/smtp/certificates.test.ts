@@ -1,50 +1,39 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type tls from 'node:tls';
 import { freePort } from '../../src/dev/ports.ts';
 import { eventually } from '../support/eventually.ts';
+import { MountedFolder } from '../support/mounted.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
 import { messageFrom, SmtpClient } from '../support/smtp-client.ts';
 import { type CertificateFiles, makeCertificate } from '../support/tls.ts';
 
-/** A Secret as the kubelet mounts it: files that are links through `..data`, which one rename points elsewhere. */
-class MountedSecret {
-  readonly directory: string;
-  #generation = 0;
+type Pair = Pick<CertificateFiles, 'cert' | 'key'>;
 
-  constructor(directory: string) {
-    this.directory = directory;
+/** A Secret of type kubernetes.io/tls. */
+class MountedSecret {
+  readonly #folder: MountedFolder;
+
+  private constructor(folder: MountedFolder) {
+    this.#folder = folder;
   }
 
   static async create(t: TestContext, pair: Pair): Promise<MountedSecret> {
-    const directory = await mkdtemp(join(tmpdir(), 'smtp-relay-secret-'));
-    t.after(() => rm(directory, { recursive: true, force: true }));
-    const secret = new MountedSecret(directory);
-    await secret.replace(pair);
-    for (const name of ['tls.crt', 'tls.key']) await symlink(join('..data', name), join(directory, name));
-    return secret;
+    return new MountedSecret(await MountedFolder.create(t, filesOf(pair)));
   }
 
-  async replace({ cert, key }: Pair): Promise<void> {
-    this.#generation += 1;
-    const name = `..generation_${this.#generation}`;
-    await mkdir(join(this.directory, name));
-    await writeFile(join(this.directory, name, 'tls.crt'), cert);
-    await writeFile(join(this.directory, name, 'tls.key'), key);
-    await symlink(name, join(this.directory, '..data_tmp'));
-    await rename(join(this.directory, '..data_tmp'), join(this.directory, '..data'));
-    await rm(join(this.directory, `..generation_${this.#generation - 1}`), { recursive: true, force: true });
+  replace(pair: Pair): Promise<void> {
+    return this.#folder.replace(filesOf(pair));
   }
 
   get settings() {
-    return { 'tls.certPath': join(this.directory, 'tls.crt'), 'tls.keyPath': join(this.directory, 'tls.key') };
+    return { 'tls.certPath': this.#folder.file('tls.crt'), 'tls.keyPath': this.#folder.file('tls.key') };
   }
 }
 
-type Pair = Pick<CertificateFiles, 'cert' | 'key'>;
+function filesOf({ cert, key }: Pair): Record<string, string> {
+  return { 'tls.crt': cert, 'tls.key': key };
+}
 
 /** The serial number of the certificate that a new connection gets. */
 async function presented(t: TestContext, relay: TestRelay, options = {}): Promise<string> {

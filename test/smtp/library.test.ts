@@ -5,8 +5,11 @@ import { after, describe, it } from 'node:test';
 import { SMTPServer } from 'smtp-server';
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
+import { createRegistry } from '../../src/observability/metrics.ts';
 import { RelayConnection } from '../../src/smtp/connection.ts';
+import { createSmtpMetrics } from '../../src/smtp/metrics.ts';
 import { RelayServer } from '../../src/smtp/server.ts';
+import { Tally } from '../../src/smtp/tally.ts';
 import { startRelay } from '../support/relay.ts';
 import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 
@@ -210,13 +213,16 @@ describe('RelayServer', () => {
     const session = { settings: {}, logger: { child: () => ({ info() {} }) } };
     const logger = { debug() {}, info() {} };
     const times = { idleTimeout: 5_000, sessionTimeout: 5_000, proxyHeaderTimeout: 5_000 };
-    const settings = { name: 'relay.test', connections: 5, ...times };
+    const settings = { name: 'relay.test', connections: 5, connectionsPerAddress: 0, ...times };
     return {
       settings: () => settings,
       tls: null,
       session,
       budget: null,
       countConnections: () => 0,
+      trustedKey: () => null,
+      addresses: new Tally(),
+      metrics: createSmtpMetrics(createRegistry()),
       logger,
     } as never as ConstructorParameters<typeof RelayServer>[0];
   }

@@ -25,21 +25,21 @@ it('what the database said of a key is known until the minute or the day is over
     () => now,
   );
   const count = { keyId: 'k', recipients: 1, limits };
-  rates.check('k', 1);
+  rates.check({ id: 'k' }, 1);
   assert.equal(rates.refusal(count, usage).rule, 'messages_per_minute');
-  assert.throws(() => rates.check('k', 1), /try again in 20 s/);
-  rates.check('other', 1);
+  assert.throws(() => rates.check({ id: 'k' }, 1), /try again in 20 s/);
+  rates.check({ id: 'other' }, 1);
   now = 12_500;
-  assert.throws(() => rates.check('k', 1), /try again in 8 s/);
+  assert.throws(() => rates.check({ id: 'k' }, 1), /try again in 8 s/);
   now = 20_000;
-  rates.check('k', 2);
-  assert.throws(() => rates.check('k', 3), { rule: 'recipients_per_day' });
+  rates.check({ id: 'k' }, 2);
+  assert.throws(() => rates.check({ id: 'k' }, 3), { rule: 'recipients_per_day' });
   now = 3_000_000;
-  rates.check('k', 3);
+  rates.check({ id: 'k' }, 3);
 });
 
 it('a key without limits is neither checked nor counted', () => {
   const rates = new RateLimits(() => null);
-  assert.equal(rates.countOf('k', 1), undefined);
-  rates.check('k', 1_000_000);
+  assert.equal(rates.countOf({ id: 'k' }, 1), undefined);
+  rates.check({ id: 'k' }, 1_000_000);
 });

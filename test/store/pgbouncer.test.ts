@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { after, describe, it, type TestContext } from 'node:test';
+import { after, describe, it } from 'node:test';
+import { createEventIntake } from '../../src/events/intake.ts';
+import { createEventsMetrics } from '../../src/events/metrics.ts';
+import { createRegistry } from '../../src/observability/metrics.ts';
+import { createPool } from '../../src/store/pool.ts';
 import { createWebhook } from '../../src/store/webhooks.ts';
 import { createSecretBox, newSecret } from '../../src/webhooks/secret-box.ts';
+import { ses } from '../events/support/ses.ts';
+import { SILENT } from '../events/support/system.ts';
 import { Senders } from '../faults/support/sender.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -10,7 +16,7 @@ import { needs } from '../support/needs.ts';
 import { seedOwner } from '../support/owner.ts';
 import { startPgBouncer } from '../support/pgbouncer.ts';
 import { withClient } from '../support/postgres-server.ts';
-import { startRelay } from '../support/relay.ts';
+import { startRelay, type TestContext } from '../support/relay.ts';
 import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 import { startWorker } from '../support/worker.ts';
 import { startReceiver } from '../webhooks/receiver.ts';
@@ -29,7 +35,7 @@ const SESSION = `
          (select count(*)::int from pg_class where relpersistence = 't') as temporary_tables`;
 
 /** Relay and worker on one database behind PgBouncer; migrations go past it, as an operator has it. */
-async function startSystem(t: Pick<TestContext, 'after'>, poolSize: number) {
+async function startSystem(t: TestContext, poolSize: number) {
   const parts = new AsyncDisposableStack();
   t.after(() => parts.disposeAsync());
   const context = { after: (fn: () => Promise<void>) => parts.defer(fn) };
@@ -48,7 +54,13 @@ async function startSystem(t: Pick<TestContext, 'after'>, poolSize: number) {
   const owner = await seedOwner(relay.db, { userId: 'acme' });
   const worker = await startWorker(context, {
     databaseUrl,
-    settings: { ...shared, 'webhooks.secretKeys': [key], 'webhooks.allowedNetworks': ['127.0.0.1/32'] },
+    settings: {
+      ...shared,
+      // A claim whose answer was lost is free again after that.
+      'worker.leaseTime': 3_000,
+      'webhooks.secretKeys': [key],
+      'webhooks.allowedNetworks': ['127.0.0.1/32'],
+    },
   });
   return { direct, bouncer, databaseUrl, key, relay: { ...relay, owner }, worker };
 }
@@ -70,12 +82,24 @@ describe('through PgBouncer in transaction mode', { skip: needs('pgbouncer') }, 
     const id = emailIdOf(await client.transact({ from: FROM, to: ['b@example.com'], data: messageFrom(FROM) }, '250 '));
     await eventually(async () => (await statusOf(id)) === 'sent');
     const event = await eventually(() => receiver.received[0]);
-    const { type, data } = JSON.parse(String(event.body));
+    const { type, data } = JSON.parse(String(event?.body));
     assert.deepEqual({ type, id: data.email_id }, { type: 'email.sent', id });
     await eventually(
       async () => (await worker.db.query("select 1 from webhook_deliveries where status = 'success'")).rowCount,
     );
     assert.equal((await worker.captured()).length, 1);
+  });
+
+  it('what SES tells of a message is recorded', async t => {
+    const client = await SmtpClient.loggedIn(t, relay);
+    const id = emailIdOf(await client.transact({ from: FROM, to: ['b@example.com'], data: messageFrom(FROM) }, '250 '));
+    await eventually(async () => (await statusOf(id)) === 'sent');
+    const pool = createPool({ databaseUrl, ...worker.config.database, poolSize: 1 }, SILENT);
+    t.after(() => pool.end());
+    const metrics = createEventsMetrics(createRegistry());
+    const intake = createEventIntake({ pool, metrics, logger: SILENT, onDeliveriesDue: () => {} });
+    await intake.record([JSON.stringify(ses.delivery({ emailId: id, destination: ['b@example.com'] }))], 'sqs');
+    await eventually(async () => (await statusOf(id)) === 'delivered');
   });
 
   it('a message with an idempotency key is stored once, also when it comes over several sessions at once', async t => {

@@ -7,7 +7,7 @@ describe('a worker that is paused past its leases', () => {
   it('writes nothing over the new owner, and begins no call with a claim that it has lost', async t => {
     const fleet = await createFleet(t, { queue: null });
     const first = await fleet.spawn({ SMTP_RELAY_WORKER_CONCURRENCY: '1' });
-    await fleet.plan({ kind: 'delay', delayMs: 700 });
+    fleet.plan({ kind: 'delay', delayMs: 700 });
     const underway = await fleet.store({ userId: 'a' });
     await fleet.called(1);
     // The only place is taken: these are claimed and wait for their turn.
@@ -15,7 +15,7 @@ describe('a worker that is paused past its leases', () => {
     await untilClaimed(fleet, 2, 'claimed');
     first.child.kill('SIGSTOP');
 
-    await fleet.plan({ kind: 'error', status: 400, name: 'MessageRejected', message: 'Email is contaminated.' });
+    fleet.plan({ kind: 'error', status: 400, name: 'MessageRejected', message: 'Email is contaminated.' });
     const second = await fleet.spawn();
     // One of them is refused when the second worker sends it, the others are sent.
     await eventually(async () => {
@@ -24,12 +24,12 @@ describe('a worker that is paused past its leases', () => {
     }, 15_000);
     const before = await Promise.all([underway, ...waiting].map(fleet.story));
     assert.equal(before.filter(({ row }) => row.status === 'failed').length, 1);
-    const calls = await fleet.calls();
+    const calls = fleet.calls;
 
     first.child.kill('SIGCONT');
     await eventually(() => first.logs.filter(({ msg }) => /another worker's by now/.test(msg)).length === 3, 10_000);
     assert.deepEqual(await Promise.all([underway, ...waiting].map(fleet.story)), before);
-    assert.equal(await fleet.calls(), calls, 'no further call');
+    assert.equal(fleet.calls, calls, 'no further call');
     assert.deepEqual(outcomesOf(before[0] as (typeof before)[0])[0], 'unknown');
 
     const later = await fleet.store();

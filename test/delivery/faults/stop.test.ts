@@ -12,7 +12,7 @@ describe('a worker that is told to stop', { concurrency: 2 }, () => {
       // A lease so long that nothing is taken over by its end.
       const fleet = await createFleet(t, { queue, env: { SMTP_RELAY_WORKER_LEASE_TIME: '60s' } });
       const first = await fleet.spawn({ SMTP_RELAY_WORKER_CONCURRENCY: '1' });
-      await fleet.plan({ kind: 'delay', delayMs: 4_000 });
+      fleet.plan({ kind: 'delay', delayMs: 4_000 });
       const underway = await fleet.store();
       await fleet.called(1);
       const waiting = [await fleet.store(), await fleet.store(), await fleet.store()];
@@ -26,7 +26,7 @@ describe('a worker that is told to stop', { concurrency: 2 }, () => {
       assert.equal(await first.ended, 0);
       assert.ok(performance.now() - stopping < 8_000, 'within shutdownTimeout');
       await fleet.until(underway, 'sent');
-      for (const id of [underway, ...waiting]) assert.equal((await fleet.received(id)).length, 1);
+      for (const id of [underway, ...waiting]) assert.equal(fleet.received(id).length, 1);
       assert.equal(await second.end('SIGTERM'), 0);
     });
   }
@@ -34,7 +34,7 @@ describe('a worker that is told to stop', { concurrency: 2 }, () => {
   it('gives up a call that takes too long, whose outcome is then unknown', async t => {
     const fleet = await createFleet(t, { queue: null, env: { SMTP_RELAY_SHUTDOWN_TIMEOUT: '1s' } });
     const worker = await fleet.spawn();
-    await fleet.plan({ kind: 'timeout' });
+    fleet.plan({ kind: 'timeout' });
     const id = await fleet.store();
     await fleet.called(1);
     const stopping = performance.now();

@@ -2,6 +2,11 @@ import { once } from 'node:events';
 import net from 'node:net';
 import type { TestContext } from '../../support/relay.ts';
 
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+}
+
 export interface TcpProxy {
   /** `url` with the proxy's address in place of the server's. */
   through(url: string): string;
@@ -10,15 +15,18 @@ export interface TcpProxy {
    * answer; the server is not told. @returns resolves when that has happened
    */
   cutAfter(text: string): Promise<void>;
+  /** New connections go to this server from now on; those that are open stay where they are. */
+  switchTo(target: Target): void;
   /** Connections so far. */
   readonly connections: number;
 }
 
 /** Stands between the relay and a server, and loses connections on demand. */
-export async function startTcpProxy(t: TestContext, target: { host: string; port: number }): Promise<TcpProxy> {
+export async function startTcpProxy(t: TestContext, first: Target): Promise<TcpProxy> {
   const sockets = new Set<net.Socket>();
   let trap: { readonly text: string; readonly sprung: () => void } | null = null;
   let connections = 0;
+  let target = first;
 
   const server = net.createServer(client => {
     connections += 1;
@@ -52,6 +60,9 @@ export async function startTcpProxy(t: TestContext, target: { host: string; port
   return {
     through: url => Object.assign(new URL(url), { host: `127.0.0.1:${port}` }).href,
     cutAfter: text => new Promise(resolve => (trap = { text, sprung: resolve })),
+    switchTo: next => {
+      target = next;
+    },
     get connections() {
       return connections;
     },

@@ -4,9 +4,9 @@ import { eventually } from '../../../support/eventually.ts';
 import { createQueue, sqsEnv, type TestQueue } from '../../../support/queue.ts';
 import type { TestContext } from '../../../support/relay.ts';
 import type { Fault } from '../../../support/ses/faults.ts';
-import { sesEnv, spawnFakeSes } from '../../../support/ses/start.ts';
+import { sesEnv, startFakeSes } from '../../../support/ses/start.ts';
 import { type StoredOptions, storeMessage } from '../../../support/stored.ts';
-import { type Story, storyOf, untilStatus } from '../../support/sending.ts';
+import { receivedBy, type Story, storyOf, untilStatus } from '../../support/sending.ts';
 import { spawnWorker, type WorkerProcess } from './worker-process.ts';
 
 /** Milliseconds. */
@@ -19,7 +19,7 @@ export interface FleetOptions {
   readonly queue?: TestQueue | null;
 }
 
-/** A database, a queue and a fake SES in a process of its own, for workers that come and go. */
+/** A database, a queue and a fake SES, for workers that come and go. */
 export interface Fleet {
   readonly db: pg.Pool;
   readonly queue: TestQueue | null;
@@ -27,13 +27,13 @@ export interface Fleet {
   store(options?: StoredOptions): Promise<string>;
   story(id: string): Promise<Story>;
   until(id: string, status: string, milliseconds?: number): Promise<Story>;
-  plan(fault: Fault): Promise<void>;
+  plan(fault: Fault): void;
   /** Waits until SES was called for so many messages in all, whatever it answered. */
   called(times: number): Promise<void>;
   /** Calls so far. */
-  calls(): Promise<number>;
+  readonly calls: number;
   /** The recipients of each call that SES took, in order. */
-  received(id: string): Promise<(readonly string[])[]>;
+  received(id: string): (readonly string[])[];
 }
 
 const MARK = "insert into smtp_relay_settings (key, value) values ('pipeline', 'standalone')";
@@ -48,8 +48,7 @@ export async function createFleet(t: TestContext, options: FleetOptions = {}): P
   parts.defer(() => db.end());
   await db.query(MARK);
   const queue = options.queue === undefined ? await createQueue(context) : options.queue;
-  const ses = await spawnFakeSes({ keep: 1_000 });
-  parts.defer(() => ses.stop());
+  const ses = await startFakeSes(context);
   const env = {
     ...sqsEnv(),
     ...sesEnv(ses),
@@ -67,30 +66,21 @@ export async function createFleet(t: TestContext, options: FleetOptions = {}): P
     SMTP_RELAY_SHUTDOWN_TIMEOUT: '8s',
     ...options.env,
   };
-  const calls = async () => {
-    const counts = await ses.control<{ calls: { SendEmail?: number } }>('counts');
-    return counts.calls.SendEmail ?? 0;
-  };
+  const calls = () => ses.calls['SendEmail'] ?? 0;
   return {
     db,
     queue,
     spawn: more => spawnWorker(context, { ...env, ...more }).working(),
     store: stored => storeMessage(db, stored),
     story: id => storyOf(db, id),
-    until: (id, status, milliseconds = 20_000) => untilStatus(db, id, status, milliseconds),
-    plan: async fault => void (await ses.control('fault', fault)),
-    calls,
-    called: async times => void (await eventually(async () => (await calls()) >= times, 15_000)),
-    received: async id => {
-      const { messages } = await ses.control<{ messages: Received[] }>('messages');
-      return messages.filter(({ tags }) => tags['smtp-relay-email-id'] === id).map(({ recipients }) => recipients);
+    until: (id, status, milliseconds = 40_000) => untilStatus(db, id, status, milliseconds),
+    plan: fault => ses.faults.plan(fault),
+    get calls() {
+      return calls();
     },
+    called: async times => void (await eventually(() => calls() >= times, 15_000)),
+    received: id => receivedBy(ses, id),
   };
-}
-
-interface Received {
-  readonly recipients: readonly string[];
-  readonly tags: Readonly<Record<string, string>>;
 }
 
 export function outcomesOf({ attempts }: Story): string[] {

@@ -1,0 +1,51 @@
+// What `helm test` runs: STARTTLS, log-in, one message; then it waits for the message's row, and where it is delivered here,
+// until it has been sent (into the capture, where that is the transport).
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const env = process.env;
+const require = createRequire(`${env.APP}/package.json`);
+const { createTransport } = require('nodemailer');
+const withTls = env.TLS === 'true';
+const ca = existsSync('/tls/ca.crt') ? readFileSync('/tls/ca.crt') : undefined;
+const transport = createTransport({
+  host: env.HOST,
+  port: Number(env.PORT),
+  secure: env.IMPLICIT_TLS === 'true',
+  requireTLS: withTls,
+  ignoreTLS: !withTls,
+  tls: { servername: env.SERVER_NAME, rejectUnauthorized: env.VERIFY === 'true', ...(ca && ca.length > 0 ? { ca } : {}) },
+  ...(env.API_KEY ? { auth: { user: 'apikey', pass: env.API_KEY } } : {}),
+  connectionTimeout: 15_000,
+});
+
+await transport.verify();
+console.log(`${env.HOST}:${env.PORT} greets${withTls ? ', speaks TLS' : ''}${env.API_KEY ? ' and takes the API key' : ''}.`);
+if (!env.API_KEY) {
+  console.log('There is no API key (test.apiKey), so no message was sent.');
+} else {
+  const { response } = await transport.sendMail({
+    from: env.FROM,
+    to: env.TO,
+    subject: 'Sent by helm test',
+    text: 'Sent by helm test.',
+  });
+  console.log(response);
+  const id = /queued as ([0-9a-f-]{36})/.exec(response)?.[1];
+  if (!id) throw new Error('the reply names no message');
+  await waitFor(id);
+}
+
+async function waitFor(id) {
+  const deadline = Date.now() + 90_000;
+  for (;;) {
+    const story = JSON.parse(execFileSync(process.execPath, [`${env.APP}/src/main.ts`, 'emails', 'show', id, '--json'], { encoding: 'utf8' }));
+    const sent = (story.attempts ?? []).find(attempt => attempt.outcome === 'sent');
+    if (env.DELIVERS !== 'true') return console.log(`The message is stored, with status ${story.status}.`);
+    if (sent) return console.log(`The message went out by the transport ${sent.transport}, and is ${story.status}.`);
+    if (Date.now() > deadline) throw new Error(`the message is still ${story.status}: ${JSON.stringify(story.attempts)}`);
+    await sleep(1000);
+  }
+}

@@ -1,0 +1,186 @@
+{{/*
+HorizontalPodAutoscaler or ScaledObject: `kind` picks one, so there are never both. Called with root and component.
+*/}}
+
+{{/*
+Pods leave one by one, each given the time that it may take to stop, so that clients move over gently.
+*/}}
+{{- define "opensend-smtp-relay.scalingBehavior" -}}
+{{- $own := (get .root.Values .component).autoscaling.behavior -}}
+{{- $period := max 60 (include "opensend-smtp-relay.gracePeriod" . | int) -}}
+{{- $default := dict
+      "scaleUp" (dict "stabilizationWindowSeconds" 0 "policies" (list (dict "type" "Percent" "value" 100 "periodSeconds" 30) (dict "type" "Pods" "value" 2 "periodSeconds" 30)) "selectPolicy" "Max")
+      "scaleDown" (dict "stabilizationWindowSeconds" 300 "policies" (list (dict "type" "Pods" "value" 1 "periodSeconds" (min 1800 $period)))) -}}
+{{- mergeOverwrite $default (deepCopy $own) | toYaml }}
+{{- end }}
+
+{{- define "opensend-smtp-relay.hpa" -}}
+{{- $values := (get .root.Values .component).autoscaling -}}
+{{- $name := printf "%s-%s" (include "opensend-smtp-relay.fullname" .root) .component -}}
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" $name "labels" $values.labels "annotations" $values.annotations) | nindent 2 }}
+spec:
+  scaleTargetRef:
+    apiVersion: apps/v1
+    kind: Deployment
+    name: {{ $name }}
+  minReplicas: {{ int $values.minReplicas }}
+  maxReplicas: {{ int $values.maxReplicas }}
+  metrics:
+    {{- with $values.hpa.cpuUtilization }}
+    - type: Resource
+      resource:
+        name: cpu
+        target:
+          type: Utilization
+          averageUtilization: {{ int . }}
+    {{- end }}
+    {{- if eq .component "relay" }}
+    {{- with $values.hpa.sessions }}
+    {{- if .perPod }}
+    - type: Pods
+      pods:
+        metric:
+          name: {{ .metric }}
+        target:
+          type: AverageValue
+          averageValue: {{ .perPod | toString | quote }}
+    {{- end }}
+    {{- end }}
+    {{- end }}
+    {{- with $values.hpa.metrics }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  behavior:
+    {{- include "opensend-smtp-relay.scalingBehavior" . | nindent 4 }}
+{{- end }}
+
+{{- define "opensend-smtp-relay.scaledObject" -}}
+{{- $values := (get .root.Values .component).autoscaling -}}
+{{- $config := include "opensend-smtp-relay.config" .root | fromJson -}}
+{{- $name := printf "%s-%s" (include "opensend-smtp-relay.fullname" .root) .component -}}
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata:
+  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" $name "labels" $values.labels "annotations" $values.annotations) | nindent 2 }}
+spec:
+  scaleTargetRef:
+    apiVersion: apps/v1
+    kind: Deployment
+    name: {{ $name }}
+  pollingInterval: {{ int $values.keda.pollingInterval }}
+  cooldownPeriod: {{ int $values.keda.cooldownPeriod }}
+  minReplicaCount: {{ int $values.minReplicas }}
+  maxReplicaCount: {{ int $values.maxReplicas }}
+  {{- with $values.keda.fallback }}
+  fallback:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  advanced:
+    horizontalPodAutoscalerConfig:
+      behavior:
+        {{- include "opensend-smtp-relay.scalingBehavior" . | nindent 8 }}
+  triggers:
+    {{- if eq .component "worker" }}
+    {{- if $config.queueUrl }}
+    - type: aws-sqs-queue
+      name: jobs
+      metadata:
+        queueURL: {{ $config.queueUrl | quote }}
+        queueLength: {{ $values.keda.sqs.messagesPerPod | toString | quote }}
+        activationQueueLength: {{ $values.keda.sqs.activation | toString | quote }}
+        awsRegion: {{ default "us-east-1" $config.awsRegion | quote }}
+        {{- with coalesce $values.keda.sqs.endpoint $config.sqsEndpoint }}
+        awsEndpoint: {{ . | quote }}
+        {{- end }}
+        {{- /* What is being sent keeps its worker; what is delayed needs none yet. */}}
+        scaleOnInFlight: "true"
+        scaleOnDelayed: "false"
+      authenticationRef:
+        name: {{ $name }}-sqs
+    {{- end }}
+    {{- if $values.keda.postgres.enabled }}
+    - type: postgresql
+      name: database
+      metadata:
+        query: {{ include "opensend-smtp-relay.backlogQuery" $config | quote }}
+        targetQueryValue: {{ $values.keda.postgres.entriesPerPod | toString | quote }}
+        activationTargetQueryValue: {{ $values.keda.postgres.activation | toString | quote }}
+      authenticationRef:
+        name: {{ $name }}-postgres
+    {{- end }}
+    {{- else }}
+    {{- with $values.hpa.cpuUtilization }}
+    - type: cpu
+      metricType: Utilization
+      metadata:
+        value: {{ . | toString | quote }}
+    {{- end }}
+    {{- with $values.keda.prometheus }}
+    {{- if .serverAddress }}
+    - type: prometheus
+      name: sessions
+      metadata:
+        serverAddress: {{ .serverAddress | quote }}
+        query: sum(smtp_relay_sessions{namespace="{{ $.root.Release.Namespace }}",pod=~"{{ $name }}-.*"})
+        threshold: {{ .sessionsPerPod | toString | quote }}
+    {{- end }}
+    {{- end }}
+    {{- end }}
+    {{- with $values.keda.triggers }}
+    {{- tpl (toYaml .) $.root | nindent 4 }}
+    {{- end }}
+{{- end }}
+
+{{/*
+What is there for workers to do. With a queue, the relays publish what is due in the outbox: it shows in the queue. Claims
+that ran out and due webhooks show in the database only.
+*/}}
+{{- define "opensend-smtp-relay.backlogQuery" -}}
+select
+{{- if not .queueUrl }} (select count(*) from (select from smtp_relay_outbox where due_at <= now() limit 100000) as jobs) +
+{{- end }} (select count(*) from smtp_relay_claims where until < now() and state <> 'held') + (select count(*) from (select from webhook_deliveries where status in ('pending', 'failed') and next_retry_at <= now() limit 100000) as deliveries)
+{{- end }}
+
+{{- define "opensend-smtp-relay.triggerAuthentications" -}}
+{{- $values := (get .root.Values .component).autoscaling.keda -}}
+{{- $config := include "opensend-smtp-relay.config" .root | fromJson -}}
+{{- $name := printf "%s-%s" (include "opensend-smtp-relay.fullname" .root) .component -}}
+{{- if $config.queueUrl }}
+---
+apiVersion: keda.sh/v1alpha1
+kind: TriggerAuthentication
+metadata:
+  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" (printf "%s-sqs" $name)) | nindent 2 }}
+spec:
+  {{- $key := include "opensend-smtp-relay.secretRef" (dict "root" .root "secret" "awsAccessKeyId") | fromJson }}
+  {{- $secret := include "opensend-smtp-relay.secretRef" (dict "root" .root "secret" "awsSecretAccessKey") | fromJson }}
+  {{- if and $key.name $secret.name }}
+  secretTargetRef:
+    - parameter: awsAccessKeyID
+      name: {{ $key.name }}
+      key: {{ $key.key }}
+    - parameter: awsSecretAccessKey
+      name: {{ $secret.name }}
+      key: {{ $secret.key }}
+  {{- else }}
+  podIdentity:
+    {{- toYaml $values.sqs.podIdentity | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- if $values.postgres.enabled }}
+{{- $database := include "opensend-smtp-relay.secretRef" (dict "root" .root "secret" "databaseUrl") | fromJson }}
+---
+apiVersion: keda.sh/v1alpha1
+kind: TriggerAuthentication
+metadata:
+  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" (printf "%s-postgres" $name)) | nindent 2 }}
+spec:
+  secretTargetRef:
+    - parameter: connection
+      name: {{ $database.name }}
+      key: {{ $database.key }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,106 @@
+{{/*
+Names and labels.
+*/}}
+
+{{- define "opensend-smtp-relay.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Cut so that every suffix still fits: names of Services and labels have 63 characters at most. */}}
+{{- define "opensend-smtp-relay.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else -}}
+{{- $name := include "opensend-smtp-relay.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What finds the pods of one component. Called with root and component. */}}
+{{- define "opensend-smtp-relay.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "opensend-smtp-relay.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* All labels of an object, as a group. Called with root, component, and maybe labels of its own. */}}
+{{- define "opensend-smtp-relay.labels" -}}
+{{- $standard := dict
+      "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+      "app.kubernetes.io/version" (.root.Chart.AppVersion | toString)
+      "app.kubernetes.io/managed-by" .root.Release.Service
+      "app.kubernetes.io/part-of" "opensend" -}}
+{{- $selector := include "opensend-smtp-relay.selectorLabels" . | fromYaml -}}
+{{- mergeOverwrite (dict) (deepCopy (default dict .root.Values.commonLabels)) (deepCopy (default dict .labels)) $standard $selector | toYaml }}
+{{- end }}
+
+{{/* Labels of pods: none that another version of the chart would change, since that would replace the pods. */}}
+{{- define "opensend-smtp-relay.podLabels" -}}
+{{- $selector := include "opensend-smtp-relay.selectorLabels" . | fromYaml -}}
+{{- mergeOverwrite (dict) (deepCopy (default dict .root.Values.commonLabels)) (dict "app.kubernetes.io/part-of" "opensend") (deepCopy (default dict .labels)) $selector | toYaml }}
+{{- end }}
+
+{{/*
+The metadata of an object: name, namespace, labels and annotations. Called with root, name, component, and maybe labels
+and annotations of its own.
+*/}}
+{{- define "opensend-smtp-relay.metadata" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "opensend-smtp-relay.labels" . | nindent 2 }}
+{{- $annotations := mergeOverwrite (dict) (deepCopy (default dict .root.Values.commonAnnotations)) (deepCopy (default dict .annotations)) }}
+{{- with $annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The name of a component's ServiceAccount. Called with root and component (relay, worker or migrate). */}}
+{{- define "opensend-smtp-relay.serviceAccountName" -}}
+{{- $account := (eq .component "migrate" | ternary .root.Values.migrations (get .root.Values .component)).serviceAccount -}}
+{{- if $account.name -}}
+{{- $account.name }}
+{{- else if $account.create -}}
+{{- printf "%s-%s" (include "opensend-smtp-relay.fullname" .root) .component }}
+{{- else -}}
+default
+{{- end }}
+{{- end }}
+
+{{/* registry/repository:tag@digest. Called with root, and the image's values; `suffix` goes behind a tag that is not set. */}}
+{{- define "opensend-smtp-relay.imageOf" -}}
+{{- $registry := default .image.registry (default dict .root.Values.global).imageRegistry -}}
+{{- $tag := default (printf "%s%s" .root.Chart.AppVersion (default "" .suffix)) .image.tag -}}
+{{- with $registry }}{{ . }}/{{ end }}{{ .image.repository }}:{{ $tag }}{{ with .image.digest }}@{{ . }}{{ end }}
+{{- end }}
+
+{{- define "opensend-smtp-relay.image" -}}
+{{- include "opensend-smtp-relay.imageOf" (dict "root" . "image" .Values.image) }}
+{{- end }}
+
+{{/* The secrets that the image is pulled with, from here and from `global`; each as a name or as {name}. */}}
+{{- define "opensend-smtp-relay.imagePullSecrets" -}}
+{{- $names := list -}}
+{{- range concat (default list (default dict .Values.global).imagePullSecrets) .Values.imagePullSecrets -}}
+{{- $names = append $names (kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name")) -}}
+{{- end -}}
+{{- with uniq $names }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The image with a Postgres in it: that of the relay with -demo behind its tag, unless the values say otherwise. */}}
+{{- define "opensend-smtp-relay.demoImage" -}}
+{{- $own := .Values.demo.postgres.image -}}
+{{- $tag := default (printf "%s-demo" (default .Chart.AppVersion .Values.image.tag)) $own.tag -}}
+{{- $image := dict "registry" (default .Values.image.registry $own.registry) "repository" (default .Values.image.repository $own.repository) "tag" $tag "digest" $own.digest -}}
+{{- include "opensend-smtp-relay.imageOf" (dict "root" . "image" $image) }}
+{{- end }}

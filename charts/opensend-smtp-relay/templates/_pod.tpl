@@ -1,0 +1,283 @@
+{{/*
+What relay and worker have in common. Called with root and component.
+*/}}
+
+{{/* The smallest number of pods that a component may run with. */}}
+{{- define "opensend-smtp-relay.minReplicas" -}}
+{{- $values := get .root.Values .component -}}
+{{- eq $values.autoscaling.kind "none" | ternary $values.replicas $values.autoscaling.minReplicas | int }}
+{{- end }}
+
+{{- define "opensend-smtp-relay.deployment" -}}
+{{- $values := get .root.Values .component -}}
+{{- $name := printf "%s-%s" (include "opensend-smtp-relay.fullname" .root) .component -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" $name "labels" $values.labels "annotations" $values.annotations) | nindent 2 }}
+spec:
+  {{- /* Beside an autoscaler it would set the number back at each upgrade. */}}
+  {{- if eq $values.autoscaling.kind "none" }}
+  replicas: {{ int $values.replicas }}
+  {{- end }}
+  revisionHistoryLimit: {{ int $values.revisionHistoryLimit }}
+  minReadySeconds: {{ int $values.minReadySeconds }}
+  progressDeadlineSeconds: {{ int $values.progressDeadlineSeconds }}
+  strategy:
+    {{- toYaml $values.updateStrategy | nindent 4 }}
+  selector:
+    matchLabels:
+      {{- include "opensend-smtp-relay.selectorLabels" . | nindent 6 }}
+  template:
+    {{- include "opensend-smtp-relay.podTemplate" . | nindent 4 }}
+{{- end }}
+
+{{- define "opensend-smtp-relay.podTemplate" -}}
+{{- $values := get .root.Values .component -}}
+{{- $config := include "opensend-smtp-relay.config" .root | fromJson -}}
+metadata:
+  labels:
+    {{- include "opensend-smtp-relay.podLabels" (dict "root" .root "component" .component "labels" (mergeOverwrite (dict "opensend.dev/scrape" "true") (deepCopy $values.podLabels))) | nindent 4 }}
+  annotations:
+    {{- $checksum := dict "checksum/restart" (include "opensend-smtp-relay.restartChecksum" (dict "root" .root "config" $config)) }}
+    {{- mergeOverwrite (dict) (deepCopy .root.Values.commonAnnotations) $checksum (deepCopy $values.podAnnotations) | toYaml | nindent 4 }}
+spec:
+  {{- include "opensend-smtp-relay.imagePullSecrets" .root | indent 2 }}
+  serviceAccountName: {{ include "opensend-smtp-relay.serviceAccountName" . }}
+  automountServiceAccountToken: false
+  {{- /* A Service named smtp-relay would set SMTP_RELAY_PORT. */}}
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ include "opensend-smtp-relay.gracePeriod" . }}
+  securityContext:
+    {{- toYaml $values.podSecurityContext | nindent 4 }}
+  {{- with $values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with $values.runtimeClassName }}
+  runtimeClassName: {{ . }}
+  {{- end }}
+  {{- with $values.schedulerName }}
+  schedulerName: {{ . }}
+  {{- end }}
+  {{- with $values.hostAliases }}
+  hostAliases:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.dnsPolicy }}
+  dnsPolicy: {{ . }}
+  {{- end }}
+  {{- with $values.dnsConfig }}
+  dnsConfig:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- include "opensend-smtp-relay.topologySpread" . | indent 2 }}
+  {{- $migrates := eq (include "opensend-smtp-relay.migrationsMode" .root) "initContainer" }}
+  {{- if or $migrates $values.extraInitContainers }}
+  initContainers:
+    {{- if $migrates }}
+    - name: migrate
+      {{- include "opensend-smtp-relay.container" (dict "root" .root "component" .component "args" (list "migrate")) | nindent 6 }}
+      resources:
+        {{- toYaml .root.Values.migrations.resources | nindent 8 }}
+    {{- end }}
+    {{- with $values.extraInitContainers }}
+    {{- tpl (toYaml .) $.root | nindent 4 }}
+    {{- end }}
+  {{- end }}
+  containers:
+    - name: {{ .component }}
+      {{- include "opensend-smtp-relay.container" (dict "root" .root "component" .component "args" (list .component)) | nindent 6 }}
+      ports:
+        {{- if eq .component "relay" }}
+        - name: smtp
+          containerPort: {{ int $config.port }}
+          protocol: TCP
+        {{- with ($config.tls).implicitPort }}
+        - name: smtps
+          containerPort: {{ int . }}
+          protocol: TCP
+        {{- end }}
+        {{- else if $config.publicPort }}
+        - name: public
+          containerPort: {{ int $config.publicPort }}
+          protocol: TCP
+        {{- end }}
+        - name: http
+          containerPort: {{ int $config.httpPort }}
+          protocol: TCP
+      {{- range $probe, $path := dict "startupProbe" "/readyz" "livenessProbe" "/livez" "readinessProbe" "/readyz" }}
+      {{- $settings := get $values $probe }}
+      {{- if $settings.enabled }}
+      {{ $probe }}:
+        httpGet:
+          path: {{ $path }}
+          port: http
+        {{- toYaml (omit $settings "enabled") | nindent 8 }}
+      {{- end }}
+      {{- end }}
+      resources:
+        {{- toYaml $values.resources | nindent 8 }}
+    {{- with $values.extraContainers }}
+    {{- tpl (toYaml .) $.root | nindent 4 }}
+    {{- end }}
+  volumes:
+    {{- include "opensend-smtp-relay.volumes" . | nindent 4 }}
+{{- end }}
+
+{{/* Image, arguments, environment and mounts of a container that runs the program. Called with root, component, args, hook. */}}
+{{- define "opensend-smtp-relay.container" -}}
+{{- $values := eq .component "migrate" | ternary .root.Values.migrations (get .root.Values .component) -}}
+image: {{ include "opensend-smtp-relay.image" .root }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+args: {{ toJson .args }}
+securityContext:
+  {{- toYaml $values.securityContext | nindent 2 }}
+env:
+  {{- include "opensend-smtp-relay.env" . | nindent 2 }}
+{{- with $values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumeMounts:
+  {{- include "opensend-smtp-relay.volumeMounts" . | nindent 2 }}
+{{- end }}
+
+{{- define "opensend-smtp-relay.env" -}}
+{{- $values := eq .component "migrate" | ternary .root.Values.migrations (get .root.Values .component) -}}
+- name: SMTP_RELAY_CONFIG
+  value: /etc/smtp-relay
+- name: SMTP_RELAY_SECRETS_DIR
+  value: /etc/smtp-relay-secrets
+{{- include "opensend-smtp-relay.secretEnv" . }}
+{{- with concat .root.Values.extraEnv $values.extraEnv }}
+{{ tpl (toYaml .) $.root }}
+{{- end }}
+{{- end }}
+
+{{- define "opensend-smtp-relay.volumeMounts" -}}
+{{- $values := eq .component "migrate" | ternary .root.Values.migrations (get .root.Values .component) -}}
+- name: config
+  mountPath: /etc/smtp-relay
+  readOnly: true
+- name: secrets
+  mountPath: /etc/smtp-relay-secrets
+  readOnly: true
+{{- if and (eq .component "relay") (include "opensend-smtp-relay.tlsSecretName" .root) }}
+- name: tls
+  mountPath: /etc/smtp-relay-tls
+  readOnly: true
+{{- end }}
+{{- if and .root.Values.resources (ne .component "migrate") }}
+- name: resources
+  mountPath: /etc/smtp-relay-resources
+  readOnly: true
+{{- end }}
+{{- if eq .component "worker" }}
+- name: captured
+  mountPath: /var/lib/smtp-relay/captured
+{{- end }}
+- name: tmp
+  mountPath: /tmp
+{{- with concat .root.Values.extraVolumeMounts $values.extraVolumeMounts }}
+{{ tpl (toYaml .) $.root }}
+{{- end }}
+{{- end }}
+
+{{- define "opensend-smtp-relay.volumes" -}}
+{{- $values := eq .component "migrate" | ternary .root.Values.migrations (get .root.Values .component) -}}
+- name: config
+  configMap:
+    name: {{ include "opensend-smtp-relay.fullname" .root }}{{ if .hook }}-migrate{{ end }}
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources: {{ include "opensend-smtp-relay.secretSources" . | fromYamlArray | toYaml | nindent 6 }}
+{{- if and (eq .component "relay") (include "opensend-smtp-relay.tlsSecretName" .root) }}
+- name: tls
+  secret:
+    secretName: {{ include "opensend-smtp-relay.tlsSecretName" .root }}
+    defaultMode: 0440
+{{- end }}
+{{- if and .root.Values.resources (ne .component "migrate") }}
+- name: resources
+  configMap:
+    name: {{ include "opensend-smtp-relay.fullname" .root }}-resources
+{{- end }}
+{{- if eq .component "worker" }}
+- name: captured
+  {{- toYaml .root.Values.capture.volume | nindent 2 }}
+{{- end }}
+- name: tmp
+  emptyDir:
+    sizeLimit: {{ .root.Values.tmp.sizeLimit }}
+{{- with concat .root.Values.extraVolumes $values.extraVolumes }}
+{{ tpl (toYaml .) $.root }}
+{{- end }}
+{{- end }}
+
+{{/* Over zones and over nodes, unless the values say otherwise. */}}
+{{- define "opensend-smtp-relay.topologySpread" -}}
+{{- $values := get .root.Values .component -}}
+{{- if kindIs "slice" $values.topologySpreadConstraints -}}
+{{- with $values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- else }}
+topologySpreadConstraints:
+  {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "opensend-smtp-relay.selectorLabels" $ | nindent 8 }}
+    matchLabelKeys:
+      - pod-template-hash
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "opensend-smtp-relay.serviceAccount" -}}
+{{- $account := (eq .component "migrate" | ternary .root.Values.migrations (get .root.Values .component)).serviceAccount -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  {{- $annotations := mergeOverwrite (dict) (deepCopy $account.annotations) (default dict .annotations) }}
+  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" (include "opensend-smtp-relay.serviceAccountName" .) "labels" $account.labels "annotations" $annotations) | nindent 2 }}
+automountServiceAccountToken: false
+{{- include "opensend-smtp-relay.imagePullSecrets" .root }}
+{{- end }}
+
+{{- define "opensend-smtp-relay.podDisruptionBudget" -}}
+{{- $budget := (get .root.Values .component).podDisruptionBudget -}}
+{{- /* With one pod it would keep a node from ever being drained. */ -}}
+{{- if and $budget.enabled (gt (include "opensend-smtp-relay.minReplicas" . | int) 1) -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" (printf "%s-%s" (include "opensend-smtp-relay.fullname" .root) .component) "labels" $budget.labels "annotations" $budget.annotations) | nindent 2 }}
+spec:
+  {{- if not (kindIs "invalid" $budget.minAvailable) }}
+  minAvailable: {{ $budget.minAvailable }}
+  {{- else }}
+  maxUnavailable: {{ $budget.maxUnavailable }}
+  {{- end }}
+  unhealthyPodEvictionPolicy: {{ $budget.unhealthyPodEvictionPolicy }}
+  selector:
+    matchLabels:
+      {{- include "opensend-smtp-relay.selectorLabels" . | nindent 6 }}
+{{- end }}
+{{- end }}

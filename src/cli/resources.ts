@@ -1,0 +1,124 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Command, Option } from 'commander';
+import { createAdapters } from '../resources/adapters.ts';
+import { KINDS, type KindName } from '../resources/kinds.ts';
+import { printProblem } from '../resources/problem.ts';
+import { createDesiredReader } from '../resources/read-desired.ts';
+import { type ObjectReport, objectReport } from '../resources/report.ts';
+import { renderSchemas } from '../resources/schema-files.ts';
+import { findShared } from '../resources/shared.ts';
+import { readDeclared } from '../store/declared.ts';
+import { createSecretBox } from '../webhooks/secret-box.ts';
+import type { CliContext } from './context.ts';
+import { withDatabase } from './database.ts';
+import { CheckFailed } from './errors.ts';
+import { examples, type JsonOptions, jsonOption } from './options.ts';
+import { type Column, print, printable, table } from './output.ts';
+import { addApply, addDiff } from './resources-apply.ts';
+import { type PathOptions, sourcesOf } from './resources-sources.ts';
+
+const COLUMNS: readonly Column<ObjectReport>[] = [
+  { title: 'KIND', value: row => row.kind },
+  { title: 'NAME', value: row => row.name },
+  { title: 'READY', value: row => row.ready },
+  { title: 'REASON', value: row => row.reason },
+  { title: 'SINCE', value: row => row.lastTransitionTime },
+  { title: 'MESSAGE', value: row => row.message },
+];
+
+const SCHEMAS = fileURLToPath(new URL('../../docs/schemas/', import.meta.url));
+
+/** Objects that documents declare. */
+export function addResourcesCommands(program: Command, context: CliContext): void {
+  const resources = program
+    .command('resources')
+    .description('Credentials, domains, suppressions, webhooks and routes that documents declare');
+  addList(resources, context);
+  addDiff(resources, context);
+  addApply(resources, context);
+  addValidate(resources, context);
+  addSchemas(resources, context);
+}
+
+function addList(resources: Command, context: CliContext): void {
+  examples(
+    resources
+      .command('list')
+      .description('List declared objects, and whether they are as declared')
+      .addOption(new Option('--kind <kind>', 'only this kind').choices(KINDS))
+      .addOption(jsonOption())
+      .action(async (options: JsonOptions & { kind?: KindName }) => {
+        const found = await withDatabase(context, readDeclared);
+        const rows = found.filter(({ kind }) => options.kind === undefined || kind === options.kind).map(objectReport);
+        print(context, options, rows, table(COLUMNS, rows));
+      }),
+    'resources list',
+    'resources list --json | jq \'.[] | select(.ready == "False")\'',
+  );
+}
+
+function addValidate(resources: Command, context: CliContext): void {
+  examples(
+    resources
+      .command('validate')
+      .description('Check documents without a database, as for a pipeline; exit code 1 where one is not right')
+      .argument('[paths...]', 'files or folders; resources.directory where none is named')
+      .option('--secrets <folder>', 'check the files with keys and secrets too, which are below this folder')
+      .addOption(jsonOption())
+      .action(async (paths: string[], options: JsonOptions & PathOptions) => {
+        const { paths: sources, folders } = await sourcesOf(context, paths, options);
+        const desired = await createDesiredReader()(sources, { ...folders, secrets: options.secrets ?? null });
+        const problems = [...desired.problems, ...findShared(desired, createAdapters(createSecretBox([])))];
+        const lines = problems.map(problem => `${printable(printProblem(problem))}\n`);
+        const count = desired.objects.length;
+        const well = `${count} ${count === 1 ? 'document is' : 'documents are'} right.\n`;
+        print(context, options, { ok: problems.length === 0, objects: count, problems }, lines.join('') || well);
+        if (problems.length > 0) throw new CheckFailed(`the documents have ${amount(problems.length)}`);
+      }),
+    'resources validate deploy/relay/',
+    'resources validate credentials.yaml domains.yaml',
+    'resources validate --json deploy/ | jq -r \'.problems[] | "\\(.file):\\(.line) \\(.why)"\'',
+  );
+}
+
+function amount(problems: number): string {
+  return problems === 1 ? 'a problem' : `${problems} problems`;
+}
+
+interface SchemasOptions extends JsonOptions {
+  readonly write?: boolean;
+  readonly check?: boolean;
+}
+
+function addSchemas(resources: Command, context: CliContext): void {
+  examples(
+    resources
+      .command('schemas')
+      .description('Print the JSON Schemas of all kinds')
+      .option('--write', 'write them into docs/schemas')
+      .option('--check', 'fail where those in docs/schemas are stale')
+      .addOption(jsonOption())
+      .action(async (options: SchemasOptions) => {
+        const files = renderSchemas();
+        if (options.write) {
+          await mkdir(SCHEMAS, { recursive: true });
+          await Promise.all(files.map(({ name, content }) => writeFile(join(SCHEMAS, name), content)));
+        }
+        if (options.check) await Promise.all(files.map(requireFresh));
+        const schemas = Object.fromEntries(files.map(({ name, content }) => [name, JSON.parse(content)]));
+        const human =
+          options.write || options.check ? 'docs/schemas is up to date.\n' : `${JSON.stringify(schemas, null, 2)}\n`;
+        print(context, options, schemas, human);
+      }),
+    'resources schemas --check',
+    'resources schemas | jq \'.["smtpcredential_v1alpha1.json"]\'',
+  );
+}
+
+async function requireFresh({ name, content }: { name: string; content: string }): Promise<void> {
+  const found = await readFile(join(SCHEMAS, name), 'utf8').catch(() => '');
+  if (found === content) return;
+  throw new Error(`docs/schemas/${name} is stale; bring it up to date: smtp-relay resources schemas --write`);
+}

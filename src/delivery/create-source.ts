@@ -1,0 +1,39 @@
+import type pg from 'pg';
+import { databaseLogin } from '../config/database-login.ts';
+import type { LiveConfig } from '../config/live.ts';
+import type { Logger } from '../observability/log.ts';
+import type { Registry } from '../observability/metrics.ts';
+import type { HandleJobs, JobSource } from '../queue/job-source.ts';
+import { createQueueMetrics } from '../queue/metrics.ts';
+import { createOutboxSource } from '../queue/outbox-source.ts';
+import { createThreadedSqsSource } from '../queue/threaded-source.ts';
+import { listenTo, OUTBOX_CHANNEL } from '../store/notifications.ts';
+import { Outbox } from '../store/outbox.ts';
+
+export interface SourceParts {
+  readonly live: LiveConfig;
+  readonly pool: pg.Pool;
+  readonly handle: HandleJobs;
+  readonly registry: Registry;
+  readonly logger: Logger;
+}
+
+/** Jobs come from the queue, or without one straight from the outbox. */
+export function createSource({ live, pool, handle, registry, logger }: SourceParts): JobSource {
+  const { worker, queueUrl, awsRegion, sqsEndpoint, database } = live.current;
+  const shared = { handle, metrics: createQueueMetrics(registry), logger: logger.child({ room: 'queue' }) };
+  if (queueUrl !== '') {
+    const { consumers, leaseTime } = worker;
+    const options = { queueUrl, region: awsRegion, endpoint: sqsEndpoint || null, consumers, leaseTime };
+    return createThreadedSqsSource({ ...shared, options });
+  }
+  const { connectTimeout } = database;
+  const databaseUrl = () => databaseLogin(live.current);
+  return createOutboxSource({
+    ...shared,
+    options: { limit: worker.consumers * 10, pollInterval: worker.pollInterval, leaseTime: worker.leaseTime },
+    outbox: new Outbox(pool),
+    listen: onNotification =>
+      listenTo({ databaseUrl, channel: OUTBOX_CHANNEL, connectTimeout, onNotification, logger: shared.logger }),
+  });
+}

@@ -1,0 +1,110 @@
+import { type EmailFacts, failedEvent, sentEvent, suppressedEvent } from '../events/event.ts';
+import type { Claim } from '../store/claims.ts';
+import type { NewEvent } from '../store/events.ts';
+import type { Attempt, ProviderError } from '../store/settle.ts';
+import type { Failed } from './failure-notice.ts';
+import { Progress } from './progress.ts';
+import type { Outcome } from './transport.ts';
+
+/** The call that an outcome is of; `none` where it came to none. */
+export interface CallFacts {
+  readonly transport: string;
+  readonly startedAt: Date;
+}
+
+/** What a try of a message has come to so far, and of that what is not written down yet. */
+export class TryRecord {
+  readonly progress: Progress;
+  readonly #facts: EmailFacts;
+  #attempts: Attempt[] = [];
+  #events: NewEvent[] = [];
+  #failed: Failed[] = [];
+  #error: ProviderError | null = null;
+  #throttled = false;
+
+  constructor({ emailId, message, earlier }: Claim) {
+    const { userId, from, to, subject, tags, acceptedAt, messageId } = message;
+    this.progress = new Progress(message.recipients, earlier);
+    this.#facts = { id: emailId, userId, from, to, subject, tags, messageId, createdAt: acceptedAt };
+  }
+
+  /** The last error of this try. */
+  get error(): ProviderError | null {
+    return this.#error;
+  }
+
+  /** The last error only asked for fewer calls. */
+  get throttled(): boolean {
+    return this.#throttled;
+  }
+
+  /** Of whom the sender is yet to be told that they will not get the message. */
+  get failed(): readonly Failed[] {
+    return this.#failed;
+  }
+
+  suppressed(recipients: readonly string[]): void {
+    this.#note({ recipients, outcome: 'suppressed', code: 'Suppressed', message: null }, noCall());
+    this.#events.push(suppressedEvent(this.#facts, { recipients }));
+  }
+
+  outcome(recipients: readonly string[], told: Outcome, call: CallFacts): void {
+    if (told.kind === 'sent') {
+      this.#sent(recipients, told, call);
+      return;
+    }
+    const { kind, code, throttled = false } = told;
+    const message = printable(told.message);
+    this.#note({ recipients, outcome: kind, code, message }, call);
+    this.#throttled = throttled;
+    if (kind === 'permanent') this.tellFailure(recipients, { code, message });
+    else this.#error = { code, message };
+  }
+
+  /** The message has failed for these recipients without a call of its own. */
+  fail(recipients: readonly string[], error: ProviderError): void {
+    this.outcome(recipients, { kind: 'permanent', ...error }, noCall());
+  }
+
+  /** The fault is ours: it is tried again, and not at once, or it would be tried for ever. */
+  postpone(recipients: readonly string[], error: ProviderError): void {
+    this.outcome(recipients, { kind: 'transient', ...error }, noCall());
+  }
+
+  /** That the message will not be tried for these any more. */
+  tellFailure(recipients: readonly string[], error: ProviderError): void {
+    this.#error = error;
+    this.#failed.push({ recipients, error });
+    this.#events.push(failedEvent(this.#facts, { recipients, ...error }));
+  }
+
+  /** Gives out what is to be written down, and begins anew. */
+  take(): { readonly attempts: readonly Attempt[]; readonly events: readonly NewEvent[] } {
+    const taken = { attempts: this.#attempts, events: this.#events };
+    this.#attempts = [];
+    this.#events = [];
+    this.#failed = [];
+    return taken;
+  }
+
+  #sent(recipients: readonly string[], told: Extract<Outcome, { kind: 'sent' }>, call: CallFacts): void {
+    const { providerMessageId, response: message = null } = told;
+    this.#note({ recipients, outcome: 'sent', code: null, message, providerMessageId }, call);
+    const provider = { transport: call.transport, messageId: providerMessageId };
+    this.#events.push(sentEvent(this.#facts, { recipients, provider }));
+  }
+
+  #note(attempt: Omit<Attempt, 'providerMessageId' | keyof CallFacts> & Partial<Attempt>, call: CallFacts): void {
+    this.#attempts.push({ providerMessageId: null, ...attempt, ...call });
+    this.progress.note(attempt.recipients, attempt.outcome);
+  }
+}
+
+function noCall(): CallFacts {
+  return { transport: 'none', startedAt: new Date() };
+}
+
+/** Servers answer what they like, and what they said may have been cut in the middle of a character. */
+function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}+/gu, ' ').toWellFormed();
+}

@@ -1,0 +1,96 @@
+import { declaredCredentials } from '../store/declared-credentials.ts';
+import { declaredDomains } from '../store/declared-domains.ts';
+import { declaredRouteRows } from '../store/declared-route-rows.ts';
+import { declaredSuppressions } from '../store/declared-suppressions.ts';
+import type { DeclaredTable } from '../store/declared-table.ts';
+import { declaredWebhooks, type WebhookRow } from '../store/declared-webhooks.ts';
+import type { SecretBox } from '../webhooks/secret-box.ts';
+import type { KindName } from './kinds.ts';
+import type { WantedRows, WantedWebhook } from './wanted.ts';
+
+/** How a kind is brought into its table: `W` is what a document wants, `S` what is stored. */
+export interface Adapter<W = unknown, S = unknown> {
+  readonly table: DeclaredTable<S>;
+  /** Tells rows apart; no two of the table may have the same. */
+  identityOf(row: W | S): string;
+  /** The names of what is another in the table. */
+  differences(wanted: W, stored: S, id: string): string[];
+  /** What is to be written. @throws SecretError where a secret cannot be kept */
+  toStored(wanted: W, id: string): S;
+  /**
+   * What becomes of a document whose row was made by somebody else: `conflict`, it is not touched, and the object is not ready;
+   * `satisfied`, the row is as good as one of ours.
+   */
+  readonly standing: 'conflict' | 'satisfied';
+}
+
+export type Adapters = Readonly<Record<KindName, Adapter>>;
+
+type Plain<K extends KindName> = Adapter<WantedRows[K], WantedRows[K]>;
+
+export function createAdapters(box: SecretBox): Adapters {
+  const route: Plain<'Route'> = { ...plain, table: declaredRouteRows, identityOf: ({ name }) => name };
+  const domain: Plain<'SendingDomain'> = {
+    ...plain,
+    table: declaredDomains,
+    identityOf: ({ owner, name }) => `${owner}\n${name}`,
+  };
+  const credential: Plain<'SmtpCredential'> = {
+    ...plain,
+    table: declaredCredentials,
+    identityOf: ({ tokenHash }) => tokenHash,
+  };
+  const suppression: Plain<'SuppressionList'> = {
+    ...plain,
+    table: declaredSuppressions,
+    identityOf: ({ owner, email }) => `${owner}\n${email}`,
+    standing: 'satisfied',
+  };
+  return {
+    Route: route,
+    SendingDomain: domain,
+    SmtpCredential: credential,
+    SuppressionList: suppression,
+    WebhookEndpoint: webhookAdapter(box),
+  } as Adapters;
+}
+
+const plain = {
+  differences: (wanted: object, stored: object): string[] => differingFields(wanted, stored),
+  toStored: <R>(wanted: R): R => wanted,
+  standing: 'conflict',
+} as const;
+
+function webhookAdapter(box: SecretBox): Adapter<WantedWebhook, WebhookRow> {
+  const isSame = (secret: string, sealed: string | null, id: string): boolean => {
+    try {
+      return sealed !== null && box.open(sealed, id) === secret;
+    } catch {
+      // Sealed with a key that is gone, or not by us: it is written anew.
+      return false;
+    }
+  };
+  return {
+    table: declaredWebhooks,
+    identityOf: ({ owner, url }) => `${owner}\n${url}`,
+    differences({ secret, ...wanted }, { secret: sealed, ...stored }, id) {
+      return [...differingFields(wanted, stored), ...(isSame(secret, sealed, id) ? [] : ['secret'])];
+    },
+    toStored: ({ secret, ...wanted }, id) => ({ ...wanted, secret: box.seal(secret, id) }),
+    standing: 'conflict',
+  };
+}
+
+function differingFields(wanted: object, stored: object): string[] {
+  const values = new Map(Object.entries(stored));
+  return Object.entries(wanted).flatMap(([field, value]) => (isEqual(value, values.get(field)) ? [] : [field]));
+}
+
+/** JSON values; Postgres keeps the keys of an object in an order of its own. */
+function isEqual(one: unknown, other: unknown): boolean {
+  if (one === other) return true;
+  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return false;
+  if (Array.isArray(one) !== Array.isArray(other)) return false;
+  const [entries, others] = [Object.entries(one), new Map(Object.entries(other))];
+  return entries.length === others.size && entries.every(([key, value]) => isEqual(value, others.get(key)));
+}

@@ -1,0 +1,78 @@
+import { Counter, Gauge, Histogram } from 'prom-client';
+import type { Registry } from '../observability/metrics.ts';
+import { KINDS, type KindName } from './kinds.ts';
+
+export interface PassCounts {
+  readonly created: number;
+  readonly updated: number;
+  readonly removed: number;
+}
+
+/** What can be counted of declared resources. Objects are told by the process that has the lease, and by no other. */
+export interface ResourcesMetrics {
+  leads(isLeader: boolean): void;
+  passed(seconds: number, objects: readonly { readonly kind: string; readonly ready: boolean }[]): void;
+  changed(kind: KindName, action: 'create' | 'update' | 'remove'): void;
+  failed(seconds: number): void;
+  problems(count: number): void;
+}
+
+export function createResourcesMetrics(registry: Registry): ResourcesMetrics {
+  const registers = [registry];
+  const objects = new Gauge({
+    name: 'smtp_relay_resources',
+    help: 'Declared objects, by whether they are as declared; told by the process that has the lease',
+    labelNames: ['kind', 'ready'],
+    registers,
+  });
+  const leader = new Gauge({
+    name: 'smtp_relay_resources_leader',
+    help: 'Whether this process has the lease and makes the database match the documents',
+    registers,
+  });
+  const problems = new Gauge({
+    name: 'smtp_relay_resources_problems',
+    help: 'What is wrong with the documents, as they were last read by the process that has the lease',
+    registers,
+  });
+  const changes = new Counter({
+    name: 'smtp_relay_resources_changes_total',
+    help: 'Declared objects that were created, updated or removed in the database',
+    labelNames: ['kind', 'action'],
+    registers,
+  });
+  const passes = new Histogram({
+    name: 'smtp_relay_resources_pass_seconds',
+    help: 'How long it took to compare the database with the documents, and to make it match',
+    labelNames: ['result'],
+    buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers,
+  });
+  const lastSuccess = new Gauge({
+    name: 'smtp_relay_resources_last_success_timestamp_seconds',
+    help: 'When the database was last made to match the documents',
+    registers,
+  });
+  leader.set(0);
+  return {
+    leads(isLeader) {
+      leader.set(isLeader ? 1 : 0);
+      if (isLeader) return;
+      objects.reset();
+      problems.reset();
+    },
+    passed(seconds, found) {
+      passes.observe({ result: 'ok' }, seconds);
+      lastSuccess.setToCurrentTime();
+      for (const kind of KINDS) {
+        const same = found.filter(object => object.kind === kind);
+        const ready = same.filter(object => object.ready).length;
+        objects.set({ kind, ready: 'true' }, ready);
+        objects.set({ kind, ready: 'false' }, same.length - ready);
+      }
+    },
+    changed: (kind, action) => changes.inc({ kind, action }),
+    failed: seconds => passes.observe({ result: 'failed' }, seconds),
+    problems: count => problems.set(count),
+  };
+}

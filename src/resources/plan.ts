@@ -1,0 +1,26 @@
+import { readDeclared } from '../store/declared.ts';
+import type { Queryable } from '../store/pool.ts';
+import type { Adapters } from './adapters.ts';
+import type { Desired } from './desired.ts';
+import { KINDS } from './kinds.ts';
+import type { ObjectPlan } from './object-plan.ts';
+import { planKind } from './plan-kind.ts';
+
+/** What is to be done, and how every declared object stands after it. Nothing has been written. */
+export interface Plan {
+  readonly objects: readonly ObjectPlan[];
+}
+
+/** Compares what is declared with what is stored, by some reading statements for all objects together. */
+export async function makePlan(db: Queryable, desired: Desired, adapters: Adapters): Promise<Plan> {
+  const declared = await readDeclared(db);
+  const objects: ObjectPlan[] = [];
+  for (const kind of KINDS) {
+    const known = new Map(declared.filter(object => object.kind === kind).map(object => [object.name, object]));
+    const wanted = desired.objects.filter(object => object.kind === kind);
+    for (const plan of await planKind(db, { kind, adapter: adapters[kind], wanted, known, isWhole: desired.isWhole })) {
+      objects.push(plan);
+    }
+  }
+  return { objects };
+}

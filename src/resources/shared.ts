@@ -1,0 +1,24 @@
+import type { Adapters } from './adapters.ts';
+import type { Desired } from './desired.ts';
+import { problemOf } from './document.ts';
+import { FieldError, type Problem } from './problem.ts';
+
+/** Finds objects that declare the same thing, of which only one can be: without a look at the database. */
+export function findShared({ objects }: Desired, adapters: Adapters): Problem[] {
+  const seen = new Map<string, string>();
+  return objects.flatMap(({ kind, name, source, wanted }) => {
+    const adapter = adapters[kind];
+    if (!wanted || adapter.standing === 'satisfied') return [];
+    return wanted.rows.flatMap(row => {
+      const identity = `${kind}\n${adapter.identityOf(row)}`;
+      const other = seen.get(identity);
+      if (other === undefined) {
+        seen.set(identity, name);
+        return [];
+      }
+      return [
+        problemOf(source, new FieldError(['spec'], `declares the same as ${kind}/${other}`, 'remove one of them')),
+      ];
+    });
+  });
+}

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { chown, copyFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, describe, it, type TestContext } from 'node:test';
+import { pino } from 'pino';
+import { databaseLogin } from '../../src/config/database-login.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { makeAccountDirectory, postgresAccount } from '../../src/dev/account.ts';
+import { createPool } from '../../src/store/pool.ts';
+import { createServer } from '../support/postgres-server.ts';
+import { makeCertificate } from '../support/tls.ts';
+
+/** Resolves to 127.0.0.1 like a name, and the certificate does not have it. */
+const OTHER_NAME = '127.1';
+const account = postgresAccount();
+const certificate = await makeCertificate({ after });
+const other = await makeCertificate({ after });
+const server = await startTlsServer();
+const { username, password, port } = new URL(server.url('postgres'));
+/** The certificate is for this name. */
+const url = `postgres://${username}:${password}@localhost:${port}/postgres`;
+
+/** Postgres takes a key only from a file of its own user's. */
+async function startTlsServer() {
+  const directory = await makeAccountDirectory(account);
+  after(() => rm(directory, { recursive: true, force: true }));
+  const files = { ssl_cert_file: join(directory, 'tls.crt'), ssl_key_file: join(directory, 'tls.key') };
+  await copyFile(certificate.certPath, files.ssl_cert_file);
+  await copyFile(certificate.keyPath, files.ssl_key_file);
+  if (account) for (const file of Object.values(files)) await chown(file, account.uid, account.gid);
+  return createServer({ after }, { settings: { ssl: 'on', ...files } });
+}
+
+/** Connects as the configuration of this environment says. @returns whether the connection is encrypted */
+async function connect(t: TestContext, env: Record<string, string>): Promise<boolean> {
+  const { config } = loadConfig(env);
+  const options = { ...config.database, databaseUrl: databaseLogin(config) };
+  const pool = createPool(options, pino({ level: 'silent' }));
+  t.after(() => pool.end());
+  const { rows } = await pool.query('select ssl from pg_stat_ssl where pid = pg_backend_pid()');
+  return rows[0].ssl;
+}
+
+describe('TLS to Postgres', () => {
+  it('is off unless asked for', async t => {
+    assert.equal(await connect(t, { DATABASE_URL: url }), false);
+  });
+
+  for (const mode of ['verify-full', 'verify-ca', 'require', 'prefer']) {
+    it(`sslmode=${mode} checks authority and host`, async t => {
+      const warnings: Error[] = [];
+      const collect = (warning: Error) => void warnings.push(warning);
+      process.on('warning', collect);
+      t.after(() => process.off('warning', collect));
+      const rooted = `${url}?sslmode=${mode}&sslrootcert=${certificate.caPath}`;
+      assert.equal(await connect(t, { DATABASE_URL: rooted }), true);
+      await assert.rejects(connect(t, { DATABASE_URL: `${url}?sslmode=${mode}&sslrootcert=${other.caPath}` }), {
+        code: /CERT|SIGNATURE/,
+      });
+      await assert.rejects(connect(t, { DATABASE_URL: `${url}?sslmode=${mode}` }), { code: /CERT|SIGNATURE/ });
+      await assert.rejects(connect(t, { DATABASE_URL: rooted.replace('@localhost:', `@${OTHER_NAME}:`) }), {
+        code: 'ERR_TLS_CERT_ALTNAME_INVALID',
+      });
+      assert.deepEqual(warnings, []);
+    });
+  }
+
+  it('an authority alone asks for TLS with all checks', async t => {
+    assert.equal(await connect(t, { DATABASE_URL: `${url}?sslrootcert=${certificate.caPath}` }), true);
+    await assert.rejects(connect(t, { DATABASE_URL: `${url}?sslrootcert=${other.caPath}` }), {
+      code: /CERT|SIGNATURE/,
+    });
+  });
+
+  it('a certificate for the address will do', async t => {
+    const byAddress = url.replace('@localhost:', '@127.0.0.1:');
+    assert.equal(await connect(t, { DATABASE_URL: `${byAddress}?sslrootcert=${certificate.caPath}` }), true);
+  });
+
+  it('sslmode=no-verify encrypts, whoever answers', async t => {
+    assert.equal(await connect(t, { DATABASE_URL: `${url}?sslmode=no-verify` }), true);
+  });
+
+  it('a server without TLS is refused', async t => {
+    const plain = (await createServer(t)).url('postgres');
+    await assert.rejects(connect(t, { DATABASE_URL: `${plain}?sslmode=require` }), /does not support SSL/);
+  });
+
+  it('the PG variables say the same, and need no URL', async t => {
+    const variables = {
+      PGHOST: 'localhost',
+      PGPORT: port,
+      PGUSER: username,
+      PGPASSWORD: decodeURIComponent(password),
+      PGDATABASE: 'postgres',
+      PGSSLMODE: 'verify-full',
+      PGSSLROOTCERT: certificate.caPath,
+    };
+    assert.equal(await connect(t, variables), true);
+    await assert.rejects(connect(t, { ...variables, PGSSLROOTCERT: other.caPath }), { code: /CERT|SIGNATURE/ });
+    await assert.rejects(connect(t, { ...variables, PGHOST: OTHER_NAME }), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+  });
+});
