@@ -86,16 +86,19 @@ async function measureAll(databaseUrl: string, count: number): Promise<void> {
   async function measure(what: string): Promise<void> {
     const delay = monitorEventLoopDelay({ resolution: 1 });
     delay.enable();
+    const cpu = process.cpuUsage();
     const begun = performance.now();
     const desired = await read([documents], { documents, secrets });
     const wasRead = performance.now();
     const { changes, written } = await reconcile(desired, parts);
     const ended = performance.now();
+    const { user, system } = process.cpuUsage(cpu);
     delay.disable();
     const seconds = (from: number, to: number): string => ((to - from) / 1000).toFixed(2);
     const blocked = (delay.max / 1e6).toFixed(0);
     process.stdout.write(
-      `${what}: ${seconds(begun, ended)} s (${seconds(begun, wasRead)} s of it reading), ${JSON.stringify(changes)}, ` +
+      `${what}: ${seconds(begun, ended)} s (${seconds(begun, wasRead)} s of it reading; CPU ${((user + system) / 1e6).toFixed(2)} s), ` +
+        `${JSON.stringify(changes)}, ` +
         `${written.length} written, event loop blocked for ${blocked} ms at most\n`,
     );
   }

@@ -145,11 +145,12 @@ async function run(options: Options, system: System): Promise<number> {
   const logFile = join(options.directory, 'relays.log');
   const start = () => startPod({ system, stage, drainDelay: options.drainDelay, logFile });
   const deployment = new Deployment(service, start);
+  let mailers: Mailers | undefined;
   try {
     for (let pod = 0; pod < options.pods; pod++) await deployment.add();
     const { ca } = system.tls;
     const began = performance.now();
-    const mailers = new Mailers({ ...options, port: service.port, ca, key: stage.key });
+    mailers = new Mailers({ ...options, port: service.port, ca, key: stage.key });
     while (mailers.accepted < 100) await sleep(50);
     for (let restart = 1; restart <= options.restarts && !interrupted; restart++) {
       await deployment.replaceAll();
@@ -167,6 +168,8 @@ async function run(options: Options, system: System): Promise<number> {
   } finally {
     await deployment.stop();
     await service.close();
+    // Where something failed, they still send, and hear at once now that nobody listens.
+    await mailers?.stop();
     await stage.remove();
   }
 }

@@ -9,10 +9,12 @@ import type { Condition } from './http/operational.ts';
 import { Parser } from './message/parser.ts';
 import type { Logger } from './observability/log.ts';
 import { createRegistry } from './observability/metrics.ts';
+import { processName } from './observability/process-name.ts';
 import { NO_TRACING, type Tracer } from './observability/tracing.ts';
 import { createConfiguredQueue } from './queue/configured-queue.ts';
 import { queueNameOf } from './queue/messaging-attributes.ts';
 import { Publisher } from './queue/publisher.ts';
+import { createResources } from './resources/create-resources.ts';
 import { createSessionDependencies } from './smtp/create-sessions.ts';
 import { openListeners } from './smtp/listeners.ts';
 import { createSmtpMetrics } from './smtp/metrics.ts';
@@ -90,15 +92,28 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
   let phase: Phase = 'starting';
   const ready = () => readiness(preparation.isReady, phase);
   const metrics = createHttpMetrics(registry);
+  const resources = createResources({ live, pool, registry, logger, id: processName() });
   let operational: Listener | null = null;
 
   return {
     async start() {
       // First, so that probes are answered while the database is prepared.
-      operational = createOperational({ live, role: 'relay', pool, queue, ready, registry, metrics, logger });
+      operational = createOperational({
+        live,
+        role: 'relay',
+        pool,
+        queue,
+        ready,
+        resources,
+        registry,
+        metrics,
+        logger,
+      });
       const httpPort = await operational?.open();
       running.defer(live.watch({ logger, registry }));
       await preparation.start();
+      void preparation.ready.then(() => resources?.start());
+      running.defer(async () => resources?.stop());
       publisher?.start();
       running.use(housekeeping(live, pool, logger));
       const drainTime = config.shutdownTimeout * DRAIN_SHARE;

@@ -2,10 +2,17 @@ import type { CliContext } from './cli/context.ts';
 import { run } from './cli/program.ts';
 import type { Logger } from './observability/log.ts';
 
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+/** Ends the process as a signal does that nobody handles. */
+function end(_name: NodeJS.Signals, number: number): void {
+  process.exit(128 + number);
+}
+
 /** Further signals change nothing: stopping is bounded in time, and npm repeats the Ctrl-C that the terminal has sent. */
 function takeSignals(): AbortSignal {
   const stopping = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => stopping.abort());
+  for (const name of SIGNALS) process.off(name, end).on(name, () => stopping.abort());
   return stopping.signal;
 }
 
@@ -32,6 +39,9 @@ const context: CliContext = {
   takeSignals,
   surviveFaults,
 };
+
+// The first process of a container gets only signals that it handles (pid_namespaces(7)), so a command could not be ended.
+if (process.pid === 1) for (const name of SIGNALS) process.on(name, end);
 
 process.exitCode = await run(process.argv.slice(2), context);
 // By now nothing should be left that keeps the process alive; what does is not waited for.

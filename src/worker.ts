@@ -1,5 +1,3 @@
-import { randomBytes } from 'node:crypto';
-import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import type { LiveConfig } from './config/live.ts';
@@ -16,11 +14,14 @@ import { createPublic } from './http/create-public.ts';
 import { createHttpMetrics } from './http/metrics.ts';
 import type { Logger } from './observability/log.ts';
 import { createRegistry, type Registry } from './observability/metrics.ts';
+import { processName } from './observability/process-name.ts';
 import { NO_TRACING, type Tracer } from './observability/tracing.ts';
 import { createConfiguredQueue } from './queue/configured-queue.ts';
 import { queueNameOf } from './queue/messaging-attributes.ts';
 import { Publisher } from './queue/publisher.ts';
 import type { ThreadedQueue } from './queue/threaded-queue.ts';
+import { createResources } from './resources/create-resources.ts';
+import type { Reconciler } from './resources/reconciler.ts';
 import { createConfiguredPool, createConfiguredPreparation } from './store/configured.ts';
 import { createStoreMetrics } from './store/metrics.ts';
 import { Outbox } from './store/outbox.ts';
@@ -77,7 +78,7 @@ export async function createWorker(
     registry: createRegistry(),
     tracer,
     logger,
-    id: `${hostname()}-${randomBytes(4).toString('hex')}`,
+    id: processName(),
   };
   const outbox = new Outbox(pool);
   const { poolSize } = config.database;
@@ -89,6 +90,7 @@ export async function createWorker(
   const onDeliveriesDue = () => dispatcher.wake();
   const delivery = createDelivery({ ...base, presence, onDeliveriesDue });
   const source = createSource({ ...base, handle: delivery.deliverer.handle });
+  const resources = createResources(base);
   const events = createEvents({ ...base, onDeliveriesDue });
   const running = new AsyncDisposableStack();
   let state: 'starting' | 'working' | 'stopping' = 'starting';
@@ -99,10 +101,10 @@ export async function createWorker(
     const housekeeping = createHousekeeping(base);
     if (state === 'stopping') return;
     // Stopped in reverse: first no more comes in, then what is in hand is finished, then what that made due.
-    for (const part of [publisher, housekeeping, dispatcher, events.queue, source]) part?.start();
+    for (const part of [publisher, housekeeping, resources, dispatcher, events.queue, source]) part?.start();
     delivery.deliverer.start();
     running.defer(() => presence.stop());
-    running.defer(async () => void (await Promise.all([publisher?.stop(), housekeeping.stop()])));
+    running.defer(async () => void (await Promise.all([publisher?.stop(), housekeeping.stop(), resources?.stop()])));
     running.defer(() => dispatcher.stop(CLOSE_TIME));
     running.defer(async () => {
       const sourceStopped = source.stop();
@@ -116,7 +118,7 @@ export async function createWorker(
   return {
     async start() {
       const ready = () => readiness(preparation.isReady, state);
-      const ports = await openListeners(base, { events, queue, onDeliveriesDue, ready, running });
+      const ports = await openListeners(base, { events, queue, resources, onDeliveriesDue, ready, running });
       running.defer(live.watch({ logger, registry: base.registry }));
       await preparation.start();
       const begun = preparation.ready.then(work);
@@ -187,15 +189,16 @@ function createDispatcher({ config, pool, registry, tracer, logger }: Base): Dis
 interface ListenerParts {
   readonly events: Events;
   readonly queue: ThreadedQueue | null;
+  readonly resources: Reconciler | null;
   readonly onDeliveriesDue: () => void;
   readonly ready: () => { readonly ok: boolean; readonly reasons: readonly string[] };
   readonly running: AsyncDisposableStack;
 }
 
 /** Opened first, so that probes are answered while the database is prepared, and closed last. */
-async function openListeners(base: Base, { events, queue, onDeliveriesDue, ready, running }: ListenerParts) {
+async function openListeners(base: Base, { events, queue, resources, onDeliveriesDue, ready, running }: ListenerParts) {
   const metrics = createHttpMetrics(base.registry);
-  const operational = createOperational({ ...base, role: 'worker', queue, ready, metrics });
+  const operational = createOperational({ ...base, role: 'worker', queue, resources, ready, metrics });
   running.defer(async () => operational?.close(CLOSE_TIME));
   const httpPort = await operational?.open();
   const listener = createPublic({ ...base, intake: events, onDeliveriesDue, metrics });

@@ -1,7 +1,6 @@
 import { type Command, Option } from 'commander';
 import { migrationsLogin } from '../config/database-login.ts';
 import { loadConfig } from '../config/load.ts';
-import type { Config } from '../config/schema.ts';
 import { expectedSchemaVersion, migrate } from '../store/migrate.ts';
 import { claimPipeline, PIPELINES, type Pipeline, readPipeline, setPipeline } from '../store/pipeline.ts';
 import type { CliContext } from './context.ts';
@@ -24,7 +23,8 @@ export function addMigrateCommand(program: Command, context: CliContext): void {
       .addOption(new Option('--set-pipeline <pipeline>', 'what this database is used with').choices(PIPELINES))
       .addOption(jsonOption())
       .action(async (options: MigrateCommandOptions) => {
-        const config = loadMigrationsConfig(context);
+        // A job that only migrates needs to know no other way to the database than its own.
+        const { config } = loadConfig(context.env, { checkTlsFiles: false, require: ['migrationsDatabaseUrl'] });
         const login = migrationsLogin(config);
         const { applied } = await migrate(login, { connectTimeout: config.database.connectTimeout });
         const pipeline = await withLogin(config, login, async pool => {
@@ -40,12 +40,6 @@ export function addMigrateCommand(program: Command, context: CliContext): void {
     'migrate',
     'migrate --set-pipeline standalone',
   );
-}
-
-/** A job that only migrates needs to know no other way to the database than its own. */
-function loadMigrationsConfig({ env }: CliContext): Config {
-  const { config } = loadConfig(env, { checkTlsFiles: false, require: [] });
-  return config.migrationsDatabaseUrl === '' ? loadConfig(env, { checkTlsFiles: false }).config : config;
 }
 
 function describe(applied: readonly string[], version: number, pipeline: string | null): string {

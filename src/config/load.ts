@@ -62,7 +62,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, options: LoadOptions = {}): L
   const sourceOf = (name: SettingName): string => parsed.sources.get(name) ?? 'default';
   const checked = checkTogether(config, sourceOf, wrong, { tlsFiles: options.checkTlsFiles ?? true });
   const isGiven = (name: SettingName): boolean => wrong.has(name) || !isMissing(parsed.values.get(name));
-  const missing = (options.require ?? REQUIRED).filter(name => !isGiven(name) && !insteadOf(name).some(isGiven));
+  const missing = (options.require ?? REQUIRED).filter(name => !isGiven(name) && !substitutesOf(name).some(isGiven));
   problems.push(...missing.map(describeMissing), ...checked.problems);
   if (problems.length > 0) throw new ConfigError(problems);
 
@@ -107,16 +107,17 @@ function isMissing(value: unknown): boolean {
   return value === undefined || value === '';
 }
 
-/** The settings that do in the place of a required one. */
-function insteadOf(name: SettingName): SettingName[] {
-  const other = settings.find(setting => setting.name === name)?.required?.unless;
-  return settings.filter(setting => setting.name === other).map(setting => setting.name);
+/** The settings that do in the place of one, best first. */
+function substitutesOf(name: SettingName): SettingName[] {
+  const wanted = settings.find(setting => setting.name === name)?.substitute;
+  const substitute = settings.find(setting => setting.name === wanted)?.name;
+  return substitute === undefined ? [] : [substitute, ...substitutesOf(substitute)];
 }
 
 function describeMissing(name: SettingName): ConfigProblem {
   const variable = (wanted: SettingName) => settings.find(setting => setting.name === wanted)?.env;
   const env = variable(name);
-  const others = insteadOf(name).map(other => `, or ${variable(other)} in its place`);
+  const others = substitutesOf(name).map(other => `, or ${variable(other)} in its place`);
   const fix = `set ${env}, or ${env}_FILE to a file that holds it, or ${name} in a file of ${CONFIG_VARIABLE}${others.join('')}`;
   return { setting: name, source: 'not set', why: 'it has no value, and nothing works without it', fix };
 }

@@ -21,8 +21,10 @@ export interface Setting<T> {
   takeOver?(running: T, loaded: T): T;
   /** The value is a secret: it is never printed. */
   readonly sensitive?: true;
-  /** Without a value nothing starts, unless another setting has one in its place. */
-  readonly required?: { readonly unless: string };
+  /** Without a value nothing starts. */
+  readonly required?: true;
+  /** The name of another setting that does where this one is needed and has no value. */
+  readonly substitute?: string;
 }
 
 /** Declares a setting; the type of its values comes from its format. */

@@ -6,6 +6,7 @@ import type { Registry } from '../observability/metrics.ts';
 import type { Tracer } from '../observability/tracing.ts';
 import { queueNameOf, sqsAttributes } from '../queue/messaging-attributes.ts';
 import { Claims } from '../store/claims.ts';
+import { createConfiguredRoutes, type DeclaredRoutes, perRoutes } from '../store/declared-routes.ts';
 import { readRawMessage } from '../store/raw-message.ts';
 import { createDomainLookup } from '../store/sending-domains.ts';
 import { Settler } from '../store/settle.ts';
@@ -49,7 +50,8 @@ export function createDelivery(parts: DeliveryParts): {
   const logger = parts.logger.child({ room: 'delivery' });
   const claims = new Claims(pool, { worker: id, leaseTime: config.worker.leaseTime });
   const metrics = createDeliveryMetrics(registry);
-  const transports = createAllTransports(parts, logger);
+  const declared = createConfiguredRoutes(live, pool, logger);
+  const transports = createAllTransports(parts, declared, logger);
   const readRaw = (emailId: string, sizeBytes: number) => readRawMessage(pool, emailId, sizeBytes);
   const tokens = perGeneration(live, ({ tracking: { secrets } }) => {
     return { tokens: createTokens(secrets), canSign: secrets.length > 0 };
@@ -61,7 +63,11 @@ export function createDelivery(parts: DeliveryParts): {
     outgoing: createOutgoingBuilder({
       readRaw,
       findDomain: createDomainLookup(pool),
-      transportFor: domain => transports.transportFor(domain),
+      transportFor: async domain => {
+        // Where documents declare routes, a message must not leave by another one only because they were not read yet.
+        await declared.current();
+        return transports.transportFor(domain);
+      },
       captureTransport: () => transports.captureTransport(),
       receivedHeader: () => live.current.receivedHeader,
       track: createTrack({ tokens, baseUrl: config.tracking.baseUrl, logger }),
@@ -99,12 +105,16 @@ function jobSource(queueUrl: string) {
   return { name, attributes: sqsAttributes(name, 'process', 'process') };
 }
 
-function createAllTransports({ live, presence, registry }: DeliveryParts, logger: Logger): Transports {
+function createAllTransports(
+  { live, presence, registry }: DeliveryParts,
+  declared: DeclaredRoutes,
+  logger: Logger,
+): Transports {
   const config = live.current;
   // Routes on one account share its rate.
   const sharedRates = new Map<string, SendRates>();
   const metrics = createSesMetrics(registry);
-  return createTransports(perGeneration(live, createRoutes), {
+  return createTransports(perRoutes(live, declared, createRoutes), {
     ses: (settings, route) =>
       createSesTransport({
         options: {

@@ -27,7 +27,7 @@ export type Track = (
 export interface OutgoingDependencies {
   readonly readRaw: (emailId: string, sizeBytes: number) => Promise<Buffer | null>;
   readonly findDomain: (userId: string, domain: string) => Promise<DomainSettings | null>;
-  readonly transportFor: (fromDomain: string) => Transport;
+  readonly transportFor: (fromDomain: string) => Promise<Transport>;
   /** What takes messages that are to go to nobody. */
   readonly captureTransport: () => Transport;
   readonly receivedHeader: () => ReceivedMode;
@@ -56,7 +56,7 @@ export function createOutgoingBuilder(dependencies: OutgoingDependencies): Outgo
         logger.error({ emailId, err: error }, 'message not rewritten for tracking');
         return composed;
       });
-      const transport = message.captured ? captureTransport() : transportFor(fromDomain);
+      const transport = message.captured ? captureTransport() : await transportFor(fromDomain);
       // What was small enough to be accepted goes out with nothing added rather than not at all.
       const { messageBytes } = transportLimits(transport.kind);
       const plain = () => compose(stored, { emailId, acceptedAt, fromDomain });

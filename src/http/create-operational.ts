@@ -15,6 +15,8 @@ export interface OperationalParts {
   readonly pool: pg.Pool;
   readonly queue: ThreadedQueue | null;
   readonly ready: () => Condition;
+  /** null where none are declared. */
+  readonly resources: { report(): Promise<unknown> } | null;
   readonly registry: Registry;
   readonly metrics: HttpMetrics;
   readonly logger: Logger;
@@ -22,7 +24,7 @@ export interface OperationalParts {
 
 /** null where the configuration asks for no such listener. */
 export function createOperational(parts: OperationalParts): Listener | null {
-  const { live, role, pool, queue, ready, registry, metrics, logger } = parts;
+  const { live, role, pool, queue, ready, resources, registry, metrics, logger } = parts;
   const { httpHost: host, httpPort: port } = live.current;
   if (port === 0) return null;
   return createOperationalListener({
@@ -33,6 +35,7 @@ export function createOperational(parts: OperationalParts): Listener | null {
     checks: {
       ready,
       configuration: () => live.status(),
+      ...(resources && { resources: () => resources.report() }),
       dependencies: { postgres: () => checkDatabase(pool), ...(queue && { sqs: () => queue.check() }) },
     },
     registry,

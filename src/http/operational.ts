@@ -24,6 +24,8 @@ export interface OperationalListenerOptions {
     /** Which configuration is in force. */
     readonly configuration?: () => ConfigStatus;
     /** What it needs of others. */
+    /** The declared resources and how they stand; null is shown where that cannot be read. */
+    readonly resources?: () => Promise<unknown>;
     readonly dependencies: Readonly<Record<string, DependencyCheck>>;
   };
   readonly registry: Registry;
@@ -84,9 +86,19 @@ export function createOperationalListener(options: OperationalListenerOptions): 
     const dependencies = await lookAtDependencies();
     const ready = checks.ready();
     const configuration = checks.configuration?.();
+    const resources = await checks.resources?.().catch(() => null);
     const usable = !configuration?.lastError;
     const well = usable && ready.ok && live().ok && Object.values(dependencies).every(({ ok }) => ok);
-    return { status: well ? 'ok' : 'degraded', role, version, live: live(), ready, configuration, dependencies };
+    return {
+      status: well ? 'ok' : 'degraded',
+      role,
+      version,
+      live: live(),
+      ready,
+      configuration,
+      dependencies,
+      resources,
+    };
   });
   addRoute(server, {
     url: '/metrics',

@@ -1,10 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
-import { isSampled } from '../observability/trace.ts';
-import { NO_TRACING, type Span, type Tracer } from '../observability/tracing.ts';
+import { NO_TRACING, type Tracer } from '../observability/tracing.ts';
 import { type JobQueue, MAX_BATCH, type RefusedJob } from './job-queue.ts';
-import { sqsAttributes } from './messaging-attributes.ts';
+import { beginPublishSpans, endPublishSpans } from './publish-spans.ts';
 import { createPublisherMetrics, type PublisherMetrics } from './publisher-metrics.ts';
 import type { SendJob } from './send-job.ts';
 
@@ -138,38 +137,23 @@ export class Publisher {
     const batch = leased.filter(({ leasedUntil }) => leasedUntil - now >= this.#shortestCall);
     if (batch.length === 0) return true;
     const jobs = batch.map(({ job }) => job);
-    const spans = this.#beginSpans(jobs);
+    const spans = beginPublishSpans(this.#tracer, this.#options.queueName ?? 'jobs', jobs);
     let refused: readonly RefusedJob[];
     try {
       refused = await this.#queue.send(jobs, Math.min(...batch.map(({ leasedUntil }) => leasedUntil)) - now);
     } catch (error) {
       this.#metrics.published('failed', jobs.length);
-      endSpans(spans, error);
+      endPublishSpans(spans, error);
       this.#backOff(error);
       return false;
     } finally {
       this.#metrics.called(performance.now() - now);
     }
-    endSpans(spans);
+    endPublishSpans(spans);
     this.#pause = MIN_PAUSE;
     this.#metrics.reachable(true);
     await this.#settle(jobs, refused);
     return true;
-  }
-
-  /** One for each job whose trace is sampled, since a call is for many traces. */
-  #beginSpans(jobs: readonly SendJob[]): Span[] {
-    if (!this.#tracer.isOn) return [];
-    const { queueName = 'jobs' } = this.#options;
-    return jobs.flatMap(job => {
-      if (!isSampled(job)) return [];
-      const attributes = {
-        ...sqsAttributes(queueName, 'send', 'send'),
-        'messaging.batch.message_count': jobs.length,
-        'smtp_relay.email_id': job.emailId,
-      };
-      return [this.#tracer.start(`send ${queueName}`, { kind: 'producer', parent: job.traceparent, attributes })];
-    });
   }
 
   get #shortestCall(): number {
@@ -260,13 +244,6 @@ export class Publisher {
     };
     await Promise.all(Array.from({ length: this.#options.concurrency }, sender));
     return reachable;
-  }
-}
-
-function endSpans(spans: readonly Span[], error?: unknown): void {
-  for (const span of spans) {
-    if (error !== undefined) span.fail(error);
-    span.end();
   }
 }
 

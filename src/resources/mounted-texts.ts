@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import pLimit from 'p-limit';
+import { setImmediate as letOthersRun } from 'node:timers/promises';
 import { whyUnreadable } from '../config/sources/reading.ts';
 import type { DeclaredDocument } from './document.ts';
 
@@ -38,22 +38,25 @@ export function referenceOf({ kind, spec }: DeclaredDocument): TextReference | n
   return null;
 }
 
-const CONCURRENT_READS = 32;
+/** Small files in memory, as Secrets are mounted: read at once, they take a fifth of the time that the thread pool takes. */
+const AT_A_TIME = 100;
 
 /** Reads all files that the documents name. */
 export async function readMountedTexts(
   documents: readonly DeclaredDocument[],
   folders: Folders,
 ): Promise<MountedTexts> {
-  const limit = pLimit(CONCURRENT_READS);
   const paths = new Set<string>();
   for (const document of documents) {
     const reference = referenceOf(document);
     const path = reference && pathOf(reference, folders);
     if (path) paths.add(path);
   }
-  const read = await Promise.all([...paths].map(path => limit(async () => [path, await readText(path)] as const)));
-  const texts = new Map(read);
+  const texts = new Map<string, MountedText>();
+  for (const path of paths) {
+    texts.set(path, readText(path));
+    if (texts.size % AT_A_TIME === 0) await letOthersRun();
+  }
   return reference => {
     const path = pathOf(reference, folders);
     return path === null ? undefined : texts.get(path);
@@ -65,9 +68,9 @@ function pathOf({ folder, path }: TextReference, folders: Folders): string | nul
   return directory === null ? null : join(directory, path);
 }
 
-async function readText(path: string): Promise<MountedText> {
+function readText(path: string): MountedText {
   try {
-    const content = await readFile(path);
+    const content = readFileSync(path);
     return isUtf8(content) ? { text: content.toString('utf8') } : { why: 'is not a text file in UTF-8' };
   } catch (error) {
     return { why: whyUnreadable(error) };

@@ -143,11 +143,10 @@ function appliedMessage(standing: number): string {
 type Claims = Draft['claims'];
 
 function claimChanges({ owned }: Draft, claims: Claims, adapter: Adapter): string[] {
-  return claims.flatMap(({ id, row, replaces }) => {
-    const before = owned.find(entry => entry.id === id)?.row;
-    if (replaces && before) return adapter.differences(row, before, id);
-    return owned.length > 0 ? ['entries'] : [];
-  });
+  if (claims.length === 0 || owned.length === 0) return [];
+  const [claim] = claims;
+  const before = claim?.replaces ? owned.find(({ id }) => id === claim.id)?.row : undefined;
+  return claim && before ? adapter.differences(claim.row, before, claim.id) : ['entries'];
 }
 
 function storedRows({ updates }: Draft, claims: Claims, adapter: Adapter) {

@@ -42,7 +42,9 @@ export class Reconciler {
   #reported = '';
   /** Passes take turns. */
   #turn: Promise<void> = Promise.resolve();
+  #contending: Promise<void> = Promise.resolve();
   #end: (() => void) | undefined;
+  #isStopped = false;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -51,7 +53,10 @@ export class Reconciler {
 
   start(): void {
     const { folders, interval, logger } = this.#options;
-    const contend = setInterval(() => void this.#contend(), this.#leaseTime / 3).unref();
+    const contend = () => {
+      this.#contending = this.#contend();
+    };
+    const renew = setInterval(contend, this.#leaseTime / 3).unref();
     const compare = setInterval(() => void this.#inTurn(() => this.#pass()), interval).unref();
     const unwatch = watchFolders({
       folders: [folders.documents, folders.secrets],
@@ -59,17 +64,18 @@ export class Reconciler {
       onFault: (error, folder) => logger.warn({ err: error, folder }, 'folder cannot be watched; it is polled'),
     });
     this.#end = () => {
-      clearInterval(contend);
+      clearInterval(renew);
       clearInterval(compare);
       unwatch();
     };
-    void this.#contend();
+    contend();
   }
 
   /** Ends what is under way, and lets another process go on. */
   async stop(): Promise<void> {
+    this.#isStopped = true;
     this.#end?.();
-    await this.#turn;
+    await Promise.all([this.#contending, this.#turn]);
     if (!this.#isLeader) return;
     this.#lead(false);
     const { pool, id, logger } = this.#options;
@@ -123,7 +129,7 @@ export class Reconciler {
   }
 
   async #pass(): Promise<void> {
-    if (!this.#isLeader) return;
+    if (!this.#isLeader || this.#isStopped) return;
     const { metrics, logger } = this.#options;
     const begun = performance.now();
     const seconds = () => (performance.now() - begun) / 1000;

@@ -10,6 +10,7 @@ import { usageLimits } from '../policy/rates.ts';
 import { createRouteLimits, type RouteLimits } from '../policy/routes.ts';
 import type { Publisher } from '../queue/publisher.ts';
 import { findByHash, findById } from '../store/api-keys.ts';
+import { createConfiguredRoutes, perRoutes } from '../store/declared-routes.ts';
 import { createOwnershipCache } from '../store/domains.ts';
 import { FailedLogins } from '../store/failed-logins.ts';
 import { findIdempotency } from '../store/idempotency.ts';
@@ -48,7 +49,7 @@ export function createSessionDependencies(parts: SessionParts): SessionDependenc
   const keys = createKeyCache({ find: hash => findByHash(pool, hash) });
   const keysById = createKeyCache({ find: id => findById(pool, id) });
   const findSuppressed = createSuppressionLookup(pool);
-  const limits = perGeneration(live, routeLimits);
+  const limits = perRoutes(live, createConfiguredRoutes(live, pool, logger.child({ room: 'store' })), routeLimits);
   const allowed = perGeneration(live, ({ recipientAllowList }) => createAllowList(recipientAllowList));
   const isAllowed = (address: string): boolean => allowed()(address);
   const forAll = perGeneration(live, config => usageLimits(config.limits));

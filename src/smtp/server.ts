@@ -1,4 +1,4 @@
-import { constants, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -11,35 +11,13 @@ import { clientNetwork } from './client-network.ts';
 import type { PathCommand } from './command-line.ts';
 import { RelayConnection, SHUTTING_DOWN } from './connection.ts';
 import { IncomingMessage } from './incoming-message.ts';
+import { libraryLimits, libraryOptions, type ServerSettings } from './library-options.ts';
 import type { SmtpMetrics } from './metrics.ts';
 import { readProxyHeader } from './proxy-protocol.ts';
 import { asLibraryError } from './reply.ts';
 import { Session, type SessionDependencies, type Step } from './session.ts';
 import type { Tally } from './tally.ts';
 import type { TlsPair } from './tls.ts';
-
-export interface ServerSettings {
-  /** The name that greets clients. */
-  readonly name: string;
-  /** TLS from the first byte (RFC 8314 section 3.3) in place of STARTTLS. */
-  readonly implicitTls: boolean;
-  /** Offer STARTTLS, and AUTH only after it. */
-  readonly startTls: boolean;
-  readonly messageBytes: number;
-  readonly bareLineEndings: 'reject' | 'accept';
-  readonly recipients: number;
-  readonly connections: number;
-  /** Of one address, on all listeners. */
-  readonly connectionsPerAddress: number;
-  /** Times in milliseconds. */
-  readonly idleTimeout: number;
-  readonly dataTimeout: number;
-  readonly dataGrace: number;
-  /** Bytes a second. */
-  readonly dataRate: number;
-  readonly sessionTimeout: number;
-  readonly proxyHeaderTimeout: number;
-}
 
 export interface ServerDependencies {
   /** Those in force now. */
@@ -63,11 +41,6 @@ export interface ServerDependencies {
 type Callback = (error?: Error | null) => void;
 type ProxyCallback = Parameters<SMTPServer['_handleProxy']>[1];
 
-/** Commands that the library knows and a submission relay has no use for. */
-const DISABLED_COMMANDS = ['WIZ', 'SHELL', 'KILL', 'XCLIENT', 'XFORWARD', 'HELP'];
-/** AUTH LOGIN alone takes three lines; this leaves room for the failed logins that are allowed. */
-const UNAUTHENTICATED_COMMANDS = 100;
-
 /** One SMTP listener: smtp-server, with its connections replaced by ours. */
 export class RelayServer extends SMTPServer {
   readonly #deps: ServerDependencies;
@@ -78,7 +51,7 @@ export class RelayServer extends SMTPServer {
   #draining = false;
 
   constructor(deps: ServerDependencies) {
-    super(libraryOptions(deps));
+    super(libraryOptions(deps.settings(), deps.tls));
     this.#deps = deps;
     this.on('error', error => deps.logger.debug({ err: error }, 'connection error'));
   }
@@ -279,42 +252,4 @@ function crowdedRefusal(): Refusal {
 function crowdedAddressRefusal(): Refusal {
   const text = 'Too many connections from your address: close one first';
   return new Refusal({ code: 421, enhancedCode: '4.7.0', text, rule: 'connections_per_address' });
-}
-
-function libraryLimits(settings: ServerSettings) {
-  return {
-    size: settings.messageBytes,
-    maxRecipients: settings.recipients,
-    socketTimeout: settings.idleTimeout,
-    // Here for connections without a session as yet; the others are told so by `RelayConnection`.
-    maxClients: settings.connections,
-  };
-}
-
-function libraryOptions({ settings: settingsNow, tls }: ServerDependencies) {
-  const settings = settingsNow();
-  return {
-    name: settings.name,
-    secure: settings.implicitTls,
-    hideSTARTTLS: !settings.startTls,
-    disabledCommands: settings.startTls ? DISABLED_COMMANDS : [...DISABLED_COMMANDS, 'STARTTLS'],
-    // We refuse AUTH before STARTTLS ourselves; the library's switch would also hide it from its rules for MAIL.
-    allowInsecureAuth: true,
-    authMethods: ['PLAIN', 'LOGIN'],
-    authRequiredMessage: settings.startTls
-      ? 'Authentication required: issue STARTTLS, then AUTH'
-      : 'Authentication required',
-    maxAllowedUnauthenticatedCommands: UNAUTHENTICATED_COMMANDS,
-    hideENHANCEDSTATUSCODES: false,
-    disableReverseLookup: true,
-    ...libraryLimits(settings),
-    logger: false as const,
-    ...(tls && {
-      key: tls.key,
-      cert: tls.cert,
-      minVersion: 'TLSv1.2' as const,
-      // A client must not make us do handshakes over and over in one connection.
-      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    }),
-  };
 }

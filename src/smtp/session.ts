@@ -9,6 +9,7 @@ import type { Accepted } from './accept.ts';
 import type { PathCommand } from './command-line.ts';
 import type { ReceivedMessage } from './incoming-message.ts';
 import type { LoginGuard } from './login-guard.ts';
+import { beginMessageSpan, refuseMessageSpan } from './message-span.ts';
 import type { LoginResult, SmtpMetrics } from './metrics.ts';
 import type { RateLimits } from './rate-limits.ts';
 import { isFault, replyTo } from './reply.ts';
@@ -180,36 +181,18 @@ export class Session {
    */
   async message(envelope: Envelope, arrival: Arrival, received: ReceivedMessage, beganAt: number): Promise<string> {
     const started = performance.now();
-    const span = this.#beginSpan(arrival, received, beganAt);
+    const span = beginMessageSpan(this.#deps.tracer, arrival, received.raw.length, beganAt);
     try {
       const text = await this.#accept({ envelope, arrival, ...received }, span, started);
       span.set({ 'smtp_relay.reply_code': 250 });
       this.#deps.metrics.acceptance.observe((performance.now() - started) / 1000);
       return text;
     } catch (error) {
-      const { code, rule } = replyTo(error);
-      span.set({ 'smtp_relay.reply_code': code, 'smtp_relay.rule': rule });
-      if (isFault(error)) span.fail(error);
+      refuseMessageSpan(span, error);
       throw error;
     } finally {
       span.end();
     }
-  }
-
-  /** The trace of a message begins where the message does. */
-  #beginSpan({ protocol }: Arrival, { raw }: ReceivedMessage, beganAt: number): Span {
-    const { tracer } = this.#deps;
-    const span = tracer.start('smtp receive', { kind: 'server', startTime: beganAt });
-    if (!span.isRecording) return span;
-    span.set({
-      'network.protocol.name': 'smtp',
-      'network.transport': 'tcp',
-      'smtp_relay.smtp_protocol': protocol,
-      'smtp_relay.session_id': this.#client.id,
-      'messaging.message.body.size': raw.length,
-    });
-    tracer.start('data', { parent: span, startTime: beganAt }).end();
-    return span;
   }
 
   async #accept(message: Omit<Submission, 'owner' | 'steps'>, span: Span, started: number): Promise<string> {

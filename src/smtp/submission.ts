@@ -3,6 +3,7 @@ import type { HeaderField } from '../message/header-fields.ts';
 import type { RecipientSource, Recipients } from '../message/recipients.ts';
 import type { Sender } from '../message/sender.ts';
 import type { Arrival } from '../store/new-message.ts';
+import type { LimitedKey } from './rate-limits.ts';
 import type { Steps } from './steps.ts';
 
 /** What a session hands over at the end of DATA. */

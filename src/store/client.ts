@@ -27,17 +27,16 @@ export class DatabaseClient extends pg.Client {
   override connect(): Promise<pg.Client>;
   override connect(callback: ConnectCallback): void;
   override connect(callback?: ConnectCallback): Promise<pg.Client> | undefined {
-    const connected = this.#connect();
-    if (!callback) return connected;
-    // The pool's way.
-    const done = callback as (error: Error | null, client?: pg.Client) => void;
-    connected.then(() => done(null, this), done);
+    // The pool's way is the callback. It has to be called by the driver itself: a server may end a connection in the
+    // moment in which it is made, and only the callback begins to listen for errors.
+    const connect = () => (callback ? super.connect(callback) : super.connect()) as Promise<pg.Client> | undefined;
+    if (this.#passwordFile === null) return connect();
+    const ready = readPassword(this.#passwordFile).then(password => {
+      this.password = password;
+    });
+    if (!callback) return ready.then(() => super.connect());
+    ready.then(connect, callback as (error: Error) => void);
     return undefined;
-  }
-
-  async #connect(): Promise<pg.Client> {
-    if (this.#passwordFile !== null) this.password = await readPassword(this.#passwordFile);
-    return super.connect();
   }
 }
 

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import { type RouteSetting, routes as routesFormat } from '../config/formats-routes.ts';
+import type { LiveConfig } from '../config/live.ts';
+import type { Config } from '../config/schema.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Queryable } from './pool.ts';
 
@@ -20,9 +22,16 @@ export interface DeclaredRoutes {
    * @throws the database's error, where the routes were never read
    */
   current(): Promise<readonly RouteSetting[]>;
+  /**
+   * The routes as they were last read, none before that; asking has older ones read anew. For who cannot wait, and whom it does
+   * not harm to be a few seconds late.
+   */
+  latest(): readonly RouteSetting[];
 }
 
 const TTL = 5_000;
+/** The same list each time. */
+const NONE: readonly RouteSetting[] = [];
 
 /** Domains that name a route come first, as they are more exact than any pattern. */
 const READ = `
@@ -68,17 +77,59 @@ export function createDeclaredRoutes(
     readAt = asked;
   }
 
+  function refreshOld(): Promise<void> | undefined {
+    if (now() - readAt < TTL) return;
+    reading ??= refresh().finally(() => {
+      reading = undefined;
+    });
+    return reading;
+  }
+
   return {
     async current() {
-      if (now() - readAt >= TTL) {
-        reading ??= refresh().finally(() => {
-          reading = undefined;
-        });
-        await reading;
-      }
-      return known?.list ?? [];
+      await refreshOld();
+      return known?.list ?? NONE;
+    },
+    latest() {
+      refreshOld()?.catch(error => logger.warn({ err: error }, 'declared routes cannot be read'));
+      return known?.list ?? NONE;
     },
   };
+}
+
+/** Where no documents can declare any. */
+export const NO_DECLARED_ROUTES: DeclaredRoutes = { current: async () => NONE, latest: () => NONE };
+
+/**
+ * The same as `perGeneration`, with the declared routes behind the configured ones: made anew when either changes.
+ *
+ * @param make given the configuration with all routes in force
+ */
+export function perRoutes<T>(
+  live: Pick<LiveConfig, 'current'>,
+  declared: Pick<DeclaredRoutes, 'latest'>,
+  make: (config: Config) => T,
+): () => T {
+  let made: { readonly of: Config; readonly list: readonly RouteSetting[]; readonly value: T } | undefined;
+  return () => {
+    const { current: config } = live;
+    const list = declared.latest();
+    if (made?.of !== config || made.list !== list) {
+      made = { of: config, list, value: make({ ...config, routes: [...config.routes, ...list] }) };
+    }
+    return made.value;
+  };
+}
+
+/** The declared routes as the configuration has them: none beside OpenSend, whose worker knows SES only. */
+export function createConfiguredRoutes(
+  live: Pick<LiveConfig, 'current'>,
+  db: Queryable,
+  logger: Logger,
+): DeclaredRoutes {
+  const { pipeline, resources } = live.current;
+  if (pipeline === 'opensend') return NO_DECLARED_ROUTES;
+  return createDeclaredRoutes(db, { secretsDirectory: resources.secretsDirectory || resources.directory, logger });
 }
 
 /** What an older or newer version has written may not be readable for this one. */

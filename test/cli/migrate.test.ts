@@ -48,6 +48,6 @@ describe('smtp-relay migrate', () => {
   it('says which variables are missing', async () => {
     const { code, stderr } = await runInProcess(['migrate'], {});
     assert.equal(code, 2);
-    assert.match(stderr, /set DATABASE_URL, .* or PGHOST in its place/);
+    assert.match(stderr, /set MIGRATIONS_DATABASE_URL, .* or DATABASE_URL in its place, or PGHOST in its place/);
   });
 });

@@ -29,7 +29,7 @@ describe('the worker', () => {
       assert.ok(sent.endsWith('\r\n\r\nHi\r\nX-Dot\r\n.\r\n\r\n'), sent);
       assert.match(
         sent,
-        /^From: hello@acme\.test\r\nTo: someone@example\.com\r\nSubject: Hello\r\nDate: .*\r\nMessage-ID: <.*>\r\n\r\n/,
+        /^Received: from smtp-client\b.*\r\n(?:[ \t].*\r\n)*From: hello@acme\.test\r\nTo: someone@example\.com\r\nSubject: Hello\r\nDate: .*\r\nMessage-ID: <.*>\r\n\r\n/,
       );
       const { rows } = await worker.db.query('select type, payload from email_events where email_id = $1', [id]);
       assert.deepEqual(

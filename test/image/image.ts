@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createConnection } from 'node:net';
+import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { createTransport } from 'nodemailer';
 import { freePort } from '../../src/dev/ports.ts';
@@ -115,6 +116,20 @@ test('the relay takes a message, reports its health, writes nothing and ends at 
   assert.equal(await container.exec('node', '-p', '[process.getuid(), process.getgid()].join()'), '1000,1000\n');
 
   assert.equal(await container.terminate(), 0);
+});
+
+test('a command that waits ends at SIGTERM too', async t => {
+  const silent = createServer().listen(0, '127.0.0.1');
+  t.after(() => silent.close());
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const connected = once(silent, 'connection');
+  const container = await start(t, images.relay, ['migrate'], {
+    DATABASE_URL: `postgres://nobody@127.0.0.1:${port}/none`,
+  });
+  const [socket] = (await connected) as [Socket];
+  t.after(() => void socket.destroy());
+  assert.equal(await container.terminate(), 143);
 });
 
 test('the compiled code is used', async () => {

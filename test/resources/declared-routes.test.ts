@@ -12,7 +12,9 @@ test('declared routes are at most five seconds old, and the same list while noth
   await system.reconcile();
   let now = 0;
   const routes = createDeclaredRoutes(system.pool, { secretsDirectory: '/s', logger, now: () => now });
+  assert.deepEqual(routes.latest(), [], 'not read as yet');
   const first = await routes.current();
+  assert.equal(routes.latest(), first);
   assert.deepEqual(first, [{ name: 'a', domains: ['*.acme.test'], transport: 'capture', capture: {} }]);
 
   await system.documents.write(

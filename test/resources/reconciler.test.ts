@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { createLogger } from '../../src/observability/log.ts';
@@ -8,6 +7,7 @@ import { createResourcesMetrics } from '../../src/resources/metrics.ts';
 import { Reconciler } from '../../src/resources/reconciler.ts';
 import { giveLeaseBack } from '../../src/store/declared-lease.ts';
 import { eventually } from '../support/eventually.ts';
+import { MountedFolder } from '../support/mounted.ts';
 import { createSystem, document } from './support.ts';
 
 type System = Awaited<ReturnType<typeof createSystem>>;
@@ -31,29 +31,17 @@ function startReconciler(system: System, id: string, documents = system.document
   return { reconciler, metric: (name: string) => registry.getSingleMetricAsString(name) };
 }
 
-/** Writes a generation of a mounted folder, as the kubelet does. */
-async function mount(folder: string, generation: number, files: Readonly<Record<string, string>>): Promise<void> {
-  const name = `..${generation}`;
-  await mkdir(join(folder, name));
-  for (const [file, content] of Object.entries(files)) {
-    await writeFile(join(folder, name, file), content);
-    await symlink(join('..data', file), join(folder, file)).catch(() => {});
-  }
-  await symlink(name, join(folder, '..data_tmp'));
-  await rename(join(folder, '..data_tmp'), join(folder, '..data'));
-}
-
 describe('a reconciler', () => {
   it('brings about what is declared, and what is changed in a mounted folder', async t => {
     const system = await createSystem(t);
     await giveLeaseBack(system.pool, 'test');
-    await mount(system.documents.path, 1, { 'a.yaml': domain('one') });
-    const { reconciler, metric } = startReconciler(system, 'pod-1');
+    const mounted = await MountedFolder.create(t, { 'a.yaml': domain('one') });
+    const { reconciler, metric } = startReconciler(system, 'pod-1', mounted.path);
     const names = async () => (await system.rows('select name from domains order by name')).map(({ name }) => name);
     await eventually(async () => assert.deepEqual(await names(), ['one.test']) === undefined);
-    await mount(system.documents.path, 2, { 'a.yaml': domain('one') + domain('two') });
+    await mounted.replace({ 'a.yaml': domain('one'), 'b.yaml': domain('two') });
     await eventually(async () => assert.deepEqual(await names(), ['one.test', 'two.test']) === undefined);
-    await mount(system.documents.path, 3, { 'a.yaml': domain('two') });
+    await mounted.replace({ 'b.yaml': domain('two') });
     await eventually(async () => assert.deepEqual(await names(), ['two.test']) === undefined);
 
     const report = await eventually(async () => {

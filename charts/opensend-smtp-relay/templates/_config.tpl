@@ -71,6 +71,9 @@ the load balancer sends no more. Targets of an NLB by address get new connection
 {{- $_ := set $own "proxyProtocol" (dict "networks" .Values.service.proxyProtocol.networks) -}}
 {{- end -}}
 {{- $_ := set $own "capture" (dict "directory" "/var/lib/smtp-relay/captured") -}}
+{{- if .Values.resources -}}
+{{- $_ := set $own "resources" (dict "directory" "/etc/smtp-relay-resources" "secretsDirectory" "/etc/smtp-relay-secrets") -}}
+{{- end -}}
 {{- if .Values.demo.enabled -}}
 {{- $_ := set $own "transport" "capture" -}}
 {{- end -}}

@@ -117,7 +117,7 @@ spec:
         - name: http
           containerPort: {{ int $config.httpPort }}
           protocol: TCP
-      {{- range $probe, $path := dict "startupProbe" "/readyz" "livenessProbe" "/livez" "readinessProbe" "/readyz" }}
+      {{- range $probe, $path := dict "startupProbe" "/livez" "livenessProbe" "/livez" "readinessProbe" "/readyz" }}
       {{- $settings := get $values $probe }}
       {{- if $settings.enabled }}
       {{ $probe }}:

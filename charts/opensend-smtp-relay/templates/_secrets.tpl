@@ -61,7 +61,7 @@ the Secrets that this chart makes do not exist yet when a hook runs before the i
 {{- end }}
 {{- end }}
 {{- end }}
-{{- range .root.Values.secretFiles }}
+{{- range ternary (list) .root.Values.secretFiles (eq .component "migrate") }}
 - secret:
     name: {{ .existingSecret }}
     items:
@@ -138,7 +138,13 @@ spec:
     {{- if and $values.remoteRef.key (not $values.existingSecret) (not $values.value) }}
     - secretKey: {{ get $variables . }}
       remoteRef:
-        {{- toYaml (pick $values.remoteRef "key" "property" "version") | nindent 8 }}
+        key: {{ $values.remoteRef.key | quote }}
+        {{- with $values.remoteRef.property }}
+        property: {{ . | quote }}
+        {{- end }}
+        {{- with $values.remoteRef.version }}
+        version: {{ . | quote }}
+        {{- end }}
     {{- end }}
     {{- end }}
 {{- end }}

@@ -57,7 +57,7 @@ export const delivery = {
       reloadable: false,
     }),
     limit: setting({
-      doc: 'How long after its acceptance a message is still tried. After that it has failed.',
+      doc: 'How long after its first try a message is still tried. After that it has failed.',
       format: duration,
       default: 86_400_000,
       reloadable: false,

@@ -22,7 +22,8 @@ export const storage = {
     reloadable: true,
     takeOver: (running, loaded) => (withoutLogin(running) === withoutLogin(loaded) ? loaded : running),
     sensitive: true,
-    required: { unless: 'database.host' },
+    required: true,
+    substitute: 'database.host',
   }),
   migrationsDatabaseUrl: setting({
     doc: 'The same database without a pooler in between, for migrations: those of `smtp-relay migrate` and those at the start. Empty: they go where `databaseUrl` points.',
@@ -31,6 +32,7 @@ export const storage = {
     env: 'MIGRATIONS_DATABASE_URL',
     reloadable: true,
     sensitive: true,
+    substitute: 'databaseUrl',
   }),
   queueUrl: setting({
     doc: 'The SQS queue that send jobs are published to. Empty: nothing is published, and the worker takes queued messages from the database.',
