@@ -1,13 +1,13 @@
 # Short verbs for people and for .ci/run. Needs make, git and Node 20 or later; the project brings the Node it runs on.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev clean-dev test check bench ci image test-image
+.PHONY: help dev clean-dev test check bench ci image test-image k8s-tools chart manifests check-chart
 
 # Written by npm; older than package-lock.json means that packages are missing.
 INSTALLED := node_modules/.package-lock.json
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 dev: $(INSTALLED) ## run everything on this machine and print mail settings; Ctrl-C stops it
 	@node bin/smtp-relay.js dev
@@ -23,6 +23,19 @@ check: $(INSTALLED) ## types, lint and format, documentation that is not stale
 
 bench: $(INSTALLED) ## measure intake
 	@npm run --silent bench
+
+k8s-tools: ## install the tools that check the chart into .cache/ (needs Go 1.26 or later)
+	@k8s/tools/tools.sh --all
+
+chart: k8s-tools $(INSTALLED) ## write the files of the chart that are made from others: schema, README, dashboard
+	@node bin/node24.js k8s/tools/generate.ts
+	@.cache/k8s-tools/bin/helm-docs --chart-search-root charts --sort-values-order file --log-level warning
+
+manifests: chart ## render k8s/base and k8s/overlays from the chart
+	@PATH=$(CURDIR)/.cache/k8s-tools/bin:$$PATH node bin/node24.js k8s/tools/kustomize.ts --build
+
+check-chart: $(INSTALLED) ## check chart and manifests; all of it: make check-chart ARGS=--all
+	@.ci/chart $(ARGS)
 
 ci: ## what .ci/run runs on a new machine
 	@.ci/run

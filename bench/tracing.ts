@@ -24,7 +24,8 @@ const HELP = `Usage: node bench/tracing.ts [options]
 const VARIANTS = ['absent', 'off', 'on, 10 % sampled', 'on, all sampled'] as const;
 type Variant = (typeof VARIANTS)[number];
 
-const WARM_UP = 1.5;
+/** Seconds: the first spans load and compile what exports them. */
+const WARM_UP = 5;
 
 function environmentOf(variant: Variant, endpoint: string): NodeJS.ProcessEnv {
   if (variant === 'absent') return {};

@@ -2,8 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { hasTls } from './config/derived.ts';
 import type { LiveConfig } from './config/live.ts';
-import { createOperational } from './http/create-operational.ts';
-import type { Listener } from './http/listener.ts';
+import { createOperational, type Operational } from './http/create-operational.ts';
 import { createHttpMetrics } from './http/metrics.ts';
 import type { Condition } from './http/operational.ts';
 import { Parser } from './message/parser.ts';
@@ -93,7 +92,7 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
   const ready = () => readiness(preparation.isReady, phase);
   const metrics = createHttpMetrics(registry);
   const resources = createResources({ live, pool, registry, logger, id: processName() });
-  let operational: Listener | null = null;
+  let operational: Operational | null = null;
 
   return {
     async start() {

@@ -44,13 +44,20 @@ function schemaOf(expected: string): Schema {
   if (expected.startsWith('a port number')) return { type: 'integer', minimum: 0, maximum: 65_535 };
   if (expected === 'true or false') return { type: 'boolean' };
   if (expected.startsWith('a size in bytes')) {
-    return { anyOf: [{ type: 'integer', minimum: 0 }, { type: 'string', pattern: '^[0-9]+(KiB|MiB|GiB)?$' }] };
+    return {
+      anyOf: [
+        { type: 'integer', minimum: 0 },
+        { type: 'string', pattern: '^[0-9]+(KiB|MiB|GiB)?$' },
+      ],
+    };
   }
   if (expected.endsWith('or forever')) return { type: 'string', pattern: '^([1-9][0-9]*(s|m|h|d)|forever)$' };
   if (expected.startsWith('a whole number with its unit')) return { type: 'string', pattern: '^[0-9]+(ms|s|m|h)$' };
-  if (expected.startsWith('a list of routes')) return { type: 'array', items: { type: 'object', required: ['domains', 'transport'] } };
+  if (expected.startsWith('a list of routes'))
+    return { type: 'array', items: { type: 'object', required: ['domains', 'transport'] } };
   if (expected.includes('separated by commas')) return { type: ['array', 'string'], items: { type: 'string' } };
-  if (/^[\w-]+(, [\w-]+)* or [\w-]+$/.test(expected)) return { enum: ['', ...expected.split(/, | or /)].filter(keep(expected)) };
+  if (/^[\w-]+(, [\w-]+)* or [\w-]+$/.test(expected))
+    return { enum: ['', ...expected.split(/, | or /)].filter(keep(expected)) };
   return { type: 'string' };
 }
 

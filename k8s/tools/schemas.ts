@@ -27,7 +27,8 @@ const folder = join(cache, stamp);
 if (!(await readdir(folder).catch(() => []))[0]) {
   await rm(cache, { recursive: true, force: true });
   const partial = `${folder}.partial`;
-  for (const [version, module] of Object.entries(KUBERNETES_MODULES)) await writeKubernetes(module, join(partial, version));
+  for (const [version, module] of Object.entries(KUBERNETES_MODULES))
+    await writeKubernetes(module, join(partial, version));
   for (const { module, folders } of CRD_MODULES) await writeCustomResources(module, folders, join(partial, 'custom'));
   await rename(partial, folder);
 }
@@ -43,7 +44,11 @@ async function writeKubernetes(module: string, target: string): Promise<void> {
   const file = join(moduleFolder(module), 'api/openapi-spec/swagger.json');
   const { definitions } = JSON.parse(await readFile(file, 'utf8')) as { definitions: Record<string, Json> };
   for (const [name, definition] of Object.entries(definitions)) {
-    const kinds = (definition['x-kubernetes-group-version-kind'] ?? []) as { group: string; version: string; kind: string }[];
+    const kinds = (definition['x-kubernetes-group-version-kind'] ?? []) as {
+      group: string;
+      version: string;
+      kind: string;
+    }[];
     if (kinds.length !== 1 || !kinds[0]) continue;
     const { group, version, kind } = kinds[0];
     const needed = withReferences(name, definitions);
@@ -80,7 +85,11 @@ interface CustomResource {
   readonly spec: {
     readonly group: string;
     readonly names: { readonly kind: string };
-    readonly versions: readonly { readonly name: string; readonly served: boolean; readonly schema: { readonly openAPIV3Schema: Json } }[];
+    readonly versions: readonly {
+      readonly name: string;
+      readonly served: boolean;
+      readonly schema: { readonly openAPIV3Schema: Json };
+    }[];
   };
 }
 
@@ -89,7 +98,11 @@ async function writeCustomResource(resource: CustomResource | null, target: stri
   const { group, names, versions } = resource.spec;
   for (const { name: version, served, schema } of versions) {
     if (!served) continue;
-    await write(target, fileName(group, version, names.kind), pin(strict(schema.openAPIV3Schema), group, version, names.kind));
+    await write(
+      target,
+      fileName(group, version, names.kind),
+      pin(strict(schema.openAPIV3Schema), group, version, names.kind),
+    );
   }
 }
 
@@ -103,13 +116,19 @@ function pin(schema: Json, group: string, version: string, kind: string): Json {
   const properties = { ...(schema['properties'] as Json) };
   properties['apiVersion'] = { const: group ? `${group}/${version}` : version };
   properties['kind'] = { const: kind };
-  return { ...schema, properties, required: [...new Set([...((schema['required'] as string[]) ?? []), 'apiVersion', 'kind', 'metadata'])] };
+  return {
+    ...schema,
+    properties,
+    required: [...new Set([...((schema['required'] as string[]) ?? []), 'apiVersion', 'kind', 'metadata'])],
+  };
 }
 
 /** Unknown fields are mistakes, but where the API takes them. Fields that may be a number or a text are told by a format. */
 function strict(schema: Json): Json {
-  if (schema['format'] === 'int-or-string' || schema['x-kubernetes-int-or-string'] === true) return { type: ['integer', 'string'] };
-  if (typeof schema['description'] === 'string' && schema['description'].startsWith('Quantity is a fixed-point')) return { type: ['string', 'number'] };
+  if (schema['format'] === 'int-or-string' || schema['x-kubernetes-int-or-string'] === true)
+    return { type: ['integer', 'string'] };
+  if (typeof schema['description'] === 'string' && schema['description'].startsWith('Quantity is a fixed-point'))
+    return { type: ['string', 'number'] };
   const result: Json = {};
   for (const [key, value] of Object.entries(schema)) {
     // The server's own checks of formats and of CEL rules are not JSON Schema's.
@@ -122,7 +141,12 @@ function strict(schema: Json): Json {
 }
 
 function inner(key: string, value: unknown): unknown {
-  if ((key === 'items' || key === 'additionalProperties' || key === 'not') && value !== null && typeof value === 'object') return strict(value as Json);
+  if (
+    (key === 'items' || key === 'additionalProperties' || key === 'not') &&
+    value !== null &&
+    typeof value === 'object'
+  )
+    return strict(value as Json);
   // What stands in these narrows a schema that stands beside them: to be strict is the other one's.
   return value;
 }

@@ -58,7 +58,8 @@ function valueSchema({ value }: Pair, path: string, { description, schema }: Com
   if ('$ref' in schema) return described;
   if (isMap(value) && value.items.length > 0) {
     // A group whose own names are free (`additionalProperties`) is described as one.
-    if ('additionalProperties' in schema && schema['additionalProperties'] !== true) return { type: 'object', ...described };
+    if ('additionalProperties' in schema && schema['additionalProperties'] !== true)
+      return { type: 'object', ...described };
     if (isFree(value)) {
       if (!description) throw new Error(`values.yaml: ${path} has no comment`);
       return { type: 'object', ...described };
@@ -73,7 +74,11 @@ function valueSchema({ value }: Pair, path: string, { description, schema }: Com
 /** A default whose parts have no comments is an example of an object of Kubernetes, whose other fields are as good. */
 function isFree(group: YAMLMap): boolean {
   const keys = group.items.map(({ key }) => (isScalar(key) ? key.commentBefore : undefined));
-  return !group.commentBefore && keys.every(comment => !comment) && !group.items.some(({ value }) => isMap(value) && !isFree(value));
+  return (
+    !group.commentBefore &&
+    keys.every(comment => !comment) &&
+    !group.items.some(({ value }) => isMap(value) && !isFree(value))
+  );
 }
 
 function typeOf(value: unknown, path: string): string {

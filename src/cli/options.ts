@@ -22,10 +22,16 @@ export function parseCount(text: string): number {
 
 const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** A point in time: ISO 8601, or how long ago (`90s`, `15m`, `24h`, `7d`). */
+/** Milliseconds of a time such as `90s`, `15m`, `24h`, `7d`; null for any other text. */
+export function parseSpan(text: string): number | null {
+  const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  return amount && unit ? Number(amount) * (UNITS[unit] ?? 0) : null;
+}
+
+/** A point in time: ISO 8601, or how long ago, as `parseSpan` reads it. */
 export function parseSince(text: string): Date {
-  const [, amount, unit] = /^(\d+)([smhd])$/.exec(text) ?? [];
-  if (amount && unit) return new Date(Date.now() - Number(amount) * (UNITS[unit] ?? 0));
+  const age = parseSpan(text);
+  if (age !== null) return new Date(Date.now() - age);
   const date = new Date(text);
   if (!/^\d{4}-\d\d-\d\d/.test(text) || Number.isNaN(date.getTime())) {
     throw new InvalidArgumentError(

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { isUuid } from '../message/uuid.ts';
 import { StoreError } from '../store/errors.ts';
 import { type DeliverySummary, listDeliveries, type ReplayFilter, replayDeliveries } from '../store/webhook-history.ts';
 import { findWebhook } from '../store/webhooks.ts';
@@ -32,8 +33,6 @@ const COLUMNS: readonly Column<DeliverySummary>[] = [
   { title: 'URL', value: row => row.url },
   { title: 'ANSWER', value: row => row.answer },
 ];
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** `webhooks deliveries` and `webhooks replay`. */
 export function addDeliveriesCommands(webhooks: Command, context: CliContext): void {
@@ -97,7 +96,7 @@ function requireActive({ id, status }: { readonly id: string; readonly status: s
 }
 
 function parseId(text: string): string {
-  if (!UUID.test(text)) throw new InvalidArgumentError('It must be an id as listed.');
+  if (!isUuid(text)) throw new InvalidArgumentError('It must be an id as listed.');
   return text;
 }
 

@@ -1,17 +1,17 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { loadConfig } from '../config/load.ts';
+import type { Queryable } from '../store/pool.ts';
 import { findWebhook, readSecrets, replaceSecrets, rotateSecret } from '../store/webhooks.ts';
-import { createSecretBox, newSecret, type SecretBox } from '../webhooks/secret-box.ts';
+import { createSecretBox, newSecret, type SecretBox, SecretError } from '../webhooks/secret-box.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
-import { examples, type JsonOptions, jsonOption } from './options.ts';
+import { examples, type JsonOptions, jsonOption, parseSpan } from './options.ts';
 import { details, note, print } from './output.ts';
 
 /** Said wherever a secret is printed. */
 export const KEEP_SECRET = 'Keep the secret now: it is stored encrypted, and cannot be shown again.';
 
 const DEFAULT_OVERLAP = 24 * 60 * 60 * 1000;
-const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** `webhooks rotate` and `webhooks rekey`. */
 export function addSecretsCommands(webhooks: Command, context: CliContext): void {
@@ -74,22 +74,47 @@ function addRekey(webhooks: Command, context: CliContext): void {
       .addOption(jsonOption())
       .action(async (options: JsonOptions) => {
         const box = secretBox(context);
-        const rekeyed = await withDatabase(context, async pool => {
-          const stored = await readSecrets(pool);
-          for (const read of stored) {
-            const again = (sealed: string | null) => sealed && box.seal(box.open(sealed, read.id), read.id);
-            await replaceSecrets(pool, read, { ...read, current: again(read.current), previous: again(read.previous) });
-          }
-          return stored.length;
-        });
-        print(context, options, { rekeyed }, `Encrypted the secrets of ${rekeyed} webhooks anew.\n`);
+        const { rekeyed, unreadable } = await withDatabase(context, pool => rekey(pool, box));
+        print(context, options, { rekeyed, unreadable }, `Encrypted the secrets of ${rekeyed} webhooks anew.\n`);
+        if (unreadable.length === 0) return;
+        note(
+          context,
+          options,
+          `No key of webhooks.secretKeys reads those of ${unreadable.join(', ')}: they stay as they are.`,
+        );
+        note(context, options, 'Such webhooks need new ones: smtp-relay webhooks rotate');
       }),
     'webhooks rekey',
   );
 }
 
+/** What another program wrote, or was encrypted with a key that is not here, is left as it is. */
+async function rekey(pool: Queryable, box: SecretBox): Promise<{ rekeyed: number; unreadable: string[] }> {
+  const unreadable: string[] = [];
+  const stored = await readSecrets(pool);
+  for (const read of stored) {
+    const [current, previous] = [read.current, read.previous].map(sealed => sealed && sealAgain(box, sealed, read.id));
+    if (read.current && !current) unreadable.push(read.id);
+    else
+      await replaceSecrets(pool, read, { id: read.id, current: current ?? null, previous: previous ?? read.previous });
+  }
+  return { rekeyed: stored.length - unreadable.length, unreadable };
+}
+
+/** null where it cannot be read. */
+function sealAgain(box: SecretBox, sealed: string, webhookId: string): string | null {
+  let secret: string;
+  try {
+    secret = box.open(sealed, webhookId);
+  } catch (error) {
+    if (error instanceof SecretError) return null;
+    throw error;
+  }
+  return box.seal(secret, webhookId);
+}
+
 function parseOverlap(text: string): number {
-  const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  if (!amount || !unit) throw new InvalidArgumentError('It must be a time such as 0s, 15m, 24h, 7d.');
-  return Number(amount) * (UNITS[unit] ?? 0);
+  const overlap = parseSpan(text);
+  if (overlap === null) throw new InvalidArgumentError('It must be a time such as 0s, 15m, 24h, 7d.');
+  return overlap;
 }

@@ -9,6 +9,9 @@ export interface CheckResult {
   readonly warnings: readonly string[];
 }
 
+/** Characters of a secret that nobody guesses, if they were chosen at random. */
+const SAFE_SECRET = 16;
+
 interface Check {
   /** The settings it looks at; where one of them has a wrong value, the check is left out. */
   readonly looksAt: readonly SettingName[];
@@ -100,6 +103,16 @@ const captureNeedsOurWorker: Check = {
   },
 };
 
+/** A warning and no more: installations that come from OpenSend may have a shorter one, and go on. */
+const shortTrackingSecret: Check = {
+  looksAt: ['tracking.secrets', 'pipeline'],
+  run({ tracking, pipeline }) {
+    if (pipeline !== 'standalone' || tracking.secrets.every(({ length }) => length >= SAFE_SECRET)) return {};
+    const text = `tracking.secrets: one of them has fewer than ${SAFE_SECRET} characters: whoever guesses it can make links that lead anywhere. Put a long one in front, from \`openssl rand -base64 32\` for instance.`;
+    return { warnings: [text] };
+  },
+};
+
 const roomForOneMessage: Check = {
   looksAt: ['limits.bytesInFlight', 'maxMessageSizeBytes'],
   run({ limits, maxMessageSizeBytes }) {
@@ -126,6 +139,7 @@ export function checkTogether(
     opensendRecipients,
     smarthost,
     captureNeedsOurWorker,
+    shortTrackingSecret,
     roomForOneMessage,
     ...(options.tlsFiles ? [tlsFiles] : []),
   ];

@@ -5,7 +5,7 @@ import { createLiveConfigMetrics, type LiveConfigMetrics } from './live-metrics.
 import { type LoadedConfig, type LoadOptions, loadConfig } from './load.ts';
 import { findMountedFiles, type MountedFiles } from './mounted-files.ts';
 import { ConfigError } from './problem.ts';
-import type { Config } from './schema.ts';
+import type { Config, SettingName } from './schema.ts';
 import { watchFolders } from './watch-folders.ts';
 
 /** How the configuration stands, for people. Nothing in it is secret. */
@@ -30,6 +30,8 @@ export interface LiveConfig {
   /** The generation in force, deeply frozen. To be read at the time of use: for each connection, for each message. */
   readonly current: Config;
   status(): ConfigStatus;
+  /** Whether the setting was given a value at the start, in whatever source. */
+  isGiven(name: SettingName): boolean;
   /** Calls for each new generation from now on. @returns ends it */
   onChange(listener: (config: Config) => void): () => void;
   /** Begins to look for changes of the files. @returns ends it */
@@ -53,12 +55,13 @@ export async function loadLiveConfig(
   return { live: new MountedConfig(files, first, reload), warnings: first.loaded.warnings };
 }
 
-/** A configuration that nothing changes. */
+/** A configuration that nothing changes, and whose every value is one that was given. */
 export function fixedConfig(config: Config): LiveConfig {
   const loadedAt = new Date().toISOString();
   return {
     current: config,
     status: () => ({ generation: 1, loadedAt, lastError: null, restartToApply: [] }),
+    isGiven: () => true,
     onChange: () => () => {},
     watch: () => () => {},
   };
@@ -103,6 +106,7 @@ class MountedConfig implements LiveConfig {
   readonly #files: MountedFiles;
   readonly #reload: () => Promise<Read>;
   readonly #listeners = new Set<(config: Config) => void>();
+  readonly #given: ReadonlySet<SettingName>;
   /** Of the files that were last looked at, whether they could be used or not. */
   #fingerprint: string;
   #generation: Generation;
@@ -115,6 +119,8 @@ class MountedConfig implements LiveConfig {
     this.#reload = reload;
     this.#fingerprint = first.fingerprint;
     this.#generation = { config: first.loaded.config, changed: [], restartToApply: [] };
+    const given = first.loaded.settings.filter(({ source }) => source !== 'default');
+    this.#given = new Set(given.map(({ name }) => name));
   }
 
   get current(): Config {
@@ -128,6 +134,10 @@ class MountedConfig implements LiveConfig {
       lastError: this.#lastError,
       restartToApply: this.#generation.restartToApply,
     };
+  }
+
+  isGiven(name: SettingName): boolean {
+    return this.#given.has(name);
   }
 
   onChange(listener: (config: Config) => void): () => void {

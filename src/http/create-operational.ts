@@ -22,12 +22,24 @@ export interface OperationalParts {
   readonly logger: Logger;
 }
 
+/** The operational listener of a process. */
+export interface Operational extends Pick<Listener, 'close'> {
+  /**
+   * Listens. Where nobody chose the port and another process has it, there is a warning and no listener: messages do not
+   * need it, and what ran beside that process before there was a listener is to go on.
+   *
+   * @returns the port; undefined without one
+   * @throws Error that names the variable to set, where the port was chosen or is not to be had for another reason
+   */
+  open(): Promise<number | undefined>;
+}
+
 /** null where the configuration asks for no such listener. */
-export function createOperational(parts: OperationalParts): Listener | null {
+export function createOperational(parts: OperationalParts): Operational | null {
   const { live, role, pool, queue, ready, resources, registry, metrics, logger } = parts;
   const { httpHost: host, httpPort: port } = live.current;
   if (port === 0) return null;
-  return createOperationalListener({
+  const listener = createOperationalListener({
     host,
     port,
     role,
@@ -42,4 +54,18 @@ export function createOperational(parts: OperationalParts): Listener | null {
     metrics,
     logger: logger.child({ room: 'http' }),
   });
+  const isChosen = live.isGiven('httpPort');
+  return {
+    open: () =>
+      listener.open().catch((error: Error) => {
+        if (isChosen || !isTaken(error.cause)) throw error;
+        logger.warn({ err: error }, 'no health and no metrics: the default port for them is taken');
+        return undefined;
+      }),
+    close: milliseconds => listener.close(milliseconds),
+  };
+}
+
+function isTaken(cause: unknown): boolean {
+  return (cause as NodeJS.ErrnoException | undefined)?.code === 'EADDRINUSE';
 }

@@ -1,5 +1,6 @@
 import {
   type Context,
+  type ContextManager,
   DiagLogLevel,
   diag,
   type Link,
@@ -31,6 +32,15 @@ const KINDS = {
   consumer: SpanKind.CONSUMER,
 } as const;
 
+/** Spans are told what they are part of; so nothing has to follow every promise of the process. */
+const NO_CONTEXTS: ContextManager = {
+  active: () => ROOT_CONTEXT,
+  with: (_context, fn, thisArg, ...args) => fn.call(thisArg as never, ...args),
+  bind: (_context, target) => target,
+  enable: () => NO_CONTEXTS,
+  disable: () => NO_CONTEXTS,
+};
+
 /** Milliseconds in which what goes wrong at exporting is told of once. */
 const COMPLAINT_INTERVAL = 60_000;
 const MAX_COMPLAINT = 300;
@@ -45,6 +55,8 @@ export function startOpenTelemetry({ serviceName, version, logger }: OpenTelemet
 } {
   const sdk = new NodeSDK({
     ...(serviceName !== null && { serviceName }),
+    contextManager: NO_CONTEXTS,
+    textMapPropagator: null,
     instrumentations: [],
     metricReaders: [],
     logRecordProcessors: [],
@@ -93,7 +105,7 @@ function start(tracer: OtelTracer, name: string, options: SpanOptions = {}): Spa
 }
 
 function contextOf(parent: Span | string): Context {
-  if (parent instanceof RecordedSpan) return trace.setSpan(ROOT_CONTEXT, parent.span);
+  if (parent instanceof RecordedSpan) return parent.asParent;
   const read = readTraceparent(typeof parent === 'string' ? parent : parent.context.traceparent);
   if (read === null) return ROOT_CONTEXT;
   return trace.setSpanContext(ROOT_CONTEXT, remote(read));
@@ -118,10 +130,17 @@ class RecordedSpan implements Span {
   readonly span: OtelSpan;
   readonly context: TraceContext;
   readonly isRecording = true;
+  #asParent: Context | undefined;
 
   constructor(span: OtelSpan) {
     this.span = span;
     this.context = contextIn(span);
+  }
+
+  /** Made once, as a message has many steps. */
+  get asParent(): Context {
+    this.#asParent ??= trace.setSpan(ROOT_CONTEXT, this.span);
+    return this.#asParent;
   }
 
   set(attributes: Attributes): void {

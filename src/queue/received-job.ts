@@ -1,4 +1,5 @@
 import type { Message } from '@aws-sdk/client-sqs';
+import { isUuid } from '../message/uuid.ts';
 import type { TakenJob } from './job-source.ts';
 import { ownerOfGroup } from './message-group.ts';
 import { SEND_JOB_TYPE } from './send-job.ts';
@@ -15,7 +16,6 @@ interface JobBody {
   readonly trace?: { readonly correlationId?: unknown; readonly traceparent?: unknown } | null;
 }
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const CORRELATION_ID = /^[0-9a-f]{32}$/;
 /** W3C Trace Context, section 3.2.2. */
 const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
@@ -27,7 +27,7 @@ export function readReceived(message: Message): ReceivedJob {
   const { type, emailId } = body;
   if (typeof type !== 'string') return { kind: 'poison', reason: 'no type' };
   if (type !== SEND_JOB_TYPE) return { kind: 'other' };
-  if (typeof emailId !== 'string' || !UUID.test(emailId)) return { kind: 'poison', reason: 'no email id' };
+  if (typeof emailId !== 'string' || !isUuid(emailId)) return { kind: 'poison', reason: 'no email id' };
   const userId = ownerOfGroup(message.Attributes?.MessageGroupId);
   return { kind: 'job', job: { emailId: emailId.toLowerCase(), userId, ...traceOf(body, emailId.toLowerCase()) } };
 }

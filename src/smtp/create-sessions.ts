@@ -49,13 +49,14 @@ export function createSessionDependencies(parts: SessionParts): SessionDependenc
   const keys = createKeyCache({ find: hash => findByHash(pool, hash) });
   const keysById = createKeyCache({ find: id => findById(pool, id) });
   const findSuppressed = createSuppressionLookup(pool);
-  const limits = perRoutes(live, createConfiguredRoutes(live, pool, logger.child({ room: 'store' })), routeLimits);
+  const declared = createConfiguredRoutes(live, pool, logger.child({ room: 'store' }));
+  const limits = perRoutes(live, declared, routeLimits);
   const allowed = perGeneration(live, ({ recipientAllowList }) => createAllowList(recipientAllowList));
   const isAllowed = (address: string): boolean => allowed()(address);
   const forAll = perGeneration(live, config => usageLimits(config.limits));
   const rates = new RateLimits(({ limits }) => (limits ? usageLimits(live.current.limits, limits) : forAll()));
   const dependenciesFor = createAcceptDependencies(parts, { limits, findSuppressed, isAllowed, rates });
-  const settings = perGeneration(live, config => sessionSettings(config, limits()));
+  const settings = perRoutes(live, declared, config => sessionSettings(config, routeLimits(config)));
   return {
     findKey: async hash => {
       if (!isReady()) throw new Error('the database is not ready');
@@ -125,7 +126,8 @@ function createAcceptDependencies(
     const sources = {
       findSuppressed,
       isOwned: senderDomainsMode(config) === 'owned' ? ownership.isOwned : null,
-      limitsOf: limits().of,
+      // Declared routes change within a generation.
+      limitsOf: (domain: string) => limits().of(domain),
       sentAsReceived: config.pipeline === 'standalone',
     };
     return {

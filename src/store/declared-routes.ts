@@ -91,7 +91,8 @@ export function createDeclaredRoutes(
       return known?.list ?? NONE;
     },
     latest() {
-      refreshOld()?.catch(error => logger.warn({ err: error }, 'declared routes cannot be read'));
+      // Whoever began to read tells of it, and not all who ask meanwhile.
+      if (!reading) refreshOld()?.catch(error => logger.warn({ err: error }, 'declared routes cannot be read'));
       return known?.list ?? NONE;
     },
   };

@@ -1,3 +1,4 @@
+import { isUuid } from '../message/uuid.ts';
 import type { Queryable } from './pool.ts';
 
 /** A stored message, as a list shows it. */
@@ -68,8 +69,6 @@ export interface EmailFilter {
   readonly limit: number;
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 const SUMMARY = `
   e.id, e.status, e."from", e."to", e.subject, e.user_id as owner, e.created_at as "createdAt"`;
 
@@ -114,7 +113,7 @@ export async function listEmails(db: Queryable, filter: EmailFilter): Promise<Em
 
 /** One stored message, or null. The id is the one that the 250 named. */
 export async function findEmail(db: Queryable, id: string): Promise<EmailDetails | null> {
-  if (!UUID.test(id.trim())) return null;
+  if (!isUuid(id.trim())) return null;
   const email = (await db.query<Omit<EmailDetails, 'outbox' | 'raw'>>(SHOW, [id.trim()])).rows[0];
   if (!email) return null;
   const outbox = await db.query<Pick<EmailDetails, 'outbox'>>(SHOW_OUTBOX, [email.id]);

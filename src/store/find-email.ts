@@ -1,7 +1,7 @@
+import { isUuid } from '../message/uuid.ts';
 import { StoreError } from './errors.ts';
 import type { Queryable } from './pool.ts';
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /** SES puts its id before this in the Message-ID that recipients see: `<id@email.amazonses.com>`, `<id@eu-west-1.amazonses.com>`. */
 const SES_HOST = /@[a-z0-9.-]+\.amazonses\.com$/i;
 const MAX_FOUND = 20;
@@ -48,13 +48,13 @@ export async function resolveEmailId(db: Queryable, text: string): Promise<strin
 async function candidates(db: Queryable, wanted: string): Promise<string[]> {
   const ids = async (statement: string, values: unknown[]) =>
     (await db.query<{ id: string }>(statement, values)).rows.map(({ id }) => id);
-  if (UUID.test(wanted)) return ids(BY_ID, [wanted]);
+  if (isUuid(wanted)) return ids(BY_ID, [wanted]);
   const sent = await ids(BY_PROVIDER, [wanted.replace(SES_HOST, ''), MAX_FOUND]);
   if (sent.length > 0) return sent;
   const kept = await ids(BY_MESSAGE_ID, [wanted, MAX_FOUND]);
   if (kept.length > 0) return kept;
   const [local = ''] = wanted.split('@');
   // A message that came without a Message-ID goes out with one that begins with its id.
-  const own = UUID.test(local) ? await ids(BY_ID, [local]) : [];
+  const own = isUuid(local) ? await ids(BY_ID, [local]) : [];
   return own.length > 0 ? own : ids(BY_HEADER, [wanted, `<${wanted}>`, MAX_FOUND]);
 }

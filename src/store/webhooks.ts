@@ -1,3 +1,4 @@
+import { isUuid } from '../message/uuid.ts';
 import { StoreError } from './errors.ts';
 import type { Queryable } from './pool.ts';
 
@@ -83,8 +84,6 @@ const DELETE = `
        state as (delete from smtp_relay_webhooks where webhook_id = $1)
   delete from webhooks where id = $1`;
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 /** All endpoints, or one owner's, in the order of their making. */
 export async function listWebhooks(db: Queryable, owner?: string): Promise<Webhook[]> {
   return (await db.query<Webhook>(LIST, [owner ?? null])).rows;
@@ -92,7 +91,7 @@ export async function listWebhooks(db: Queryable, owner?: string): Promise<Webho
 
 /** @throws StoreError where there is none with this id */
 export async function findWebhook(db: Queryable, id: string): Promise<Webhook> {
-  const found = UUID.test(id) ? (await db.query<Webhook>(FIND, [id])).rows[0] : undefined;
+  const found = isUuid(id) ? (await db.query<Webhook>(FIND, [id])).rows[0] : undefined;
   if (!found) throw new StoreError('not-found', `no webhook has the id "${id}"`);
   return found;
 }

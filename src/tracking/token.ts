@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { isUuid } from '../message/uuid.ts';
 
 /** What a tracking link says: which message was opened, or which link of it was followed. */
 export type TrackingToken =
@@ -36,7 +37,6 @@ export const MAX_TOKEN_LENGTH = Math.ceil(((LEAST_BYTES + MAX_URL_BYTES) * 4) / 
 
 /** Signed in front of each token, so that nothing else that the same secret may sign is a token. */
 const PURPOSE = 'opensend smtp-relay tracking\n';
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const UUID_GROUPS = /^(.{8})(.{4})(.{4})(.{4})(.{12})$/;
 const HTTP = /^https?:\/\//i;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
@@ -111,7 +111,7 @@ function macOf(payload: Buffer, secret: string): Buffer {
 }
 
 function encode(content: TrackingToken): Buffer {
-  if (!UUID.test(content.emailId)) throw new TypeError('The id in a tracking link must be a UUID');
+  if (!isUuid(content.emailId)) throw new TypeError('The id in a tracking link must be a UUID');
   const url = content.kind === 'click' ? content.url : '';
   if (content.kind === 'click' && !isTrackableUrl(url)) {
     throw new TypeError('The target of a tracking link must be an http or https URL of at most 8 KiB');

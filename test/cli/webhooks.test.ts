@@ -153,7 +153,7 @@ describe('smtp-relay webhooks', { concurrency: true }, () => {
     assert.ok(Math.abs(Date.parse(rotated.previousSecretUntil) - (Date.now() + 86_400_000)) < 60_000);
     const fresh = newKey();
     const rekeyed = await run(['rekey', '--json'], { SMTP_RELAY_WEBHOOKS_SECRET_KEYS: `${fresh},${key}` });
-    assert.deepEqual(JSON.parse(rekeyed.stdout), { rekeyed: 1 });
+    assert.deepEqual(JSON.parse(rekeyed.stdout), { rekeyed: 1, unreadable: [] });
     const [stored] = await query(
       'select w.signing_secret_enc as current, s.previous_secret_enc as previous from webhooks w join smtp_relay_webhooks s on s.webhook_id = w.id',
     );
@@ -164,6 +164,29 @@ describe('smtp-relay webhooks', { concurrency: true }, () => {
     assert.deepEqual(await query('select previous_secret_enc from smtp_relay_webhooks'), [
       { previous_secret_enc: null },
     ]);
+  });
+
+  it('takes secrets that another program wrote for what they are', async t => {
+    const { run, json, query, key } = await setUp(t);
+    const { id: foreign } = await json('create', 'https://acme.test/foreign', '--owner', 'acme');
+    const { id: mended } = await json('create', 'https://acme.test/mended', '--owner', 'acme');
+    await query("update webhooks set signing_secret_enc = 'whsec_c2VjcmV0'");
+    const tested = await run(['test', foreign]);
+    assert.deepEqual([tested.code, tested.stdout], [1, '']);
+    assert.match(tested.stderr, /not written by smtp-relay/);
+    const { secret } = await json('rotate', mended);
+    assert.deepEqual(await json('rekey'), { rekeyed: 1, unreadable: [foreign] });
+    const rekeyed = await run(['rekey']);
+    assert.match(rekeyed.stderr, new RegExp(`${foreign}: they stay as they are[^]*webhooks rotate`));
+    const stored = await query(
+      `select w.id, signing_secret_enc as current, previous_secret_enc as previous
+         from webhooks w left join smtp_relay_webhooks s on s.webhook_id = w.id order by url`,
+    );
+    assert.deepEqual(stored[0], { id: foreign, current: 'whsec_c2VjcmV0', previous: null });
+    assert.deepEqual(
+      [createSecretBox([key]).open(stored[1].current, mended), stored[1].previous],
+      [secret, 'whsec_c2VjcmV0'],
+    );
   });
 
   it('lists deliveries, replays those that failed, enables and deletes', async t => {

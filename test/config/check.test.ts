@@ -141,6 +141,16 @@ describe('settings together', () => {
     assert.equal(load(standalone).config.limits.recipients, 51);
   });
 
+  it('are warned of where a tracking secret is short, which does not stop an installation that has one', () => {
+    const given = { SMTP_RELAY_PIPELINE: 'standalone', TRACKING_SECRET: `short,${'a'.repeat(16)}` };
+    const { config, warnings } = load(given);
+    assert.deepEqual(config.tracking.secrets, ['short', 'a'.repeat(16)]);
+    assert.match(warnings.join(), /^tracking\.secrets: .* fewer than 16 characters/);
+    assert.doesNotMatch(warnings.join(), /short/);
+    assert.deepEqual(load({ ...given, TRACKING_SECRET: 'a'.repeat(16) }).warnings, []);
+    assert.deepEqual(load({ TRACKING_SECRET: 'short' }).warnings, [], 'nobody uses it beside OpenSend');
+  });
+
   it('are warned of where the largest message never finds room', () => {
     const { warnings } = load({ SMTP_RELAY_LIMITS_BYTES_IN_FLIGHT: '1MiB' });
     assert.match(warnings.join(), /^limits\.bytesInFlight: messages over 1048576 bytes never find room/);

@@ -123,7 +123,7 @@ describe('what cannot be used', () => {
   it('is not told with the secrets in it', async t => {
     const secrets = await MountedFolder.create(t, { DATABASE_URL, TRACKING_SECRET: 'a'.repeat(16) });
     const { live, logs } = await watch(t, { SMTP_RELAY_SECRETS_DIR: secrets.path });
-    await secrets.replace({ DATABASE_URL: 'mysql://relay:hidden@db', TRACKING_SECRET: 'hidden' });
+    await secrets.replace({ DATABASE_URL: 'mysql://relay:hidden@db', TRACKING_SECRET: 'hidden,' });
     await eventually(() => live.status().lastError);
     const message = live.status().lastError?.message ?? '';
     assert.match(message, /databaseUrl/);
@@ -194,6 +194,11 @@ it('the log level is the one in force, also for loggers that exist already', asy
   await eventually(() => live.status().generation === 3);
   say();
   assert.deepEqual(lines, ['warn', 'debug', 'info', 'warn']);
+});
+
+it('knows which settings were given, in whatever source', async () => {
+  const { live } = await loadLiveConfig({ DATABASE_URL, SMTP_RELAY_HTTP_PORT: '8080' });
+  assert.deepEqual([live.isGiven('httpPort'), live.isGiven('publicPort')], [true, false]);
 });
 
 it('the environment alone is watched by nobody, and is one generation', async t => {

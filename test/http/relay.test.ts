@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { fixedConfig, type LiveConfig } from '../../src/config/live.ts';
+import type { Config } from '../../src/config/schema.ts';
 import { freePort } from '../../src/dev/ports.ts';
 import { shared } from '../support/environment.ts';
 import { eventually } from '../support/eventually.ts';
@@ -60,6 +62,17 @@ describe('the operational listener of the relay', () => {
     const { httpPort } = await start(t, { queue: false });
     const second = startRelay(t, { tls: false, queue: false, settings: { httpPort, httpHost: '127.0.0.1' } });
     await assert.rejects(second, /operational listener.*port is taken.*SMTP_RELAY_HTTP_PORT/);
+  });
+
+  it('is done without where nobody chose its port and another process has it', async t => {
+    const { httpPort } = await start(t, { queue: false });
+    const live = (config: Config): LiveConfig => ({ ...fixedConfig(config), isGiven: () => false });
+    const settings = { httpPort, httpHost: '127.0.0.1' };
+    const relay = await startRelay(t, { tls: false, queue: false, settings, live });
+    await (await SmtpClient.loggedIn(t, relay)).command('NOOP', '250 ');
+    const warning = relay.logs.find(({ msg }) => msg.startsWith('no health and no metrics'));
+    assert.match(JSON.stringify(warning), /port is taken.*SMTP_RELAY_HTTP_PORT/);
+    await relay.stop();
   });
 
   it('reports an outage of SQS, and stays ready and alive', async t => {

@@ -67,3 +67,21 @@ it('what documents declare is in force in relay and worker, and ends with them',
   await rm(join(directory, 'all.yaml'));
   await eventually(() => tryToLogIn('535 '), 30_000);
 });
+
+it('a declared route says what the relay accepts, without a new generation of its configuration', async t => {
+  const relay = await startRelay(t, { queue: false, tls: false, settings: { pipeline: 'standalone' } });
+  const from = `hello@${relay.owner.domain}`;
+  const client = await SmtpClient.loggedIn(t, relay);
+  await client.transact({ from, to: ['to@example.com'], data: messageFrom(from) }, '250 ');
+  await relay.db.query("insert into smtp_relay_routes values (gen_random_uuid(), 'folder', $1, 'capture', '{}')", [
+    JSON.stringify([relay.owner.domain]),
+  ]);
+  // SES, the default, takes no such recipient.
+  await eventually(async () => {
+    await client.command('RSET', '250 ');
+    await client.command(`MAIL FROM:<${from}> SMTPUTF8`, '250 ');
+    return client.command('RCPT TO:<j\u00f6rg@example.com>', '250 ');
+  }, 10_000);
+  await client.command('DATA', '354 ');
+  await client.command(`${messageFrom(from)}\r\n.`, '250 ');
+});

@@ -195,6 +195,7 @@ volumeMounts:
 {{- end }}
 {{- end }}
 
+{{- /* 288 is 0440: octal numbers are read in two ways by readers of YAML. */ -}}
 {{- define "opensend-smtp-relay.volumes" -}}
 {{- $values := eq .component "migrate" | ternary .root.Values.migrations (get .root.Values .component) -}}
 - name: config
@@ -202,13 +203,13 @@ volumeMounts:
     name: {{ include "opensend-smtp-relay.fullname" .root }}{{ if .hook }}-migrate{{ end }}
 - name: secrets
   projected:
-    defaultMode: 0440
+    defaultMode: 288
     sources: {{ include "opensend-smtp-relay.secretSources" . | fromYamlArray | toYaml | nindent 6 }}
 {{- if and (eq .component "relay") (include "opensend-smtp-relay.tlsSecretName" .root) }}
 - name: tls
   secret:
     secretName: {{ include "opensend-smtp-relay.tlsSecretName" .root }}
-    defaultMode: 0440
+    defaultMode: 288
 {{- end }}
 {{- if and .root.Values.resources (ne .component "migrate") }}
 - name: resources

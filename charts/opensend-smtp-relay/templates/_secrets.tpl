@@ -49,7 +49,12 @@ the Secrets that this chart makes do not exist yet when a hook runs before the i
 {{/* The sources of the volume with secret files. Called with root, component, and maybe hook. */}}
 {{- define "opensend-smtp-relay.secretSources" -}}
 {{- $variables := include "opensend-smtp-relay.secretVariables" .root | fromYaml -}}
-{{- range include "opensend-smtp-relay.secretsOf" .component | fromJsonArray }}
+{{- $names := include "opensend-smtp-relay.secretsOf" .component | fromJsonArray }}
+{{- /* Any pod may bring declared webhooks about, whose signing secrets are stored encrypted. */}}
+{{- if and (eq .component "relay") .root.Values.resources }}
+{{- $names = append $names "webhooksSecretKeys" }}
+{{- end }}
+{{- range $names }}
 {{- if not (hasPrefix "aws" .) }}
 {{- $ref := include "opensend-smtp-relay.secretRef" (dict "root" $.root "secret" . "hook" $.hook) | fromJson }}
 {{- if $ref.name }}

@@ -5,6 +5,8 @@ import { addressesAt, InvalidNotification, isObject, type JsonObject, objectAt }
 
 export { InvalidNotification } from './reading.ts';
 
+import { isUuid } from '../../message/uuid.ts';
+
 /** The tag that carries our id of a message through SES, so that events find it also where its outcome was unknown. */
 export const EMAIL_ID_TAG = 'smtp-relay-email-id';
 
@@ -20,7 +22,6 @@ export interface SesNotification {
 }
 
 const MESSAGE_ID = /^[\w.@+=-]{1,160}$/;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
  * Reads a notification of SES, in each shape and wrapping in which it comes: event publishing (`eventType`), the older
@@ -57,5 +58,5 @@ function emailIdOf(mail: JsonObject): string | null {
   const values = isObject(tags) ? tags[EMAIL_ID_TAG] : undefined;
   if (!Array.isArray(values) || values.length !== 1) return null;
   const [value] = values;
-  return typeof value === 'string' && UUID.test(value) ? value.toLowerCase() : null;
+  return typeof value === 'string' && isUuid(value) ? value.toLowerCase() : null;
 }

@@ -16,13 +16,19 @@ const transport = createTransport({
   secure: env.IMPLICIT_TLS === 'true',
   requireTLS: withTls,
   ignoreTLS: !withTls,
-  tls: { servername: env.SERVER_NAME, rejectUnauthorized: env.VERIFY === 'true', ...(ca && ca.length > 0 ? { ca } : {}) },
+  tls: {
+    servername: env.SERVER_NAME,
+    rejectUnauthorized: env.VERIFY === 'true',
+    ...(ca && ca.length > 0 ? { ca } : {}),
+  },
   ...(env.API_KEY ? { auth: { user: 'apikey', pass: env.API_KEY } } : {}),
   connectionTimeout: 15_000,
 });
 
 await transport.verify();
-console.log(`${env.HOST}:${env.PORT} greets${withTls ? ', speaks TLS' : ''}${env.API_KEY ? ' and takes the API key' : ''}.`);
+console.log(
+  `${env.HOST}:${env.PORT} greets${withTls ? ', speaks TLS' : ''}${env.API_KEY ? ' and takes the API key' : ''}.`,
+);
 if (!env.API_KEY) {
   console.log('There is no API key (test.apiKey), so no message was sent.');
 } else {
@@ -41,11 +47,14 @@ if (!env.API_KEY) {
 async function waitFor(id) {
   const deadline = Date.now() + 90_000;
   for (;;) {
-    const story = JSON.parse(execFileSync(process.execPath, [`${env.APP}/src/main.ts`, 'emails', 'show', id, '--json'], { encoding: 'utf8' }));
+    const story = JSON.parse(
+      execFileSync(process.execPath, [`${env.APP}/src/main.ts`, 'emails', 'show', id, '--json'], { encoding: 'utf8' }),
+    );
     const sent = (story.attempts ?? []).find(attempt => attempt.outcome === 'sent');
     if (env.DELIVERS !== 'true') return console.log(`The message is stored, with status ${story.status}.`);
     if (sent) return console.log(`The message went out by the transport ${sent.transport}, and is ${story.status}.`);
-    if (Date.now() > deadline) throw new Error(`the message is still ${story.status}: ${JSON.stringify(story.attempts)}`);
+    if (Date.now() > deadline)
+      throw new Error(`the message is still ${story.status}: ${JSON.stringify(story.attempts)}`);
     await sleep(1000);
   }
 }

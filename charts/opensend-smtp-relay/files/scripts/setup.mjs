@@ -24,6 +24,8 @@ async function until(what, attempt) {
 const keys = JSON.parse(await until('reading the API keys', () => run('keys', 'list', '--owner', owner, '--json')));
 await until('adding the domain', () => run('domains', 'add', domain, '--owner', owner));
 if (keys.length === 0) {
-  await until('adding the API key', () => run('keys', 'create', '--owner', owner, '--name', 'demo', '--domain', domain, '--key', key));
+  await until('adding the API key', () =>
+    run('keys', 'create', '--owner', owner, '--name', 'demo', '--domain', domain, '--key', key),
+  );
 }
 console.log(`${owner} may send from ${domain}.`);
