@@ -36,6 +36,8 @@ export interface Worker {
    * @throws where the database is not one whose messages this worker is to deliver, or a port is taken
    */
   start(): Promise<{ readonly httpPort?: number; readonly publicPort?: number }>;
+  /** Rejects where the database, away at the start, turns out not to be one to deliver from. */
+  readonly ended: Promise<never>;
   /** Finishes what is under way, gives back what is not begun, and frees everything. Also after a start that failed. */
   stop(): Promise<void>;
 }
@@ -93,6 +95,9 @@ export async function createWorker(
   const resources = createResources(base);
   const events = createEvents({ ...base, onDeliveriesDue });
   const running = new AsyncDisposableStack();
+  const ended = Promise.withResolvers<never>();
+  // Who does not look at it is not to fall by it.
+  ended.promise.catch(() => {});
   let state: 'starting' | 'working' | 'stopping' = 'starting';
 
   async function work(): Promise<void> {
@@ -116,15 +121,24 @@ export async function createWorker(
   }
 
   return {
+    ended: ended.promise,
     async start() {
       const ready = () => readiness(preparation.isReady, state);
-      const ports = await openListeners(base, { events, queue, resources, onDeliveriesDue, ready, running });
+      const ports = await openListeners(base, {
+        events,
+        queue,
+        resources,
+        isPrepared: () => preparation.isReady,
+        onDeliveriesDue,
+        ready,
+        running,
+      });
       running.defer(live.watch({ logger, registry: base.registry }));
       await preparation.start();
       const begun = preparation.ready.then(work);
       // A database that is away is waited for, and nobody waits for that.
       if (preparation.isReady) await begun;
-      else begun.catch(error => logger.fatal({ err: error }, 'worker cannot begin'));
+      else begun.catch(ended.reject);
       return ports;
     },
     async stop() {
@@ -190,18 +204,22 @@ interface ListenerParts {
   readonly events: Events;
   readonly queue: ThreadedQueue | null;
   readonly resources: Reconciler | null;
+  readonly isPrepared: () => boolean;
   readonly onDeliveriesDue: () => void;
   readonly ready: () => { readonly ok: boolean; readonly reasons: readonly string[] };
   readonly running: AsyncDisposableStack;
 }
 
 /** Opened first, so that probes are answered while the database is prepared, and closed last. */
-async function openListeners(base: Base, { events, queue, resources, onDeliveriesDue, ready, running }: ListenerParts) {
+async function openListeners(
+  base: Base,
+  { events, queue, resources, isPrepared, onDeliveriesDue, ready, running }: ListenerParts,
+) {
   const metrics = createHttpMetrics(base.registry);
   const operational = createOperational({ ...base, role: 'worker', queue, resources, ready, metrics });
   running.defer(async () => operational?.close(CLOSE_TIME));
   const httpPort = await operational?.open();
-  const listener = createPublic({ ...base, intake: events, onDeliveriesDue, metrics });
+  const listener = createPublic({ ...base, intake: events, isPrepared, onDeliveriesDue, metrics });
   running.defer(async () => listener?.close(CLOSE_TIME));
   const publicPort = await listener?.open();
   return { ...(httpPort !== undefined && { httpPort }), ...(publicPort !== undefined && { publicPort }) };

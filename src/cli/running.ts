@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** What has a life: it is started once, runs, and is stopped once. */
 export interface Runnable {
   start(): Promise<unknown>;
+  /** Rejects where it finds, later, that it must not go on. */
+  readonly ended?: Promise<never>;
   stop(): Promise<void>;
 }
 
@@ -14,12 +16,12 @@ export const STOP_SLACK = 3_000;
  * Starts, waits for the signal, stops. A start that takes long does not hold up the stop.
  *
  * @param stopTimeout milliseconds that the stop may take, asked for when it begins
- * @throws what `start` or `stop` throws, or an Error where stopping takes too long
+ * @throws what `start` or `stop` throws, what `ended` rejects with, or an Error where stopping takes too long
  */
 export async function runUntilAborted(app: Runnable, signal: AbortSignal, stopTimeout: () => number): Promise<void> {
   try {
     await Promise.race([app.start(), aborted(signal)]);
-    await aborted(signal);
+    await Promise.race([aborted(signal), ...(app.ended ? [app.ended] : [])]);
   } finally {
     await stopWithin(app, stopTimeout());
   }

@@ -4,7 +4,7 @@ import { createSnsReceiver, type SnsReceiverDependencies } from '../events/sns/r
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import type { Tracer } from '../observability/tracing.ts';
-import { createHits } from '../tracking/hits.ts';
+import { createHits, type Hit } from '../tracking/hits.ts';
 import { createHitRecorder } from '../tracking/record-hits.ts';
 import { createTokens } from '../tracking/token.ts';
 import type { Listener } from './listener.ts';
@@ -16,6 +16,8 @@ export interface PublicParts {
   readonly pool: pg.Pool;
   /** Takes what SNS brings. */
   readonly intake: Pick<SnsReceiverDependencies, 'intake' | 'metrics' | 'logger'>;
+  /** Whether the database is known to be one to write to. */
+  readonly isPrepared: () => boolean;
   /** Webhook deliveries have become due. */
   readonly onDeliveriesDue: () => void;
   readonly registry: Registry;
@@ -26,13 +28,12 @@ export interface PublicParts {
 
 /** null where the configuration asks for no such listener. */
 export function createPublic(parts: PublicParts): Pick<Listener, 'open' | 'close'> | null {
-  const { live, pool, onDeliveriesDue, registry, metrics, tracer } = parts;
+  const { live, registry, metrics, tracer } = parts;
   const { publicHost: host, publicPort: port } = live.current;
   if (port === 0) return null;
   const logger = parts.logger.child({ room: 'http' });
   const tokens = perGeneration(live, ({ tracking }) => createTokens(tracking.secrets));
-  const record = createHitRecorder({ pool, onRecorded: ({ deliveriesDue }) => deliveriesDue && onDeliveriesDue() });
-  const hits = createHits({ record, registry, logger });
+  const hits = createHits({ record: createRecord(parts), registry, logger });
   const tracking = { tokens, hits };
   const sns = createNotificationReceiver(parts);
   const listener = createPublicListener({ host, port, tracking, sns, logger, metrics, tracer });
@@ -45,12 +46,23 @@ export function createPublic(parts: PublicParts): Pick<Listener, 'open' | 'close
   };
 }
 
+/** Rejects, so that hits are kept, while nobody knows whose database it is. */
+function createRecord({ pool, isPrepared, onDeliveriesDue }: PublicParts): (hits: readonly Hit[]) => Promise<void> {
+  const record = createHitRecorder({ pool, onRecorded: ({ deliveriesDue }) => deliveriesDue && onDeliveriesDue() });
+  return async hits => {
+    if (!isPrepared()) throw new Error('the database is not prepared yet');
+    await record(hits);
+  };
+}
+
 /** Without topics nothing is there that could be asked. */
-function createNotificationReceiver({ live, intake }: PublicParts): NotificationReceiver {
+function createNotificationReceiver({ live, intake, isPrepared }: PublicParts): NotificationReceiver {
   const topics = () => live.current.events.snsTopics;
   const receiver = createSnsReceiver({ topics, ...intake });
   return {
-    receive: async (body, headers) =>
-      topics().length === 0 ? { status: 404, reason: 'no topic is allowed' } : receiver.receive(body, headers),
+    receive: async (body, headers) => {
+      if (topics().length === 0) return { status: 404, reason: 'no topic is allowed' };
+      return isPrepared() ? receiver.receive(body, headers) : { status: 503, reason: 'unavailable' };
+    },
   };
 }

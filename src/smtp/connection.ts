@@ -11,6 +11,7 @@ import { replyTo } from './reply.ts';
 import { beginSasl, type SaslStep } from './sasl.ts';
 import type { RelayServer } from './server.ts';
 import type { Session, Step } from './session.ts';
+import { limitOf, sessionTooLong } from './session-refusals.ts';
 
 /** RFC 5321 section 4.5.3.1.4 asks for 512 bytes; parameters and long mailboxes need more. */
 const MAX_COMMAND = 2048;
@@ -62,8 +63,16 @@ export class RelayConnection extends SMTPConnection {
     });
   }
 
-  /** Lets a reply's text begin with its enhanced status code, which is then used in place of the library's guess. */
+  /**
+   * Lets a reply's text begin with its enhanced status code, which is then used in place of the library's guess. Limits that
+   * the library keeps are refusals like all others.
+   */
   override send(code: number, data?: string | string[] | null, context?: string | false): void {
+    const limit = limitOf(data);
+    if (limit) {
+      this.#refuse(limit.step, limit.refusal);
+      return;
+    }
     this.#server.metrics.replied(code);
     const [prefix, enhancedCode] = (typeof data === 'string' && ENHANCED_CODE.exec(data)) || [];
     this.#enhancedCode = enhancedCode ?? null;
@@ -80,7 +89,7 @@ export class RelayConnection extends SMTPConnection {
     if (this.#server.isDraining) {
       this.send(421, SHUTTING_DOWN);
     } else if (performance.now() > this.#deadline) {
-      this.send(421, '4.4.2 The session has lasted too long: open a new connection');
+      this.#refuse('session', sessionTooLong());
     } else if (command.length > this.#longestCommand(command)) {
       this.send(500, '5.5.2 Command line is too long');
       callback();

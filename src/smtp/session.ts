@@ -53,8 +53,8 @@ export interface SessionSettings {
   readonly smtpUtf8: boolean;
 }
 
-/** What is refused: a connection, a command, or a message at its end (`DATA`). */
-export type Step = 'connect' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA';
+/** What is refused: a connection, to go on with it (`session`), a command, or a message at its end (`DATA`). */
+export type Step = 'connect' | 'session' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA';
 
 /** Who is at the other end. */
 export interface Client {
@@ -225,8 +225,12 @@ export class Session {
     this.#deps.metrics.refusals.inc({ step, rule });
     if (step === 'AUTH') this.#deps.metrics.logins.inc({ result: loginResult(rule) });
     if (isFault(error)) this.#logger.error({ err: error, step, code }, 'not accepted: fault on our side');
-    // Too many connections may be very many.
-    else this.#logger[step === 'connect' ? 'debug' : 'info']({ step, code, enhancedCode, rule }, 'refused');
+    // Too many connections may be very many, and pools leave theirs idle until they are ended.
+    else
+      this.#logger[step === 'connect' || step === 'session' ? 'debug' : 'info'](
+        { step, code, enhancedCode, rule },
+        'refused',
+      );
   }
 
   /** Counts a message that arrived and was not accepted. */

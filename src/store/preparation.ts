@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import type { DatabaseUrl } from './client.ts';
 import { expectedSchemaVersion, migrate, schemaVersion } from './migrate.ts';
-import { claimPipeline, type Pipeline, requireStandalone } from './pipeline.ts';
+import { claimPipeline, ForeignInstallation, type Pipeline, PipelineMismatch, requireStandalone } from './pipeline.ts';
 import { isUnreachable } from './unreachable.ts';
 
 export interface PreparationOptions {
@@ -21,6 +21,10 @@ export interface PreparationOptions {
 }
 
 const RETRY = 2_000;
+
+function isForeign(error: unknown): boolean {
+  return error instanceof ForeignInstallation || error instanceof PipelineMismatch;
+}
 
 /** The database has not been brought to this version's schema, and this process is not to do it. */
 export class SchemaOutdated extends Error {
@@ -52,7 +56,10 @@ export class Preparation {
     return this.#ready;
   }
 
-  /** Resolves when the database is usable; never where it does not become so before `stop`. */
+  /**
+   * Resolves when the database is usable; never where it does not become so before `stop`. For who delivers, it rejects where
+   * a database that was away turns out to be another's.
+   */
   get ready(): Promise<void> {
     return this.#becameReady.promise;
   }
@@ -78,6 +85,7 @@ export class Preparation {
       await delay(RETRY, undefined, { signal: this.#stopped.signal }).catch(() => {});
       if (this.#stopped.signal.aborted) return;
       await this.#prepare().catch(error => {
+        if (this.#options.delivers && isForeign(error)) return this.#becameReady.reject(error);
         const level = isUnreachable(error) ? 'warn' : 'fatal';
         this.#options.logger[level]({ err: error }, 'database not usable yet');
       });

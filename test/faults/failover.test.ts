@@ -79,7 +79,8 @@ describe('a primary that becomes read-only', { skip: needs('postgres15') }, asyn
       eventually(async () => {
         const { rows } = await db.query("select id from emails where id = any($1) and status = 'sent'", [ids]);
         return rows.length === ids.length;
-      }, 20_000),
+        // Jobs that met the fenced server are put off for longer each time.
+      }, 90_000),
     );
     const connected = await withClient(primary.url('postgres'), db =>
       db.query("select 1 from pg_stat_activity where application_name = 'smtp-relay'"),

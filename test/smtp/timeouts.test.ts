@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../../src/dev/ports.ts';
+import { scrape } from '../support/metrics.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { startRelay } from '../support/relay.ts';
 import { messageFrom, SmtpClient } from '../support/smtp-client.ts';
@@ -100,4 +102,25 @@ describe('session time', () => {
     await client.expect('250 2.0.0');
     await client.command('NOOP', '421 4.4.2');
   });
+});
+
+it('what the library ends or refuses is counted by its rule', async t => {
+  const limits = { 'limits.idleTimeout': 300, 'limits.sessionTimeout': 200, 'limits.recipients': 1 };
+  const settings = { ...limits, httpHost: '127.0.0.1', httpPort: await freePort() };
+  const relay = await startRelay(t, { ...base, settings });
+  const client = await SmtpClient.loggedIn(t, relay);
+  await client.command('MAIL FROM:<a@acme.test>', '250 ');
+  await client.command('RCPT TO:<b@example.com>', '250 ');
+  await client.command('RCPT TO:<c@example.com>', '452 4.5.3 Too many recipients');
+  await sleep(200);
+  await client.command('NOOP', '421 4.4.2');
+  await (await SmtpClient.greeted(t, relay)).expect('421 4.4.2 The connection was silent');
+  const counted = await scrape(relay);
+  for (const [step, rule] of [
+    ['RCPT', 'recipient_limit'],
+    ['session', 'session_timeout'],
+    ['session', 'idle_timeout'],
+  ]) {
+    assert.equal(counted.get(`smtp_relay_refusals_total{step="${step}",rule="${rule}"}`), 1, rule);
+  }
 });

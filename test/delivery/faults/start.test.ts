@@ -3,8 +3,10 @@ import { describe, it, type TestContext } from 'node:test';
 import { migrate } from '../../../src/store/migrate.ts';
 import type { Queryable } from '../../../src/store/pool.ts';
 import { runCli } from '../../cli/run-cli.ts';
+import { startTcpProxy } from '../../faults/support/tcp-proxy.ts';
 import { OPENSEND_SCHEMA } from '../../store/opensend-schema.ts';
 import { createDatabase } from '../../support/database.ts';
+import { eventually } from '../../support/eventually.ts';
 import { withClient } from '../../support/postgres-server.ts';
 import { spawnWorker } from './support/worker-process.ts';
 
@@ -74,6 +76,17 @@ describe('a worker refuses to start, says why and changes nothing', { concurrenc
     });
     await assertRefuses(url, 'opensend', /send every message twice/);
   });
+});
+
+it('a worker ends where a database that was away turns out to be an OpenSend installation', async t => {
+  const url = await databaseWith(t, db => db.query(OPENSEND_SCHEMA));
+  const port = Number(new URL(url).port);
+  // Nobody listens there.
+  const address = await startTcpProxy(t, { host: '127.0.0.1', port: 9 });
+  const worker = spawnWorker(t, { ...ENV, DATABASE_URL: address.through(url) });
+  await eventually(() => worker.logs.some(({ msg }) => msg.startsWith('database unreachable')), 20_000);
+  address.switchTo({ host: '127.0.0.1', port });
+  assert.equal(await worker.ended, 2);
 });
 
 describe('a worker starts', () => {
