@@ -1,12 +1,14 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import process from 'node:process';
-import { parse } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { dashboardQueries } from './dashboard.ts';
 import { chartPath, projectPath } from './paths.ts';
 
 /*
  * Every metric that the dashboard and the alerts ask for is one that the program exports, as docs/metrics.md has it, which is made
  * from the program. Every runbook is a heading of docs/troubleshooting.md.
+ *
+ *     node bin/node24.js k8s/tools/check-metrics.ts [FILE]      also writes the dashboard's queries as rules, for promtool to read
  */
 
 /** Of every Node process, by prom-client. */
@@ -48,6 +50,19 @@ if (troubleshooting !== null) {
     const anchor = annotations.runbook_url.split('#')[1] ?? '';
     if (!anchors.has(anchor)) complain(`docs/troubleshooting.md has no heading #${anchor}, the runbook of ${alert}`);
   }
+}
+
+const [file] = process.argv.slice(2);
+if (file) {
+  const rules = dashboardQueries().map((query, index) => {
+    // What Grafana fills in.
+    const expr = query
+      .replaceAll('$__rate_interval', '5m')
+      .replaceAll('$namespace', 'post')
+      .replaceAll('$release', 'mail');
+    return { record: `panel:${index}`, expr };
+  });
+  await writeFile(file, stringify({ groups: [{ name: 'dashboard', rules }] }));
 }
 
 function anchorOf(heading: string): string {

@@ -13,7 +13,7 @@ import {
 import { createAddressGuard } from '../webhooks/address-guard.ts';
 import { createEndpointClient } from '../webhooks/endpoint-client.ts';
 import { parseEndpointUrl } from '../webhooks/endpoint-url.ts';
-import { ALL_EVENTS, EVENT_TYPES, parseEventTypes } from '../webhooks/event-types.ts';
+import { ALL_EVENTS, parseEventTypes, WEBHOOK_EVENTS } from '../webhooks/event-types.ts';
 import { ping } from '../webhooks/ping.ts';
 import { systemResolve } from '../webhooks/resolver.ts';
 import { newSecret, SecretError } from '../webhooks/secret-box.ts';
@@ -54,7 +54,7 @@ function addCreate(webhooks: Command, context: CliContext): void {
       .requiredOption('--owner <id>', 'whose events')
       .option(
         '--events <list>',
-        `which, separated by commas: ${EVENT_TYPES.join(', ')}, or all`,
+        `which, separated by commas: ${WEBHOOK_EVENTS.join(', ')}, or all`,
         argument(parseEventTypes),
         [ALL_EVENTS],
       )

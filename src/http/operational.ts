@@ -6,6 +6,7 @@ import { createHeartbeat, type Heartbeat } from './heartbeat.ts';
 import { addRoute, createListener, type Listener, type ListenerLimits } from './listener.ts';
 import type { HttpMetrics } from './metrics.ts';
 import { addProcessMetrics } from './process-metrics.ts';
+import { reportInTime } from './report-in-time.ts';
 
 /** Whether something is as it shall be, and if not, why, for people. */
 export interface Condition {
@@ -23,9 +24,9 @@ export interface OperationalListenerOptions {
     readonly ready: () => Condition;
     /** Which configuration is in force. */
     readonly configuration?: () => ConfigStatus;
-    /** What it needs of others. */
-    /** The declared resources and how they stand; null is shown where that cannot be read. */
+    /** The declared resources and how they stand; null is shown where that cannot be read, or not in time. */
     readonly resources?: () => Promise<unknown>;
+    /** What it needs of others. */
     readonly dependencies: Readonly<Record<string, DependencyCheck>>;
   };
   readonly registry: Registry;
@@ -55,6 +56,7 @@ export function createOperationalListener(options: OperationalListenerOptions): 
   const { server } = listener;
   const heartbeat = options.heartbeat ?? createHeartbeat();
   const lookAtDependencies = createDependencyChecks(checks.dependencies);
+  const reportResources = checks.resources && reportInTime(checks.resources);
   addProcessMetrics(registry, { version, role });
 
   const get = (url: string, answerWith: () => unknown): void =>
@@ -83,10 +85,9 @@ export function createOperationalListener(options: OperationalListenerOptions): 
   probe('/livez', live);
   probe('/readyz', checks.ready);
   get('/healthz', async () => {
-    const dependencies = await lookAtDependencies();
+    const [dependencies, resources] = await Promise.all([lookAtDependencies(), reportResources?.()]);
     const ready = checks.ready();
     const configuration = checks.configuration?.();
-    const resources = await checks.resources?.().catch(() => null);
     const usable = !configuration?.lastError;
     const well = usable && ready.ok && live().ok && Object.values(dependencies).every(({ ok }) => ok);
     return {

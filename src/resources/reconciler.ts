@@ -51,7 +51,9 @@ export class Reconciler {
     this.#leaseTime = options.leaseTime ?? LEASE_TIME;
   }
 
+  /** Does nothing after `stop`: the database may become ready while the process ends. */
   start(): void {
+    if (this.#isStopped) return;
     const { folders, interval, logger } = this.#options;
     const contend = () => {
       this.#contending = this.#contend();

@@ -125,7 +125,8 @@ export class RelayServer extends SMTPServer {
   }
 
   openSession(id: string, clientAddress: string): Session {
-    const trustedKey = this.#incoming.get(id)?.isNamed ? this.#deps.trustedKey(clientAddress) : null;
+    const isNamed = this.#incoming.get(id)?.isNamed ?? false;
+    const trustedKey = () => (isNamed ? this.#deps.trustedKey(clientAddress) : null);
     return new Session({ id, clientAddress, trustedKey }, this.#deps.session);
   }
 

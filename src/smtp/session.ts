@@ -60,8 +60,8 @@ export type Step = 'connect' | 'session' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA';
 export interface Client {
   readonly id: string;
   readonly clientAddress: string;
-  /** The id of the key as which it may send without a log-in. */
-  readonly trustedKey: string | null;
+  /** The id of the key as which it may send without a log-in now; null for none. */
+  readonly trustedKey: () => string | null;
 }
 
 /**
@@ -86,7 +86,7 @@ export class Session {
 
   /** Whether the client may send without a log-in. */
   get isTrusted(): boolean {
-    return this.#client.trustedKey !== null;
+    return this.#client.trustedKey() !== null;
   }
 
   /** The connection has ended. */
@@ -148,11 +148,11 @@ export class Session {
   async mail(command: PathCommand): Promise<void> {
     this.#refuseForeignLocalPart(command.address, command.args !== false && 'SMTPUTF8' in command.args);
     const key = await this.#currentKey();
-    if (this.#countedFor === null) this.#beginTrusted(key);
+    if (this.#keyHash === null && this.#countedFor !== key.id) this.#beginTrusted(key);
     this.#deps.rates.check(key, 1);
   }
 
-  /** The first MAIL of a client that has not logged in. */
+  /** The first MAIL of a client that has not logged in, as this key. */
   #beginTrusted(key: ApiKey): void {
     this.#countFor(key);
     this.#deps.metrics.logins.inc({ result: 'trusted' });
@@ -242,7 +242,7 @@ export class Session {
 
   /** The session's key as it is now: a revoked one ends what an open connection may do. */
   async #currentKey(): Promise<ApiKey> {
-    const { trustedKey } = this.#client;
+    const trustedKey = this.#client.trustedKey();
     if (this.#keyHash === null && trustedKey !== null) return this.#trustedKey(trustedKey);
     const key = this.#keyHash === null ? null : await this.#deps.findKey(this.#keyHash);
     if (key === null) {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { comparableAddress } from '../message/address.ts';
 import { newTrace } from '../observability/trace.ts';
 import { StoreError } from './errors.ts';
 import type { Queryable } from './pool.ts';
@@ -180,7 +181,8 @@ function recipientsAgain(standing: Standing, { failedOnly, twice }: ResendOption
 
 /** Whether an entry of To, Cc or Bcc, maybe with a display name, is that address. */
 function names(entry: string, address: string): boolean {
-  return entry === address || entry.endsWith(`<${address}>`);
+  const written = /<([^<>]*)>$/.exec(entry)?.[1] ?? entry;
+  return comparableAddress(written) === comparableAddress(address);
 }
 
 async function standingOf(db: Queryable, id: string): Promise<Standing> {

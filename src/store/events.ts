@@ -1,4 +1,7 @@
-/** What happens to a message after its acceptance, as `email_events.type` says it (pipeline contract). */
+/**
+ * What happens to a message after its acceptance, as `email_events.type` says it (pipeline contract). Besides, there is
+ * `webhook_disabled`, about an endpoint and no message (`store/webhook-outcomes.ts`).
+ */
 export const EVENT_TYPES = [
   'sent',
   'delivered',

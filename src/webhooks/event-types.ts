@@ -1,5 +1,5 @@
 /** What an endpoint can ask for. */
-export const EVENT_TYPES = [
+export const WEBHOOK_EVENTS = [
   'email.sent',
   'email.delivered',
   'email.delivery_delayed',
@@ -29,9 +29,9 @@ export function eventName(type: string): string {
 export function parseEventTypes(text: string): string[] {
   const names = text.split(',').map(name => name.trim().toLowerCase());
   if (names.some(name => name === ALL_EVENTS || name === 'all')) return [ALL_EVENTS];
-  const unknown = names.find(name => !EVENT_TYPES.some(type => type === name));
+  const unknown = names.find(name => !WEBHOOK_EVENTS.some(type => type === name));
   if (unknown !== undefined) {
-    throw new RangeError(`"${unknown}" is no event; there are ${EVENT_TYPES.join(', ')}, and "all"`);
+    throw new RangeError(`"${unknown}" is no event; there are ${WEBHOOK_EVENTS.join(', ')}, and "all"`);
   }
   return [...new Set(names)];
 }

@@ -34,6 +34,20 @@ describe('the operational listener', () => {
     for (const path of ['/livez', '/readyz']) assert.equal((await fetch(url + path)).status, 200, path);
   });
 
+  it('shows null for resources that cannot be read in time, and does not read them again meanwhile', async t => {
+    let reads = 0;
+    const resources = () => {
+      reads += 1;
+      return new Promise<never>(() => {});
+    };
+    const { url } = await openOperational(t, { checks: { ready: () => WELL, dependencies: {}, resources } });
+    const look = async () => (await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(8_000) })).json();
+    for (const report of await Promise.all([look(), look()])) {
+      assert.deepEqual([report.status, report.resources], ['ok', null]);
+    }
+    assert.equal(reads, 1);
+  });
+
   it('serves metrics of the process in the format of Prometheus', async t => {
     const { url } = await openOperational(t);
     const response = await fetch(`${url}/metrics`);

@@ -82,6 +82,16 @@ describe('a reconciler', () => {
     await eventually(async () => (await system.rows('select name from domains')).length === 1);
   });
 
+  it('that was stopped before the database was ready does not begin', async t => {
+    const system = await createSystem(t);
+    const { reconciler } = startReconciler(system, 'pod-1');
+    await reconciler.stop();
+    await giveLeaseBack(system.pool, 'test');
+    reconciler.start();
+    await reconciler.stop();
+    assert.deepEqual(await system.rows('select holder from smtp_relay_leases'), [{ holder: 'test' }]);
+  });
+
   it('removes nothing because its folder is away', async t => {
     const system = await createSystem(t, { 'a.yaml': domain('one') });
     await system.reconcile();

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { freePort } from '../../src/dev/ports.ts';
 import { createTrust } from '../../src/smtp/trusted-networks.ts';
 import { hashKey } from '../../src/store/api-keys.ts';
+import { ChangeableConfig } from '../support/changeable.ts';
 import { scrape } from '../support/metrics.ts';
 import { type RelayOptions, startRelay, type TestContext, type TestRelay } from '../support/relay.ts';
 import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
@@ -89,6 +90,15 @@ describe('trustedNetworks', () => {
     assert.ok(relay.logs.some(({ msg }) => msg === 'the key of a trusted network does not exist'));
     await client.logIn(relay.owner.apiKey);
     await client.transact(message, '250 2.0.0');
+  });
+
+  it('that are taken away while it runs count no more, in open sessions either', async t => {
+    const configuration = new ChangeableConfig();
+    const relay = await startTrusting(t, ['127.0.0.0/8'], { tls: false, live: configuration.live });
+    const client = await SmtpClient.greeted(t, relay);
+    await client.transact(message, '250 2.0.0');
+    configuration.change({ trustedNetworks: [] });
+    await client.command('MAIL FROM:<a@acme.test>', '530 5.7.0');
   });
 
   it('are none unless they are set', async t => {

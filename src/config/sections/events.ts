@@ -22,7 +22,7 @@ export const events = {
     reloadable: false,
   }),
   httpPort: setting({
-    doc: 'Its port. `0`: no operational listener.',
+    doc: 'Its port. `0`: no operational listener. Where it is not set and another process has the default, there is a warning and none either.',
     format: port,
     default: 8080,
     env: 'SMTP_RELAY_HTTP_PORT',

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { ALL_EVENTS, EVENT_TYPES } from '../../webhooks/event-types.ts';
+import { ALL_EVENTS, WEBHOOK_EVENTS } from '../../webhooks/event-types.ts';
 import { filePath, group, list, oneOf, owner, SECRETS_FOLDER, text } from '../fields.ts';
 
 /** An endpoint that hears of an owner's events. */
@@ -13,7 +13,7 @@ export const webhookEndpoint = group(
     }),
     events: Type.Optional(
       list(
-        oneOf([ALL_EVENTS, ...EVENT_TYPES], 'An event; `*` is all of them.'),
+        oneOf([ALL_EVENTS, ...WEBHOOK_EVENTS], 'An event; `*` is all of them.'),
         { minItems: 1, maxItems: 50 },
         'Which events; all where it is left out.',
       ),
