@@ -8,7 +8,9 @@ import { Preparation } from './preparation.ts';
 /** A pool as the configuration has it; a new password counts for its new connections. */
 export function createConfiguredPool(live: LiveConfig, logger: Logger): pg.Pool {
   const databaseUrl = () => databaseLogin(live.current);
-  return createPool({ ...live.current.database, databaseUrl }, logger.child({ room: 'store' }));
+  const { database, preparedStatements } = live.current;
+  const options = { ...database, databaseUrl, preparedStatements: preparedStatements === 'on' };
+  return createPool(options, logger.child({ room: 'store' }));
 }
 
 export interface PreparationParts {

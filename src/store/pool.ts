@@ -2,6 +2,7 @@ import pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import { DatabaseClient, type DatabaseUrl } from './client.ts';
 import { dropWhenReadOnly } from './demotion.ts';
+import { nameStatements } from './named-statements.ts';
 
 export interface PoolOptions {
   readonly databaseUrl: DatabaseUrl;
@@ -11,6 +12,8 @@ export interface PoolOptions {
   readonly connectTimeout: number;
   /** Milliseconds after which a statement is cancelled; 0 for no limit. */
   readonly statementTimeout: number;
+  /** Let Postgres keep statements for the next time; not through a pooler that gives each transaction another session. */
+  readonly preparedStatements?: boolean;
 }
 
 /** What can run a query: a pool, or one client. */
@@ -63,6 +66,7 @@ export function createPool(options: PoolOptions, logger: Logger): pg.Pool {
       const { processID } = client as unknown as { readonly processID: number | null };
       const times = { statement: String(options.statementTimeout), idle: String(IDLE_TRANSACTION_TIMEOUT) };
       await client.query(PREPARE_SESSION, [times.statement, processID ?? 0, times.idle]);
+      if (options.preparedStatements) nameStatements(client);
     },
   });
   pool.on('error', error => logger.warn({ err: error }, 'idle database connection lost'));

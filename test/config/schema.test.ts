@@ -60,6 +60,7 @@ describe('the configuration', () => {
       sqsEndpoint: '',
       migrations: 'auto',
       migrationsDatabaseUrl: '',
+      preparedStatements: 'off',
       database: {
         host: '',
         port: 0,

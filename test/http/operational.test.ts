@@ -41,9 +41,10 @@ describe('the operational listener', () => {
       return new Promise<never>(() => {});
     };
     const { url } = await openOperational(t, { checks: { ready: () => WELL, dependencies: {}, resources } });
-    const look = async () => (await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(8_000) })).json();
+    const look = async () =>
+      (await (await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(8_000) })).json()) as Record<string, unknown>;
     for (const report of await Promise.all([look(), look()])) {
-      assert.deepEqual([report.status, report.resources], ['ok', null]);
+      assert.deepEqual([report['status'], report['resources']], ['ok', null]);
     }
     assert.equal(reads, 1);
   });

@@ -77,3 +77,20 @@ describe('pool', () => {
     await assert.rejects(pool.query('select 1'), /timeout/);
   });
 });
+
+describe('prepared statements', () => {
+  for (const preparedStatements of [true, false]) {
+    it(`are ${preparedStatements ? 'kept, one for each text' : 'not made unless asked for'}`, async t => {
+      const databaseUrl = await createDatabase(t);
+      const options = { databaseUrl, poolSize: 1, connectTimeout: 5_000, statementTimeout: 5_000, preparedStatements };
+      const pool = createPool(options, pino({ level: 'silent' }));
+      t.after(() => pool.end());
+      for (const value of [1, 2, 3]) {
+        assert.deepEqual((await pool.query('select $1::integer as value', [value])).rows, [{ value }]);
+      }
+      await assert.rejects(pool.query('select $1::integer / 0', [1]), { code: '22012' });
+      const { rows } = await pool.query("select name from pg_prepared_statements where statement like 'select $1%'");
+      assert.equal(rows.length, preparedStatements ? 2 : 0);
+    });
+  }
+});

@@ -62,6 +62,12 @@ export const storage = {
     default: 'auto',
     reloadable: false,
   }),
+  preparedStatements: setting({
+    doc: 'Whether Postgres keeps statements for their next time, which spares it work. `off` where a pooler such as PgBouncer stands in between in transaction mode; `on` where there is none, or one that knows of prepared statements (PgBouncer 1.21).',
+    format: oneOf('on', 'off'),
+    default: 'off',
+    reloadable: false,
+  }),
   database: {
     host: setting({
       doc: 'The host of the database, or the folder of its socket, where `databaseUrl` names none.',
