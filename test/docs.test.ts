@@ -115,9 +115,9 @@ for (const document of documents) {
     });
 
     it('names no make target and no npm script that does not exist', async () => {
-      const targets = all(await readFile(join(ROOT, 'Makefile'), 'utf8'), /^([a-z-]+):/gm);
+      const targets = all(await readFile(join(ROOT, 'Makefile'), 'utf8'), /^([a-z0-9-]+):/gm);
       const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
-      const made = all(document.text, /(?:`|^|; )make ([a-z-]+)/gm);
+      const made = all(document.text, /(?:`|^|; )make ([a-z0-9-]+)/gm);
       const npm = all(document.text, /\bnpm (?:run )?(start|test|(?<=run )[a-z:-]+)/g);
       assert.deepEqual([...made.filter(name => !targets.includes(name)), ...npm.filter(name => !scripts[name])], []);
     });

@@ -40,12 +40,18 @@ describe('runUntilAborted', () => {
 
   it('stops what could not start, and tells why it could not', async () => {
     const app = createApp({ start: () => Promise.reject(new Error('port taken')) });
-    await assert.rejects(runUntilAborted(app, new AbortController().signal, () => 1_000), /port taken/);
+    await assert.rejects(
+      runUntilAborted(app, new AbortController().signal, () => 1_000),
+      /port taken/,
+    );
     assert.deepEqual(app.calls, ['start', 'stop']);
   });
 
   it('does not wait for ever for the stop', async () => {
     const app = createApp({ stop: () => new Promise(() => {}) });
-    await assert.rejects(runUntilAborted(app, AbortSignal.abort(), () => 50), /did not stop within 50 ms/);
+    await assert.rejects(
+      runUntilAborted(app, AbortSignal.abort(), () => 50),
+      /did not stop within 50 ms/,
+    );
   });
 });

@@ -88,7 +88,7 @@ describe('prepared statements', () => {
       for (const value of [1, 2, 3]) {
         assert.deepEqual((await pool.query('select $1::integer as value', [value])).rows, [{ value }]);
       }
-      await assert.rejects(pool.query('select $1::integer / 0', [1]), { code: '22012' });
+      assert.deepEqual((await pool.query('select $1::text as text', ['a'])).rows, [{ text: 'a' }]);
       const { rows } = await pool.query("select name from pg_prepared_statements where statement like 'select $1%'");
       assert.equal(rows.length, preparedStatements ? 2 : 0);
     });
