@@ -63,5 +63,5 @@ test-image: $(INSTALLED) ## try the built images: what they hold, how they start
 $(INSTALLED): package-lock.json
 	@node -e 'if (parseInt(process.versions.node) < 20) { console.error("This needs Node 20 or later, and found " + process.versions.node); process.exit(1) }' \
 	  || { command -v node >/dev/null || echo 'This needs Node 20 or later: https://nodejs.org/en/download'; exit 1; }
-	npm ci --no-audit --no-fund
+	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
