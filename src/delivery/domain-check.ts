@@ -1,4 +1,5 @@
 import type { Resolver } from 'node:dns/promises';
+import type { DomainSettings } from '../store/sending-domains.ts';
 import { decideTracking } from '../tracking/settings.ts';
 import { type DnsRecord, dnsRecords, feedbackHost } from './domain-records.ts';
 import type { SesAccount, SesConfigurationSet, SesIdentity } from './ses-identities.ts';
@@ -26,19 +27,8 @@ export interface SesLookup {
   configurationSet(name: string): Promise<SesConfigurationSet | null>;
 }
 
-/** A domain, as its row has it. */
-export interface CheckedDomain {
-  readonly name: string;
-  readonly region: string;
-  readonly trackOpens: boolean;
-  readonly trackClicks: boolean;
-  readonly trackingSubdomain: string | null;
-  readonly configurationSet: string | null;
-  readonly tls: string | null;
-}
-
 export interface DomainCheckOptions {
-  readonly domain: CheckedDomain;
+  readonly domain: DomainSettings;
   readonly ses: SesLookup;
   readonly dns: Dns;
   /** `TRACKING_BASE_URL`; empty without. */
@@ -73,7 +63,7 @@ export async function checkDomain(options: DomainCheckOptions): Promise<DomainRe
 
 /** The domain's own tracking host and where it is to point; null where it has none, or it is not known where. */
 export function trackingHost(
-  domain: CheckedDomain,
+  domain: DomainSettings,
   trackingBaseUrl: string,
 ): { readonly host: string; readonly target: string } | null {
   if (!domain.trackingSubdomain || trackingBaseUrl === '') return null;
@@ -86,7 +76,7 @@ export function trackingHost(
 const BOTH = { trackOpens: true, trackClicks: true };
 const AS_DOMAIN = { trackOpens: null, trackClicks: null };
 
-function checkIdentity({ name, region }: CheckedDomain, identity: SesIdentity | null): Check[] {
+function checkIdentity({ name, region }: DomainSettings, identity: SesIdentity | null): Check[] {
   if (!identity) {
     const detail = `SES in ${region} does not know ${name}; run: smtp-relay domains add ${name} --ses`;
     return [{ what: 'SES identity', state: 'missing', detail }];

@@ -1,6 +1,7 @@
 import type { Tag } from '../message/control-headers.ts';
 import type { Span } from '../observability/tracing.ts';
 import type { TransportKind } from '../policy/transport-limits.ts';
+import type { DomainSettings } from '../store/sending-domains.ts';
 
 /** A message as it is handed to a transport: composed, with the recipients of this call. */
 export interface OutgoingMessage {
@@ -23,13 +24,7 @@ export interface OutgoingMessage {
 }
 
 /** What a row of `domains` says about sending. */
-export interface SendingDomain {
-  readonly name: string;
-  readonly region: string;
-  readonly configurationSet: string | null;
-  /** `domains.tls`: `enforced`, `opportunistic`, or null where nothing is said. */
-  readonly tls: string | null;
-}
+export type SendingDomain = Pick<DomainSettings, 'name' | 'region' | 'configurationSet' | 'tls'>;
 
 /**
  * How a call ended for some recipients. `transient`: it may work later. `permanent`: it never will. `unknown`: nobody can

@@ -45,6 +45,7 @@ export class Reconciler {
   #contending: Promise<void> = Promise.resolve();
   #end: (() => void) | undefined;
   #isStopped = false;
+  #isComparing = false;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -59,7 +60,7 @@ export class Reconciler {
       this.#contending = this.#contend();
     };
     const renew = setInterval(contend, this.#leaseTime / 3).unref();
-    const compare = setInterval(() => void this.#inTurn(() => this.#pass()), interval).unref();
+    const compare = setInterval(() => this.#compare(), interval).unref();
     const unwatch = watchFolders({
       folders: [folders.documents, folders.secrets],
       look: () => this.#inTurn(() => this.#look()),
@@ -112,6 +113,15 @@ export class Reconciler {
     }
     this.#isLeader = isLeader;
     this.#options.metrics.leads(isLeader);
+  }
+
+  /** A pass that takes longer than the interval is not followed by all those that came due meanwhile. */
+  #compare(): void {
+    if (this.#isComparing) return;
+    this.#isComparing = true;
+    void this.#inTurn(() => this.#pass()).finally(() => {
+      this.#isComparing = false;
+    });
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {

@@ -1,17 +1,10 @@
 import { type DeclaredTable, idsOf, ownedBy, ownedRows, positions } from './declared-table.ts';
 import { spellings } from './domains.ts';
+import type { DomainSettings } from './sending-domains.ts';
 
 /** A sending domain as a document declares it. */
-export interface DomainRow {
-  /** Lower case, A-labels. */
-  readonly name: string;
+export interface DomainRow extends DomainSettings {
   readonly owner: string;
-  readonly region: string;
-  readonly trackOpens: boolean;
-  readonly trackClicks: boolean;
-  readonly trackingSubdomain: string | null;
-  readonly configurationSet: string | null;
-  readonly tls: string | null;
   readonly route: string | null;
 }
 
