@@ -53,6 +53,8 @@ class OutboxSource implements JobSource {
   readonly #stopped = new AbortController();
   readonly #wakeUp = new WakeUp();
   readonly #batches = new Map<readonly OutboxJob[], Promise<void>>();
+  /** What could not be given back, since the database was away. */
+  #owed: readonly OutboxJob[] = [];
   #listener: { stop(): Promise<void> } | undefined;
   #renewal: NodeJS.Timeout | undefined;
   #taking: Promise<void> = Promise.resolve();
@@ -74,6 +76,7 @@ class OutboxSource implements JobSource {
     this.#wakeUp.wake();
     await Promise.all([this.#taking, this.#listener?.stop()]);
     await Promise.all(this.#batches.values());
+    await this.#giveBack([], 'stopping');
     clearInterval(this.#renewal);
   }
 
@@ -101,6 +104,7 @@ class OutboxSource implements JobSource {
   /** @returns whether there may be more to take at once */
   async #take(): Promise<boolean> {
     const { outbox, options, metrics } = this.#dependencies;
+    await this.#giveBack([], 'not handled');
     const room = Math.min(options.limit - this.#taken.length, MAX_TAKEN);
     if (room <= 0) return false;
     const jobs = await outbox.takeInTurn(room, options.leaseTime);
@@ -147,14 +151,22 @@ class OutboxSource implements JobSource {
       .catch(error => this.#dependencies.logger.warn({ err: error, jobs: jobs.length }, 'jobs not removed yet'));
   }
 
-  /** To others at once when this process ends; otherwise after a pause that grows. Never rejects: leases end. */
-  async #giveBack(jobs: readonly OutboxJob[], reason: string): Promise<void> {
+  /**
+   * To others at once when this process ends; otherwise after a pause that grows. With them goes what could not be given
+   * back before. Never rejects: they are tried again with the next look, and at the worst their leases end.
+   */
+  async #giveBack(handedBack: readonly OutboxJob[], reason: string): Promise<void> {
+    const jobs = [...this.#owed, ...handedBack];
+    this.#owed = [];
     if (jobs.length === 0) return;
     const { outbox, logger } = this.#dependencies;
-    const given = this.#stopped.signal.aborted
-      ? outbox.release(jobs)
-      : outbox.postpone(jobs.map(job => ({ emailId: job.emailId, try: job.try, reason })));
-    await given.catch(error => logger.debug({ err: error, jobs: jobs.length }, 'jobs not given back'));
+    try {
+      if (this.#stopped.signal.aborted) await outbox.release(jobs);
+      else await outbox.postpone(jobs.map(job => ({ emailId: job.emailId, try: job.try, reason })));
+    } catch (error) {
+      this.#owed = [...this.#owed, ...jobs];
+      logger.debug({ err: error, jobs: jobs.length }, 'jobs not given back yet');
+    }
   }
 
   async #renew(): Promise<void> {

@@ -240,4 +240,31 @@ describe('createOutboxSource', () => {
     isDown = false;
     await eventually(() => handled === 1);
   });
+
+  it('gives back after an outage what it could not give back in it, rather than leave it to its lease', async t => {
+    const outbox = new Outbox(pool);
+    let isDown = true;
+    for (const statement of ['takeInTurn', 'postpone'] as const) {
+      const whenUp = outbox[statement].bind(outbox) as (...input: unknown[]) => Promise<never>;
+      let calls = 0;
+      outbox[statement] = async (...input: unknown[]) => {
+        const isFirstTake = statement === 'takeInTurn' && calls++ === 0;
+        if (isDown && !isFirstTake) throw new Error('Connection terminated unexpectedly');
+        return whenUp(...input);
+      };
+    }
+    await fill('a', 5);
+    let given = 0;
+    let handled = 0;
+    const handle: HandleJobs = async jobs => {
+      given += jobs.length;
+      if (isDown) throw new Error('Connection terminated unexpectedly');
+      handled += jobs.length;
+      return jobs.map(() => true);
+    };
+    startSource(t, handle, { outbox });
+    await eventually(() => given === 5);
+    isDown = false;
+    await eventually(() => handled === 5, 8_000);
+  });
 });
