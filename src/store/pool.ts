@@ -1,14 +1,15 @@
-import pg from 'pg';
+import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import { DatabaseClient, type DatabaseUrl } from './client.ts';
 import { dropWhenReadOnly } from './demotion.ts';
 import { nameStatements } from './named-statements.ts';
+import { PatientPool } from './patient-pool.ts';
 
 export interface PoolOptions {
   readonly databaseUrl: DatabaseUrl;
   /** Connections at most. */
   readonly poolSize: number;
-  /** Milliseconds to wait for a connection, whether a new one or one that becomes free; 0 waits for ever. */
+  /** Milliseconds to wait for a connection, whether a new one or one that becomes free, here or at the server; 0 waits for ever. */
   readonly connectTimeout: number;
   /** Milliseconds after which a statement is cancelled; 0 for no limit. */
   readonly statementTimeout: number;
@@ -50,7 +51,7 @@ const PREPARE_SESSION = `
  * A password that changes counts for new connections. Postgres asks for it at the log-in only, so that open ones go on.
  */
 export function createPool(options: PoolOptions, logger: Logger): pg.Pool {
-  const pool = new pg.Pool({
+  const settings = {
     Client: clientFor(options.databaseUrl),
     application_name: 'smtp-relay',
     max: options.poolSize,
@@ -60,7 +61,7 @@ export function createPool(options: PoolOptions, logger: Logger): pg.Pool {
     keepAlive: true,
     keepAliveInitialDelayMillis: 30_000,
     ...(options.statementTimeout > 0 ? { query_timeout: options.statementTimeout + CLIENT_TIMEOUT_SLACK } : {}),
-    onConnect: async client => {
+    onConnect: async (client: pg.ClientBase) => {
       // The pool listens only while a client is idle; without this listener a checked-out one would end the process.
       client.on('error', error => logger.debug({ err: error }, 'database connection lost'));
       const { processID } = client as unknown as { readonly processID: number | null };
@@ -68,7 +69,8 @@ export function createPool(options: PoolOptions, logger: Logger): pg.Pool {
       await client.query(PREPARE_SESSION, [times.statement, processID ?? 0, times.idle]);
       if (options.preparedStatements) nameStatements(client);
     },
-  });
+  };
+  const pool = new PatientPool(settings, logger);
   pool.on('error', error => logger.warn({ err: error }, 'idle database connection lost'));
   dropWhenReadOnly(pool, logger);
   return pool;

@@ -26,12 +26,18 @@ describe('the directory of secrets', () => {
     assert.deepEqual(loaded.warnings, []);
   });
 
-  it('warns of files that no setting has the name of, and not of directories', t => {
-    const directory = writeFiles(t, { username: 'u', DATABASE_URI: 'postgres://db/a' });
+  it('warns of files that look like a setting and are none, and not of other files and of directories', t => {
+    const files = {
+      DATABASE_URI: 'postgres://db/a',
+      database_url: 'postgres://db/a',
+      'billing-key': 'k',
+      username: 'u',
+    };
+    const directory = writeFiles(t, files);
     mkdirSync(join(directory, 'lost+found'));
     const { warnings } = load({ SMTP_RELAY_SECRETS_DIR: directory });
     assert.equal(warnings.length, 1);
-    assert.match(warnings[0] ?? '', /: DATABASE_URI, username\.$/);
+    assert.match(warnings[0] ?? '', /: DATABASE_URI, database_url\.$/);
   });
 
   it('warns of an empty file, which sets nothing', t => {

@@ -6,10 +6,10 @@ import { pino } from 'pino';
 import { createPool, type PoolOptions } from '../../src/store/pool.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { withClient } from '../support/postgres-server.ts';
+import { createServer, withClient } from '../support/postgres-server.ts';
 
 function openPool(t: TestContext, databaseUrl: string, options: Partial<PoolOptions> = {}) {
-  const settings = { poolSize: 2, connectTimeout: 2_000, statementTimeout: 2_000, ...options };
+  const settings = { poolSize: 2, connectTimeout: 60_000, statementTimeout: 20_000, ...options };
   const pool = createPool({ databaseUrl, ...settings }, pino({ level: 'silent' }));
   t.after(() => pool.end());
   return pool;
@@ -26,7 +26,7 @@ describe('pool', () => {
     const pool = openPool(t, url);
     const { rows } = await pool.query(`select current_setting('application_name') as name,
       current_setting('statement_timeout') as timeout, current_setting('synchronous_commit') as durable`);
-    assert.deepEqual(rows, [{ name: 'smtp-relay', timeout: '2s', durable: 'on' }]);
+    assert.deepEqual(rows, [{ name: 'smtp-relay', timeout: '20s', durable: 'on' }]);
   });
 
   it('leaves a stronger synchronous_commit as it is', async t => {
@@ -38,8 +38,8 @@ describe('pool', () => {
   });
 
   it('cancels a statement that takes too long, and goes on', async t => {
-    const pool = openPool(t, await createDatabase(t), { statementTimeout: 100 });
-    await assert.rejects(pool.query('select pg_sleep(10)'), { code: '57014' });
+    const pool = openPool(t, await createDatabase(t), { statementTimeout: 2_000 });
+    await assert.rejects(pool.query('select pg_sleep(60)'), { code: '57014' });
     assert.equal((await pool.query('select 1')).rowCount, 1);
   });
 
@@ -61,7 +61,7 @@ describe('pool', () => {
   });
 
   it('waits for a free connection no longer than it may', async t => {
-    const pool = openPool(t, await createDatabase(t), { poolSize: 1, connectTimeout: 100 });
+    const pool = openPool(t, await createDatabase(t), { poolSize: 1, connectTimeout: 2_000 });
     const busy = await pool.connect();
     await assert.rejects(pool.query('select 1'), /timeout/);
     busy.release();
@@ -82,7 +82,13 @@ describe('prepared statements', () => {
   for (const preparedStatements of [true, false]) {
     it(`are ${preparedStatements ? 'kept, one for each text' : 'not made unless asked for'}`, async t => {
       const databaseUrl = await createDatabase(t);
-      const options = { databaseUrl, poolSize: 1, connectTimeout: 5_000, statementTimeout: 5_000, preparedStatements };
+      const options = {
+        databaseUrl,
+        poolSize: 1,
+        connectTimeout: 60_000,
+        statementTimeout: 60_000,
+        preparedStatements,
+      };
       const pool = createPool(options, pino({ level: 'silent' }));
       t.after(() => pool.end());
       for (const value of [1, 2, 3]) {
@@ -93,4 +99,32 @@ describe('prepared statements', () => {
       assert.equal(rows.length, preparedStatements ? 2 : 0);
     });
   }
+
+  it('waits where the server has no connection to spare, until it has one', async t => {
+    const server = await createServer(t, { settings: { max_connections: '6', superuser_reserved_connections: '0' } });
+    const [first, second] = [openPool(t, server.url('postgres'), { poolSize: 6 }), openPool(t, server.url('postgres'))];
+    const held = await Promise.all(Array.from({ length: 6 }, () => first.connect()));
+    const answers: unknown[] = [];
+    const waiting = Promise.all(
+      [1, 2, 3].map(n => second.query('select $1::integer', [n]).then(it => answers.push(it))),
+    );
+    await assert.rejects(
+      withClient(server.url('postgres'), client => client.query('select 1')),
+      { code: '53300' },
+    );
+    assert.equal(answers.length, 0);
+    for (const client of held) client.release(true);
+    await waiting;
+  });
+
+  it('says so when the server has had none for the whole time', async t => {
+    const server = await createServer(t, { settings: { max_connections: '6', superuser_reserved_connections: '0' } });
+    const [first, second] = [
+      openPool(t, server.url('postgres'), { poolSize: 6 }),
+      openPool(t, server.url('postgres'), { connectTimeout: 500 }),
+    ];
+    const held = await Promise.all(Array.from({ length: 6 }, () => first.connect()));
+    await assert.rejects(second.query('select 1'), { code: '53300' });
+    for (const client of held) client.release(true);
+  });
 });

@@ -3,9 +3,12 @@ import { join } from 'node:path';
 import { type NamedSetting, settings } from '../schema.ts';
 import { emptyReading, messageOf, type Reading, readText, SECRETS_VARIABLE, whyUnreadable } from './reading.ts';
 
+/** How variables are named; files of other names are somebody else's, such as the key files of declared resources. */
+const VARIABLE = /^[A-Z][A-Z0-9_]*$/;
+
 /**
  * Reads the directory of secret files: each file is named like the environment variable that it stands for. Files that
- * name no setting are left out and warned of; names that begin with a dot (Kubernetes' `..data`) are left out.
+ * name no setting are left out, and warned of where they are named like a variable, or would be in capitals.
  *
  * @param directory what `SMTP_RELAY_SECRETS_DIR` says; undefined where it is not set
  */
@@ -18,7 +21,7 @@ export function readSecretsDirectory(directory: string | undefined): Reading {
     const path = join(directory, file);
     const setting = byEnv.get(file);
     if (setting) readSecret(setting, path, `a readable file in ${directory}`, reading);
-    else if (!file.startsWith('.') && !isDirectory(path)) strangers.push(file);
+    else if ((VARIABLE.test(file) || byEnv.has(file.toUpperCase())) && !isDirectory(path)) strangers.push(file);
   }
   if (strangers.length > 0) {
     const files = strangers.join(', ');
