@@ -1,13 +1,13 @@
 # Short verbs for people and for .ci/run. Needs make, git and Node 20 or later; the project brings the Node it runs on.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev clean-dev test check bench ci image test-image k8s-tools chart manifests check-chart
+.PHONY: help dev clean-dev test check bench ci image image-test test-image test-cluster k8s-tools chart manifests check-chart
 
 # Written by npm; older than package-lock.json means that packages are missing.
 INSTALLED := node_modules/.package-lock.json
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 dev: $(INSTALLED) ## run everything on this machine and print mail settings; Ctrl-C stops it
 	@node bin/smtp-relay.js dev
@@ -56,6 +56,14 @@ BUILD = $(ENGINE) build $(if $(findstring podman,$(ENGINE)),--format docker) $(B
 image: ## build the images with docker or podman; on another base: make image BASE=registry.example.com/node:24
 	$(BUILD) -t $(IMAGE):$(IMAGE_TAG) .
 	$(BUILD) -t $(IMAGE):$(IMAGE_TAG)-demo --target demo .
+
+image-test: image ## build the image that `make test-cluster` needs beside those of `make image`
+	rm -rf .cache/image-test && mkdir -p .cache/image-test
+	cp -R package.json package-lock.json src test .cache/image-test/
+	$(BUILD) -t $(IMAGE):$(IMAGE_TAG)-test -f test/cluster/Dockerfile .cache/image-test
+
+test-cluster: $(INSTALLED) ## try the chart on the cluster of KUBECONFIG, which has the images of `make image-test`: docs/kubernetes.md
+	@IMAGE="$(IMAGE):$(IMAGE_TAG)" node bin/node24.js test/cluster/run.ts $(ARGS)
 
 test-image: $(INSTALLED) ## try the built images: what they hold, how they start, stop and report
 	@ENGINE="$(ENGINE)" RUN_FLAGS="$(RUN_FLAGS)" IMAGE="$(IMAGE):$(IMAGE_TAG)" node bin/node24.js test/support/run.ts test/image/image.ts

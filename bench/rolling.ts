@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Mailers, type MailersResult } from './rolling/mailers.ts';
+import { Mailers, type MailersResult } from '../test/support/mailers.ts';
 import { type Pod, startPod } from './rolling/pod.ts';
 import { type Service, startService } from './rolling/service.ts';
 import { type Stage, type System, startSystem } from './system.ts';

@@ -3,7 +3,7 @@ import type { Fault } from './faults.ts';
 import { FakeSes, type FakeSesOptions } from './server.ts';
 
 /*
- * node test/support/ses/main.ts ['<JSON of FakeSesOptions>']
+ * node test/support/ses/main.ts ['<JSON of FakeSesOptions, and host>']
  *
  * Prints {"endpoint", "pid"} as one line when it listens, and ends with SIGTERM or with its standard input.
  *   GET  /_control/counts            {messages, recipients, bytes, calls}
@@ -12,7 +12,7 @@ import { FakeSes, type FakeSesOptions } from './server.ts';
  *   POST /_control/fault   a Fault   plans it
  *   POST /_control/clear   {}        forgets messages and faults
  */
-const options = JSON.parse(process.argv[2] ?? '{}') as FakeSesOptions;
+const options = JSON.parse(process.argv[2] ?? '{}') as FakeSesOptions & { readonly host?: string };
 const ses = new FakeSes({ keep: 0, ...options });
 
 function counts(): object {
@@ -45,6 +45,6 @@ ses.control = (request: IncomingMessage, body: Buffer): object | null => {
   }
 };
 
-await ses.listen(options.port);
+await ses.listen(options.port, options.host);
 console.log(JSON.stringify({ endpoint: ses.endpoint, pid: process.pid }));
 process.stdin.resume().on('end', () => process.exit());

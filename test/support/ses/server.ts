@@ -66,8 +66,8 @@ export class FakeSes {
       : createServer(settings, onRequest);
   }
 
-  async listen(port = 0): Promise<void> {
-    this.#server.listen(port, '127.0.0.1');
+  async listen(port = 0, host = '127.0.0.1'): Promise<void> {
+    this.#server.listen(port, host);
     await once(this.#server, 'listening');
   }
 
@@ -101,6 +101,7 @@ export class FakeSes {
     if (role) return void response.writeHead(200, { 'content-type': 'text/xml' }).end(role);
     const pause = this.latency + (fault?.delayMs ?? 0);
     if (pause > 0) await delay(pause);
+    await fault?.until;
     try {
       const answer = this.#answer(request, operation, path, body, fault);
       if (fault?.kind === 'drop-after') return void request.socket.destroy();
