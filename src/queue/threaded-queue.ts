@@ -22,6 +22,8 @@ export function createThreadedSqsQueue(options: SqsOptions): ThreadedQueue {
     minThreads: 1,
     maxThreads: 1,
     concurrentTasksPerWorker: options.connections,
+    // Otherwise a thread without work stands still, and does not hear that SQS has closed its connection: the next call fails.
+    atomics: 'disabled',
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION },
   });
   return {

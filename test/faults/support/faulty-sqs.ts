@@ -16,6 +16,8 @@ export interface FaultySqs {
   behaviour: SqsBehaviour;
   /** Calls so far. */
   readonly calls: number;
+  /** As a server does with connections on which nothing has been asked for a while. */
+  closeIdleConnections(): void;
   /** Refuses connections, until `up`. */
   down(): Promise<void>;
   up(): Promise<void>;
@@ -112,6 +114,7 @@ export async function startFaultySqs(t: TestContext, real: string): Promise<Faul
     get calls() {
       return calls;
     },
+    closeIdleConnections: () => server.closeIdleConnections(),
     down,
     up: async () => {
       server.listen(port, '127.0.0.1');
