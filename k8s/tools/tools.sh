@@ -1,75 +1,72 @@
 #!/usr/bin/env bash
-# Installs the tools that check the chart, at pinned versions, into .cache/k8s-tools/bin. `make k8s-tools` runs this; what is
-# there already is left alone, so that a second run takes no time.
+# Installs the tools that check the chart into .cache/k8s-tools/bin: k8s/tools/tools.sh [--all]. What is there already is left alone, so
+# that a second run takes no time. --all builds Helm 4 and kustomize too, which only `make manifests` and `.ci/chart --all` use.
 #
-# Needs Go 1.26 or later. On two idle cores the first run takes about ten minutes, most of it for compiling Helm; with --all it also
-# builds Helm 4 and kustomize, which only `make manifests` and `.ci/chart --all` use.
+# Needs Go 1.26 or later. Each folder of k8s/tools/go is a Go module that names its tools, and pins them and all that they are made of.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-readonly ROOT=$PWD
-readonly BIN=$ROOT/.cache/k8s-tools/bin
+readonly BIN=$PWD/.cache/k8s-tools/bin
 # Helm thinks of a cluster of Kubernetes 1.20 where it asks none, unless it is told otherwise when it is built.
 readonly KUBERNETES_MINOR=34
 readonly HELM_FLAGS="-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=$KUBERNETES_MINOR -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=$KUBERNETES_MINOR"
 
-export PATH=$PATH:/usr/local/go/bin GOBIN=$BIN CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+export PATH=$PATH:/usr/local/go/bin CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOWORK=off
 mkdir -p "$BIN"
+work=$(mktemp -d "$BIN/.work.XXXXXX")
+trap 'rm -rf "$work"' EXIT
 
-# install NAME VERSION FLAGS PACKAGE: builds a program of its own module, where this version of it is not there yet.
-install() {
-  local name=$1 version=$2 flags=$3 package=$4
-  ! is_present "$name" "$version" || return 0
+# build MODULE [FLAGS]: the tools of a folder of k8s/tools/go, unless they are there in these versions and with these flags.
+build() {
+  local module=$1 flags=${2:-} folder=k8s/tools/go/$1 stamp
+  stamp="$(cat "$folder/go.mod" "$folder/go.sum" | cksum) $flags"
+  [ "$(cat "$BIN/.$module.stamp" 2>/dev/null)" != "$stamp" ] || return 0
   need_go
-  echo "building $name $version"
-  GOBIN=$BIN/.new go install -trimpath -ldflags "-s -w $flags" "$package@$version"
-  mv "$BIN/.new/${package##*/}" "$BIN/$name" 2>/dev/null || mv "$BIN/.new/$(basename "${package%/v[0-9]*}")" "$BIN/$name"
-  remember "$name" "$version"
+  echo "building the tools of $folder"
+  (cd "$folder" && go_install "$flags" tool)
+  # Not to take the place of Helm 3.
+  [ "$module" != all ] || mv "$work/bin/helm" "$work/bin/helm4"
+  mv "$work/bin"/* "$BIN/"
+  echo "$stamp" > "$BIN/.$module.stamp"
 }
 
-# helm-unittest needs a replacement of a module, which only a go.mod of ours can say.
-install_unittest() {
-  local version
-  version=$(sed -n 's/.*helm-unittest\/helm-unittest \(v[0-9.]*\).*/\1/p' k8s/tools/helm-unittest/go.mod)
-  ! is_present helm-unittest "$version" || return 0
-  need_go
-  echo "building helm-unittest $version"
-  (cd k8s/tools/helm-unittest && go install -trimpath -ldflags "-s -w $HELM_FLAGS" tool)
-  remember helm-unittest "$version"
-}
+# go_install FLAGS PACKAGE. Without what only a debugger reads, compiling takes a seventh less.
+go_install() { GOBIN=$work/bin go install -trimpath -gcflags=all=-dwarf=false -ldflags "-s -w $1" "$2"; }
 
 # promtool takes as long to build as all others together. Debian has it as a program; elsewhere it is built.
 install_promtool() {
-  ! is_present promtool any || return 0
+  [ ! -x "$BIN/promtool" ] || return 0
   if command -v promtool >/dev/null; then
     ln -sf "$(command -v promtool)" "$BIN/promtool"
-  elif command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
-    local folder
-    folder=$(mktemp -d)
-    (cd "$folder" && apt-get download -q prometheus && dpkg-deb -x prometheus_*.deb .) && mv "$folder/usr/bin/promtool" "$BIN/promtool"
-    rm -rf "$folder"
+  elif download_promtool; then
+    mv "$work/prometheus/usr/bin/promtool" "$BIN/promtool"
   else
-    install promtool v0.316.0 '' github.com/prometheus/prometheus/cmd/promtool
+    need_go
+    echo 'building promtool'
+    go_install '' github.com/prometheus/prometheus/cmd/promtool@v0.316.0
+    mv "$work/bin/promtool" "$BIN/promtool"
   fi
-  remember promtool any
 }
 
-is_present() { [ -x "$BIN/$1" ] && [ "$(cat "$BIN/.$1.version" 2>/dev/null)" = "$2" ]; }
-remember() { echo "$2" > "$BIN/.$1.version"; }
+# Takes Debian's package apart rather than installs it, which would start a server.
+download_promtool() {
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+  mkdir "$work/prometheus"
+  (cd "$work/prometheus" && apt_download prometheus) && dpkg-deb -x "$work"/prometheus/*.deb "$work/prometheus"
+}
+
+# The lists of a new machine are empty, and those of an old one name what is gone.
+apt_download() {
+  ! apt-get download -qq "$1" 2>/dev/null || return 0
+  [ "$(id -u)" = 0 ] && apt-get update -qq && apt-get download -qq "$1"
+}
 
 need_go() {
   command -v go >/dev/null && [ "$(go env GOVERSION | sed 's/go1\.\([0-9]*\).*/\1/')" -ge 26 ] && return 0
-  echo 'The tools for the chart are built with Go 1.26 or later: https://go.dev/doc/install' >&2
+  echo 'missing: Go 1.26 or later, which the tools for the chart are built with; install it first: https://go.dev/doc/install' >&2
   exit 1
 }
 
-install helm v3.22.0 "$HELM_FLAGS" helm.sh/helm/v3/cmd/helm
-install kubeconform v0.8.0 '' github.com/yannh/kubeconform/cmd/kubeconform
-install kube-score v1.20.0 '' github.com/zegl/kube-score/cmd/kube-score
-install helm-docs v1.14.2 '' github.com/norwoodj/helm-docs/cmd/helm-docs
-install_unittest
+build helm "$HELM_FLAGS"
+build kube-score
+[ "${1:-}" != --all ] || build all
 install_promtool
-if [ "${1:-}" = --all ]; then
-  install kustomize v5.8.1 '' sigs.k8s.io/kustomize/kustomize/v5
-  install helm4 v4.3.1 '' helm.sh/helm/v4/cmd/helm
-fi
-rm -rf "$BIN/.new"
