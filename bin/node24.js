@@ -67,6 +67,7 @@ function fail(sentence) {
 const isMain = process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url);
 if (isMain) {
   const [file, ...args] = process.argv.slice(2);
-  if (file) await runOnNode24(resolve(file), args);
+  // Not awaited: what runs in place may import this module, and would wait for itself.
+  if (file) void runOnNode24(resolve(file), args);
   else fail('usage: node bin/node24.js <file> [<argument>…]');
 }

@@ -1,6 +1,10 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from '../observability/metrics.ts';
+import type { TransportKind } from '../policy/transport-limits.ts';
+import type { Outcome } from './transport.ts';
 
+const TRANSPORTS = ['ses', 'smtp', 'capture'] as const satisfies readonly TransportKind[];
+const OUTCOMES = ['sent', 'transient', 'permanent', 'unknown'] as const satisfies readonly Outcome['kind'][];
 const SOURCES = ['job', 'expired'] as const;
 const STANDINGS = ['sent', 'retry', 'failed', 'suppressed', 'held'] as const;
 
@@ -40,7 +44,7 @@ export function createDeliveryMetrics(registry: Registry) {
     age: new Histogram({
       name: 'smtp_relay_send_age_seconds',
       help: 'Time from the acceptance of a message to its transport having it',
-      buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600, 21600, 86400],
+      buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600, 3600, 21600, 86400],
       registers,
     }),
     standings: new Counter({
@@ -55,6 +59,7 @@ export function createDeliveryMetrics(registry: Registry) {
       registers,
     }),
   };
+  for (const transport of TRANSPORTS) for (const outcome of OUTCOMES) metrics.sends.inc({ transport, outcome }, 0);
   for (const source of SOURCES) metrics.claims.inc({ source }, 0);
   for (const standing of STANDINGS) metrics.standings.inc({ standing }, 0);
   return metrics;

@@ -68,6 +68,7 @@ export class SendRates {
       const limiter = new SendRate(rate / Math.max(1, this.#dependencies.liveWorkers()));
       region = { limiter, rate, asked: Promise.resolve(), askAgainAt: Number.NEGATIVE_INFINITY };
       this.#regions.set(name, region);
+      this.#dependencies.metrics?.throttled.inc({ region: name }, 0);
       // Only the first callers wait for the answer; later ones go on with what is known.
       if (fixedRate === 0) region.asked = this.#ask(name, region);
     } else if (fixedRate === 0 && this.#now() >= region.askAgainAt) {

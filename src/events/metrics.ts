@@ -1,4 +1,5 @@
 import { Counter, type Registry } from 'prom-client';
+import { READERS } from './ses/occurrences.ts';
 
 const WAYS = ['sns', 'sqs'] as const;
 const RESULTS = ['recorded', 'duplicate', 'ignored', 'unknown', 'invalid'] as const;
@@ -52,6 +53,7 @@ export function createEventsMetrics(registry: Registry): EventsMetrics {
       registers,
     }),
   };
+  for (const way of WAYS) for (const { type } of READERS.values()) metrics.events.inc({ type, way }, 0);
   for (const way of WAYS) for (const result of RESULTS) metrics.notifications.inc({ way, result }, 0);
   for (const reason of SUPPRESSIONS) metrics.suppressions.inc({ reason }, 0);
   for (const reason of REFUSALS) metrics.snsRefusals.inc({ reason }, 0);
