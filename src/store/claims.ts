@@ -124,6 +124,7 @@ export class Claims {
   readonly #pool: pg.Pool;
   readonly #options: ClaimsOptions;
   readonly #beginnings: Batcher<Beginning, boolean>;
+  #faultAt = Number.NEGATIVE_INFINITY;
 
   constructor(pool: pg.Pool, options: ClaimsOptions) {
     this.#pool = pool;
@@ -145,19 +146,24 @@ export class Claims {
    * the others, nothing is to be done: somebody has them, they are done, or their next try is in the outbox.
    */
   async take(emailIds: readonly string[]): Promise<Claim[]> {
-    const { rows } = await this.#pool.query<ClaimRow>(TAKE, [emailIds, this.#options.worker, this.#lease]);
+    const { rows } = await this.#ask<ClaimRow>(TAKE, [emailIds, this.#options.worker, this.#lease]);
     if (rows.length === emailIds.length) return rows.map(claimOf);
     return [...rows.map(claimOf), ...(await this.#takeOver(emailIds.length, emailIds))];
   }
 
-  /** Claims messages whose owner has not been heard of for the time of its lease, up to `limit`. */
+  /**
+   * Claims messages whose owner has not been heard of for the time of its lease, up to `limit`. None for a quarter of that
+   * time after the database was away, so that owners can renew theirs first.
+   */
   takeOver(limit: number): Promise<Claim[]> {
     return this.#takeOver(limit, null);
   }
 
   async #takeOver(limit: number, emailIds: readonly string[] | null): Promise<Claim[]> {
+    // After an outage of the database all leases have run out, though their workers live, and know what they have sent.
+    if (performance.now() - this.#faultAt < this.#options.leaseTime / 4) return [];
     const values = [this.#options.worker, this.#lease, limit, emailIds];
-    return (await this.#pool.query<ClaimRow>(TAKE_OVER, values)).rows.map(claimOf);
+    return (await this.#ask<ClaimRow>(TAKE_OVER, values)).rows.map(claimOf);
   }
 
   /**
@@ -180,14 +186,23 @@ export class Claims {
       token: claim.token,
       recipients,
     }));
-    const { rows } = await this.#pool.query<{ emailId: string }>(BEGIN_SENDING, [JSON.stringify(input), this.#lease]);
+    const { rows } = await this.#ask<{ emailId: string }>(BEGIN_SENDING, [JSON.stringify(input), this.#lease]);
     const begun = new Set(rows.map(({ emailId }) => emailId));
     return beginnings.map(({ claim }) => begun.has(claim.emailId));
   }
 
   /** Renews the leases. */
   async renew(claims: readonly Claim[]): Promise<void> {
-    if (claims.length > 0) await this.#pool.query(RENEW, [...keysOf(claims), this.#lease]);
+    if (claims.length > 0) await this.#ask(RENEW, [...keysOf(claims), this.#lease]);
+  }
+
+  async #ask<R extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<pg.QueryResult<R>> {
+    try {
+      return await this.#pool.query<R>(text, [...values]);
+    } catch (error) {
+      this.#faultAt = performance.now();
+      throw error;
+    }
   }
 
   /** Gives messages up of which no call has begun: whoever looks next may take them. */
