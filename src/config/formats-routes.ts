@@ -1,17 +1,7 @@
 import { domainToASCII } from 'node:url';
-import {
-  awsRegion,
-  duration,
-  type Format,
-  FormatError,
-  httpUrl,
-  oneOf,
-  path,
-  port,
-  text,
-  wholeNumber,
-} from './formats.ts';
+import { awsRegion, type Format, FormatError, httpUrl, oneOf, path, port, text, wholeNumber } from './formats.ts';
 import { configurationSet, password, roleArn, serverHost, userName } from './formats-delivery.ts';
+import { duration } from './formats-time.ts';
 import { nearest } from './nearest.ts';
 import { hideCredentials } from './problem.ts';
 

@@ -39,8 +39,6 @@ export interface EventIntakeDependencies {
   readonly tracer?: Tracer;
   /** Webhook deliveries became due. */
   readonly onDeliveriesDue?: () => void;
-  /** These messages were waiting for an outcome that is known now: the worker may go on with them. */
-  readonly onSettled?: (emailIds: readonly string[]) => void;
 }
 
 /** A notification on its way in. */
@@ -138,12 +136,11 @@ function showEvents(tracer: Tracer, { mail, way, types, beganAt }: Shown): void 
 }
 
 function tell({ deliveriesDue, settled }: Recorded, dependencies: EventIntakeDependencies): void {
-  const { metrics, logger, onDeliveriesDue, onSettled } = dependencies;
+  const { metrics, logger, onDeliveriesDue } = dependencies;
   if (deliveriesDue) onDeliveriesDue?.();
   if (settled.length === 0) return;
   metrics.settled.inc(settled.length);
   logger.info({ emailIds: settled }, 'events settled outcomes that were unknown');
-  onSettled?.(settled);
 }
 
 /** Trying again would not help: SQLSTATE classes 22 (data exceptions) and 23 (constraints). */

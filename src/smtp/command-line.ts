@@ -11,6 +11,12 @@ export interface PathCommand {
   readonly duplicate?: string;
 }
 
+/** RFC 5321 section 4.5.3.1.4 asks for 512 bytes; parameters and long mailboxes need more. */
+const MAX_COMMAND = 2048;
+/** Bytes; as many as RFC 4954 section 4 asks for in an exchange of AUTH. */
+export const MAX_AUTH_LINE = 12_288;
+/** AUTH is accepted and ignored (RFC 4954 section 5). */
+const PARAMETERS = { MAIL: ['SIZE', 'BODY', 'SMTPUTF8', 'AUTH'], RCPT: [] as readonly string[] } as const;
 const PARAMETER = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e]*))?$/;
 
 /**
@@ -72,4 +78,22 @@ function readParameters(text: string): Pick<PathCommand, 'args' | 'duplicate'> |
   }
   const found = Object.keys(args).length > 0;
   return { args: found && args, ...(duplicate !== undefined && { duplicate }) };
+}
+
+/** The first parameter that the command does not have; undefined where there is none. */
+export function unknownParameter(args: PathCommand['args'], command: 'MAIL' | 'RCPT'): string | undefined {
+  const known: readonly string[] = PARAMETERS[command];
+  return Object.keys(args || {}).find(name => !known.includes(name));
+}
+
+/** How the client calls itself by EHLO or HELO. Devices without a name of their own send none; it decides nothing here. */
+export function greetingName(line: string): string {
+  const name = line.trim().split(/\s+/).slice(1).join(' ');
+  return name.slice(0, 255).toLowerCase() || 'unknown';
+}
+
+/** How many bytes a line may have. @param isAnswer it answers a challenge of AUTH */
+export function longestLine(line: Buffer, isAnswer: boolean): number {
+  const inAuth = isAnswer || line.subarray(0, 5).toString().toUpperCase() === 'AUTH ';
+  return inAuth ? MAX_AUTH_LINE : MAX_COMMAND;
 }

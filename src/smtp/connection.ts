@@ -3,29 +3,18 @@ import type net from 'node:net';
 import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import type { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
 import type { Arrival } from '../store/new-message.ts';
-import { parsePathCommand } from './command-line.ts';
+import { greetingName, longestLine, MAX_AUTH_LINE, parsePathCommand, unknownParameter } from './command-line.ts';
 import { ClientGone, DataStream } from './data-stream.ts';
-import { type TooSlow, tooSlowRefusal, watchPace } from './data-watch.ts';
 import { noRoomRefusal } from './incoming-message.ts';
 import { replyTo } from './reply.ts';
-import { beginSasl, type SaslStep } from './sasl.ts';
+import { MECHANISMS, readPassword } from './sasl.ts';
 import type { RelayServer } from './server.ts';
 import type { Session, Step } from './session.ts';
-import { limitOf, sessionTooLong } from './session-refusals.ts';
+import { limitOf, SHUTTING_DOWN, sessionTooLong } from './session-refusals.ts';
+import { declaredSize, envelopeOf, protocolOf } from './transaction.ts';
 
-/** RFC 5321 section 4.5.3.1.4 asks for 512 bytes; parameters and long mailboxes need more. */
-const MAX_COMMAND = 2048;
-/** RFC 4954 section 4 asks for 12,288 bytes in an exchange of AUTH. */
-const MAX_AUTH_LINE = 12_288;
 const EXTENSIONS = ['PIPELINING', '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTATUSCODES'];
-const MECHANISMS = 'AUTH PLAIN LOGIN';
-/** The reply of 421 that every client understands as: later, and elsewhere. */
-export const SHUTTING_DOWN = '4.3.2 Shutting down: try again on a new connection';
 const ENHANCED_CODE = /^([245]\.\d{1,3}\.\d{1,3}) /;
-
-/** AUTH is accepted and ignored (RFC 4954 section 5). */
-const MAIL_PARAMETERS = new Set(['SIZE', 'BODY', 'SMTPUTF8', 'AUTH']);
-const RCPT_PARAMETERS = new Set<string>();
 
 type Done = () => void;
 type RejectParameters = Parameters<SMTPConnection['_rejectInvalidParams']>;
@@ -35,8 +24,9 @@ type RejectParameters = Parameters<SMTPConnection['_rejectInvalidParams']>;
  * `test/smtp/library.test.ts`, so that an upgrade of the library shows what moved.
  */
 export class RelayConnection extends SMTPConnection {
+  /** Asked by the library's MAIL and RCPT; see `RelayServer`. */
+  readonly client: Session;
   readonly #server: RelayServer;
-  readonly #client: Session;
   readonly #deadline: number;
   #enhancedCode: string | null = null;
   #isLoggedIn = false;
@@ -44,7 +34,7 @@ export class RelayConnection extends SMTPConnection {
   constructor(server: RelayServer, socket: net.Socket, options?: SMTPConnectionOptions) {
     super(server, socket, options);
     this.#server = server;
-    this.#client = server.openSession(this.id, this.remoteAddress);
+    this.client = server.openSession(this.id, this.remoteAddress);
     server.metrics.connections.inc();
     this.#deadline = performance.now() + server.settings.sessionTimeout;
   }
@@ -90,19 +80,14 @@ export class RelayConnection extends SMTPConnection {
       this.send(421, SHUTTING_DOWN);
     } else if (performance.now() > this.#deadline) {
       this.#refuse('session', sessionTooLong());
-    } else if (command.length > this.#longestCommand(command)) {
+    } else if (command.length > longestLine(command, Boolean(this._nextHandler))) {
       this.send(500, '5.5.2 Command line is too long');
       callback();
     } else {
       // The library asks for this before MAIL, and forgets it at STARTTLS.
-      if (this.#client.isTrusted) this.session.user ||= 'trusted';
+      if (this.client.isTrusted) this.session.user ||= 'trusted';
       super._onCommand(command, callback);
     }
-  }
-
-  #longestCommand(command: Buffer): number {
-    const inAuth = this._nextHandler || command.subarray(0, 5).toString().toUpperCase() === 'AUTH ';
-    return inAuth ? MAX_AUTH_LINE : MAX_COMMAND;
   }
 
   /** Decodes DATA by our own decoder: the library takes bare line ends as they come, and seconds over many dots. */
@@ -116,7 +101,7 @@ export class RelayConnection extends SMTPConnection {
   /** Offers AUTH only where it may be used; without it the library would let MAIL pass. An empty name is forgiven. */
   override handler_EHLO(command: Buffer, callback: Done): void {
     const features = [...EXTENSIONS, `SIZE ${this._server.options.size}`];
-    if (this.#mayAuthenticate() && !this.#isLoggedIn) features.push(MECHANISMS);
+    if (this.#mayAuthenticate() && !this.#isLoggedIn) features.push(`AUTH ${MECHANISMS}`);
     if (!this.secure && this.#server.settings.startTls) features.push('STARTTLS');
     this.#greetBack(command, [this.name, ...features], callback);
   }
@@ -126,9 +111,7 @@ export class RelayConnection extends SMTPConnection {
   }
 
   #greetBack(command: Buffer, lines: string[], callback: Done): void {
-    const name = command.toString().trim().split(/\s+/).slice(1).join(' ');
-    // Devices without a name of their own send none; it decides nothing here.
-    this.hostNameAppearsAs = name.slice(0, 255).toLowerCase() || 'unknown';
+    this.hostNameAppearsAs = greetingName(command.toString());
     this._resetSession();
     this.send(250, lines, false);
     callback();
@@ -147,8 +130,7 @@ export class RelayConnection extends SMTPConnection {
 
   /** Refuses unknown parameters (RFC 5321 section 4.1.1.11) before those that are known are looked at. */
   override _rejectInvalidParams(...[parsed, valued, callback]: RejectParameters): boolean {
-    const known = valued.includes('BODY') ? MAIL_PARAMETERS : RCPT_PARAMETERS;
-    const unknown = Object.keys(parsed.args || {}).find(name => !known.has(name));
+    const unknown = unknownParameter(parsed.args, valued.includes('BODY') ? 'MAIL' : 'RCPT');
     if (unknown === undefined) return super._rejectInvalidParams(parsed, valued, callback);
     this.send(555, `5.5.4 Parameter ${unknown} is not supported: leave it out`);
     callback();
@@ -163,56 +145,44 @@ export class RelayConnection extends SMTPConnection {
 
   /** Checks Base64, takes empty user names, and counts failures: the library does none of it. */
   override handler_AUTH(command: Buffer, callback: Done): void {
-    const [, mechanism = '', initialResponse, ...rest] = command.toString().trim().split(/\s+/);
     if (!this.#mayAuthenticate()) {
       this.send(538, '5.7.11 Encryption is required: issue STARTTLS first');
     } else if (this.#isLoggedIn) {
       this.send(503, '5.5.1 Already authenticated');
-    } else if (mechanism === '' || rest.length > 0) {
-      this.send(501, '5.5.4 Syntax: AUTH mechanism [initial-response]');
     } else {
-      this.#saslStep(() => beginSasl(mechanism, initialResponse), callback);
+      void this.#authenticate(command.toString(), callback);
       return;
     }
     callback();
   }
 
-  #saslStep(take: () => SaslStep | null, callback: Done): void {
-    let step: SaslStep | null;
-    try {
-      step = take();
-    } catch (error) {
-      this.#refuse('AUTH', error);
-      callback();
-      return;
-    }
-    if (step === null) {
-      this.send(504, '5.5.4 Unknown mechanism: use PLAIN or LOGIN');
-    } else if ('challenge' in step) {
-      const { challenge, next } = step;
-      this._nextHandler = (line, done) => this.#saslStep(() => next(line.toString()), done);
+  async #authenticate(command: string, callback: Done): Promise<void> {
+    let lineDone = callback;
+    const ask = (challenge: string): Promise<string> => {
+      const answer = Promise.withResolvers<string>();
+      this._nextHandler = (line, done) => {
+        lineDone = done;
+        answer.resolve(line.toString());
+      };
       this.send(334, challenge, false);
-    } else {
-      void this.#authenticate(step.password).finally(callback);
-      return;
-    }
-    callback();
-  }
-
-  async #authenticate(password: string): Promise<void> {
+      lineDone();
+      return answer.promise;
+    };
     try {
-      await this.#client.authenticate(password);
-      this.session.user = 'apikey';
-      this.#isLoggedIn = true;
-      this.send(235, '2.7.0 Authentication successful');
+      const result = await readPassword(command, ask);
+      if ('password' in result) await this.#logIn(result.password);
+      else this.send(result.code, result.text);
     } catch (error) {
       this.#refuse('AUTH', error);
     }
+    lineDone();
   }
 
-  /** The library's MAIL and RCPT, which ask these two; see `RelayServer`. */
-  get client(): Session {
-    return this.#client;
+  async #logIn(password: string): Promise<void> {
+    await this.client.authenticate(password);
+    this.session.user = 'apikey';
+    this.#isLoggedIn = true;
+    this.send(235, '2.7.0 Authentication successful');
   }
 
   /** Refuses before 354 what can be refused, and tells a lost client from a message that ended. */
@@ -220,7 +190,7 @@ export class RelayConnection extends SMTPConnection {
     const parser = this._parser as DataStream | false;
     if (this.session.envelope.rcptTo.length === 0) {
       this.send(503, '5.5.1 Give MAIL and RCPT first');
-    } else if (!this.#server.hasRoomFor(this.#declaredSize())) {
+    } else if (!this.#server.hasRoomFor(declaredSize(this.session.envelope))) {
       this.#refuse('DATA', noRoomRefusal());
     } else if (parser) {
       this.send(354, 'End data with <CR><LF>.<CR><LF>');
@@ -229,43 +199,27 @@ export class RelayConnection extends SMTPConnection {
     callback();
   }
 
-  #declaredSize(): number {
-    const { mailFrom } = this.session.envelope;
-    const parameters = mailFrom ? mailFrom.args : false;
-    return parameters ? Number(parameters['SIZE'] ?? 0) : 0;
-  }
-
   async #receive(parser: DataStream): Promise<void> {
     const message = this.#server.newMessage();
-    const endWatch = watchPace(
-      this.#server.settings,
-      () => message.size,
-      why => this.#tooSlow(parser, why),
-    );
     try {
-      await parser.receive(message, signal => {
-        this._dataStream = signal;
+      await parser.receive(message, {
+        pace: this.#server.settings,
+        onStart: signal => {
+          this._dataStream = signal;
+        },
+        onTooSlow: refusal => this.#refuse('DATA', refusal),
       });
-      endWatch();
-      const text = await this.#client.message(this.#envelope(), this.#arrival(), message.take(), message.beganAt);
+      const envelope = envelopeOf(this.session.envelope);
+      const text = await this.client.message(envelope, this.#arrival(), message.take(), message.beganAt);
       this.send(250, `2.0.0 ${text}`);
     } catch (error) {
-      if (!(error instanceof ClientGone)) this.#refuseMessage(error);
+      if (error instanceof ClientGone) return;
+      this.client.messageRefused(error);
+      this.#refuse('DATA', error);
     } finally {
-      endWatch();
       message.release();
       this.#endTransaction(parser);
     }
-  }
-
-  #envelope() {
-    const { mailFrom, rcptTo, bodyType = '7bit', smtpUtf8 = false } = this.session.envelope;
-    return {
-      reversePath: mailFrom ? mailFrom.address : '',
-      recipients: rcptTo.map(({ address }) => address),
-      bodyType,
-      smtpUtf8,
-    };
   }
 
   #arrival(): Arrival {
@@ -273,19 +227,9 @@ export class RelayConnection extends SMTPConnection {
       clientAddress: this.remoteAddress,
       sessionId: this.id,
       helo: this.hostNameAppearsAs || 'unknown',
-      protocol: this.#protocol(),
+      protocol: protocolOf(this, this.#isLoggedIn),
       receivedBy: this.name,
     };
-  }
-
-  /** RFC 3848; RFC 6531 section 4.3 for SMTPUTF8. */
-  #protocol(): string {
-    const base = this.session.envelope.smtpUtf8 ? 'UTF8SMTP' : this.openingCommand === 'HELO' ? 'SMTP' : 'ESMTP';
-    return base + (this.secure ? 'S' : '') + (this.#isLoggedIn ? 'A' : '');
-  }
-
-  #tooSlow(parser: DataStream, why: TooSlow): void {
-    if (parser.isReceiving) this.#refuse('DATA', tooSlowRefusal(why));
   }
 
   #endTransaction(parser: DataStream): void {
@@ -297,13 +241,8 @@ export class RelayConnection extends SMTPConnection {
     else if (this._parser === parser) parser.continue();
   }
 
-  #refuseMessage(error: unknown): void {
-    this.#client.messageRefused(error);
-    this.#refuse('DATA', error);
-  }
-
   #refuse(step: Step, error: unknown): void {
-    this.#client.refused(step, error);
+    this.client.refused(step, error);
     const { code, enhancedCode, text } = replyTo(error);
     this.send(code, `${enhancedCode} ${text}`);
   }

@@ -1,5 +1,7 @@
 import type { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
+import type { Refusal } from '../message/refusal.ts';
+import { type DataPace, tooSlowRefusal, watchPace } from './data-watch.ts';
 import type { IncomingMessage } from './incoming-message.ts';
 
 /** The client went away before its message had ended. Nobody is there to be told. */
@@ -7,6 +9,14 @@ export class ClientGone extends Error {}
 
 /** Where the library keeps the stream of a message: what it asks of one that carries no bytes. */
 type DataSignal = Exclude<SMTPConnection['_dataStream'], false | null>;
+
+export interface Receiving {
+  readonly pace: DataPace;
+  /** Is given what the library destroys when the connection is lost. */
+  readonly onStart: (signal: DataSignal) => void;
+  /** Is told once, at most, when the message does not keep the pace. */
+  readonly onTooSlow: (refusal: Refusal) => void;
+}
 
 /**
  * The library's command parser with another way through DATA: the bytes go to an `IncomingMessage` and not through a
@@ -16,24 +26,24 @@ export class DataStream extends SMTPStream {
   #message: IncomingMessage | null = null;
   #arrived: () => void = () => {};
 
-  get isReceiving(): boolean {
-    return this.#message !== null;
-  }
-
   /**
    * Takes what follows as a message's text, up to its end.
    *
-   * @param started is given what the library destroys when the connection is lost
    * @returns resolves when the message has arrived in full; rejects with `ClientGone`
    */
-  receive(message: IncomingMessage, started: (signal: DataSignal) => void): Promise<void> {
+  async receive(message: IncomingMessage, { pace, onStart, onTooSlow }: Receiving): Promise<void> {
     this.#message = message;
     this._dataMode = true;
-    return new Promise((resolve, reject) => {
-      this.#arrived = resolve;
-      const signal = { destroy: () => reject(new ClientGone()), listenerCount: () => 0, writableEnded: false };
-      started(signal as unknown as DataSignal);
-    });
+    const { promise: arrived, resolve, reject } = Promise.withResolvers<void>();
+    this.#arrived = resolve;
+    const signal = { destroy: () => reject(new ClientGone()), listenerCount: () => 0, writableEnded: false };
+    onStart(signal as unknown as DataSignal);
+    const endWatch = watchPace(
+      pace,
+      () => message.size,
+      why => this.#message && onTooSlow(tooSlowRefusal(why)),
+    );
+    await arrived.finally(endWatch);
   }
 
   override _feedDataStream(chunk: Buffer, done: (error?: Error | null) => void): void {

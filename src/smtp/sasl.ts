@@ -1,9 +1,12 @@
 import { Refusal } from '../message/refusal.ts';
 
-/** What a step of the exchange asks for next: another line from the client, or the password is known. */
-export type SaslStep =
-  | { readonly challenge: string; readonly next: (line: string) => SaslStep }
-  | { readonly password: string };
+/** Sends a challenge, which is Base64. @returns the client's next line, which answers it */
+export type Ask = (challenge: string) => Promise<string>;
+
+/** What an AUTH command comes to: the password, or the reply to one that begins no exchange. */
+export type SaslResult = { readonly password: string } | { readonly code: number; readonly text: string };
+
+export const MECHANISMS = 'PLAIN LOGIN';
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 /** Prompts of AUTH LOGIN, as every client knows them: "Username:" and "Password:". */
@@ -11,41 +14,36 @@ const USERNAME = 'VXNlcm5hbWU6';
 const PASSWORD = 'UGFzc3dvcmQ6';
 
 /**
- * Begins the exchange of AUTH PLAIN (RFC 4616) or AUTH LOGIN (draft-murchison-sasl-login). The user name is read and
+ * Goes through the exchange of AUTH PLAIN (RFC 4616) or AUTH LOGIN (draft-murchison-sasl-login). The user name is read and
  * ignored: the password is the API key.
  *
- * @param initialResponse the Base64 behind the mechanism's name, or undefined; `=` stands for an empty one (RFC 4954)
- * @returns null for another mechanism
+ * @param command `AUTH mechanism [initial-response]` (RFC 4954); `=` stands for an empty response
  * @throws Refusal 501 for an exchange that the client cancels (`*`) and for what is not Base64
  */
-export function beginSasl(mechanism: string, initialResponse: string | undefined): SaslStep | null {
+export async function readPassword(command: string, ask: Ask): Promise<SaslResult> {
+  const [, mechanism = '', initialResponse, ...rest] = command.trim().split(/\s+/);
+  if (mechanism === '' || rest.length > 0) {
+    return { code: 501, text: '5.5.4 Syntax: AUTH mechanism [initial-response]' };
+  }
   switch (mechanism.toUpperCase()) {
     case 'PLAIN':
-      return initialResponse === undefined ? { challenge: '', next: plain } : plain(initialResponse);
+      return { password: passwordIn(decode(initialResponse ?? (await ask('')))) };
     case 'LOGIN':
-      return initialResponse === undefined ? { challenge: USERNAME, next: loginUser } : loginUser(initialResponse);
+      decode(initialResponse ?? (await ask(USERNAME)));
+      return { password: decode(await ask(PASSWORD)) };
     default:
-      return null;
+      return { code: 504, text: '5.5.4 Unknown mechanism: use PLAIN or LOGIN' };
   }
 }
 
-/** `[authzid] NUL authcid NUL passwd`. */
-function plain(line: string): SaslStep {
-  const fields = decode(line).split('\0');
+/** @param message `[authzid] NUL authcid NUL passwd` */
+function passwordIn(message: string): string {
+  const fields = message.split('\0');
   const [, , password] = fields;
   if (fields.length !== 3 || password === undefined) {
     throw syntaxRefusal('AUTH PLAIN takes the Base64 of NUL, user name, NUL, password');
   }
-  return { password };
-}
-
-function loginUser(line: string): SaslStep {
-  decode(line);
-  return { challenge: PASSWORD, next: loginPassword };
-}
-
-function loginPassword(line: string): SaslStep {
-  return { password: decode(line) };
+  return password;
 }
 
 function decode(line: string): string {

@@ -4,18 +4,19 @@ import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { SMTPServer, type SMTPServerAddress, type SMTPServerSession } from 'smtp-server';
 import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
-import { Refusal } from '../message/refusal.ts';
+import type { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import { clientNetwork } from './client-network.ts';
 import type { PathCommand } from './command-line.ts';
-import { RelayConnection, SHUTTING_DOWN } from './connection.ts';
+import { RelayConnection } from './connection.ts';
 import { IncomingMessage } from './incoming-message.ts';
 import { libraryLimits, libraryOptions, type ServerSettings } from './library-options.ts';
 import type { SmtpMetrics } from './metrics.ts';
 import { readProxyHeader } from './proxy-protocol.ts';
 import { asLibraryError } from './reply.ts';
 import { Session, type SessionDependencies, type Step } from './session.ts';
+import { SHUTTING_DOWN, tooManyConnections, tooManyOfAddress } from './session-refusals.ts';
 import type { Tally } from './tally.ts';
 import type { TlsPair } from './tls.ts';
 
@@ -136,8 +137,8 @@ export class RelayServer extends SMTPServer {
 
   /** Why the connection is one too many; null where it is not. */
   refusalOf(id: string): Refusal | null {
-    if (this.#deps.countConnections() > this.settings.connections) return crowdedRefusal();
-    return this.#incoming.get(id)?.isOver ? crowdedAddressRefusal() : null;
+    if (this.#deps.countConnections() > this.settings.connections) return tooManyConnections();
+    return this.#incoming.get(id)?.isOver ? tooManyOfAddress() : null;
   }
 
   /** Whether a message of that declared size (RFC 1870; 0 for none) would be let in now. */
@@ -202,7 +203,7 @@ export class RelayServer extends SMTPServer {
       metrics.connections.inc();
       metrics.refusals.inc({ step: 'connect', rule: 'connections_per_address' });
       socket.destroy();
-      callback(crowdedAddressRefusal());
+      callback(tooManyOfAddress());
       return;
     }
     callback(null, { id, ...remote });
@@ -243,14 +244,4 @@ interface Caller extends Pick<Incoming, 'isNamed'> {
   readonly address: string;
   readonly remoteAddress?: string;
   readonly remotePort?: number;
-}
-
-function crowdedRefusal(): Refusal {
-  const text = 'Too many connections: try again shortly';
-  return new Refusal({ code: 421, enhancedCode: '4.3.2', text, rule: 'connections' });
-}
-
-function crowdedAddressRefusal(): Refusal {
-  const text = 'Too many connections from your address: close one first';
-  return new Refusal({ code: 421, enhancedCode: '4.7.0', text, rule: 'connections_per_address' });
 }

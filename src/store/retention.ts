@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Queryable } from './pool.ts';
-import { type Sweep, sweepAttempts, sweepBodies, sweepDeliveries, sweepEvents, sweepRaw } from './retention-sweeps.ts';
+import { sweepAttempts, sweepDeliveries, sweepEvents } from './retention-events.ts';
+import { sweepBodies, sweepRaw } from './retention-messages.ts';
+import type { Sweep } from './retention-sweep.ts';
 
 /** How long each kind is kept, in milliseconds; `Infinity` is for ever. */
 export interface RetentionPeriods {

@@ -1,6 +1,7 @@
-import { awsRegion, boolean, bytes, duration, httpUrl, oneOf, optional, path, port, wholeNumber } from '../formats.ts';
+import { awsRegion, boolean, bytes, httpUrl, oneOf, optional, path, port, wholeNumber } from '../formats.ts';
 import { configurationSet, password, roleArn, serverHost, userName } from '../formats-delivery.ts';
 import { routes } from '../formats-routes.ts';
+import { duration } from '../formats-time.ts';
 import { setting } from '../setting.ts';
 
 /** How the standalone worker takes messages up and hands them on. OpenSend's worker reads none of it. */

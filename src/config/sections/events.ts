@@ -1,15 +1,5 @@
-import {
-  duration,
-  httpUrl,
-  list,
-  listenAddress,
-  networks,
-  optional,
-  period,
-  port,
-  secrets,
-  wholeNumber,
-} from '../formats.ts';
+import { httpUrl, list, listenAddress, networks, optional, port, secrets, wholeNumber } from '../formats.ts';
+import { duration, period } from '../formats-time.ts';
 import { setting } from '../setting.ts';
 
 /** What comes back of messages, and who hears of it. */

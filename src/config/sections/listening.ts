@@ -1,5 +1,6 @@
-import { delay, duration, hostName, listenAddress, networks, optional, path, port } from '../formats.ts';
+import { hostName, listenAddress, networks, optional, path, port } from '../formats.ts';
 import { trustedNetworks } from '../formats-access.ts';
+import { delay, duration } from '../formats-time.ts';
 import { setting } from '../setting.ts';
 
 /** Where and how clients connect. */

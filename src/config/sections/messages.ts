@@ -1,5 +1,6 @@
-import { bytes, duration, oneOf, wholeNumber } from '../formats.ts';
+import { bytes, oneOf, wholeNumber } from '../formats.ts';
 import { allowList } from '../formats-access.ts';
+import { duration } from '../formats-time.ts';
 import { setting } from '../setting.ts';
 
 /** What is done with a message. */

@@ -1,4 +1,5 @@
-import { duration, optional, path } from '../formats.ts';
+import { optional, path } from '../formats.ts';
+import { duration } from '../formats-time.ts';
 import { setting } from '../setting.ts';
 
 /** Documents that declare what the relay is to hold. */
