@@ -8,8 +8,9 @@ import pg from 'pg';
 import type { ReceivedNote } from '../test/support/ses/mailbox.ts';
 import { type FakeSesProcess, spawnFakeSes } from '../test/support/ses/start.ts';
 import { storeMessage } from '../test/support/stored.ts';
+import type { Program } from './program.ts';
 import { type Stage, type System, startSystem } from './system.ts';
-import { startWorker, type WorkerProcess } from './worker-process.ts';
+import { startWorker } from './worker-process.ts';
 
 const HELP = `Usage: node bench/kill-worker.ts [options]
 
@@ -79,7 +80,7 @@ async function store(db: pg.Pool, rate: number, until: number): Promise<number> 
 /** A number of workers, of which any may be killed and is replaced at once. */
 class Fleet {
   readonly #context: Context;
-  readonly #workers: (WorkerProcess | null)[] = [];
+  readonly #workers: (Program | null)[] = [];
   readonly #starting = new Set<Promise<void>>();
   #started = 0;
   kills = 0;
@@ -118,12 +119,9 @@ class Fleet {
   }
 
   async #startAt(place: number): Promise<void> {
-    const { stage, system, ses } = this.#context;
     this.#started += 1;
     this.#workers[place] = await startWorker({
-      stage,
-      sqsEndpoint: system.sqsEndpoint,
-      sesEndpoint: ses.endpoint,
+      ...this.#context,
       directory: join(values.directory, `worker-${this.#started}`),
       profile: false,
       env: { SMTP_RELAY_WORKER_LEASE_TIME: `${LEASE_MS}ms`, SMTP_RELAY_DATABASE_POOL_SIZE: '5' },

@@ -1,15 +1,9 @@
 /** Measures what tracing costs the relay; see README.md beside this file. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type Measurement, measure } from './measure.ts';
-import { problems } from './report.ts';
-import { SCENARIOS, type Scenario } from './scenarios.ts';
-import { startSystem } from './system.ts';
+import { compare, type Figures, medianOf, present, ROUND_OPTIONS, type Round } from './rounds.ts';
 
 const HELP = `Usage: node bench/tracing.ts [options]
 
@@ -34,36 +28,15 @@ function environmentOf(variant: Variant, endpoint: string): NodeJS.ProcessEnv {
   return { ...on, OTEL_TRACES_SAMPLER_ARG: variant === 'on, all sampled' ? '1' : '0.1' };
 }
 
-interface Figures {
-  /** Messages a second. */
-  readonly rate: number;
-  /** Seconds of a processor for a thousand messages, in the relay's process. */
-  readonly cpu: number;
-}
-
-function figuresOf({ loads, cpuSeconds }: Measurement): Figures {
-  const measured = loads.reduce((sum, load) => sum + load.measured, 0);
-  const seconds = loads[0]?.seconds ?? Number.NaN;
-  return { rate: measured / seconds, cpu: (cpuSeconds / measured) * 1000 };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((one, other) => one - other);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
-}
-
-/** Each round compares its own runs: a machine that is slow for a while is slow for all of them. */
-function report(rounds: readonly ReadonlyMap<Variant, Figures>[], variants: readonly Variant[]): string {
+function table(rounds: readonly Round<Variant>[], variants: readonly Variant[]): string {
   const row = (variant: Variant): string => {
-    const of = (key: keyof Figures) => rounds.map(round => round.get(variant)?.[key] ?? Number.NaN);
-    const ratio = (key: keyof Figures) =>
-      median(rounds.map(round => (round.get(variant)?.[key] ?? 0) / (round.get('absent')?.[key] ?? 0)));
+    const of = (key: keyof Figures) => medianOf(rounds, round => round[variant][key]);
+    const ratio = (key: keyof Figures) => medianOf(rounds, round => round[variant][key] / round.absent[key]);
     const cells = [
       variant,
-      median(of('rate')).toFixed(0),
+      of('rate').toFixed(0),
       ratio('rate').toFixed(3),
-      median(of('cpu')).toFixed(3),
+      of('cpu').toFixed(3),
       ratio('cpu').toFixed(3),
     ];
     return `| ${cells.join(' | ')} |`;
@@ -72,75 +45,30 @@ function report(rounds: readonly ReadonlyMap<Variant, Figures>[], variants: read
   return `${head}\n${variants.map(row).join('\n')}`;
 }
 
-interface Plan {
-  readonly scenario: Scenario;
-  readonly variants: readonly Variant[];
-  readonly rounds: number;
-  readonly seconds: number;
-}
+const { values } = parseArgs({
+  options: {
+    ...ROUND_OPTIONS,
+    all: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+});
 
-async function measureRounds({ scenario, variants, rounds, seconds }: Plan) {
-  const directory = join(tmpdir(), `smtp-relay-bench-${process.pid}`);
-  await mkdir(directory, { recursive: true });
+async function measureAll() {
+  const variants = VARIANTS.filter(variant => values.all || variant !== 'on, all sampled');
   const collector = fork(fileURLToPath(new URL('./collector-process.ts', import.meta.url)));
-  const [{ endpoint }] = (await once(collector, 'message')) as [{ endpoint: string }];
-  const system = await startSystem();
-  const results: Map<Variant, Figures>[] = [];
-  const found: string[] = [];
   try {
-    for (let round = 0; round < rounds; round += 1) {
-      const figures = new Map<Variant, Figures>();
-      // Nobody is always first.
-      const order = variants.map((_, index) => variants[(index + round) % variants.length] as Variant);
-      for (const variant of order) {
-        process.stderr.write(`round ${round + 1}: ${variant} …\n`);
-        const env = environmentOf(variant, endpoint);
-        const options = { seconds, warmUpSeconds: WARM_UP, pipelining: false, profile: false, directory, env };
-        const measurement = await measure(system, scenario, { ...options, pipeline: 'standalone' });
-        figures.set(variant, figuresOf(measurement));
-        found.push(...problems(measurement));
-      }
-      results.push(figures);
-    }
+    const [{ endpoint }] = (await once(collector, 'message')) as [{ endpoint: string }];
+    const comparison = {
+      variants,
+      environmentOf: (variant: Variant) => environmentOf(variant, endpoint),
+      warmUpSeconds: WARM_UP,
+    };
+    const { rounds, found } = await compare(comparison, values);
+    return { report: values.json ? JSON.stringify(rounds, null, 2) : table(rounds, variants), found };
   } finally {
-    await system.stop();
     collector.disconnect();
   }
-  return { results, found };
 }
 
-async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '4' },
-      scenario: { type: 'string', default: '1k-64' },
-      all: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) {
-    process.stdout.write(HELP);
-    return 0;
-  }
-  const scenario = SCENARIOS.find(({ name }) => name === values.scenario);
-  if (!scenario) throw new Error(`no scenario "${values.scenario}"`);
-  const variants = VARIANTS.filter(variant => values.all || variant !== 'on, all sampled');
-  const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
-  const { results, found } = await measureRounds({ scenario, variants, rounds, seconds });
-  const json = () =>
-    JSON.stringify(
-      results.map(round => Object.fromEntries(round)),
-      null,
-      2,
-    );
-  process.stdout.write(`${values.json ? json() : report(results, variants)}\n`);
-  for (const problem of found) process.stderr.write(`${problem}\n`);
-  return found.length === 0 ? 0 : 1;
-}
-
-process.exitCode = await main().catch((error: Error) => {
-  process.stderr.write(`${error.message}\n`);
-  return 1;
-});
+if (values.help) process.stdout.write(HELP);
+else await present(measureAll());

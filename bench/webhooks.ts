@@ -58,9 +58,10 @@ try {
   await db.query(INSERT_EVENTS, [OWNER, Math.ceil(deliveries / endpoints)]);
   const live = Math.ceil(deliveries / endpoints) * (endpoints - dead);
   const worker = await startWorker({
+    system,
     stage,
-    sqsEndpoint: system.sqsEndpoint,
-    sesEndpoint: 'http://127.0.0.1:9',
+    // Nobody listens there: nothing is sent.
+    ses: { endpoint: 'http://127.0.0.1:9' },
     directory: join(tmpdir(), `smtp-relay-bench-${process.pid}`),
     profile: false,
     env: { SMTP_RELAY_WEBHOOKS_SECRET_KEYS: key, SMTP_RELAY_WEBHOOKS_ALLOWED_NETWORKS: '127.0.0.0/8' },

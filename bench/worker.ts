@@ -92,18 +92,12 @@ async function untilSent({ db }: Context, count: number): Promise<void> {
 }
 
 async function throughput(context: Context): Promise<void> {
-  const { stage, system, ses, directory, db } = context;
+  const { ses, db } = context;
   const count = Number(values.messages);
   await seed(context, count, smallMessage);
   await db.query('vacuum analyze');
   const before = ses.usage().cpuSeconds;
-  const worker = await startWorker({
-    stage,
-    sqsEndpoint: system.sqsEndpoint,
-    sesEndpoint: ses.endpoint,
-    directory,
-    profile: values.profile,
-  });
+  const worker = await startWorker({ ...context, profile: values.profile });
   await untilSent(context, count);
   const { cpuSeconds, peakBytes } = worker.usage();
   await worker.stop();
@@ -129,13 +123,7 @@ async function latency(context: Context): Promise<void> {
     directory: join(directory, 'relay'),
     profile: false,
   });
-  const worker = await startWorker({
-    stage,
-    sqsEndpoint: system.sqsEndpoint,
-    sesEndpoint: ses.endpoint,
-    directory,
-    profile: values.profile,
-  });
+  const worker = await startWorker({ ...context, profile: values.profile });
   const target = { host: '127.0.0.1', port: relay.port, key: stage.key };
   const load = {
     name: 'load',
@@ -168,19 +156,12 @@ async function latency(context: Context): Promise<void> {
 }
 
 async function memory(context: Context): Promise<void> {
-  const { stage, system, ses, directory } = context;
   const count = 100;
   const body = Buffer.alloc(30 * MB, `${'QUJD'.repeat(19)}\r\n`);
   const header = Buffer.from(`${smallMessage().split('\r\n\r\n')[0]}\r\nContent-Transfer-Encoding: base64\r\n\r\n`);
   const raw = Buffer.concat([header, body]);
   for (let stored = 0; stored < count; stored += 2) await seed(context, 2, () => raw);
-  const worker = await startWorker({
-    stage,
-    sqsEndpoint: system.sqsEndpoint,
-    sesEndpoint: ses.endpoint,
-    directory,
-    profile: values.profile,
-  });
+  const worker = await startWorker({ ...context, profile: values.profile });
   const started = performance.now();
   await untilSent(context, count);
   const seconds = (performance.now() - started) / 1000;
