@@ -50,7 +50,7 @@ async function programText(file: string, relay: TestRelay): Promise<string> {
 async function runExample({ command, args, file }: Program, relay: TestRelay, trusts: boolean) {
   const caPath = relay.certificate?.caPath ?? '';
   const trust = trusts ? { NODE_EXTRA_CA_CERTS: caPath, SSL_CERT_FILE: caPath } : {};
-  const child = spawn(command, args, { cwd: ROOT, env: { ...env, ...trust }, timeout: 30_000 });
+  const child = spawn(command, args, { cwd: ROOT, env: { ...env, ...trust }, timeout: 120_000 });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {

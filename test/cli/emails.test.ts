@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import pg from 'pg';
 import { createDatabase } from '../support/database.ts';
+import { openPool } from '../support/pool.ts';
 import { storeMessage } from '../support/stored.ts';
 import { runInProcess } from './run-cli.ts';
 
 async function start(t: TestContext) {
   const url = await createDatabase(t);
-  const pool = new pg.Pool({ connectionString: url, max: 2 });
-  // The database is dropped first.
-  pool.on('error', () => {});
+  const pool = openPool(url, 2);
   t.after(() => pool.end());
   const run = (...args: string[]) => runInProcess(['emails', ...args], { DATABASE_URL: url });
   return {

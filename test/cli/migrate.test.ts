@@ -22,7 +22,7 @@ describe('smtp-relay migrate', () => {
       await client.query('begin');
       await client.query('select pg_advisory_xact_lock($1)', [LOCK_ID]);
       const begun = Array.from({ length: PROCESSES }, () => runCli(['migrate', '--json'], { DATABASE_URL: url }));
-      await eventually(async () => (await client.query(WAITING)).rows[0].count === PROCESSES, 30_000);
+      await eventually(async () => (await client.query(WAITING)).rows[0].count === PROCESSES);
       await client.query('commit');
       return Promise.all(begun);
     });

@@ -14,7 +14,7 @@ export interface CliResult {
 /** Runs the program as a shell would, with nothing in its environment but what is given. Never rejects. */
 export function runCli(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CliResult> {
   return new Promise(resolve => {
-    const options = { env, timeout: 30_000, killSignal: 'SIGKILL' as const };
+    const options = { env, timeout: 120_000, killSignal: 'SIGKILL' as const };
     execFile(process.execPath, [MAIN, ...args], options, (error, stdout, stderr) => {
       const code = error ? (typeof error.code === 'number' ? error.code : -1) : 0;
       resolve({ code, stdout, stderr });

@@ -21,7 +21,7 @@ describe('runUntilAborted', () => {
   it('starts, waits, stops', async () => {
     const app = createApp();
     const stopping = new AbortController();
-    const running = runUntilAborted(app, stopping.signal, () => 1_000);
+    const running = runUntilAborted(app, stopping.signal, () => 60_000);
     await new Promise(setImmediate);
     assert.deepEqual(app.calls, ['start']);
     stopping.abort();
@@ -32,7 +32,7 @@ describe('runUntilAborted', () => {
   it('stops what is still starting', async () => {
     const app = createApp({ start: () => new Promise(() => {}) });
     const stopping = new AbortController();
-    const running = runUntilAborted(app, stopping.signal, () => 1_000);
+    const running = runUntilAborted(app, stopping.signal, () => 60_000);
     stopping.abort();
     await running;
     assert.deepEqual(app.calls, ['start', 'stop']);
@@ -41,7 +41,7 @@ describe('runUntilAborted', () => {
   it('stops what could not start, and tells why it could not', async () => {
     const app = createApp({ start: () => Promise.reject(new Error('port taken')) });
     await assert.rejects(
-      runUntilAborted(app, new AbortController().signal, () => 1_000),
+      runUntilAborted(app, new AbortController().signal, () => 60_000),
       /port taken/,
     );
     assert.deepEqual(app.calls, ['start', 'stop']);

@@ -94,7 +94,7 @@ describe('smtp-relay suppressions import and export', { concurrency: true }, () 
       [MAIN, 'suppressions', 'import', '-', '--owner', 'acme', '--reason', 'bounced'],
       {
         env: { DATABASE_URL: url },
-        timeout: 30_000,
+        timeout: 120_000,
       },
     );
     child.stdin.end(`email\n${Array.from({ length: 5_000 }, (_, index) => `user${index % 4_500}@x.test\n`).join('')}`);

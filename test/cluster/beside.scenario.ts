@@ -18,9 +18,11 @@ const TLS_SECRET = 'smtp-tls';
 
 describe('beside an installation of OpenSend', () => {
   it('stores rows and publishes jobs for its worker, and takes up a certificate that is replaced under load', async t => {
+    // Freed in reverse.
+    await using parts = new AsyncDisposableStack();
     const backing = await installBacking(`${NAMESPACE}-backing`);
-    t.after(() => backing.remove());
-    await createNamespace(t, NAMESPACE);
+    parts.defer(() => backing.remove());
+    await createNamespace({ after: fn => parts.defer(fn) }, NAMESPACE);
     const key = await createClient(NAMESPACE);
     const first = await makeCertificate();
     const authority = { ca: first.ca, caKey: first.caKey };
@@ -32,7 +34,7 @@ describe('beside an installation of OpenSend', () => {
     await put(first);
 
     const release = new Release('mail', NAMESPACE);
-    await release.apply({
+    const values = {
       tls: { mode: 'existingSecret', existingSecret: TLS_SECRET },
       config: {
         queueUrl: backing.queueUrl,
@@ -47,15 +49,19 @@ describe('beside an installation of OpenSend', () => {
       },
       test: { apiKey: { existingSecret: CLIENT.secret }, from: CLIENT.from },
       ...frugal,
-    });
-    t.after(() => release.uninstall());
+    };
+    // A second one on the same database, at the same moment: both migrate.
+    const other = new Release('other', NAMESPACE);
+    parts.defer(() => other.uninstall());
+    parts.defer(() => release.uninstall());
+    await Promise.all([release.apply(values), other.apply(values)]);
     assert.deepEqual(await release.podNames('worker'), [], 'theirs delivers');
     // What their dashboard does.
     const hash = createHash('sha256').update(key).digest('hex');
-    const values = [hash, key.slice(0, 12), CLIENT.domain, CLIENT.owner];
+    const row = [hash, key.slice(0, 12), CLIENT.domain, CLIENT.owner];
     await backing.db.query(
       'insert into api_keys (name, token_hash, token_preview, domain, user_id) values ($$app$$, $1, $2, $3, $4)',
-      values,
+      row,
     );
     await backing.db.query("insert into domains (name, status, user_id) values ($1, 'verified', $2)", [
       CLIENT.domain,

@@ -6,6 +6,7 @@ import { eventually } from '../support/eventually.ts';
 import type { MailersResult } from '../support/mailers.ts';
 import { type Backing, installBacking } from './support/backing.ts';
 import { get, kubectl, kubectlSays } from './support/commands.ts';
+import { IMAGE_VALUES } from './support/images.ts';
 import { checkLedger, type LedgerOptions } from './support/ledger.ts';
 import { apply, createNamespace, hasKind } from './support/namespace.ts';
 import { presentedSerial, type Server, serverOf, startMailers } from './support/outside.ts';
@@ -21,29 +22,27 @@ const TEMPORARY =
 
 describe('installed for production, under load', { skip: missing }, () => {
   const release = new Release('mail', NAMESPACE);
-  const freed: (() => Promise<void>)[] = [];
+  // Freed in reverse.
+  const parts = new AsyncDisposableStack();
   let backing: Backing;
   let values: Values;
   let server: Server;
   let key: string;
 
   before(async () => {
-    const context = { after: (fn: () => Promise<void>) => void freed.push(fn) };
     backing = await installBacking(`${NAMESPACE}-backing`);
-    freed.push(() => backing.remove());
-    await createNamespace(context, NAMESPACE);
+    parts.defer(() => backing.remove());
+    await createNamespace({ after: fn => parts.defer(fn) }, NAMESPACE);
     await apply(NAMESPACE, ...authority());
     key = await createClient(NAMESPACE);
     values = productionValues(backing);
     const took = await release.apply(values);
-    freed.push(() => release.uninstall());
+    parts.defer(() => release.uninstall());
     console.log(`installed after ${Math.round(took / 1000)} s`);
     server = await serverOf(release, NAMESPACE, release.objectName('tls'));
   });
 
-  after(async () => {
-    for (const free of freed.reverse()) await free();
-  });
+  after(() => parts.disposeAsync());
 
   /** Applications send while it lasts, and a while before and after. */
   async function underLoad(act: () => Promise<void>): Promise<MailersResult> {
@@ -94,6 +93,22 @@ describe('installed for production, under load', { skip: missing }, () => {
       const third = await release.podNames('relay');
       assert.ok(!third.some(name => second.includes(name)), 'other pods again');
     });
+  });
+
+  it('an upgrade that cannot work is taken back by itself', async () => {
+    const pods = await release.podNames('relay');
+    await keepsItsPromises(async () => {
+      const { image } = IMAGE_VALUES;
+      const broken = release.apply(
+        { ...values, image: { ...image, tag: 'nonexistent' } },
+        '--atomic',
+        '--timeout',
+        '30s',
+      );
+      await assert.rejects(broken, /rolled back/);
+      await release.settled();
+    });
+    assert.deepEqual(await release.podNames('relay'), pods);
   });
 
   it('a change of the configuration is taken up by the pods that run, and they stay', async () => {

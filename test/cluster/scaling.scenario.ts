@@ -22,26 +22,24 @@ if (!hasMetrics) missing.push('the metrics server is not installed');
 
 describe('scaled by itself', { skip: missing.join(', ') || false }, () => {
   const release = new Release('mail', NAMESPACE);
-  const freed: (() => Promise<void>)[] = [];
+  // Freed in reverse.
+  const parts = new AsyncDisposableStack();
   let backing: Backing;
   let values: Values;
   let key: string;
 
   before(async () => {
-    const context = { after: (fn: () => Promise<void>) => void freed.push(fn) };
     // A slow provider, so that one worker cannot keep up.
     backing = await installBacking(`${NAMESPACE}-backing`, { sesLatency: 1_000 });
-    freed.push(() => backing.remove());
-    await createNamespace(context, NAMESPACE);
+    parts.defer(() => backing.remove());
+    await createNamespace({ after: fn => parts.defer(fn) }, NAMESPACE);
     await apply(NAMESPACE, ...authority());
     key = await createClient(NAMESPACE);
     values = productionValues(backing);
-    freed.push(() => release.uninstall());
+    parts.defer(() => release.uninstall());
   });
 
-  after(async () => {
-    for (const free of freed.reverse()) await free();
-  });
+  after(() => parts.disposeAsync());
 
   /** As many applications as that send as fast as they can. */
   async function start(pools: number, pause: number): Promise<Mailers> {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as formats from '../../src/config/formats.ts';
+import { duration } from '../../src/config/formats-time.ts';
 
 interface Case {
   readonly format: formats.Format<unknown>;
@@ -56,7 +57,7 @@ const cases: Readonly<Record<string, Case>> = {
     bad: ['', '0', '25MB', '25M', '25 MiB', '0.5GiB', '25mib', '-1', '1e6', '99999999999999GiB'],
   },
   duration: {
-    format: formats.duration,
+    format: duration,
     good: [
       ['1ms', 1],
       ['500ms', 500],
@@ -194,7 +195,7 @@ for (const [name, { format, good, bad }] of Object.entries(cases)) {
 
 describe('printing', () => {
   it('prints a duration in the largest unit that divides it', () => {
-    assert.deepEqual([1, 1500, 90_000, 300_000, 3_600_000, 5_400_000].map(formats.duration.print), [
+    assert.deepEqual([1, 1500, 90_000, 300_000, 3_600_000, 5_400_000].map(duration.print), [
       '1ms',
       '1500ms',
       '90s',

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { watchFolders } from '../../src/config/watch-folders.ts';
@@ -16,6 +17,19 @@ it('a folder that cannot be watched is told of, and polled', async t => {
   t.after(watchFolders({ folders: [missing], look, onFault: (_, path) => faults.push(path), poll: 20 }));
   await eventually(() => looks >= 2);
   assert.deepEqual(faults, [missing]);
+});
+
+it('what happens in a folder is looked at long before the next look, again and again', async t => {
+  const folder = await MountedFolder.create(t, { a: '1' });
+  let seen = '';
+  const look = async () => {
+    seen = await readFile(folder.file('a'), 'utf8');
+  };
+  t.after(watchFolders({ folders: [folder.path], look, onFault: error => assert.fail(String(error)), poll: 600_000 }));
+  for (const a of ['2', '3', '4']) {
+    await folder.replace({ a });
+    await eventually(() => seen === a);
+  }
 });
 
 it('there is one look at a time, and one more after what happened during it', async t => {

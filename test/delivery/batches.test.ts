@@ -60,10 +60,12 @@ describe('a message to 120 recipients', () => {
 
   it('whose first batch is refused for good has not gone out as long as no other has', async () => {
     ses.faults.plan({ kind: 'error', status: 400, name: 'MessageRejected', message: 'Email is contaminated.' });
-    ses.faults.plan({ kind: 'delay', delayMs: 1_000 });
+    const goOn = Promise.withResolvers<void>();
+    ses.faults.plan({ kind: 'delay', until: goOn.promise });
     const id = await store({ recipients: RECIPIENTS });
     await eventually(async () => (await sending.story(id)).attempts.length === 1);
     assert.equal((await sending.story(id)).row['sent_at'], null);
+    goOn.resolve();
     assert.ok((await until(id, 'failed')).row['sent_at']);
   });
 

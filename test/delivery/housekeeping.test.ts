@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import pg from 'pg';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Housekeeping } from '../../src/delivery/housekeeping.ts';
 import { createHousekeepingMetrics } from '../../src/delivery/housekeeping-metrics.ts';
 import { createLogger } from '../../src/observability/log.ts';
@@ -8,14 +8,17 @@ import { createRegistry } from '../../src/observability/metrics.ts';
 import type { RetentionPeriods } from '../../src/store/retention.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { openPool } from '../support/pool.ts';
+import { withClient } from '../support/postgres-server.ts';
 import { storeMessage } from '../support/stored.ts';
 
+/** Sessions that wait for a lock. */
+const WAITING = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
 const FOREVER = Number.POSITIVE_INFINITY;
 
 async function start(t: TestContext, options: { republishAfter?: number; periods?: Partial<RetentionPeriods> }) {
-  const pool = new pg.Pool({ connectionString: await createDatabase(t), max: 4 });
-  // The database is dropped first.
-  pool.on('error', () => {});
+  const databaseUrl = await createDatabase(t);
+  const pool = openPool(databaseUrl, 4);
   t.after(() => pool.end());
   const registry = createRegistry();
   const housekeeping = new Housekeeping({
@@ -26,7 +29,7 @@ async function start(t: TestContext, options: { republishAfter?: number; periods
     logger: createLogger({ level: 'silent', format: 'json' }),
   });
   const rows = async (table: string) => (await pool.query(`select from ${table}`)).rowCount;
-  return { pool, registry, housekeeping, rows };
+  return { databaseUrl, pool, registry, housekeeping, rows };
 }
 
 describe('housekeeping', { concurrency: true }, () => {
@@ -42,13 +45,29 @@ describe('housekeeping', { concurrency: true }, () => {
     assert.equal(await rows('smtp_relay_outbox'), 0);
   });
 
+  it('looks for lost jobs one look at a time, however long one lasts', async t => {
+    const { housekeeping, databaseUrl } = await start(t, { republishAfter: 100 });
+    // Beside the pool, of which all connections may wait.
+    const waiting = () => withClient(databaseUrl, async other => (await other.query(WAITING)).rowCount);
+    await withClient(databaseUrl, async blocker => {
+      await blocker.query('begin; lock table emails');
+      housekeeping.start();
+      await eventually(waiting);
+      // Twenty more come due.
+      await sleep(2_000);
+      assert.equal(await waiting(), 1);
+      await blocker.query('commit');
+    });
+    await housekeeping.stop();
+  });
+
   it('removes what has been kept for its time', async t => {
     const { pool, registry, housekeeping, rows } = await start(t, { periods: { raw: 1_000 } });
     const id = await storeMessage(pool);
     await pool.query(`update emails set status = 'sent' where id = $1`, [id]);
     await pool.query(`update smtp_relay_messages set created_at = now() - interval '1 min'`);
     housekeeping.start();
-    await eventually(async () => (await rows('smtp_relay_messages')) === 0, 10_000);
+    await eventually(async () => (await rows('smtp_relay_messages')) === 0);
     await housekeeping.stop();
     assert.match(await registry.metrics(), /smtp_relay_retention_removed_total\{kind="raw"\} 1\n/);
     assert.equal(await rows('emails'), 1);

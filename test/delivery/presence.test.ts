@@ -1,27 +1,26 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import pg from 'pg';
+import type pg from 'pg';
 import { pino } from 'pino';
 import { Presence } from '../../src/delivery/presence.ts';
 import { beat, countLive, remove } from '../../src/store/workers.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { openPool } from '../support/pool.ts';
 
 const logger = pino({ level: 'silent' });
-const QUICK = { interval: 30, within: 10_000 };
+const QUICK = { interval: 30, within: 600_000 };
 
-async function openPool(t: { after(fn: () => Promise<void>): void }): Promise<pg.Pool> {
+async function openDatabase(t: { after(fn: () => Promise<void>): void }): Promise<pg.Pool> {
   const databaseUrl = await createDatabase(t);
-  const pool = new pg.Pool({ connectionString: databaseUrl });
-  // The database is dropped, with whoever is connected to it, before the pool ends.
-  pool.on('error', () => {});
+  const pool = openPool(databaseUrl);
   t.after(() => pool.end());
   return pool;
 }
 
 describe('the workers that live', () => {
   it('are those that were heard of lately', async t => {
-    const pool = await openPool(t);
+    const pool = await openDatabase(t);
     for (const id of ['a', 'b', 'a']) await beat(pool, id);
     assert.equal(await countLive(pool, 20_000), 2);
     await pool.query(`update smtp_relay_workers set seen_at = now() - interval '21 seconds' where id = 'a'`);
@@ -33,7 +32,7 @@ describe('the workers that live', () => {
   });
 
   it('are forgotten a day after they were killed', async t => {
-    const pool = await openPool(t);
+    const pool = await openDatabase(t);
     for (const id of ['killed', 'b']) await beat(pool, id);
     await pool.query(`update smtp_relay_workers set seen_at = now() - interval '25 hours' where id = 'killed'`);
     await remove(pool, 'b');
@@ -41,7 +40,7 @@ describe('the workers that live', () => {
   });
 
   it('know of each other, and of one that leaves', async t => {
-    const pool = await openPool(t);
+    const pool = await openDatabase(t);
     const [first, second] = ['1', '2'].map(
       workerId => new Presence({ db: pool, workerId, logger, options: QUICK }),
     ) as [Presence, Presence];

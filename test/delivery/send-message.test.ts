@@ -3,13 +3,15 @@ import { after, describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
 import { startSending } from './support/sending.ts';
 
-const sending = await startSending({ after }, { failureNotices: 'on', 'retries.limit': 1_500, 'ses.timeout': 2_000 });
-const { ses, db, store, until, received } = sending;
+// No next try comes by itself while a test looks at what is before it.
+const PAUSES = { 'retries.firstPause': 3_600_000, 'retries.longestPause': 3_600_000 };
+const sending = await startSending({ after }, { failureNotices: 'on', ...PAUSES });
+const { ses, db, store, until, makeDue, received } = sending;
 
 const rejected = { kind: 'error', status: 400, name: 'MessageRejected', message: 'Email is contaminated.' } as const;
 
 /** The notices of that owner's messages, once they are sent, so that no fault of the next test meets them. */
-async function noticesOf(userId: string): Promise<{ to: string[]; reverse_path: string }[]> {
+async function noticesOf(userId: string, { db, until } = sending): Promise<{ to: string[]; reverse_path: string }[]> {
   const sql = `select e.id, e."to", m.reverse_path from emails e join smtp_relay_messages m on m.email_id = e.id
                 where e.user_id = $1 and e.subject = 'Message not delivered'`;
   const { rows } = await db.query<{ id: string; to: string[]; reverse_path: string }>(sql, [userId]);
@@ -52,6 +54,7 @@ describe('a message whose transport', () => {
       assert.equal(waiting['provider_last_error_code'], code);
       assert.equal(waiting['provider_dead_lettered_at'], null);
       assert.equal(waiting['sent_at'], null);
+      await makeDue(id);
       const { row, attempts } = await until(id, 'sent');
       assert.equal(row['provider_next_retry_at'], null);
       assert.deepEqual(
@@ -105,21 +108,21 @@ describe('a message whose transport', () => {
     assert.deepEqual(await noticesOf('null-path'), []);
   });
 
-  it('fails for as long as it is tried: failed and dead-lettered, with one event and one notice', async () => {
-    const failing = { kind: 'error', status: 500, name: 'InternalFailure', forMs: 60_000 } as const;
-    ses.faults.plan(failing);
-    const id = await store({ userId: 'limit' });
-    const { row, attempts, events } = await until(id, 'failed');
-    ses.faults.clear();
+  it('fails for as long as it is tried: failed and dead-lettered, with one event and one notice', async t => {
+    const limited = await startSending(t, { failureNotices: 'on', 'retries.limit': 3_000 });
+    limited.ses.faults.plan({ kind: 'error', status: 500, name: 'InternalFailure', forMs: 3_600_000 });
+    const id = await limited.store({ userId: 'limit' });
+    const { row, attempts, events } = await limited.until(id, 'failed');
+    limited.ses.faults.clear();
     assert.ok(row['provider_dead_lettered_at']);
     assert.equal(row['provider_next_retry_at'], null);
-    assert.ok(attempts.length > 2 && attempts.every(({ outcome }) => outcome === 'transient'));
+    assert.ok(attempts.length > 1 && attempts.every(({ outcome }) => outcome === 'transient'));
     assert.deepEqual(
       events.map(({ type }) => type),
       ['failed'],
     );
-    assert.equal((await noticesOf('limit')).length, 1);
-    assert.equal((await db.query('select from smtp_relay_outbox where email_id = $1', [id])).rowCount, 0);
+    assert.equal((await noticesOf('limit', limited)).length, 1);
+    assert.equal((await limited.db.query('select from smtp_relay_outbox where email_id = $1', [id])).rowCount, 0);
   });
 
   it('answers what Postgres cannot store: the outcome is written all the same', async () => {
@@ -141,6 +144,7 @@ describe('recipients', () => {
     await db.query(
       "insert into email_suppressions (user_id, email, reason) values ('listed', 'b@example.com', 'bounced')",
     );
+    await makeDue(id);
     const { events, attempts } = await until(id, 'sent');
     assert.deepEqual(received(id), [['a@example.com']]);
     assert.deepEqual(events.map(({ type, payload }) => [type, payload['recipients']]).sort(), [

@@ -212,7 +212,7 @@ describe('a call that goes wrong', () => {
   });
 
   it('is unknown where no answer comes in time', async t => {
-    const hasty = openSesTransport(t, ses.endpoint, { timeout: 100 });
+    const hasty = openSesTransport(t, ses.endpoint, { timeout: 1_000 });
     ses.faults.plan({ kind: 'timeout' });
     assert.deepEqual(brief(await send({}, hasty)), ['unknown', 'ETIMEDOUT']);
   });
@@ -288,27 +288,30 @@ function trust(t: { after(fn: () => void): void }, ca: string): void {
 
 describe('the send rate', () => {
   it("is the account's, shared by the workers that live", async t => {
-    const slow = await startFakeSes(t, { maxSendRate: 40 });
-    const shared = openSesTransport(t, slow.endpoint, { liveWorkers: () => 2 });
+    const account = await startFakeSes(t, { maxSendRate: 400 });
+    const shared = openSesTransport(t, account.endpoint, { liveWorkers: () => 2 });
+    await shared.admit(1, NEVER, outgoing());
     const began = performance.now();
-    // One second's share at once, and the next ten take half a second.
-    for (let taken = 0; taken < 30; taken += 1) await shared.admit(1, NEVER, outgoing());
+    // One second's share at once, and the next hundred take half a second; at the rate where SES does not say, 40 s.
+    for (let taken = 0; taken < 300; taken += 1) await shared.admit(1, NEVER, outgoing());
     const took = performance.now() - began;
-    assert.ok(took > 400 && took < 2_000, `${took} ms`);
-    assert.equal(slow.calls['GetAccount'], 1);
+    assert.ok(took > 400 && took < 30_000, `${took} ms`);
+    assert.equal(account.calls['GetAccount'], 1);
   });
 
   it('is one for all transports on an account', async t => {
-    const account = await startFakeSes(t, { maxSendRate: 3 });
+    // What is taken is there again after a hundred seconds.
+    const account = await startFakeSes(t, { maxSendRate: 0.01 });
     const sharedRates = new Map();
-    const [one, other] = [{ timeout: 5_000 }, { timeout: 6_000 }].map(options =>
+    const [one, other] = [{ timeout: 50_000 }, { timeout: 60_000 }].map(options =>
       openSesTransport(t, account.endpoint, { ...options, sharedRates }),
     ) as [SesTransport, SesTransport];
-    await one.admit(3, NEVER, outgoing());
-    const impatient = AbortSignal.timeout(50);
-    await assert.rejects(() => other.admit(3, impatient, outgoing()), { name: 'TimeoutError' });
-    await assert.rejects(() => one.admit(3, impatient, outgoing()), { name: 'TimeoutError' });
-    await other.admit(3, NEVER, outgoing({ domain: ACME }));
+    await one.admit(1, NEVER, outgoing());
+    for (const transport of [other, one]) {
+      const impatient = AbortSignal.timeout(50);
+      await assert.rejects(() => transport.admit(1, impatient, outgoing()), { name: 'TimeoutError' });
+    }
+    await other.admit(1, NEVER, outgoing({ domain: ACME }));
     assert.equal(account.calls['GetAccount'], 2, 'once for each region');
   });
 
@@ -323,15 +326,17 @@ describe('the send rate', () => {
     const text = await registry.metrics();
     assert.match(text, /^smtp_relay_ses_throttled_total\{region="eu-west-1"\} 1$/m);
     const rate = Number(/^smtp_relay_ses_send_rate_recipients\{region="eu-west-1"\} (.+)$/m.exec(text)?.[1]);
-    assert.ok(rate >= 70 && rate < 75, String(rate));
+    // It comes back within a minute.
+    assert.ok(rate >= 70 && rate < 100, String(rate));
   });
 
   it('is kept by the fake SES too, whose refusal is throttling', async t => {
     const strict = await startFakeSes(t, { maxSendRate: 5, enforceRate: true });
     const throttled = openSesTransport(t, strict.endpoint);
-    const outcomes = await Promise.all(Array.from({ length: 10 }, () => throttled.send(outgoing(), NEVER)));
+    const outcomes = await Promise.all(Array.from({ length: 100 }, () => throttled.send(outgoing(), NEVER)));
     const refused = outcomes.flat().filter(({ outcome }) => outcome.kind === 'transient' && outcome.throttled);
-    assert.equal(refused.length, 5);
+    assert.ok(refused.length > 0 && refused.length <= 95, `${refused.length} refused`);
+    assert.equal(strict.mailbox.count, 100 - refused.length);
   });
 });
 

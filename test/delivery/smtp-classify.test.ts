@@ -51,7 +51,7 @@ const ROWS: readonly Row[] = [
     script: at('CONNECT', 'hang'),
     outcome: 'transient',
     code: 'ETIMEDOUT',
-    timeout: 300,
+    timeout: 2_000,
   },
   {
     what: 'a log-in that is refused',
@@ -123,7 +123,7 @@ const ROWS: readonly Row[] = [
     script: at('.', 'hang'),
     outcome: 'unknown',
     code: 'ETIMEDOUT',
-    timeout: 300,
+    timeout: 2_000,
   },
   {
     what: 'a connection lost at MAIL',
@@ -145,7 +145,7 @@ const ROWS: readonly Row[] = [
     script: at('MAIL', 'hang'),
     outcome: 'transient',
     code: 'ETIMEDOUT',
-    timeout: 300,
+    timeout: 2_000,
   },
   { what: 'an answer that is none', rule: 8, script: at('MAIL', 'hello?'), outcome: 'transient', code: 'EENVELOPE' },
 ];

@@ -8,8 +8,6 @@ import { freePort } from '../../src/dev/ports.ts';
 import { eventually } from '../support/eventually.ts';
 import { withClient } from '../support/postgres-server.ts';
 
-const PATIENCE = 30_000;
-
 function query(port: number, password: string, sql: string): Promise<unknown[]> {
   const url = `postgres://postgres:${encodeURIComponent(password)}@127.0.0.1:${port}/postgres`;
   return withClient(url, async db => (await db.query(sql)).rows);
@@ -35,12 +33,12 @@ test('the data outlives a start, and each start sets the password', async t => {
     }
   };
   await run("it's first", async () => {
-    await eventually(() => query(port, "it's first", 'create table kept as select 42 as answer'), PATIENCE);
+    await eventually(() => query(port, "it's first", 'create table kept as select 42 as answer'));
   });
   // As a volume is after Kubernetes has given it to the pod's group.
   await chmod(join(directory, 'data'), 0o2770);
   await run('second', async () => {
-    const rows = await eventually(() => query(port, 'second', 'table kept'), PATIENCE);
+    const rows = await eventually(() => query(port, 'second', 'table kept'));
     assert.deepEqual(rows, [{ answer: 42 }]);
     await assert.rejects(query(port, "it's first", 'select 1'), { code: '28P01' });
   });

@@ -37,7 +37,7 @@ suite('dev', { concurrency: 2 }, () => {
     await dev.waitFor(READY);
     const programs = needs('swaks') ? ['curl', 'node', 'python3'] : ['swaks', 'node', 'python3'];
     for (const program of programs) {
-      await run('/bin/sh', ['-c', command(dev, program)], { timeout: 30_000, cwd: '/' });
+      await run('/bin/sh', ['-c', command(dev, program)], { timeout: 120_000, cwd: '/' });
     }
     for (const subject of [needs('swaks') ? 'curl' : 'swaks', 'Nodemailer', 'Python']) {
       const [, id] = await dev.waitFor(
@@ -80,7 +80,7 @@ suite('dev', { concurrency: 2 }, () => {
     const dev = startDev(t, await stateDirectory(t), { ...(await freePorts()), SMTP_RELAY_PIPELINE: 'opensend' });
     await dev.waitFor(READY);
     assert.match(dev.output(), /^Messages stay queued: the worker of OpenSend delivers them\.$/m);
-    await run('/bin/sh', ['-c', command(dev, 'python3')], { timeout: 30_000, cwd: '/' });
+    await run('/bin/sh', ['-c', command(dev, 'python3')], { timeout: 120_000, cwd: '/' });
     await dev.waitFor(/ {2}accepted {4}hello@demo\.test -> you@example\.com {2}"Hello from Python"/);
     assert.equal(await dev.end('SIGTERM'), 0);
     assert.doesNotMatch(dev.output(), / {2}sent {2}/);

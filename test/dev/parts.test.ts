@@ -39,7 +39,7 @@ test('the queue and its messages outlive a restart of the emulator', async t => 
   const other = sqsClient(second.endpoint);
   t.after(async () => other.destroy());
   const { Messages = [] } = await other.send(
-    new ReceiveMessageCommand({ QueueUrl: await second.createQueue('kept'), WaitTimeSeconds: 1 }),
+    new ReceiveMessageCommand({ QueueUrl: await second.createQueue('kept'), WaitTimeSeconds: 20 }),
   );
   assert.deepEqual(
     Messages.map(({ Body }) => Body),

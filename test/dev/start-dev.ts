@@ -8,13 +8,13 @@ import { fileURLToPath } from 'node:url';
 import { freePort } from '../../src/dev/ports.ts';
 
 const PROGRAM = fileURLToPath(new URL('./dev-process.ts', import.meta.url));
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 
 export interface DevProcess {
   readonly child: ChildProcess;
   /** All that it has written. */
   readonly output: () => string;
-  /** Waits for a text of its output. @throws Error with the output when it ends, or 60 s pass, before */
+  /** Waits for a text of its output. @throws Error with the output when it ends, or two minutes pass, before */
   waitFor(pattern: RegExp): Promise<RegExpExecArray>;
   /** Ends it. @returns the exit code */
   end(signal: NodeJS.Signals): Promise<number | null>;

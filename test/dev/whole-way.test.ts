@@ -53,7 +53,7 @@ async function startWholeDev(t: TestContext): Promise<Dev> {
     ca: await readFile(caFile, 'utf8'),
     apiKey: printed(/Password +(\S+)/),
     shell: async command => {
-      const options = { cwd: ROOT, env: { ...env, PATH: path }, timeout: 30_000 };
+      const options = { cwd: ROOT, env: { ...env, PATH: path }, timeout: 120_000 };
       return (await run('/bin/sh', ['-c', `. ${file} && ${command}`], options)).stdout;
     },
   };
@@ -67,7 +67,7 @@ async function runExample(dev: Dev, command: string, args: readonly string[], fi
     .replace('os_live_xxxxxxxxxxxx', dev.apiKey)
     .replace('yourdomain.com', 'demo.test');
   const trust = { NODE_EXTRA_CA_CERTS: dev.caFile, SSL_CERT_FILE: dev.caFile };
-  const child = spawn(command, args, { cwd: ROOT, env: { ...env, ...trust }, timeout: 30_000, stdio: ['pipe', 1, 2] });
+  const child = spawn(command, args, { cwd: ROOT, env: { ...env, ...trust }, timeout: 120_000, stdio: ['pipe', 1, 2] });
   child.stdin?.end(text);
   assert.deepEqual(await once(child, 'exit'), [0, null], file);
 }
@@ -101,7 +101,7 @@ function hook({ received }: Receiver, secret: string, type: string, id: string):
       ({ body, headers }) => new Webhook(secret).verify(body, headers as Record<string, string>) as Hook,
     );
     return hooks.find(found => found.type === type && found.data['email_id'] === id) ?? null;
-  }, 10_000) as Promise<Hook>;
+  }) as Promise<Hook>;
 }
 
 /** The example of a receiver, which prints what it has verified. @returns all that it has printed */

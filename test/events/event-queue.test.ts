@@ -63,7 +63,7 @@ function open(t: TestContext, options: Pick<EventQueueOptions, 'queueUrl' | 'han
 /** The emulator's SNS, by its Query API. */
 async function sns(parameters: Readonly<Record<string, string>>): Promise<string> {
   const body = new URLSearchParams({ Version: '2010-03-31', ...parameters });
-  const response = await fetch(endpoint, { method: 'POST', body, signal: AbortSignal.timeout(5_000) });
+  const response = await fetch(endpoint, { method: 'POST', body, signal: AbortSignal.timeout(60_000) });
   const text = await response.text();
   assert.equal(response.status, 200, text);
   return text;
@@ -117,8 +117,8 @@ describe('queue of events', { concurrency: true }, () => {
       visibilityTimeout: 1,
       handle: bodies => system.intake.record(bodies, 'sqs'),
     });
-    await eventually(async () => (await sizeOf(queue.deadUrl)) === 1, 9_000);
-    assert.equal(await sizeOf(queue.url), 0);
+    await eventually(async () => (await sizeOf(queue.deadUrl)) === 1);
+    await eventually(async () => (await sizeOf(queue.url)) === 0);
     assert.equal((await system.rows('select from email_events')).length, 1);
   });
 
@@ -129,7 +129,7 @@ describe('queue of events', { concurrency: true }, () => {
     const handled: string[][] = [];
     open(t, {
       queueUrl: queue.url,
-      visibilityTimeout: 1,
+      visibilityTimeout: 3,
       handle: async bodies => {
         handled.push([...bodies]);
         if (away) throw new Error('the database is away');
@@ -137,10 +137,10 @@ describe('queue of events', { concurrency: true }, () => {
       },
     });
     // Longer than the message would be hidden: it is renewed, or it would be in the dead-letter queue by now.
-    await eventually(() => handled.length >= 4, 9_000);
+    await eventually(() => handled.length >= 5);
     assert.deepEqual([await sizeOf(queue.url), await sizeOf(queue.deadUrl)], [1, 0]);
     away = false;
-    await eventually(async () => (await sizeOf(queue.url)) === 0, 9_000);
+    await eventually(async () => (await sizeOf(queue.url)) === 0);
     assert.deepEqual(new Set(handled.flat()), new Set(['one']));
     assert.equal(await sizeOf(queue.deadUrl), 0);
   });
@@ -179,7 +179,8 @@ describe('queue of events', { concurrency: true }, () => {
     await eventually(() => calls > 0);
     const begin = performance.now();
     await stop();
-    assert.ok(performance.now() - begin < 2_000);
+    // Long before the message in hand would be given out to somebody else.
+    assert.ok(performance.now() - begin < 20_000);
     assert.equal(await sizeOf(queue.url), 1);
   });
 });

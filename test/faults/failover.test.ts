@@ -47,7 +47,8 @@ describe('a primary that becomes read-only', { skip: needs('postgres15') }, asyn
     });
     const begun = performance.now();
     await client.transact(message, '451 4.3.0');
-    assert.ok(performance.now() - begun < 5_000);
+    // Where the outcome is not known it is asked for during ten seconds.
+    assert.ok(performance.now() - begun < 9_000);
     const other = await SmtpClient.loggedIn(t, relay);
     await other.transact(message, '451 4.3.0');
     const stranger = await SmtpClient.secured(t, relay);
@@ -63,11 +64,11 @@ describe('a primary that becomes read-only', { skip: needs('postgres15') }, asyn
   it('and leaves its address to another server: nothing that was acknowledged is lost, intake and worker go on', async t => {
     const client = await SmtpClient.loggedIn(t, relay);
     const senders = new Senders(t, relay, 4);
-    await eventually(() => senders.sent.accepted.size > 20, 20_000);
+    await eventually(() => senders.sent.accepted.size > 20);
     await failOver(primary, standby);
     address.switchTo({ host: '127.0.0.1', port: standby.port });
     const before = senders.sent.accepted.size;
-    await eventually(() => senders.sent.accepted.size > before + 20, 20_000);
+    await eventually(() => senders.sent.accepted.size > before + 20);
     const { accepted, refusals } = await senders.stop();
     assert.deepEqual(
       refusals.filter(({ code }) => code < 400 || code > 499).map(({ last }) => last),
@@ -80,12 +81,11 @@ describe('a primary that becomes read-only', { skip: needs('postgres15') }, asyn
         const { rows } = await db.query("select id from emails where id = any($1) and status = 'sent'", [ids]);
         return rows.length === ids.length;
         // Jobs that met the fenced server are put off for longer each time.
-      }, 90_000),
+      }, 120_000),
     );
-    const connected = await withClient(primary.url('postgres'), db =>
-      db.query("select 1 from pg_stat_activity where application_name = 'smtp-relay'"),
-    );
-    assert.equal(connected.rowCount, 0, 'nobody stays with the old primary');
+    // Nobody stays with the old primary.
+    const connected = "select 1 from pg_stat_activity where application_name = 'smtp-relay'";
+    await withClient(primary.url('postgres'), db => eventually(async () => (await db.query(connected)).rowCount === 0));
     for (const { logs } of [relay, worker]) {
       assert.ok(logs.some(({ msg }) => msg.startsWith('the database is read-only')));
     }

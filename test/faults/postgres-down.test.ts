@@ -11,7 +11,6 @@ import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 import { createOwnPostgres } from './support/own-postgres.ts';
 
 const FROM = 'a@acme.test';
-const RECOVERY = 10_000;
 const message = { from: FROM, to: ['b@example.com'], data: messageFrom(FROM) };
 const FAULT = '451 4.3.0 Temporary fault on our side: try again later';
 
@@ -31,7 +30,7 @@ async function sendOnceWell(t: TestContext, relay: TestRelay): Promise<string> {
   return eventually(async () => {
     const client = await SmtpClient.loggedIn(t, relay);
     return emailIdOf(await client.transact(message, '250 2.0.0'));
-  }, RECOVERY);
+  });
 }
 
 async function isStored(id: string): Promise<boolean> {
@@ -64,7 +63,7 @@ describe('Postgres down', () => {
     const client = await SmtpClient.secured(t, relay);
     await client.logIn(owner.apiKey, '454 4.7.0 Temporary fault on our side');
     await server.start();
-    await eventually(() => client.logIn(owner.apiKey).then(() => true), RECOVERY);
+    await eventually(() => client.logIn(owner.apiKey).then(() => true));
     assert.ok(await isStored(emailIdOf(await client.transact(message, '250 2.0.0'))));
   });
 
@@ -73,12 +72,9 @@ describe('Postgres down', () => {
     await server.stop();
     const relay = await startRelay(t, { shareWith: { databaseUrl: url, owner }, tls: false });
     await server.start();
-    await eventually(
-      async () => (await relay.db.query('select 1 from smtp_relay_migrations')).rows.length > 0,
-      RECOVERY,
-    );
+    await eventually(async () => (await relay.db.query('select 1 from smtp_relay_migrations')).rows.length > 0);
     const client = await SmtpClient.secured(t, relay);
-    await eventually(() => client.logIn(owner.apiKey, '535 5.7.8').then(() => true), RECOVERY);
+    await eventually(() => client.logIn(owner.apiKey, '535 5.7.8').then(() => true));
   });
 
   it('while sessions are idle: lost idle connections harm nobody, and each command says what is the matter', async t => {
@@ -117,7 +113,8 @@ describe('connections to Postgres', () => {
     const began = performance.now();
     await (await SmtpClient.secured(t, relay)).logIn('os_live_unknown', '454 4.7.0 ');
     await client.transact(message, FAULT);
-    assert.ok(performance.now() - began < 4_000);
+    // The default is five seconds for each of the two.
+    assert.ok(performance.now() - began < 9_000);
     await giveBack();
     assert.ok(await isStored(await sendOnceWell(t, relay)));
   });
@@ -131,13 +128,14 @@ describe('connections to Postgres', () => {
   });
 
   it('all held up by a lock: 451 within the time-outs for every session, and work again when it is gone', async t => {
-    const relay = await start(t, { 'database.connectTimeout': 500, 'database.statementTimeout': 1_000 });
+    const relay = await start(t, { 'database.connectTimeout': 1_000, 'database.statementTimeout': 2_000 });
     const clients = await Promise.all(Array.from({ length: 12 }, () => SmtpClient.loggedIn(t, relay)));
     await withClient(databaseUrl, async blocker => {
       await blocker.query('begin; lock table emails in access exclusive mode');
       const began = performance.now();
       await Promise.all(clients.map(client => client.transact(message, FAULT)));
-      assert.ok(performance.now() - began < 5_000);
+      // One after the other on two connections it would take six times as long as a statement may.
+      assert.ok(performance.now() - began < 10_000);
       await blocker.query('commit');
     });
     const replies = await Promise.all(clients.map(client => client.transact(message, '250 2.0.0')));
@@ -162,10 +160,10 @@ describe('the disk of Postgres', () => {
       await rename(file, `${file}.kept`);
       await symlink('/dev/full', file);
     });
-    await eventually(() => client.transact(message, '452 4.3.1 No room to store the message just now'), RECOVERY);
+    await eventually(() => client.transact(message, '452 4.3.1 No room to store the message just now'));
     await client.transact(message, '452 4.3.1 ');
     await whileStopped(() => rename(`${file}.kept`, file));
-    const reply = await eventually(() => client.transact(message, '250 2.0.0'), RECOVERY);
+    const reply = await eventually(() => client.transact(message, '250 2.0.0'));
     assert.equal((await relay.db.query('select id from emails')).rows[0]?.id, emailIdOf(reply));
   });
 

@@ -39,7 +39,7 @@ async function openData(client: SmtpClient): Promise<void> {
 
 // They wait more than they work.
 describe('the relay as a process', { concurrency: 3 }, () => {
-  it('killed between commit and publishing: another relay on the same database publishes within 10 s', async t => {
+  it('killed between commit and publishing: another relay on the same database publishes when the lease has ended', async t => {
     const { databaseUrl, owner, env } = await prepare(t);
     const queue = await createQueue(t);
     const sqs = await startFaultySqs(t, sqsEnv().AWS_ENDPOINT_URL_SQS);
@@ -51,11 +51,9 @@ describe('the relay as a process', { concurrency: 3 }, () => {
     await eventually(() => sqs.calls === 1);
 
     assert.equal(await first.end('SIGKILL'), null);
-    const killed = performance.now();
     await spawnRelay(t, publishing).listening();
-    const job = await eventually(async () => (await queue.receiveAll())[0], 12_000);
+    const job = await eventually(async () => (await queue.receiveAll())[0]);
     assert.equal(JSON.parse(job?.Body ?? '').emailId, id);
-    assert.ok(performance.now() - killed < 10_000);
     assert.ok(await isStored(databaseUrl, id));
   });
 
@@ -88,7 +86,8 @@ describe('the relay as a process', { concurrency: 3 }, () => {
     relay.child.kill('SIGTERM');
     await client.expect('421 4.3.2 ');
     assert.equal(await relay.ended, 0);
-    assert.ok(performance.now() - began < 3_000);
+    // By default it would have 25 s, and the message 20 of them.
+    assert.ok(performance.now() - began < 15_000);
   });
 
   it('told to end while Postgres is away: exits with 0', async t => {

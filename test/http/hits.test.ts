@@ -85,7 +85,7 @@ describe('hits', () => {
   });
 
   it('in great number are written in full batches, without waiting', async t => {
-    const { hits, recorder } = start(t, { interval: 60_000 });
+    const { hits, recorder } = start(t, { interval: 600_000 });
     for (let index = 0; index < BATCH * 2 + 1; index += 1) hits.add(click({ url: `https://a.example/${index}` }));
     await eventually(() => recorder.hits().length === BATCH * 2);
     await hits.stop();
@@ -99,7 +99,7 @@ describe('hits', () => {
     const { hits, recorder } = start(t);
     recorder.fail = rejecting({ code: 'ECONNREFUSED' });
     hits.add(click());
-    await eventually(() => recorder.calls === 1);
+    await eventually(() => recorder.calls > 0);
     hits.add(click({ url: 'https://b.example/' }));
     recorder.fail = null;
     await eventually(() => recorder.hits().length === 2);

@@ -49,7 +49,7 @@ describe('the public listener', () => {
     const receive = () => assert.fail('a body that never ended was taken');
     const { url, port } = await openPublic(t, {
       sns: { receive },
-      limits: { headersTimeout: 200, requestTimeout: 400 },
+      limits: { headersTimeout: 2_000, requestTimeout: 4_000 },
     });
     const silent = await connect(t, port);
     const slow = await connect(t, port);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
-import pg from 'pg';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import type { Recorded } from '../../src/store/incoming-events.ts';
 import { createHits, type Hit } from '../../src/tracking/hits.ts';
@@ -9,13 +8,13 @@ import { createHitRecorder } from '../../src/tracking/record-hits.ts';
 import { CLICK_PATH, OPEN_PATH } from '../../src/tracking/token.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { openPool } from '../support/pool.ts';
 import { collectingLogger, openPublic } from './support/listeners.ts';
 
 const parts = new AsyncDisposableStack();
 after(() => parts.disposeAsync());
 const databaseUrl = await createDatabase({ after: fn => parts.defer(fn) });
-const db = new pg.Pool({ connectionString: databaseUrl, max: 2 });
-db.on('error', () => {});
+const db = openPool(databaseUrl, 2);
 parts.defer(() => db.end());
 
 const INSERT_EMAIL = `

@@ -43,7 +43,7 @@ describe('the operational listener of the relay', () => {
   });
 
   it('goes unready with the stop, while messages under way still finish', async t => {
-    const { relay, get } = await start(t);
+    const { relay, get } = await start(t, { settings: { shutdownTimeout: 60_000 } });
     const from = `a@${relay.owner.domain}`;
     const client = await SmtpClient.loggedIn(t, relay);
     await client.command(`MAIL FROM:<${from}>`, '250 ');

@@ -24,9 +24,7 @@ function withAttachments(...sizes: readonly number[]): Buffer {
 }
 
 describe('attachments', () => {
-  it('of exactly 41,943,040 bytes after Base64 are accepted, one byte more gets 552 5.3.4', {
-    timeout: 90_000,
-  }, async t => {
+  it('of exactly 41,943,040 bytes after Base64 are accepted, one byte more gets 552 5.3.4', async t => {
     const id = await accepted(t, relay, withAttachments(LARGEST));
     const lengths = `select length(attachments -> 0 ->> 'content') as content, text from emails where id = $1`;
     assert.deepEqual((await relay.db.query(lengths, [id])).rows, [{ content: LIMIT, text: 'text\n' }]);

@@ -155,7 +155,7 @@ def new(**fields):
     RELAY_KEY: relay.owner.apiKey,
     PYTHONUTF8: '1',
   };
-  const child = spawn('python3', ['-'], { env: { ...env, ...variables }, timeout: 30_000 });
+  const child = spawn('python3', ['-'], { env: { ...env, ...variables }, timeout: 120_000 });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {

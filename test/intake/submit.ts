@@ -104,7 +104,7 @@ export function collectJobs(relay: TestRelay) {
       const job = await eventually(async () => {
         await receive();
         return of(id)[0];
-      }, 15_000);
+      });
       return job as Message;
     },
     /** The message's jobs by now; for more than one there has to be one that came later, so ask for that first. */

@@ -65,7 +65,7 @@ describe('the database password is rotated under load', () => {
     const senders = new Senders(t, Object.assign(Object.create(relay), { owner: postgres.owner }), SESSIONS);
     const more = async (): Promise<void> => {
       const sofar = senders.sent.accepted.size;
-      await eventually(() => senders.sent.accepted.size > sofar + 20, 15_000);
+      await eventually(() => senders.sent.accepted.size > sofar + 20);
     };
     await more();
     await rotate();

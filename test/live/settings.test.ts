@@ -9,6 +9,7 @@ import { freePort } from '../../src/dev/ports.ts';
 import { CLICK_PATH, createTokens } from '../../src/tracking/token.ts';
 import { ChangeableConfig, type Values } from '../support/changeable.ts';
 import { eventually } from '../support/eventually.ts';
+import { earlyInMinute } from '../support/minute.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
 import { base64, emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 import { storeMessage } from '../support/stored.ts';
@@ -52,13 +53,16 @@ async function replyTo(client: SmtpClient, data: string, from: string, to: reado
   return (await client.reply()).code;
 }
 
+/** Milliseconds; and how long to wait for what has this time-out, or has none that a test would see the end of. */
+const [SHORT, LONG_ENOUGH] = [1_500, 4_000];
+
 /** What becomes of a connection that is opened now and stays silent, by its first 421. */
 const endsBy =
   (act: (client: SmtpClient) => Promise<void>): Probe =>
   async (_client, relay, t) => {
     const client = await SmtpClient.loggedIn(t, relay);
     await act(client);
-    const reply = await client.reply(600).catch(() => null);
+    const reply = await client.reply(LONG_ENOUGH).catch(() => null);
     client.destroy();
     return reply?.code ?? null;
   };
@@ -77,6 +81,7 @@ const secondLogin: Probe = async (_client, relay, t) => {
 
 /** The codes of two messages, one after the other. */
 const sendsTwo: Probe = async (client, relay, t) => {
+  await earlyInMinute();
   const first = await sends(mail)(client, relay, t);
   return [first === 250 || first === 450, await sends(mail)(client, relay, t)];
 };
@@ -247,7 +252,7 @@ const CASES: Partial<Record<SettingName, Case>> = {
     after: [true, 450],
   },
   'limits.dataRate': {
-    values: { 'limits.dataRate': 1_000_000, 'limits.dataGrace': 100 },
+    values: { 'limits.dataRate': 1_000_000, 'limits.dataGrace': SHORT },
     probe: endsBy(openData),
     before: null,
     after: 421,
@@ -271,12 +276,12 @@ const CASES: Partial<Record<SettingName, Case>> = {
     after: 250,
   },
   'limits.idleTimeout': {
-    values: { 'limits.idleTimeout': 100 },
+    values: { 'limits.idleTimeout': SHORT },
     probe: endsBy(async () => {}),
     before: null,
     after: 421,
   },
-  'limits.dataTimeout': { values: { 'limits.dataTimeout': 100 }, probe: endsBy(openData), before: null, after: 421 },
+  'limits.dataTimeout': { values: { 'limits.dataTimeout': SHORT }, probe: endsBy(openData), before: null, after: 421 },
   'limits.sessionTimeout': {
     values: { 'limits.sessionTimeout': 1 },
     probe: async (_client, relay, t) => {

@@ -113,7 +113,7 @@ describe('address lists', () => {
     }
   });
 
-  it('of a megabyte are read within a second', () => {
+  it('of a megabyte are read within seconds', () => {
     for (const value of [
       'a@b.test,'.repeat(110_000),
       '('.repeat(1_000_000),
@@ -122,7 +122,8 @@ describe('address lists', () => {
     ]) {
       const started = performance.now();
       parseAddressList(value);
-      assert.ok(performance.now() - started < 1_000, `${value.slice(0, 9)}… took ${performance.now() - started} ms`);
+      // What is quadratic takes many minutes.
+      assert.ok(performance.now() - started < 20_000, `${value.slice(0, 9)}… took ${performance.now() - started} ms`);
     }
   });
 });

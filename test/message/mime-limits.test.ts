@@ -111,7 +111,8 @@ describe('limits of MIME', () => {
     for (const raw of hostile) {
       const started = performance.now();
       await read(raw).catch(error => assert.equal(error.name, 'Refusal'));
-      assert.ok(performance.now() - started < 5_000, `${raw.subarray(0, 40)} took ${performance.now() - started} ms`);
+      // What is quadratic takes minutes.
+      assert.ok(performance.now() - started < 30_000, `${raw.subarray(0, 40)} took ${performance.now() - started} ms`);
     }
   });
 });

@@ -28,15 +28,17 @@ describe('messages that wait for a parse thread', () => {
     t.after(() => parser.close());
     const started = performance.now();
     await parse(parser, slow(200_000));
-    const timeout = Math.ceil((performance.now() - started) * 3);
+    const took = performance.now() - started;
+    const timeout = Math.ceil(3 * took + 1_000);
     const hurried = new Parser({ threadBytes: 0, threads: 1, timeout });
     t.after(() => hurried.close());
     // Together they take far longer than one may.
-    await Promise.all(Array.from({ length: 8 }, () => parse(hurried, slow(200_000))));
+    const count = Math.ceil((3 * timeout) / took);
+    await Promise.all(Array.from({ length: count }, () => parse(hurried, slow(200_000))));
   });
 
   it('are not stranded behind one whose time is over', async t => {
-    const parser = new Parser({ threadBytes: 0, threads: 1, timeout: 2_000 });
+    const parser = new Parser({ threadBytes: 0, threads: 1, timeout: 8_000 });
     t.after(() => parser.close());
     const endless = parse(parser, slow(20_000_000));
     const behind = parse(parser, slow(1));

@@ -92,11 +92,11 @@ describe('a trace', () => {
     const to = `${SECRETS.localPart}@example.com`;
     const data = `From: hello@acme.test\r\nTo: ${to}\r\nSubject: ${SECRETS.subject}\r\n\r\n${SECRETS.body}\r\n`;
     const emailId = emailIdOf(await client.transact({ from: 'bounces@acme.test', to: [to], data }, '250 '));
-    await eventually(() => receiver.received.length >= 1, 10_000);
+    await eventually(() => receiver.received.length >= 1);
     const messageId = fakeSes.mailbox.messages[0]?.messageId;
     assert.ok(messageId);
     await send(events.url, ses.bounce({ messageId, emailId, destination: [to] }));
-    await eventually(() => receiver.received.length >= 2, 10_000);
+    await eventually(() => receiver.received.length >= 2);
 
     const mine = () => collector.spans.filter(({ attributes }) => attributes['smtp_relay.email_id'] === emailId);
     const root = await found(() => mine().find(({ name }) => name === 'smtp receive'));
@@ -208,7 +208,7 @@ describe('a trace', () => {
       collector.spans.filter(
         ({ name, attributes }) => name === 'process outbox' && attributes['smtp_relay.email_id'] === emailId,
       );
-    await eventually(() => tries().length === 2, 10_000);
+    await eventually(() => tries().length === 2);
     assert.equal(new Set(tries().map(({ traceId }) => traceId)).size, 1);
     assert.equal(new Set(tries().map(({ parentSpanId }) => parentSpanId)).size, 1);
     assert.deepEqual(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, it } from 'node:test';
-import pg from 'pg';
+import type pg from 'pg';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import type { HandleJobs, TakenJob } from '../../src/queue/job-source.ts';
@@ -10,22 +10,21 @@ import { listenTo, OUTBOX_CHANNEL } from '../../src/store/notifications.ts';
 import { Outbox } from '../../src/store/outbox.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { openPool } from '../support/pool.ts';
 import { storeMessage } from '../support/stored.ts';
 
 const pools: pg.Pool[] = [];
 after(() => Promise.all(pools.map(pool => pool.end())));
 const databaseUrl = await createDatabase({ after });
-const pool = openPool();
+const pool = connect();
 const logger = createLogger({ level: 'silent', format: 'json' });
 
 interface TestContext {
   after(fn: () => Promise<void>): void;
 }
 
-function openPool(): pg.Pool {
-  const opened = new pg.Pool({ connectionString: databaseUrl });
-  // Dropping the database ends its connections.
-  opened.on('error', () => {});
+function connect(): pg.Pool {
+  const opened = openPool(databaseUrl);
   pools.push(opened);
   return opened;
 }
@@ -47,7 +46,7 @@ const DEAF = () => ({ stop: async () => {} });
 
 function listen(wake: () => void) {
   const channel = OUTBOX_CHANNEL;
-  return listenTo({ databaseUrl, channel, connectTimeout: 5_000, onNotification: wake, logger });
+  return listenTo({ databaseUrl, channel, connectTimeout: 60_000, onNotification: wake, logger });
 }
 
 interface SourceParts {
@@ -82,16 +81,17 @@ describe('createOutboxSource', () => {
       return jobs.map(() => true);
     };
     startSource(t, handle);
-    startSource(t, handle, { outbox: new Outbox(openPool()) });
+    startSource(t, handle, { outbox: new Outbox(connect()) });
     await eventually(async () => (await countEntries()) === 0);
     assert.equal(taken.length, 600);
     assert.equal(new Set(taken).size, 600);
   });
 
-  it('hears of new jobs within 100 ms', async t => {
-    const heard: number[] = [];
+  it('hears of new jobs at once, long before it looks', async t => {
+    const heard = Array.from({ length: 10 }, () => Promise.withResolvers<number>());
+    let count = 0;
     const handle: HandleJobs = async jobs => {
-      heard.push(performance.now());
+      heard[count++]?.resolve(performance.now());
       return jobs.map(() => true);
     };
     let listening = 0;
@@ -100,13 +100,16 @@ describe('createOutboxSource', () => {
         listening += 1;
         wake();
       });
-    startSource(t, handle, { listen: onWake, options: { pollInterval: 60_000 } });
+    startSource(t, handle, { listen: onWake, options: { pollInterval: 600_000 } });
     await eventually(() => listening === 1);
-    const before = performance.now();
-    await storeMessage(pool);
-    await eventually(() => heard.length === 1);
-    const [took = 0] = heard.map(time => time - before);
-    assert.ok(took < 100, `${took} ms`);
+    const times: number[] = [];
+    for (const { promise } of heard) {
+      const before = performance.now();
+      await storeMessage(pool);
+      times.push((await promise) - before);
+    }
+    // The quickest shows what it takes where nothing else keeps the machine busy.
+    assert.ok(Math.min(...times) < 1_000, `${times} ms`);
   });
 
   it('listens again after its connection was lost', async t => {
@@ -129,11 +132,13 @@ describe('createOutboxSource', () => {
       taken.push(...jobs);
       return jobs.map(() => true);
     });
-    await fill('later', 1, 0.3);
+    await fill('later', 1, 2);
     await fill('now', 1);
-    await eventually(() => taken.length === 1);
-    assert.equal(taken[0]?.userId, 'now');
     await eventually(() => taken.length === 2);
+    assert.deepEqual(
+      taken.map(({ userId }) => userId),
+      ['now', 'later'],
+    );
     assert.ok(await eventually(async () => (await countEntries()) === 0));
   });
 
@@ -171,13 +176,13 @@ describe('createOutboxSource', () => {
         await finished;
         return jobs.map(() => true);
       },
-      { options: { leaseTime: 300 } },
+      { options: { leaseTime: 3_000 } },
     );
     await eventually(() => begun === 1);
     const { rows } = await pool.query('select leased_until as until from smtp_relay_outbox');
     await eventually(
       async () =>
-        (await countEntries(`leased_until > '${rows[0].until.toISOString()}'::timestamptz + interval '0.5 s'`)) === 1,
+        (await countEntries(`leased_until > '${rows[0].until.toISOString()}'::timestamptz + interval '1.5 s'`)) === 1,
     );
     assert.equal(begun, 1, 'it was never free');
     finish();
@@ -218,7 +223,7 @@ describe('createOutboxSource', () => {
     await eventually(() => refused > 0);
     works = true;
     assert.ok(refused <= 40, `${refused} refused`);
-    await eventually(async () => (await countEntries()) === 0, 8_000);
+    await eventually(async () => (await countEntries()) === 0);
   });
 
   it('goes on by itself when the database is back', async t => {
@@ -265,6 +270,6 @@ describe('createOutboxSource', () => {
     startSource(t, handle, { outbox });
     await eventually(() => given === 5);
     isDown = false;
-    await eventually(() => handled === 5, 8_000);
+    await eventually(() => handled === 5);
   });
 });

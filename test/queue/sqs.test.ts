@@ -18,7 +18,7 @@ Object.assign(env, credentials);
 const real = await createQueue({ after });
 const fifo = await createQueue({ after }, { fifo: true });
 const faulty = await startFaultySqs({ after }, endpoint);
-const LIMIT = 5_000;
+const LIMIT = 60_000;
 
 function job(overrides: Partial<SendJob> = {}): SendJob {
   return {
@@ -174,7 +174,8 @@ describe('createSqsQueue', () => {
       const start = performance.now();
       await assert.rejects(queue.send([job()], 700));
       const took = performance.now() - start;
-      assert.ok(took >= 650 && took < 3_000, `${took} ms`);
+      // The client of the SDK would give up after five seconds.
+      assert.ok(took >= 650 && took < 5_000, `${took} ms`);
       queue.close();
     });
   }

@@ -18,7 +18,7 @@ it('works through PgBouncer in transaction mode', { skip: needs('pgbouncer') }, 
   await giveLeaseBack(system.pool, 'test');
   const bouncer = await startPgBouncer(t, system.databaseUrl, 2);
   const logger = createLogger({ level: 'silent', format: 'json' });
-  const times = { connectTimeout: 5_000, statementTimeout: 10_000 };
+  const times = { connectTimeout: 60_000, statementTimeout: 60_000 };
   const pool = createPool({ databaseUrl: bouncer.through(system.databaseUrl), poolSize: 3, ...times }, logger);
   const reconcilers = ['pod-1', 'pod-2'].map(
     id =>
@@ -27,7 +27,7 @@ it('works through PgBouncer in transaction mode', { skip: needs('pgbouncer') }, 
         adapters: system.adapters,
         folders: { documents: system.documents.path, secrets: system.secrets.path },
         interval: 100,
-        leaseTime: 600,
+        leaseTime: 6_000,
         id,
         metrics: createResourcesMetrics(createRegistry()),
         logger,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { createResourcesMetrics } from '../../src/resources/metrics.ts';
@@ -8,20 +9,31 @@ import { Reconciler } from '../../src/resources/reconciler.ts';
 import { giveLeaseBack } from '../../src/store/declared-lease.ts';
 import { eventually } from '../support/eventually.ts';
 import { MountedFolder } from '../support/mounted.ts';
+import { withClient } from '../support/postgres-server.ts';
 import { createSystem, document } from './support.ts';
 
 type System = Awaited<ReturnType<typeof createSystem>>;
 
+const PASSES = 'smtp_relay_resources_pass_seconds';
+/** Sessions that wait for a lock. */
+const WAITING = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+
 const domain = (name: string) => document('SendingDomain', name, { owner: 'acme', name: `${name}.test` });
 
-function startReconciler(system: System, id: string, documents = system.documents.path) {
+interface Options {
+  readonly documents?: string;
+  readonly interval?: number;
+}
+
+function startReconciler(system: System, id: string, options: Options = {}) {
+  const { documents = system.documents.path, interval = 600_000 } = options;
   const registry = createRegistry();
   const reconciler = new Reconciler({
     pool: system.pool,
     adapters: system.adapters,
     folders: { documents, secrets: system.secrets.path },
-    interval: 60_000,
-    leaseTime: 600,
+    interval,
+    leaseTime: 6_000,
     id,
     metrics: createResourcesMetrics(registry),
     logger: createLogger({ level: 'silent', format: 'json' }),
@@ -36,7 +48,7 @@ describe('a reconciler', () => {
     const system = await createSystem(t);
     await giveLeaseBack(system.pool, 'test');
     const mounted = await MountedFolder.create(t, { 'a.yaml': domain('one') });
-    const { reconciler, metric } = startReconciler(system, 'pod-1', mounted.path);
+    const { reconciler, metric } = startReconciler(system, 'pod-1', { documents: mounted.path });
     const names = async () => (await system.rows('select name from domains order by name')).map(({ name }) => name);
     await eventually(async () => assert.deepEqual(await names(), ['one.test']) === undefined);
     await mounted.replace({ 'a.yaml': domain('one'), 'b.yaml': domain('two') });
@@ -65,8 +77,10 @@ describe('a reconciler', () => {
     const first = startReconciler(system, 'pod-1');
     await eventually(async () => (await first.reconciler.report()).isLeader);
     const second = startReconciler(system, 'pod-2');
-    // Through several times that the lease is renewed.
-    await eventually(async () => (await system.rows('select holder from smtp_relay_leases'))[0]?.holder === 'pod-1');
+    const lease = async () => (await system.rows('select holder, until from smtp_relay_leases'))[0];
+    const { until } = await lease();
+    await eventually(async () => (await lease()).until > until);
+    assert.equal((await lease()).holder, 'pod-1', 'renewed, and not taken');
     const { isLeader, leader, ready } = await second.reconciler.report();
     assert.deepEqual([isLeader, leader], [false, 'pod-1']);
     assert.ok(ready <= 1);
@@ -80,6 +94,35 @@ describe('a reconciler', () => {
     await system.rows("update smtp_relay_leases set holder = 'dead', until = now() + interval '300 ms'");
     startReconciler(system, 'pod-1');
     await eventually(async () => (await system.rows('select name from domains')).length === 1);
+  });
+
+  it('begins no pass while another lasts, and makes up for none afterwards', async t => {
+    const system = await createSystem(t, { 'a.yaml': domain('one') });
+    await giveLeaseBack(system.pool, 'test');
+    const interval = 200;
+    const { reconciler, metric } = startReconciler(system, 'pod-1', { interval });
+    const passes = async () => Number(/_count\{result="ok"\} (\d+)/.exec(await metric(PASSES))?.[1] ?? 0);
+    // Beside the pool, of which all connections may wait.
+    const waiting = () => withClient(system.databaseUrl, async other => (await other.query(WAITING)).rowCount);
+    await eventually(passes);
+    await withClient(system.databaseUrl, async blocker => {
+      await blocker.query('begin; lock table smtp_relay_declared');
+      const atFirst = await eventually(waiting);
+      const before = await passes();
+      await sleep(20 * interval);
+      assert.equal(await waiting(), atFirst, 'no second one waits');
+      assert.equal(await passes(), before);
+      // Of the same clock as the reconciler's.
+      let due = 0;
+      const clock = setInterval(() => due++, interval);
+      await blocker.query('commit');
+      await eventually(() => due === 5);
+      clearInterval(clock);
+      // The one that lasted, and one that may have come due before the clock began.
+      const made = (await passes()) - before;
+      assert.ok(made <= due + 2, `${made} passes while ${due} came due`);
+    });
+    await reconciler.stop();
   });
 
   it('that was stopped before the database was ready does not begin', async t => {
@@ -96,7 +139,7 @@ describe('a reconciler', () => {
     const system = await createSystem(t, { 'a.yaml': domain('one') });
     await system.reconcile();
     await giveLeaseBack(system.pool, 'test');
-    const { reconciler } = startReconciler(system, 'pod-1', join(system.documents.path, 'away'));
+    const { reconciler } = startReconciler(system, 'pod-1', { documents: join(system.documents.path, 'away') });
     const report = await eventually(async () => {
       const found = await reconciler.report();
       return found.lastPass ? found : null;

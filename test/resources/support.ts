@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import pg from 'pg';
 import { createAdapters } from '../../src/resources/adapters.ts';
 import { createDesiredReader } from '../../src/resources/read-desired.ts';
 import { reconcile } from '../../src/resources/reconcile.ts';
@@ -10,6 +9,7 @@ import { type DeclaredObject, readDeclared } from '../../src/store/declared.ts';
 import { takeLease } from '../../src/store/declared-lease.ts';
 import { createSecretBox } from '../../src/webhooks/secret-box.ts';
 import { createDatabase } from '../support/database.ts';
+import { openPool } from '../support/pool.ts';
 
 interface TestContext {
   after(fn: () => Promise<void>): void;
@@ -46,7 +46,7 @@ export async function createSystem(t: TestContext, files: Readonly<Record<string
   // Before that of the database, which would cut the connections off.
   t.after(() => cleanUp.disposeAsync());
   const databaseUrl = await createDatabase(t);
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: 3 });
+  const pool = openPool(databaseUrl, 3);
   cleanUp.defer(() => pool.end());
   const documents = await createFolder(t, files);
   const secrets = await createFolder(t);

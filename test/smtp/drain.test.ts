@@ -6,6 +6,8 @@ import { startRelay, type TestRelay } from '../support/relay.ts';
 import { base64, emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 
 const data = messageFrom('a@acme.test');
+/** Nobody is cut off because the machine is busy. */
+const settings = { shutdownTimeout: 60_000 };
 
 async function openData(client: SmtpClient): Promise<void> {
   await client.command('MAIL FROM:<a@acme.test>', '250 ');
@@ -22,7 +24,7 @@ async function isStored(relay: TestRelay, id: string): Promise<boolean> {
 
 describe('known defect: a pod stops in the middle of DATA: drained', () => {
   it('a message under way gets its 250, then 421; its job is published', async t => {
-    const relay = await startRelay(t);
+    const relay = await startRelay(t, { settings });
     const client = await SmtpClient.loggedIn(t, relay);
     await openData(client);
     await client.send(data);
@@ -41,7 +43,7 @@ describe('known defect: a pod stops in the middle of DATA: drained', () => {
   });
 
   it('of several pipelined messages the first is finished and the rest is not begun', async t => {
-    const relay = await startRelay(t, { queue: false });
+    const relay = await startRelay(t, { queue: false, settings });
     const client = await SmtpClient.loggedIn(t, relay);
     await openData(client);
     await client.send(data);
@@ -56,7 +58,7 @@ describe('known defect: a pod stops in the middle of DATA: drained', () => {
   });
 
   it('a commit that takes long is waited for', async t => {
-    const relay = await startRelay(t, { queue: false, tls: false });
+    const relay = await startRelay(t, { queue: false, tls: false, settings });
     const client = await SmtpClient.loggedIn(t, relay);
     await client.transact({ from: 'a@acme.test', to: ['b@example.com'], data }, '250 ');
     let stopped: Promise<void> | undefined;
@@ -77,7 +79,7 @@ describe('known defect: a pod stops in the middle of DATA: drained', () => {
   });
 
   it('all other clients get 421, in whatever state they are', async t => {
-    const relay = await startRelay(t, { queue: false });
+    const relay = await startRelay(t, { queue: false, settings });
     const clients = [
       await SmtpClient.greeted(t, relay),
       await SmtpClient.secured(t, relay),
@@ -97,14 +99,15 @@ describe('known defect: a pod stops in the middle of DATA: drained', () => {
   });
 
   it('those that have no session yet, or wait for its TLS, do not hold up the end', async t => {
-    const settings = { 'tls.implicitPort': await freePort() };
-    const relay = await startRelay(t, { queue: false, settings });
+    const port = await freePort();
+    const relay = await startRelay(t, { queue: false, settings: { ...settings, 'tls.implicitPort': port } });
     await SmtpClient.connect(t, relay, { port: relay.implicitTlsPort });
     const upgrading = await SmtpClient.greeted(t, relay);
     await upgrading.command('STARTTLS', '220 ');
     const started = performance.now();
     await relay.stop();
-    assert.ok(performance.now() - started < relay.config.shutdownTimeout, 'it took the whole time that there was');
+    // Who holds it up is cut off when 80 % of the time are over.
+    assert.ok(performance.now() - started < 0.5 * settings.shutdownTimeout);
   });
 
   it('a client that does not finish is cut off at the deadline with 421', async t => {

@@ -65,7 +65,8 @@ describe('API keys', () => {
         () => false,
       );
     });
-    assert.ok(performance.now() - made < 2_000);
+    // Those that are known are asked about again only after nine seconds.
+    assert.ok(performance.now() - made < 9_000);
   });
 
   it('that are revoked stop within 10 s, on open connections too, before MAIL and in mid-transaction', async t => {
@@ -96,7 +97,7 @@ describe('API keys', () => {
     );
     // The relay's own connections report what they did within a second of being idle.
     await sleep(1_200);
-    const scans = (await keyScans(relay)) - before;
+    const scans = await eventually(async () => (await keyScans(relay)) - before);
     // One for the look-up, one for last_used_at.
     assert.ok(scans >= 1 && scans <= 4, `${scans} look-ups`);
   });
@@ -125,8 +126,7 @@ describe('last_used_at', () => {
 describe('known defect: the database hiccups and the client gets a permanent error: 4xx, and the session lives', () => {
   it('AUTH is answered 454 4.7.0, MAIL and the end of DATA 451 4.3.0', async t => {
     const { server, owner, databaseUrl } = await createOwnPostgres(t);
-    const settings = { 'database.connectTimeout': 500 };
-    const relay = await startRelay(t, { ...base, settings, shareWith: { databaseUrl, owner } });
+    const relay = await startRelay(t, { ...base, shareWith: { databaseUrl, owner } });
     const client = await SmtpClient.secured(t, relay);
     await server.stop();
     await client.logIn(owner.apiKey, '454 4.7.0');

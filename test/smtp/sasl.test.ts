@@ -1,74 +1,97 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { beginSasl, type SaslStep } from '../../src/smtp/sasl.ts';
+import { readPassword, type SaslResult } from '../../src/smtp/sasl.ts';
 
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 
-/** Goes through the whole exchange. */
-function exchange(mechanism: string, initialResponse: string | undefined, ...lines: string[]): SaslStep | null {
-  let step = beginSasl(mechanism, initialResponse);
-  for (const line of lines) {
-    assert.ok(step && 'next' in step, 'a line too many');
-    step = step.next(line);
-  }
-  return step;
+/** Goes through the whole exchange, of which `lines` are the client's part. */
+async function exchange(command: string, ...lines: string[]) {
+  const challenges: string[] = [];
+  const ask = async (challenge: string): Promise<string> => {
+    challenges.push(Buffer.from(challenge, 'base64').toString());
+    return lines.shift() ?? assert.fail('asked once too often');
+  };
+  const result: SaslResult = await readPassword(command, ask);
+  assert.deepEqual(lines, [], 'not asked for all');
+  return { result, challenges };
+}
+
+async function passwordOf(command: string, ...lines: string[]): Promise<string> {
+  const { result } = await exchange(command, ...lines);
+  return 'password' in result ? result.password : assert.fail(result.text);
+}
+
+async function replyTo(command: string): Promise<string> {
+  const { result } = await exchange(command);
+  return 'code' in result ? `${result.code} ${result.text}` : assert.fail('it was taken');
 }
 
 const CANCELLED = { code: 501, enhancedCode: '5.7.0' };
 const MALFORMED = { code: 501, enhancedCode: '5.5.2' };
 
-describe('beginSasl', () => {
-  it('knows no other mechanism', () => {
-    for (const name of ['', 'CRAM-MD5', 'XOAUTH2', 'PLAINS', 'toString']) assert.equal(beginSasl(name, 'AA=='), null);
+describe('readPassword', () => {
+  it('knows no other mechanism', async () => {
+    for (const name of ['CRAM-MD5', 'XOAUTH2', 'PLAINS', 'toString']) {
+      assert.match(await replyTo(`AUTH ${name} AA==`), /^504 5\.5\.4 Unknown mechanism/);
+    }
   });
 
-  it('PLAIN: with and without an initial response', () => {
+  it('takes a mechanism and at most one response', async () => {
+    for (const command of ['AUTH', 'AUTH ', `AUTH PLAIN ${base64('\0a\0b')} x`]) {
+      assert.match(await replyTo(command), /^501 5\.5\.4 Syntax/);
+    }
+  });
+
+  it('PLAIN: with and without an initial response', async () => {
     for (const mechanism of ['PLAIN', 'plain', 'Plain']) {
-      assert.deepEqual(exchange(mechanism, base64('\0user\0secret')), { password: 'secret' });
-      assert.deepEqual(exchange(mechanism, undefined, base64('\0user\0secret')), { password: 'secret' });
+      assert.equal(await passwordOf(`AUTH ${mechanism} ${base64('\0user\0secret')}`), 'secret');
+      assert.equal(await passwordOf(`auth ${mechanism}`, base64('\0user\0secret')), 'secret');
     }
-    assert.equal((beginSasl('PLAIN', undefined) as { challenge: string }).challenge, '');
+    assert.deepEqual((await exchange('AUTH PLAIN', base64('\0user\0secret'))).challenges, ['']);
   });
 
-  it('PLAIN: user and authorisation names do not matter, the password is kept as it is', () => {
-    assert.deepEqual(exchange('PLAIN', base64('\0\0 pass word ')), { password: ' pass word ' });
-    assert.deepEqual(exchange('PLAIN', base64('admin\0user\0pässwörd')), { password: 'pässwörd' });
-    assert.deepEqual(exchange('PLAIN', base64('\0\0')), { password: '' });
+  it('PLAIN: user and authorisation names do not matter, the password is kept as it is', async () => {
+    assert.equal(await passwordOf(`AUTH PLAIN ${base64('\0\0 pass word ')}`), ' pass word ');
+    assert.equal(await passwordOf(`AUTH PLAIN ${base64('admin\0user\0pässwörd')}`), 'pässwörd');
+    assert.equal(await passwordOf(`AUTH PLAIN ${base64('\0\0')}`), '');
   });
 
-  it('PLAIN: three fields, no more, no less', () => {
+  it('PLAIN: three fields, no more, no less', async () => {
     for (const text of ['', 'a', 'a\0b', 'a\0b\0c\0d']) {
-      assert.throws(() => exchange('PLAIN', undefined, base64(text)), MALFORMED, JSON.stringify(text));
+      await assert.rejects(exchange('AUTH PLAIN', base64(text)), MALFORMED, JSON.stringify(text));
     }
-    assert.throws(() => exchange('PLAIN', '='), MALFORMED);
+    await assert.rejects(exchange('AUTH PLAIN ='), MALFORMED);
   });
 
-  it('LOGIN: prompts as every client knows them', () => {
-    const first = beginSasl('login', undefined) as { challenge: string };
-    assert.equal(Buffer.from(first.challenge, 'base64').toString(), 'Username:');
-    const second = exchange('LOGIN', undefined, base64('user')) as { challenge: string };
-    assert.equal(Buffer.from(second.challenge, 'base64').toString(), 'Password:');
-    assert.deepEqual(exchange('LOGIN', undefined, base64('user'), base64('secret')), { password: 'secret' });
+  it('LOGIN: prompts as every client knows them', async () => {
+    const { challenges, result } = await exchange('AUTH login', base64('user'), base64('secret'));
+    assert.deepEqual(challenges, ['Username:', 'Password:']);
+    assert.deepEqual(result, { password: 'secret' });
   });
 
-  it('LOGIN: with the user name as initial response, which may be empty', () => {
-    assert.deepEqual(exchange('LOGIN', base64('user'), base64('secret')), { password: 'secret' });
-    assert.deepEqual(exchange('LOGIN', '=', base64('secret')), { password: 'secret' });
-    assert.deepEqual(exchange('LOGIN', undefined, '', base64('secret')), { password: 'secret' });
+  it('LOGIN: with the user name as initial response, which may be empty', async () => {
+    assert.equal(await passwordOf(`AUTH LOGIN ${base64('user')}`, base64('secret')), 'secret');
+    assert.equal(await passwordOf('AUTH LOGIN =', base64('secret')), 'secret');
+    assert.equal(await passwordOf('AUTH LOGIN', '', base64('secret')), 'secret');
   });
 
-  it('is cancelled by *, at every step', () => {
-    assert.throws(() => exchange('PLAIN', '*'), CANCELLED);
-    assert.throws(() => exchange('PLAIN', undefined, ' * '), CANCELLED);
-    assert.throws(() => exchange('LOGIN', undefined, '*'), CANCELLED);
-    assert.throws(() => exchange('LOGIN', base64('user'), '*'), CANCELLED);
-  });
-
-  it('takes nothing but Base64', () => {
-    for (const bad of ['a', 'ab', 'abc', 'a===', 'ab=c', '====', 'ab cd', 'ab-_', 'Zm9v!', '**', 'Zm9vYg', 'Zm9v\0']) {
-      assert.throws(() => exchange('LOGIN', undefined, bad), MALFORMED, bad);
-      assert.throws(() => exchange('LOGIN', 'eA==', bad), MALFORMED, bad);
-      assert.throws(() => exchange('PLAIN', bad), MALFORMED, bad);
+  it('is cancelled by *, at every step', async () => {
+    for (const [command, ...lines] of [
+      ['AUTH PLAIN *'],
+      ['AUTH PLAIN', ' * '],
+      ['AUTH LOGIN', '*'],
+      [`AUTH LOGIN ${base64('user')}`, '*'],
+    ] as const) {
+      await assert.rejects(exchange(command, ...lines), CANCELLED);
     }
+  });
+
+  it('takes nothing but Base64', async () => {
+    for (const bad of ['a', 'ab', 'abc', 'a===', 'ab=c', '====', 'ab-_', 'Zm9v!', '**', 'Zm9vYg', 'Zm9v\0']) {
+      await assert.rejects(exchange('AUTH LOGIN', bad), MALFORMED, bad);
+      await assert.rejects(exchange('AUTH LOGIN eA==', bad), MALFORMED, bad);
+      await assert.rejects(exchange(`AUTH PLAIN ${bad}`), MALFORMED, bad);
+    }
+    await assert.rejects(exchange('AUTH PLAIN', 'ab cd'), MALFORMED);
   });
 });

@@ -17,7 +17,7 @@ async function openStore(t: TestContext) {
   const parts = new AsyncDisposableStack();
   t.after(() => parts.disposeAsync());
   const databaseUrl = await createDatabase({ after: fn => parts.defer(fn) });
-  const options = { databaseUrl, poolSize: 8, connectTimeout: 5_000, statementTimeout: 5_000 };
+  const options = { databaseUrl, poolSize: 8, connectTimeout: 60_000, statementTimeout: 60_000 };
   const db = createPool(options, logger);
   parts.defer(() => db.end());
   const claims = (worker: string, leaseTime = 60_000) => new Claims(db, { worker, leaseTime });

@@ -14,7 +14,12 @@ const never = new AbortController().signal;
 const LEASE = 60_000;
 
 async function openStore(t: TestContext) {
-  const options = { databaseUrl: await createDatabase(t), poolSize: 8, connectTimeout: 5_000, statementTimeout: 5_000 };
+  const options = {
+    databaseUrl: await createDatabase(t),
+    poolSize: 8,
+    connectTimeout: 60_000,
+    statementTimeout: 60_000,
+  };
   const db = createPool(options, logger);
   t.after(() => db.end());
   const worker = (name: string, leaseTime = LEASE) => ({

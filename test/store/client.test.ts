@@ -10,7 +10,7 @@ import { createPool } from '../../src/store/pool.ts';
 import { createDatabase } from '../support/database.ts';
 import { createServer, withClient } from '../support/postgres-server.ts';
 
-const TIMES = { connectTimeout: 2_000, statementTimeout: 2_000 };
+const TIMES = { connectTimeout: 60_000, statementTimeout: 60_000 };
 
 /** A file that is replaced as a whole, as mounted ones are. */
 async function tokenFile(t: TestContext, first: string) {

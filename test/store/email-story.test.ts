@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import pg from 'pg';
 import { cancelEmail, resendEmail, resolveHeld } from '../../src/store/email-actions.ts';
 import { readEmailStory } from '../../src/store/email-story.ts';
 import { resolveEmailId } from '../../src/store/find-email.ts';
 import { createDatabase } from '../support/database.ts';
+import { openPool } from '../support/pool.ts';
 import { type StoredOptions, storeMessage } from '../support/stored.ts';
 
 async function start(t: TestContext) {
-  const pool = new pg.Pool({ connectionString: await createDatabase(t), max: 4 });
-  // The database is dropped first.
-  pool.on('error', () => {});
+  const pool = openPool(await createDatabase(t), 4);
   t.after(() => pool.end());
   return {
     pool,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
-import pg from 'pg';
+import type pg from 'pg';
 import { createEventIntake } from '../../src/events/intake.ts';
 import { createEventsMetrics } from '../../src/events/metrics.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
@@ -29,6 +29,7 @@ import { createDatabase } from '../support/database.ts';
 import { shared } from '../support/environment.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Owner, seedOwner } from '../support/owner.ts';
+import { openPool } from '../support/pool.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { type LogLine, startRelay } from '../support/relay.ts';
 import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
@@ -68,7 +69,7 @@ async function createSystem(t: TestContext) {
     return url.href;
   };
   const poolOf = (role: Role): pg.Pool => {
-    const pool = new pg.Pool({ connectionString: urlOf(role), max: 2 });
+    const pool = openPool(urlOf(role), 2);
     parts.defer(() => pool.end());
     return pool;
   };
@@ -139,7 +140,7 @@ describe('the grants of docs/security.md', () => {
     });
     await eventually(async () => (await db.query('select status from emails')).rows[0]?.status === 'sent');
     const metrics = createEventsMetrics(createRegistry());
-    const intake = createEventIntake({ pool: worker, metrics, logger: SILENT, onDeliveriesDue() {}, onSettled() {} });
+    const intake = createEventIntake({ pool: worker, metrics, logger: SILENT, onDeliveriesDue() {} });
     assert.deepEqual(await intake.record([JSON.stringify(ses.complaint({ emailId: id }))], 'sns'), [true]);
     const record = createHitRecorder({ pool: worker });
     await record([{ type: 'opened', emailId: id, url: null, userAgent: 'Web', id: randomUUID(), at: new Date() }]);
@@ -155,7 +156,7 @@ describe('the grants of docs/security.md', () => {
     await deadLetterDisabled(worker, 10);
     await readBacklog(worker);
     const periods = { raw: 1, bodies: 1, events: 1, deliveries: 1 };
-    await applyRetention({ db: worker, periods, signal: AbortSignal.timeout(10_000) });
+    await applyRetention({ db: worker, periods, signal: AbortSignal.timeout(60_000) });
 
     for (const sql of ['select raw from smtp_relay_messages', 'select subject from emails', 'delete from emails']) {
       await assert.rejects(relay.query(sql), REFUSED, sql);

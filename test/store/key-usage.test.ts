@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { it } from 'node:test';
-import pg from 'pg';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { Intake } from '../../src/store/intake.ts';
 import { deleteOldKeyUsage, readKeyUsage, UNLIMITED, type UsageLimits } from '../../src/store/key-usage.ts';
@@ -9,6 +8,7 @@ import { createIntakeMetrics } from '../../src/store/metrics.ts';
 import type { NewMessage, StoreOutcome } from '../../src/store/new-message.ts';
 import { createDatabase } from '../support/database.ts';
 import { earlyInMinute } from '../support/minute.ts';
+import { openPool } from '../support/pool.ts';
 import type { TestContext } from '../support/relay.ts';
 import { newMessage } from '../support/stored.ts';
 
@@ -24,11 +24,11 @@ async function setUp(t: TestContext, { pods = 1 } = {}) {
   t.after(() => parts.disposeAsync());
   const connectionString = await createDatabase({ after: drop => parts.defer(drop) });
   const intakes = Array.from({ length: pods }, () => {
-    const pool = new pg.Pool({ connectionString, max: 4 });
+    const pool = openPool(connectionString, 4);
     parts.defer(() => pool.end());
     return new Intake(pool, { outboxLease: 5000 }, createIntakeMetrics(createRegistry()));
   });
-  const db = new pg.Pool({ connectionString, max: 2 });
+  const db = openPool(connectionString, 2);
   parts.defer(() => db.end());
   return { intakes, intake: intakes[0] as Intake, db };
 }

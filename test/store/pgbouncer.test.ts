@@ -116,10 +116,10 @@ describe('through PgBouncer in transaction mode', { skip: needs('pgbouncer') }, 
 
   it('a restart of PgBouncer under load loses nothing and sends nothing twice', async t => {
     const senders = new Senders(t, relay, 4);
-    await eventually(() => senders.sent.accepted.size > 20, 20_000);
+    await eventually(() => senders.sent.accepted.size > 20);
     await bouncer.restart();
     const before = senders.sent.accepted.size;
-    await eventually(() => senders.sent.accepted.size > before + 20, 20_000);
+    await eventually(() => senders.sent.accepted.size > before + 20);
     const { accepted, refusals } = await senders.stop();
     assert.deepEqual(
       refusals.filter(({ code }) => code < 400 || code > 499).map(({ last }) => last),
@@ -129,7 +129,7 @@ describe('through PgBouncer in transaction mode', { skip: needs('pgbouncer') }, 
     await eventually(async () => {
       const { rows } = await worker.db.query("select 1 from emails where id = any($1) and status = 'sent'", [ids]);
       return rows.length === ids.length;
-    }, 30_000);
+    });
     const sent = (await worker.captured()).map(({ envelope }) => envelope.emailId);
     assert.deepEqual(
       ids.filter(id => sent.filter(other => other === id).length !== 1),

@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import pg from 'pg';
 import { Outbox } from '../../src/store/outbox.ts';
 import { type Republished, Republisher } from '../../src/store/republish.ts';
 import { createDatabase } from '../support/database.ts';
+import { openPool } from '../support/pool.ts';
 import { storeMessage } from '../support/stored.ts';
 
 const MINUTE = 60_000;
 
 async function start(t: TestContext) {
-  const pool = new pg.Pool({ connectionString: await createDatabase(t), max: 4 });
-  // The database is dropped first.
-  pool.on('error', () => {});
+  const pool = openPool(await createDatabase(t), 4);
   t.after(() => pool.end());
   const republisher = () => new Republisher({ db: pool, after: 10 * MINUTE });
   return {

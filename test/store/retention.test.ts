@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import pg from 'pg';
 import { applyRetention, type RetentionBatch, type RetentionPeriods } from '../../src/store/retention.ts';
 import { endTurn, takeTurn } from '../../src/store/turn.ts';
 import { createDatabase } from '../support/database.ts';
+import { openPool } from '../support/pool.ts';
 
 const DAY = 86_400_000;
 const FOREVER = Number.POSITIVE_INFINITY;
@@ -31,9 +31,7 @@ const MESSAGE = `
   select id from email`;
 
 async function start(t: TestContext) {
-  const pool = new pg.Pool({ connectionString: await createDatabase(t), max: 4 });
-  // The database is dropped first.
-  pool.on('error', () => {});
+  const pool = openPool(await createDatabase(t), 4);
   t.after(() => pool.end());
   const batches: RetentionBatch[] = [];
   return {

@@ -10,7 +10,12 @@ import { addSuppression, findSuppressed, listSuppressions, removeSuppression } f
 import { createDatabase } from '../support/database.ts';
 
 async function openDatabase(t: TestContext) {
-  const options = { databaseUrl: await createDatabase(t), poolSize: 2, connectTimeout: 5_000, statementTimeout: 5_000 };
+  const options = {
+    databaseUrl: await createDatabase(t),
+    poolSize: 2,
+    connectTimeout: 60_000,
+    statementTimeout: 60_000,
+  };
   const pool = createPool(options, pino({ level: 'silent' }));
   t.after(() => pool.end());
   return pool;

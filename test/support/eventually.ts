@@ -1,7 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Calls until it answers without an error and with something true. @throws the last error, or Error, at the deadline */
-export async function eventually<T>(probe: () => Promise<T> | T, milliseconds = 5_000): Promise<T> {
+/** Milliseconds; far more than any wait takes on a slow machine, since it costs nothing where a test passes. */
+const PATIENCE = 60_000;
+
+/**
+ * Calls until it answers without an error and with something true. What must come before something else, such as a next
+ * look, is tested by putting that off for longer than this.
+ *
+ * @throws the last error, or Error, at the deadline
+ */
+export async function eventually<T>(probe: () => Promise<T> | T, milliseconds = PATIENCE): Promise<T> {
   const deadline = performance.now() + milliseconds;
   for (;;) {
     try {

@@ -24,7 +24,7 @@ const PROBES = {
 export function needs(...names: (keyof typeof PROBES)[]): false | string {
   const missing = names.filter(name => {
     const [command, ...args] = PROBES[name];
-    return spawnSync(command, args, { stdio: 'ignore', timeout: 20_000 }).status !== 0;
+    return spawnSync(command, args, { stdio: 'ignore', timeout: 60_000 }).status !== 0;
   });
   if (missing.length === 0) return false;
   const reason = `needs ${missing.join(', ')}, not found on this machine`;

@@ -1,5 +1,5 @@
 import { env } from 'node:process';
-import pg from 'pg';
+import type pg from 'pg';
 import { createApp } from '../../src/app.ts';
 import { fixedConfig, type LiveConfig } from '../../src/config/live.ts';
 import { assembleConfig, type Config, type SettingName } from '../../src/config/schema.ts';
@@ -7,6 +7,7 @@ import { createLogger } from '../../src/observability/log.ts';
 import type { Tracer } from '../../src/observability/tracing.ts';
 import { createDatabase } from './database.ts';
 import { type Owner, type OwnerOptions, seedOwner } from './owner.ts';
+import { openPool } from './pool.ts';
 import { createQueue, sqsEnv, type TestQueue } from './queue.ts';
 import { type CertificateFiles, makeCertificate } from './tls.ts';
 
@@ -107,9 +108,7 @@ function baseSettings(databaseUrl: string, queue: TestQueue | null, certificate:
 }
 
 function createPool(connectionString: string, context: TestContext): pg.Pool {
-  const pool = new pg.Pool({ connectionString, max: 2 });
-  // A test may take the server away under it.
-  pool.on('error', () => {});
+  const pool = openPool(connectionString, 2);
   context.after(() => pool.end());
   return pool;
 }

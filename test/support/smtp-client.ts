@@ -28,7 +28,8 @@ interface TestContext {
   after(fn: () => void): void;
 }
 
-const PATIENCE = 10_000;
+/** Milliseconds. */
+const PATIENCE = 60_000;
 const REPLY = /^(?:\d{3}-.*\r\n)*\d{3}(?: .*)?\r\n/;
 
 /** A client that sends exactly what it is told and shows exactly what comes back. */

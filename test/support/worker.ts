@@ -2,13 +2,14 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { env } from 'node:process';
-import pg from 'pg';
+import type pg from 'pg';
 import { fixedConfig, type LiveConfig } from '../../src/config/live.ts';
 import { assembleConfig, type Config, type SettingName } from '../../src/config/schema.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import type { Tracer } from '../../src/observability/tracing.ts';
 import { createWorker } from '../../src/worker.ts';
 import { createDatabase } from './database.ts';
+import { openPool } from './pool.ts';
 import { sqsEnv, type TestQueue } from './queue.ts';
 import type { LogLine, TestContext } from './relay.ts';
 
@@ -54,9 +55,7 @@ export async function startWorker(t: TestContext, options: WorkerOptions = {}): 
   t.after(() => parts.disposeAsync());
   const context = { after: (fn: () => Promise<void>) => parts.defer(fn) };
   const databaseUrl = options.databaseUrl ?? (await createDatabase(context));
-  const db = new pg.Pool({ connectionString: databaseUrl, max: 2 });
-  // A test may take the server away under it.
-  db.on('error', () => {});
+  const db = openPool(databaseUrl, 2);
   parts.defer(() => db.end());
   await db.query(MARK);
   const directory = await mkdtemp(join(tmpdir(), 'smtp-relay-captured-'));

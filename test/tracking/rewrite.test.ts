@@ -211,7 +211,7 @@ suite('hostile HTML of 1 MB', () => {
       await rewriteMessage(html(text), READABLE);
       await rewriteMessage(html(text.replaceAll('=', '=3D'), fields), READABLE);
       // What is quadratic takes minutes.
-      assert.ok(performance.now() - started < 5000);
+      assert.ok(performance.now() - started < 30_000);
     });
   }
 

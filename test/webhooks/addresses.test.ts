@@ -42,7 +42,7 @@ describe('a connection to an endpoint', { concurrency: true }, () => {
   const only = (address: string, family = 4): LookupAddress[] => [{ address, family }];
 
   function clientFor(resolve: (hostname: string) => Promise<LookupAddress[]>, allowed: string[] = ['127.0.0.1/32']) {
-    return createEndpointClient({ timeout: 2_000, connections: 1, guard: createAddressGuard(allowed), resolve });
+    return createEndpointClient({ timeout: 60_000, connections: 1, guard: createAddressGuard(allowed), resolve });
   }
 
   const refused = (error: unknown) => error instanceof NoAnswer && error.reason === 'refused';

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
-import pg from 'pg';
 import { pino } from 'pino';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { INSERT_DUE_DELIVERIES } from '../../src/store/webhook-deliveries.ts';
@@ -9,6 +8,7 @@ import { Dispatcher, type DispatcherDependencies, type DispatcherOptions } from 
 import { createSecretBox, newSecret } from '../../src/webhooks/secret-box.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { openPool } from '../support/pool.ts';
 
 interface TestContext {
   after(fn: () => Promise<void>): void;
@@ -43,8 +43,7 @@ export async function createSystem(t: TestContext) {
   const key = randomBytes(32).toString('base64');
   const box = createSecretBox([key]);
   const url = await createDatabase(t);
-  const pool = new pg.Pool({ connectionString: url, max: 10 });
-  pool.on('error', () => {});
+  const pool = openPool(url, 10);
   const registry = createRegistry();
   const running = new Set<Dispatcher>();
   t.after(async () => {

@@ -6,7 +6,7 @@ import { eventually } from '../../support/eventually.ts';
 import { addresses } from '../support/sending.ts';
 import { createFleet, type Fleet, LEASE, outcomesOf, untilClaimed } from './support/fleet.ts';
 
-const WITHIN = LEASE + 10_000;
+// That the lease has ended is all that anybody waits for: a lost job is looked for only after `republishAfter`, ten minutes.
 const RETRY = { queue: null };
 const HOLD = { queue: null, env: { SMTP_RELAY_ON_UNKNOWN_OUTCOME: 'hold' } };
 
@@ -23,13 +23,11 @@ async function killInCall(fleet: Fleet): Promise<string> {
 
 // They wait more than they work.
 describe('a worker killed with -9', { concurrency: 2 }, () => {
-  it('during a call: the outcome is unknown, and with `retry` it is sent again, by another within lease and 10 s', async t => {
+  it('during a call: the outcome is unknown, and with `retry` it is sent again, by another when the lease has ended', async t => {
     const fleet = await createFleet(t, RETRY);
     const id = await killInCall(fleet);
-    const killed = performance.now();
     assert.equal((await fleet.story(id)).claim?.state, 'sending');
     const story = await fleet.until(id, 'sent');
-    assert.ok(performance.now() - killed < WITHIN, `took ${performance.now() - killed} ms`);
     assert.deepEqual(outcomesOf(story), ['unknown', 'sent']);
     assert.equal(story.attempts[0]?.code, 'WorkerLost');
     assert.deepEqual(story.attempts[0].recipients, ['to@example.com']);
@@ -58,16 +56,14 @@ describe('a worker killed with -9', { concurrency: 2 }, () => {
   it('before the call began: it is simply sent, also with `hold`', async t => {
     const fleet = await createFleet(t, HOLD);
     const slow = await fleet.spawn({ SMTP_RELAY_SES_SEND_RATE: '1' });
-    // So many recipients use up what may be sent for half a minute, so the next message is claimed and waits.
-    const first = await fleet.store({ recipients: addresses(30) });
+    // So many recipients use up what may be sent for most of a minute, so the next message is claimed and waits.
+    const first = await fleet.store({ recipients: addresses(50) });
     await fleet.until(first, 'sent');
     const id = await fleet.store();
     await untilClaimed(fleet, 1, 'claimed');
     await fleet.spawn();
     await slow.end('SIGKILL');
-    const killed = performance.now();
     const story = await fleet.until(id, 'sent');
-    assert.ok(performance.now() - killed < WITHIN, `took ${performance.now() - killed} ms`);
     assert.deepEqual(outcomesOf(story), ['sent']);
     assert.equal(fleet.received(id).length, 1);
   });
@@ -75,13 +71,15 @@ describe('a worker killed with -9', { concurrency: 2 }, () => {
   it('after the call, before its outcome is written: unknown as well, and no message is lost', async t => {
     const fleet = await createFleet(t, RETRY);
     const worker = await fleet.spawn();
-    fleet.plan({ kind: 'delay', delayMs: 1_000 });
+    const answer = Promise.withResolvers<void>();
+    fleet.plan({ kind: 'delay', until: answer.promise });
     const id = await fleet.store();
     await fleet.called(1);
     // The settlement waits for this.
     const locked = await fleet.db.connect();
     await locked.query('begin');
     await locked.query('select from emails where id = $1 for update', [id]);
+    answer.resolve();
     await eventually(() => fleet.received(id).length === 1);
     await worker.end('SIGKILL');
     const { claim } = await fleet.story(id);

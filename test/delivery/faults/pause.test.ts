@@ -7,13 +7,15 @@ describe('a worker that is paused past its leases', () => {
   it('writes nothing over the new owner, and begins no call with a claim that it has lost', async t => {
     const fleet = await createFleet(t, { queue: null });
     const first = await fleet.spawn({ SMTP_RELAY_WORKER_CONCURRENCY: '1' });
-    fleet.plan({ kind: 'delay', delayMs: 700 });
+    const answer = Promise.withResolvers<void>();
+    fleet.plan({ kind: 'delay', until: answer.promise });
     const underway = await fleet.store({ userId: 'a' });
     await fleet.called(1);
     // The only place is taken: these are claimed and wait for their turn.
     const waiting = [await fleet.store({ userId: 'b' }), await fleet.store({ userId: 'c' })];
     await untilClaimed(fleet, 2, 'claimed');
     first.child.kill('SIGSTOP');
+    answer.resolve();
 
     fleet.plan({ kind: 'error', status: 400, name: 'MessageRejected', message: 'Email is contaminated.' });
     const second = await fleet.spawn();
@@ -21,13 +23,13 @@ describe('a worker that is paused past its leases', () => {
     await eventually(async () => {
       const { rows } = await fleet.db.query("select from emails where status in ('sent', 'failed')");
       return rows.length === 3;
-    }, 15_000);
+    });
     const before = await Promise.all([underway, ...waiting].map(fleet.story));
     assert.equal(before.filter(({ row }) => row.status === 'failed').length, 1);
     const calls = fleet.calls;
 
     first.child.kill('SIGCONT');
-    await eventually(() => first.logs.filter(({ msg }) => /another worker's by now/.test(msg)).length === 3, 10_000);
+    await eventually(() => first.logs.filter(({ msg }) => /another worker's by now/.test(msg)).length === 3);
     assert.deepEqual(await Promise.all([underway, ...waiting].map(fleet.story)), before);
     assert.equal(fleet.calls, calls, 'no further call');
     assert.deepEqual(outcomesOf(before[0] as (typeof before)[0])[0], 'unknown');

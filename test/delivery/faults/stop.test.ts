@@ -3,28 +3,27 @@ import { describe, it } from 'node:test';
 import { createQueue } from '../../support/queue.ts';
 import { createFleet, untilClaimed } from './support/fleet.ts';
 
-const HANDED_BACK_WITHIN = 2_000;
-
 describe('a worker that is told to stop', { concurrency: 2 }, () => {
   for (const withQueue of [true, false]) {
     it(`finishes what it sends and hands back the rest, ${withQueue ? 'with' : 'without'} a queue`, async t => {
       const queue = withQueue ? await createQueue(t) : null;
-      // A lease so long that nothing is taken over by its end.
-      const fleet = await createFleet(t, { queue, env: { SMTP_RELAY_WORKER_LEASE_TIME: '60s' } });
+      // Nothing is taken over by the end of a lease, and no call is cut off.
+      const env = { SMTP_RELAY_WORKER_LEASE_TIME: '10m', SMTP_RELAY_SHUTDOWN_TIMEOUT: '10m' };
+      const fleet = await createFleet(t, { queue, env });
       const first = await fleet.spawn({ SMTP_RELAY_WORKER_CONCURRENCY: '1' });
-      fleet.plan({ kind: 'delay', delayMs: 4_000 });
+      const answer = Promise.withResolvers<void>();
+      fleet.plan({ kind: 'delay', until: answer.promise });
       const underway = await fleet.store();
       await fleet.called(1);
       const waiting = [await fleet.store(), await fleet.store(), await fleet.store()];
       await untilClaimed(fleet, 3, 'claimed');
       const second = await fleet.spawn();
 
-      const stopping = performance.now();
       first.child.kill('SIGTERM');
+      // The call is still under way: nobody waits for its end.
       await Promise.all(waiting.map(id => fleet.until(id, 'sent')));
-      assert.ok(performance.now() - stopping < HANDED_BACK_WITHIN, `took ${performance.now() - stopping} ms`);
+      answer.resolve();
       assert.equal(await first.ended, 0);
-      assert.ok(performance.now() - stopping < 8_000, 'within shutdownTimeout');
       await fleet.until(underway, 'sent');
       for (const id of [underway, ...waiting]) assert.equal(fleet.received(id).length, 1);
       assert.equal(await second.end('SIGTERM'), 0);
@@ -39,7 +38,8 @@ describe('a worker that is told to stop', { concurrency: 2 }, () => {
     await fleet.called(1);
     const stopping = performance.now();
     assert.equal(await worker.end('SIGTERM'), 0);
-    assert.ok(performance.now() - stopping < 3_000, `took ${performance.now() - stopping} ms`);
+    // The transport itself would wait for a minute.
+    assert.ok(performance.now() - stopping < 50_000, `took ${performance.now() - stopping} ms`);
     const { row, attempts } = await fleet.story(id);
     assert.deepEqual([row.status, attempts[0]?.outcome], ['queued', 'unknown']);
   });

@@ -36,7 +36,9 @@ export interface Sending {
   store(options?: StoredOptions): Promise<string>;
   story(id: string): Promise<Story>;
   /** Waits until the row has the status. @throws what it is instead */
-  until(id: string, status: string, milliseconds?: number): Promise<Story>;
+  until(id: string, status: string): Promise<Story>;
+  /** Lets the time of the message's next try come. */
+  makeDue(id: string): Promise<void>;
   /** The recipients of each call that SES took, in order. */
   received(id: string): (readonly string[])[];
   /** Records a notification of SES. */
@@ -61,7 +63,8 @@ export async function startSending(
     db,
     store: options => storeMessage(db, options),
     story,
-    until: (id, status, milliseconds = 8_000) => untilStatus(db, id, status, milliseconds),
+    until: (id, status) => untilStatus(db, id, status),
+    makeDue: id => makeDue(db, id),
     received: id => receivedBy(ses, id),
     tell: async notification => {
       const [done] = await intake.record([JSON.stringify(notification)], 'sns');
@@ -76,13 +79,18 @@ export function receivedBy({ mailbox }: Pick<FakeSes, 'mailbox'>, id: string): (
     .map(({ recipients }) => [...recipients]);
 }
 
-export async function untilStatus(db: pg.Pool, id: string, status: string, milliseconds = 8_000): Promise<Story> {
+export async function untilStatus(db: pg.Pool, id: string, status: string): Promise<Story> {
   await eventually(async () => {
     const now = (await db.query('select status from emails where id = $1', [id])).rows[0]?.status;
     if (now !== status) throw new Error(`the message is ${now}, not ${status}`);
     return true;
-  }, milliseconds);
+  });
   return storyOf(db, id);
+}
+
+async function makeDue(db: pg.Pool, id: string): Promise<void> {
+  await db.query('update emails set provider_next_retry_at = now() where id = $1', [id]);
+  await db.query('update smtp_relay_outbox set due_at = now() where email_id = $1', [id]);
 }
 
 export async function storyOf(db: pg.Pool, id: string): Promise<Story> {

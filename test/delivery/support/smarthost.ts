@@ -159,7 +159,7 @@ export function connectTo(
     password: '',
     passwordFile: '',
     connections: 2,
-    timeout: 5000,
+    timeout: 60_000,
     caPath: '',
     name: 'relay.test',
     logger: pino({ level: 'silent' }),

@@ -18,8 +18,6 @@ export interface SentMail {
   readonly unaccepted: Set<string>;
 }
 
-/** Milliseconds; a message whose connection to the database was lost may take ten seconds and more. */
-const PATIENCE = 30_000;
 const QUEUED = /^250 2\.0\.0 Ok: queued as ([0-9a-f-]{36})$/;
 
 /** Sends over several sessions at once, one message after the other, as a client that never gives up, until aborted. */
@@ -68,7 +66,7 @@ export class Senders {
   /** @returns the reply if its code is the expected one; any other is noted */
   async #say(client: SmtpClient, line: string, code: number): Promise<Reply | null> {
     client.socket.write(`${line}\r\n`);
-    const reply = await client.reply(PATIENCE);
+    const reply = await client.reply();
     if (reply.code === code) return reply;
     this.sent.refusals.push(reply);
     return null;

@@ -17,6 +17,8 @@ export interface Fault {
   readonly name?: string;
   readonly message?: string;
   readonly delayMs?: number;
+  /** The request is read at once, and goes on only when this is fulfilled. */
+  readonly until?: Promise<unknown>;
 }
 
 interface Planned {

@@ -30,7 +30,7 @@ export function openSesTransport(
       configurationSet: null,
       roleArn: null,
       sendRate: 0,
-      timeout: 5_000,
+      timeout: 60_000,
       ...rest,
     },
     liveWorkers,

@@ -1,6 +1,7 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { createDatabase } from '../../../support/database.ts';
 import { eventually } from '../../../support/eventually.ts';
+import { openPool } from '../../../support/pool.ts';
 import { createQueue, sqsEnv, type TestQueue } from '../../../support/queue.ts';
 import type { TestContext } from '../../../support/relay.ts';
 import type { Fault } from '../../../support/ses/faults.ts';
@@ -10,7 +11,7 @@ import { receivedBy, type Story, storyOf, untilStatus } from '../../support/send
 import { spawnWorker, type WorkerProcess } from './worker-process.ts';
 
 /** Milliseconds. */
-export const LEASE = 2_000;
+export const LEASE = 4_000;
 
 export interface FleetOptions {
   /** For every worker. */
@@ -26,7 +27,7 @@ export interface Fleet {
   spawn(env?: Readonly<Record<string, string>>): Promise<WorkerProcess>;
   store(options?: StoredOptions): Promise<string>;
   story(id: string): Promise<Story>;
-  until(id: string, status: string, milliseconds?: number): Promise<Story>;
+  until(id: string, status: string): Promise<Story>;
   plan(fault: Fault): void;
   /** Waits until SES was called for so many messages in all, whatever it answered. */
   called(times: number): Promise<void>;
@@ -44,7 +45,7 @@ export async function createFleet(t: TestContext, options: FleetOptions = {}): P
   t.after(() => parts.disposeAsync());
   const context = { after: (fn: () => Promise<void>) => parts.defer(fn) };
   const databaseUrl = await createDatabase(context);
-  const db = new pg.Pool({ connectionString: databaseUrl, max: 3 });
+  const db = openPool(databaseUrl, 3);
   parts.defer(() => db.end());
   await db.query(MARK);
   const queue = options.queue === undefined ? await createQueue(context) : options.queue;
@@ -63,7 +64,7 @@ export async function createFleet(t: TestContext, options: FleetOptions = {}): P
     SMTP_RELAY_RETRIES_FIRST_PAUSE: '300ms',
     SMTP_RELAY_PUBLISHING_SWEEP_INTERVAL: '200ms',
     SMTP_RELAY_SES_SEND_RATE: '100000',
-    SMTP_RELAY_SHUTDOWN_TIMEOUT: '8s',
+    SMTP_RELAY_SHUTDOWN_TIMEOUT: '60s',
     ...options.env,
   };
   const calls = () => ses.calls['SendEmail'] ?? 0;
@@ -73,12 +74,12 @@ export async function createFleet(t: TestContext, options: FleetOptions = {}): P
     spawn: more => spawnWorker(context, { ...env, ...more }).working(),
     store: stored => storeMessage(db, stored),
     story: id => storyOf(db, id),
-    until: (id, status, milliseconds = 40_000) => untilStatus(db, id, status, milliseconds),
+    until: (id, status) => untilStatus(db, id, status),
     plan: fault => ses.faults.plan(fault),
     get calls() {
       return calls();
     },
-    called: async times => void (await eventually(() => calls() >= times, 15_000)),
+    called: async times => void (await eventually(() => calls() >= times)),
     received: id => receivedBy(ses, id),
   };
 }
@@ -91,5 +92,5 @@ export async function untilClaimed({ db }: Fleet, count: number, state: string):
   await eventually(async () => {
     const { rows } = await db.query('select count(*)::integer from smtp_relay_claims where state = $1', [state]);
     return rows[0].count === count;
-  }, 10_000);
+  });
 }

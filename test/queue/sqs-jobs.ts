@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { env } from 'node:process';
+import { after } from 'node:test';
+import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
+import { sqsClient } from '../../src/dev/sqs.ts';
+import { createLogger } from '../../src/observability/log.ts';
+import { createRegistry } from '../../src/observability/metrics.ts';
+import type { HandleJobs, JobSource } from '../../src/queue/job-source.ts';
+import { createQueueMetrics } from '../../src/queue/metrics.ts';
+import type { SendJob } from '../../src/queue/send-job.ts';
+import { createSqsQueue } from '../../src/queue/sqs.ts';
+import type { SqsSourceDependencies, SqsSourceOptions } from '../../src/queue/sqs-source.ts';
+import { shared } from '../support/environment.ts';
+import { eventually } from '../support/eventually.ts';
+import { createQueue, sqsEnv } from '../support/queue.ts';
+
+interface TestContext {
+  after(fn: () => Promise<void>): void;
+}
+
+export interface LogLine {
+  readonly level: number;
+  readonly room: string;
+  readonly msg: string;
+  readonly reason?: string;
+  readonly err?: { readonly message: string };
+}
+
+// The AWS SDK finds its credentials nowhere else.
+const { AWS_ENDPOINT_URL_SQS, ...credentials } = sqsEnv();
+Object.assign(env, credentials);
+
+export const endpoint = AWS_ENDPOINT_URL_SQS;
+export const client = sqsClient(shared('sqsEndpoint'));
+after(() => client.destroy());
+
+export function job(overrides: Partial<SendJob> = {}): SendJob {
+  const ids = { correlationId: 'c'.repeat(32), traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` };
+  return { emailId: randomUUID(), userId: 'acme', try: 0, ...ids, requestedAt: new Date(), ...overrides };
+}
+
+export function manyJobs(count: number): SendJob[] {
+  return Array.from({ length: count }, () => job());
+}
+
+export async function publish(queueUrl: string, jobs: readonly SendJob[]): Promise<void> {
+  const queue = createSqsQueue({ queueUrl, region: 'us-east-1', endpoint, connections: 1, fairQueue: true });
+  for (let start = 0; start < jobs.length; start += 10) {
+    assert.deepEqual(await queue.send(jobs.slice(start, start + 10), 60_000), []);
+  }
+  queue.close();
+}
+
+/** Messages that a queue has: waiting, and under way. */
+export async function countLeft(queueUrl: string): Promise<{ waiting: number; underWay: number }> {
+  const request = new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['All'] });
+  const { Attributes } = await client.send(request);
+  return {
+    waiting: Number(Attributes?.ApproximateNumberOfMessages),
+    underWay: Number(Attributes?.ApproximateNumberOfMessagesNotVisible),
+  };
+}
+
+export async function isEmpty(queueUrl: string): Promise<boolean> {
+  const { waiting, underWay } = await countLeft(queueUrl);
+  return waiting + underWay === 0;
+}
+
+export type CreateSource = (dependencies: SqsSourceDependencies) => JobSource;
+
+/** Starts a source on the queue. Stopped with the test. */
+export function startSource(
+  t: TestContext,
+  create: CreateSource,
+  queueUrl: string,
+  handle: HandleJobs,
+  options: Partial<SqsSourceOptions> = {},
+) {
+  const lines: LogLine[] = [];
+  const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };
+  const logger = createLogger({ level: 'info', format: 'json', destination }).child({ room: 'queue' });
+  const registry = createRegistry();
+  const defaults = { queueUrl, region: 'us-east-1', endpoint, consumers: 4, leaseTime: 3_000 };
+  const metrics = createQueueMetrics(registry);
+  const source = create({ options: { ...defaults, ...options }, handle, logger, metrics });
+  source.start();
+  t.after(() => source.stop());
+  return { source, lines, registry };
+}
+
+/** Every job of a queue is taken once, with its trace, then deleted, and counted. */
+export async function assertTakesEachOnce(t: TestContext, create: CreateSource, fifo = false): Promise<void> {
+  const queue = await createQueue(t, { fifo });
+  const sent = manyJobs(35);
+  await publish(queue.url, sent);
+  const taken = new Map<string, readonly string[]>();
+  const { registry } = startSource(t, create, queue.url, async jobs => {
+    for (const { emailId, correlationId, traceparent } of jobs) {
+      assert.ok(!taken.has(emailId), 'taken twice');
+      taken.set(emailId, [correlationId, traceparent]);
+    }
+    return jobs.map(() => true);
+  });
+  await eventually(() => isEmpty(queue.url));
+  assert.deepEqual(
+    taken,
+    new Map(sent.map(({ emailId, correlationId, traceparent }) => [emailId, [correlationId, traceparent]])),
+  );
+  const text = await registry.metrics();
+  assert.match(text, /^smtp_relay_jobs_received_total\{kind="job"\} 35$/m);
+  assert.match(text, /^smtp_relay_jobs_handled_total\{outcome="done"\} 35$/m);
+}
+
+/** What could not be finished when the source stops is free for others at once; the rest is deleted. */
+export async function assertGivesBackAtStop(t: TestContext, create: CreateSource): Promise<void> {
+  const queue = await createQueue(t);
+  await publish(queue.url, manyJobs(20));
+  const ended = Promise.withResolvers<void>();
+  let taken = 0;
+  const { source } = startSource(t, create, queue.url, async batch => {
+    taken += batch.length;
+    await ended.promise;
+    return batch.map((_, index) => index === 0);
+  });
+  await eventually(() => taken === 20);
+  const stopping = source.stop();
+  ended.resolve();
+  await stopping;
+  assert.deepEqual(await countLeft(queue.url), { waiting: 18, underWay: 0 });
+}
