@@ -70,8 +70,11 @@ spec:
     apiVersion: apps/v1
     kind: Deployment
     name: {{ $name }}
+  {{- /* Above 0, Kubernetes' autoscaler asks by itself, and KEDA warns that these have no meaning. */}}
+  {{- if eq (int $values.minReplicas) 0 }}
   pollingInterval: {{ int $values.keda.pollingInterval }}
   cooldownPeriod: {{ int $values.keda.cooldownPeriod }}
+  {{- end }}
   minReplicaCount: {{ int $values.minReplicas }}
   maxReplicaCount: {{ int $values.maxReplicas }}
   {{- with $values.keda.fallback }}
