@@ -38,7 +38,13 @@ describe('messages that wait for a parse thread', () => {
   });
 
   it('are not stranded behind one whose time is over', async t => {
-    const parser = new Parser({ threadBytes: 0, threads: 1, timeout: 8_000 });
+    const unhurried = new Parser({ threadBytes: 0, threads: 1, timeout: 60_000 });
+    t.after(() => unhurried.close());
+    const started = performance.now();
+    await parse(unhurried, slow(2_000_000));
+    const took = performance.now() - started;
+    // Less than ten times as much takes, and enough for a small one on a slow machine.
+    const parser = new Parser({ threadBytes: 0, threads: 1, timeout: Math.ceil(3 * took + 1_000) });
     t.after(() => parser.close());
     const endless = parse(parser, slow(20_000_000));
     const behind = parse(parser, slow(1));

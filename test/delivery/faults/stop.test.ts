@@ -8,7 +8,13 @@ describe('a worker that is told to stop', { concurrency: 2 }, () => {
     it(`finishes what it sends and hands back the rest, ${withQueue ? 'with' : 'without'} a queue`, async t => {
       const queue = withQueue ? await createQueue(t) : null;
       // Nothing is taken over by the end of a lease, and no call is cut off.
-      const env = { SMTP_RELAY_WORKER_LEASE_TIME: '10m', SMTP_RELAY_SHUTDOWN_TIMEOUT: '10m' };
+      const env = {
+        SMTP_RELAY_WORKER_LEASE_TIME: '10m',
+        SMTP_RELAY_SHUTDOWN_TIMEOUT: '10m',
+        SMTP_RELAY_SES_TIMEOUT: '10m',
+        // Each message may come by a batch of its own.
+        SMTP_RELAY_WORKER_CONSUMERS: '4',
+      };
       const fleet = await createFleet(t, { queue, env });
       const first = await fleet.spawn({ SMTP_RELAY_WORKER_CONCURRENCY: '1' });
       const answer = Promise.withResolvers<void>();
