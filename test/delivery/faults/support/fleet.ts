@@ -1,4 +1,8 @@
+import assert from 'node:assert/strict';
+import { env } from 'node:process';
 import type pg from 'pg';
+import { createSqsQueue } from '../../../../src/queue/sqs.ts';
+import { Outbox } from '../../../../src/store/outbox.ts';
 import { createDatabase } from '../../../support/database.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { openPool } from '../../../support/pool.ts';
@@ -26,6 +30,8 @@ export interface Fleet {
   readonly queue: TestQueue | null;
   spawn(env?: Readonly<Record<string, string>>): Promise<WorkerProcess>;
   store(options?: StoredOptions): Promise<string>;
+  /** Puts the jobs of all that is stored onto the queue, as a relay does. Without a queue they stay where they are. */
+  publish(): Promise<void>;
   story(id: string): Promise<Story>;
   until(id: string, status: string): Promise<Story>;
   plan(fault: Fault): void;
@@ -50,7 +56,7 @@ export async function createFleet(t: TestContext, options: FleetOptions = {}): P
   await db.query(MARK);
   const queue = options.queue === undefined ? await createQueue(context) : options.queue;
   const ses = await startFakeSes(context);
-  const env = {
+  const forAll = {
     ...sqsEnv(),
     ...sesEnv(ses),
     DATABASE_URL: databaseUrl,
@@ -71,8 +77,11 @@ export async function createFleet(t: TestContext, options: FleetOptions = {}): P
   return {
     db,
     queue,
-    spawn: more => spawnWorker(context, { ...env, ...more }).working(),
+    spawn: more => spawnWorker(context, { ...forAll, ...more }).working(),
     store: stored => storeMessage(db, stored),
+    publish: async () => {
+      if (queue) await publishAll(db, queue);
+    },
     story: id => storyOf(db, id),
     until: (id, status) => untilStatus(db, id, status),
     plan: fault => ses.faults.plan(fault),
@@ -82,6 +91,17 @@ export async function createFleet(t: TestContext, options: FleetOptions = {}): P
     called: async times => void (await eventually(() => calls() >= times)),
     received: id => receivedBy(ses, id),
   };
+}
+
+async function publishAll(db: pg.Pool, { url: queueUrl }: TestQueue): Promise<void> {
+  const endpoint = sqsEnv().AWS_ENDPOINT_URL_SQS;
+  Object.assign(env, sqsEnv());
+  const queue = createSqsQueue({ queueUrl, region: 'us-east-1', endpoint, connections: 1, fairQueue: true });
+  const outbox = new Outbox(db);
+  const jobs = await outbox.leaseDue(10, 60_000);
+  assert.deepEqual(await queue.send(jobs, 60_000), []);
+  await outbox.remove(jobs);
+  queue.close();
 }
 
 export function outcomesOf({ attempts }: Story): string[] {
