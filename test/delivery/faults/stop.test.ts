@@ -19,9 +19,9 @@ describe('a worker that is told to stop', { concurrency: 2 }, () => {
       // All are there before it looks, so that it takes them together.
       const ids = [await fleet.store(), await fleet.store(), await fleet.store(), await fleet.store()];
       await fleet.publish();
-      // It looks for what others left only once, or it could take over what it has just handed back.
-      const once = { SMTP_RELAY_WORKER_POLL_INTERVAL: '10m' };
-      const first = await fleet.spawn({ SMTP_RELAY_WORKER_CONCURRENCY: '1', ...once });
+      // One that looked at the moment of the signal could take over what it has just handed back.
+      const seldom = { SMTP_RELAY_WORKER_POLL_INTERVAL: '10m' };
+      const first = await fleet.spawn({ SMTP_RELAY_WORKER_CONCURRENCY: '1', ...seldom });
       await fleet.called(1);
       await untilClaimed(fleet, 3, 'claimed');
       const { rows } = await fleet.db.query("select email_id as id from smtp_relay_claims where state = 'sending'");
