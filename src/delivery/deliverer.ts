@@ -152,6 +152,8 @@ export class Deliverer {
     const room = options.takeOverLimit - this.#takenOver;
     const claimed = room > 0 ? await claims.takeOver(room) : [];
     if (claimed.length === 0) return;
+    // It may be what this worker has just handed back: a call under way would keep it from the others.
+    if (this.#stopping.signal.aborted) return claims.handBack(claimed);
     metrics.claims.inc({ source: 'expired' }, claimed.length);
     logger.warn({ messages: claimed.length }, 'took over messages of a worker that is gone');
     this.#takenOver += claimed.length;

@@ -64,7 +64,7 @@ class SqsSource implements JobSource {
     const stopped = this.#stopped.signal;
     const unreachable = new Outage({ ...PAUSES, logger, what: 'the queue cannot be reached' });
     const unhandled = new Outage({ ...PAUSES, logger, what: 'jobs cannot be handled' });
-    const resting = new Resting(options.consumers - AWAKE);
+    const resting = new Resting(options.consumers, AWAKE);
     const batch = { ...dependencies, client: this.#client, queueUrl: options.queueUrl, unhandled, stopped };
     const receiver = {
       client: this.#client,
@@ -76,10 +76,7 @@ class SqsSource implements JobSource {
         await unreachable.passed(stopped);
         await unhandled.passed(stopped);
       },
-      handle: (messages: Parameters<typeof handleBatch>[0]) => {
-        resting.wakeOne();
-        return handleBatch(messages, batch);
-      },
+      handle: (messages: Parameters<typeof handleBatch>[0]) => resting.whileWorking(() => handleBatch(messages, batch)),
       onAnswer: () => unreachable.succeeded(),
       onFailure: (error: unknown) => {
         if (!stopped.aborted) unreachable.failed(error);

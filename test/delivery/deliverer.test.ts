@@ -95,6 +95,23 @@ describe('the deliverer', () => {
     assert.deepEqual(handedBack.toSorted(), taken.map(({ emailId }) => emailId).toSorted());
   });
 
+  it('keeps nothing that it takes over at the moment of its stop, though a call is under way', async t => {
+    const { deliverer, expired, handedBack, limits, jobs } = startDeliverer(t, untilAborted);
+    void deliverer.handle(jobs(CONCURRENCY));
+    await eventually(() => limits.length > 0);
+    const late = claim();
+    const push = limits.push.bind(limits);
+    let stopping: Promise<void> | undefined;
+    limits.push = (...args) => {
+      stopping ??= deliverer.stop(60_000);
+      expired.push(late);
+      return push(...args);
+    };
+    await eventually(() => handedBack.includes(late.emailId));
+    await deliverer.stop(0);
+    await stopping;
+  });
+
   it('leaves a claim to run out when a try fails unexpectedly, so that it is not tried without a pause', async t => {
     const { deliverer, handedBack, jobs } = startDeliverer(t, async () => {
       throw new Error('a mistake');
