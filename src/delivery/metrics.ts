@@ -1,9 +1,8 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from '../observability/metrics.ts';
-import type { TransportKind } from '../policy/transport-limits.ts';
+import { TRANSPORT_KINDS } from '../policy/transport-limits.ts';
 import type { Outcome } from './transport.ts';
 
-const TRANSPORTS = ['ses', 'smtp', 'capture'] as const satisfies readonly TransportKind[];
 const OUTCOMES = ['sent', 'transient', 'permanent', 'unknown'] as const satisfies readonly Outcome['kind'][];
 const SOURCES = ['job', 'expired'] as const;
 const STANDINGS = ['sent', 'retry', 'failed', 'suppressed', 'held'] as const;
@@ -59,7 +58,7 @@ export function createDeliveryMetrics(registry: Registry) {
       registers,
     }),
   };
-  for (const transport of TRANSPORTS) for (const outcome of OUTCOMES) metrics.sends.inc({ transport, outcome }, 0);
+  for (const transport of TRANSPORT_KINDS) for (const outcome of OUTCOMES) metrics.sends.inc({ transport, outcome }, 0);
   for (const source of SOURCES) metrics.claims.inc({ source }, 0);
   for (const standing of STANDINGS) metrics.standings.inc({ standing }, 0);
   return metrics;

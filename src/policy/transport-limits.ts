@@ -1,5 +1,6 @@
+export const TRANSPORT_KINDS = ['ses', 'smtp', 'capture'] as const;
 /** Which kind of transport carries a message. */
-export type TransportKind = 'ses' | 'smtp' | 'capture';
+export type TransportKind = (typeof TRANSPORT_KINDS)[number];
 
 /** What a transport cannot carry, known before a message is accepted for it. */
 export interface TransportLimits {

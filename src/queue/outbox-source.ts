@@ -53,7 +53,7 @@ class OutboxSource implements JobSource {
   readonly #stopped = new AbortController();
   readonly #wakeUp = new WakeUp();
   readonly #batches = new Map<readonly OutboxJob[], Promise<void>>();
-  /** What could not be given back, since the database was away. */
+  /** What is to be given back: more than a moment's worth while the database is away. */
   #owed: readonly OutboxJob[] = [];
   #listener: { stop(): Promise<void> } | undefined;
   #renewal: NodeJS.Timeout | undefined;
@@ -76,7 +76,7 @@ class OutboxSource implements JobSource {
     this.#wakeUp.wake();
     await Promise.all([this.#taking, this.#listener?.stop()]);
     await Promise.all(this.#batches.values());
-    await this.#giveBack([], 'stopping');
+    await this.#giveBackOwed();
     clearInterval(this.#renewal);
   }
 
@@ -104,14 +104,14 @@ class OutboxSource implements JobSource {
   /** @returns whether there may be more to take at once */
   async #take(): Promise<boolean> {
     const { outbox, options, metrics } = this.#dependencies;
-    await this.#giveBack([], 'not handled');
+    await this.#giveBackOwed();
     const room = Math.min(options.limit - this.#taken.length, MAX_TAKEN);
     if (room <= 0) return false;
     const jobs = await outbox.takeInTurn(room, options.leaseTime);
     if (jobs.length === 0) return false;
     metrics.received('job', jobs.length);
     if (this.#stopped.signal.aborted) {
-      await this.#giveBack(jobs, 'stopping');
+      await this.#giveBack(jobs);
       return false;
     }
     for (let start = 0; start < jobs.length; start += BATCH) this.#begin(jobs.slice(start, start + BATCH));
@@ -140,7 +140,7 @@ class OutboxSource implements JobSource {
     const left = jobs.filter((_, index) => answers[index] !== true);
     metrics.handled('done', done.length);
     metrics.handled('left', left.length);
-    await Promise.all([this.#remove(done), this.#giveBack(left, 'not handled')]);
+    await Promise.all([this.#remove(done), this.#giveBack(left)]);
   }
 
   /** Never rejects: a job that is not removed is taken again when its lease ends, and found to be done. */
@@ -151,18 +151,23 @@ class OutboxSource implements JobSource {
       .catch(error => this.#dependencies.logger.warn({ err: error, jobs: jobs.length }, 'jobs not removed yet'));
   }
 
+  async #giveBack(jobs: readonly OutboxJob[]): Promise<void> {
+    this.#owed = [...this.#owed, ...jobs];
+    await this.#giveBackOwed();
+  }
+
   /**
-   * To others at once when this process ends; otherwise after a pause that grows. With them goes what could not be given
-   * back before. Never rejects: they are tried again with the next look, and at the worst their leases end.
+   * To others at once when this process ends; otherwise after a pause that grows. Never rejects: what cannot be given back
+   * stays owed until the next look, and at the worst its lease ends.
    */
-  async #giveBack(handedBack: readonly OutboxJob[], reason: string): Promise<void> {
-    const jobs = [...this.#owed, ...handedBack];
+  async #giveBackOwed(): Promise<void> {
+    const jobs = this.#owed;
     this.#owed = [];
     if (jobs.length === 0) return;
     const { outbox, logger } = this.#dependencies;
     try {
       if (this.#stopped.signal.aborted) await outbox.release(jobs);
-      else await outbox.postpone(jobs.map(job => ({ emailId: job.emailId, try: job.try, reason })));
+      else await outbox.postpone(jobs.map(job => ({ emailId: job.emailId, try: job.try, reason: 'not handled' })));
     } catch (error) {
       this.#owed = [...this.#owed, ...jobs];
       logger.debug({ err: error, jobs: jobs.length }, 'jobs not given back yet');

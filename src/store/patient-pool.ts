@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Logger } from '../observability/log.ts';
+import { isFull } from './unreachable.ts';
 
 export interface PatientPoolOptions extends pg.PoolConfig {
   /** Milliseconds; 0 waits for ever. */
@@ -9,8 +10,6 @@ export interface PatientPoolOptions extends pg.PoolConfig {
 
 type Connected = NonNullable<Parameters<pg.Pool['connect']>[0]>;
 
-/** too_many_connections (PostgreSQL, appendix A). */
-const FULL = '53300';
 /** Milliseconds between two tries, and up to as many more, so that pods do not all try at once. */
 const PAUSE = 100;
 /** Milliseconds in which it is said once. */
@@ -62,8 +61,4 @@ export class PatientPool extends pg.Pool {
     this.#saidAt = performance.now();
     this.#logger.warn('the database has no connection to spare (max_connections); waiting for one');
   }
-}
-
-function isFull(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.code === FULL;
 }

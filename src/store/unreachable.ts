@@ -24,6 +24,11 @@ export function isReadOnly(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === READ_ONLY;
 }
 
+/** Whether the database has no connection to spare (too_many_connections; PostgreSQL, appendix A). */
+export function isFull(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '53300';
+}
+
 /** Whether the database could not be reached or would not serve just now; a moment later it may. */
 export function isUnreachable(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isUnreachable);

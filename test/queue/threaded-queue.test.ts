@@ -1,30 +1,15 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
-import { env } from 'node:process';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SendJob } from '../../src/queue/send-job.ts';
 import { createThreadedSqsQueue } from '../../src/queue/threaded-queue.ts';
 import { startFaultySqs } from '../faults/support/faulty-sqs.ts';
-import { createQueue, sqsEnv } from '../support/queue.ts';
+import { createQueue } from '../support/queue.ts';
+import { endpoint, job } from './sqs-jobs.ts';
 
 /** Enough for an idle thread to hear that a connection has ended. */
 const QUIET = 500;
 
-function job(): SendJob {
-  return {
-    emailId: randomUUID(),
-    userId: 'acme',
-    try: 0,
-    correlationId: 'c0ffee00c0ffee00c0ffee00c0ffee00',
-    traceparent: '00-c0ffee00c0ffee00c0ffee00c0ffee00-c0ffee00c0ffee00-01',
-    requestedAt: new Date(),
-  };
-}
-
 it('publishes at once after a while without mail, in which the other end has closed the connection', async t => {
-  const { AWS_ENDPOINT_URL_SQS: endpoint, ...credentials } = sqsEnv();
-  Object.assign(env, credentials);
   const real = await createQueue(t);
   const sqs = await startFaultySqs(t, endpoint);
   const settings = { region: 'us-east-1', connections: 2, fairQueue: true };
