@@ -5,9 +5,9 @@ import { describe, it } from 'node:test';
 import { freePort } from '../../src/dev/ports.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { runCli } from '../cli/run-cli.ts';
-import { OPENSEND_SCHEMA } from '../store/opensend-schema.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { createOpenSendTables } from '../support/opensend/tables.ts';
 import { type Owner, seedOwner } from '../support/owner.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { createQueue, sqsEnv } from '../support/queue.ts';
@@ -112,7 +112,7 @@ describe('the relay as a process', { concurrency: 3 }, () => {
   it('needs the three variables of the contract and no more, beside an OpenSend database and queue', async t => {
     const databaseUrl = await createDatabase(t, { empty: true });
     const owner = await withClient(databaseUrl, async client => {
-      await client.query(OPENSEND_SCHEMA);
+      await createOpenSendTables(client);
       return seedOwner(client);
     });
     const queue = await createQueue(t);

@@ -6,8 +6,9 @@ import { expectedSchemaVersion, migrate, schemaVersion } from '../../src/store/m
 import { PipelineMismatch, readPipeline, setPipeline } from '../../src/store/pipeline.ts';
 import { createDatabase } from '../support/database.ts';
 import { needs } from '../support/needs.ts';
+import { catalogue } from '../support/opensend/catalogue.ts';
+import { createOpenSendTables } from '../support/opensend/tables.ts';
 import { createServer, withClient } from '../support/postgres-server.ts';
-import { catalogue, OPENSEND_SCHEMA } from './opensend-schema.ts';
 
 const DIRECTORY = fileURLToPath(new URL('../../src/store/migrations', import.meta.url));
 const ALL = (await readdir(DIRECTORY)).sort().map(name => name.replace(/\.sql$/, ''));
@@ -25,6 +26,14 @@ const COLUMNS = `
 const INDEXES = `
   select regexp_replace(pg_get_indexdef(indexrelid), '^CREATE (UNIQUE )?INDEX .* USING ', '\\1') as index
     from pg_index where indrelid = $1::regclass`;
+
+/** What an operator may have added to an installation. */
+const OF_ITS_OPERATOR = `
+  alter table api_keys add column team text;
+  create function touch() returns trigger language plpgsql as 'begin return new; end';
+  create trigger emails_touch before update on emails for each row execute function touch();
+  insert into api_keys (name, token_hash, user_id) values ('mine', 'abc', 'acme');
+  insert into emails ("from", "to", subject, user_id) values ('a@acme.test', '["b@example.com"]', 'hello', 'acme')`;
 
 describe('migrate', () => {
   it('makes all tables on an empty database, and then has nothing to do', async t => {
@@ -76,16 +85,15 @@ describe('migrate', () => {
     });
   });
 
-  it('leaves the tables of an OpenSend installation as they are, and adds what is missing', async t => {
+  it('leaves the tables of an OpenSend installation as they are', async t => {
     const url = await createDatabase(t, { empty: true });
     await withClient(url, async client => {
-      await client.query(OPENSEND_SCHEMA);
+      await createOpenSendTables(client);
+      await client.query(OF_ITS_OPERATOR);
       const before = await catalogue(client);
       assert.ok(before.length > 50);
       assert.deepEqual(await migrate(url), { applied: ALL });
       assert.deepEqual(await catalogue(client), before);
-      const { rows } = await client.query(`select count(*)::int as n from webhook_deliveries`);
-      assert.deepEqual(rows, [{ n: 0 }]);
       const { rows: kept } = await client.query('select subject from emails');
       assert.deepEqual(kept, [{ subject: 'hello' }]);
     });

@@ -4,9 +4,9 @@ import { migrate } from '../../../src/store/migrate.ts';
 import type { Queryable } from '../../../src/store/pool.ts';
 import { runCli } from '../../cli/run-cli.ts';
 import { startTcpProxy } from '../../faults/support/tcp-proxy.ts';
-import { OPENSEND_SCHEMA } from '../../store/opensend-schema.ts';
 import { createDatabase } from '../../support/database.ts';
 import { eventually } from '../../support/eventually.ts';
+import { createOpenSendTables } from '../../support/opensend/tables.ts';
 import { withClient } from '../../support/postgres-server.ts';
 import { spawnWorker } from './support/worker-process.ts';
 
@@ -48,13 +48,13 @@ async function databaseWith(t: TestContext, fill: (db: Queryable, url: string) =
 
 describe('a worker refuses to start, says why and changes nothing', { concurrency: 2 }, () => {
   it("on an OpenSend installation's database", async t => {
-    const url = await databaseWith(t, db => db.query(OPENSEND_SCHEMA));
+    const url = await databaseWith(t, createOpenSendTables);
     await assertRefuses(url, 'standalone', /OpenSend installation/);
   });
 
   it('on a database that a relay uses beside OpenSend', async t => {
     const url = await databaseWith(t, async (db, databaseUrl) => {
-      await db.query(OPENSEND_SCHEMA);
+      await createOpenSendTables(db);
       await migrate(databaseUrl, { pipeline: 'opensend' });
     });
     await assertRefuses(url, 'standalone', /SMTP_RELAY_PIPELINE=opensend/);
@@ -79,7 +79,7 @@ describe('a worker refuses to start, says why and changes nothing', { concurrenc
 });
 
 it('a worker ends where a database that was away turns out to be an OpenSend installation', async t => {
-  const url = await databaseWith(t, db => db.query(OPENSEND_SCHEMA));
+  const url = await databaseWith(t, createOpenSendTables);
   const port = Number(new URL(url).port);
   // Nobody listens there.
   const address = await startTcpProxy(t, { host: '127.0.0.1', port: 9 });
