@@ -73,8 +73,8 @@ export class Account {
   /** @throws SesError as SES would refuse it */
   admit(request: SendEmailRequest): void {
     const recipients = recipientsOf(request);
-    const data = request.Content?.Raw?.Data;
-    if (!data) throw badRequest('Raw content is missing.');
+    const data = request.Content?.Raw?.Data ?? '';
+    if (!data && !request.Content?.Simple) throw badRequest('Raw or simple content is missing.');
     if (recipients.length > MAX_RECIPIENTS) throw badRequest('Recipient count exceeds 50.');
     const bytes = Buffer.byteLength(data, 'base64');
     if (bytes > MAX_MESSAGE) throw badRequest(`Message length is more than ${MAX_MESSAGE} bytes long: '${bytes}'.`);

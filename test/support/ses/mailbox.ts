@@ -1,6 +1,18 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Caller } from './sigv4.ts';
 
+/** A message that SES is to write itself. */
+export interface SimpleContent {
+  readonly Subject?: Content;
+  readonly Body?: { readonly Html?: Content; readonly Text?: Content };
+  readonly Headers?: readonly { readonly Name: string; readonly Value: string }[];
+}
+
+interface Content {
+  readonly Data?: string;
+  readonly Charset?: string;
+}
+
 /** What SendEmail is given, as far as it is used here. */
 export interface SendEmailRequest {
   readonly FromEmailAddress?: string;
@@ -10,7 +22,8 @@ export interface SendEmailRequest {
     readonly CcAddresses?: readonly string[];
     readonly BccAddresses?: readonly string[];
   };
-  readonly Content?: { readonly Raw?: { readonly Data?: string } };
+  readonly ReplyToAddresses?: readonly string[];
+  readonly Content?: { readonly Raw?: { readonly Data?: string }; readonly Simple?: SimpleContent };
   readonly EmailTags?: readonly { readonly Name: string; readonly Value: string }[];
   readonly ConfigurationSetName?: string;
 }
@@ -23,6 +36,11 @@ export interface ReceivedMessage {
   /** Of the key that signed the request. */
   readonly accessKeyId: string;
   readonly recipients: readonly string[];
+  readonly destination: SendEmailRequest['Destination'];
+  readonly replyTo: readonly string[];
+  /** null where the content is raw. */
+  readonly simple: SimpleContent | null;
+  /** Empty where the content is simple. */
   readonly raw: Buffer;
   readonly tags: Readonly<Record<string, string>>;
   readonly configurationSet: string | null;
@@ -82,6 +100,9 @@ export class Mailbox {
       region,
       accessKeyId,
       recipients,
+      destination: request.Destination,
+      replyTo: request.ReplyToAddresses ?? [],
+      simple: request.Content?.Simple ?? null,
       raw: Buffer.from(data, 'base64'),
       tags,
       configurationSet: request.ConfigurationSetName ?? null,

@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import type { Account, Identity } from './account.ts';
 import type { Mailbox, SendEmailRequest } from './mailbox.ts';
 import { SesError } from './ses-error.ts';
@@ -55,7 +56,8 @@ export const OPERATIONS: readonly Operation[] = [
 
 function read<T>(body: Buffer): T {
   try {
-    return JSON.parse(body.toString('latin1') || '{}') as T;
+    // Bytes of ASCII, as a raw message's Base64 is, need no decoding.
+    return JSON.parse(body.toString(isAscii(body) ? 'latin1' : 'utf8') || '{}') as T;
   } catch {
     throw new SesError(400, 'SerializationException', 'The request is not JSON.');
   }
