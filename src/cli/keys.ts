@@ -1,5 +1,15 @@
 import { type Command, Option } from 'commander';
-import { type ApiKeyListing, createKey, listKeys, PERMISSIONS, type Permission, revokeKey } from '../store/api-keys.ts';
+import {
+  type ApiKeyDetails,
+  type ApiKeyListing,
+  createKey,
+  type KeyLimits,
+  listKeys,
+  PERMISSIONS,
+  type Permission,
+  revokeKey,
+  showKey,
+} from '../store/api-keys.ts';
 import { normaliseDomain } from '../store/domains.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
@@ -18,11 +28,13 @@ const COLUMNS: readonly Column<ApiKeyListing>[] = [
   { title: 'ID', value: key => key.id },
   { title: 'KEY', value: key => key.preview },
   { title: 'OWNER', value: key => key.owner },
-  { title: 'DOMAIN', value: key => key.domain ?? 'any' },
+  { title: 'DOMAIN', value: describeDomain },
   { title: 'PERMISSION', value: key => key.permission },
   { title: 'LAST USED', value: key => key.lastUsedAt ?? 'never' },
   { title: 'NAME', value: key => key.name },
 ];
+
+const REFERENCE = 'its id, its name, its preview as listed, or the key itself';
 
 export function addKeysCommands(program: Command, context: CliContext): void {
   const keys = program.command('keys').description('API keys, the passwords of SMTP clients');
@@ -42,9 +54,22 @@ export function addKeysCommands(program: Command, context: CliContext): void {
   );
   examples(
     keys
+      .command('show')
+      .description('Show all that is known of an API key, but not the key itself, which is not stored')
+      .argument('<key>', REFERENCE)
+      .addOption(jsonOption())
+      .action(async (reference: string, options: JsonOptions) => {
+        const found = await withDatabase(context, pool => showKey(pool, reference));
+        print(context, options, found, describeKey(found));
+      }),
+    'keys show "Billing server"',
+    'keys show 0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11 --json',
+  );
+  examples(
+    keys
       .command('revoke')
       .description('Revoke an API key; sessions that are open with it stop within 10 seconds')
-      .argument('<key>', 'its id, its name, its preview as listed, or the key itself')
+      .argument('<key>', REFERENCE)
       .addOption(jsonOption())
       .action(async (reference: string, options: JsonOptions) => {
         const revoked = await withDatabase(context, pool => revokeKey(pool, reference));
@@ -78,7 +103,7 @@ function addCreate(keys: Command, context: CliContext): void {
           ['Id', created.id],
           ['Owner', created.owner],
           ['Name', created.name],
-          ['Domain', created.domain ?? 'any'],
+          ['Domain', describeDomain(created)],
           ['Permission', created.permission],
         ]);
         print(context, options, created, human);
@@ -88,4 +113,28 @@ function addCreate(keys: Command, context: CliContext): void {
     'keys create --owner acme --name "Web shop" --domain shop.acme.test',
     'keys create --owner acme --name ci --json | jq -r .key',
   );
+}
+
+function describeKey(key: ApiKeyDetails): string {
+  return details([
+    ['Id', key.id],
+    ['Name', key.name],
+    ['Key', key.preview],
+    ['Owner', key.owner ?? 'nobody, so that it is not valid'],
+    ['Domain', describeDomain(key)],
+    ['Permission', key.permission],
+    ['Created', key.createdAt],
+    ['Last used', key.lastUsedAt ?? 'never'],
+    ['Limits', describeLimits(key.limits)],
+    ['Declared by', key.declaredBy === null ? 'no document' : `SmtpCredential/${key.declaredBy}`],
+  ]);
+}
+
+function describeDomain({ domain, domainId }: ApiKeyListing): string {
+  return domain ?? (domainId === null ? 'any' : 'a domain that no longer exists');
+}
+
+function describeLimits(limits: KeyLimits | null): string {
+  const declared = Object.entries(limits ?? {}).map(([name, limit]) => `${name} ${limit}`);
+  return declared.join(', ') || 'as configured';
 }

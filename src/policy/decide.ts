@@ -1,6 +1,7 @@
 import { comparableDomain, domainOf, isAscii, localPartOf } from '../message/address.ts';
 import { policyRefusal, Refusal, sizeRefusal } from '../message/refusal.ts';
 import type { Sender } from '../message/sender.ts';
+import { NO_DOMAIN } from '../store/api-keys.ts';
 import type { TransportLimits } from './transport-limits.ts';
 
 /** What the message itself says. */
@@ -15,7 +16,7 @@ export interface Subject {
 
 /** What is known about its owner, and about the way it will take. */
 export interface Facts {
-  /** The only domain that the API key may send from; null where any. */
+  /** The only domain that the API key may send from; null where any, empty where none (`NO_DOMAIN`). */
   readonly keyDomain: string | null;
   /** The domain of From or Sender that is not one of the owner's; null where there is none, or that is not asked. */
   readonly foreignDomain: string | null;
@@ -42,6 +43,7 @@ export function decide(subject: Subject, facts: Facts): Refusal | null {
 function checkIdentity({ from, sender }: Sender, facts: Facts): Refusal | null {
   const fromDomain = domainOf(from.address);
   if (facts.keyDomain !== null) {
+    if (facts.keyDomain === NO_DOMAIN) return policyRefusal('key_domain', KEY_WITHOUT_DOMAIN);
     const allowed = comparableDomain(facts.keyDomain);
     if (fromDomain !== allowed) return wrongDomain('From', fromDomain, allowed);
     if (sender && domainOf(sender.address) !== allowed) return wrongDomain('Sender', domainOf(sender.address), allowed);
@@ -52,6 +54,10 @@ function checkIdentity({ from, sender }: Sender, facts: Facts): Refusal | null {
   }
   return null;
 }
+
+/** How the key is stored is nobody's business but the owner's dashboard's. */
+const KEY_WITHOUT_DOMAIN =
+  'This API key is restricted to a domain that is not one of your domains any more: use another key, or restrict it anew';
 
 function wrongDomain(header: 'From' | 'Sender', domain: string, allowed: string): Refusal {
   const text = `This API key may only send from ${allowed}, but the ${header} address is at ${domain}`;

@@ -12,6 +12,9 @@ export interface Reply {
 /** Postgres, SQLSTATE 53100: its disk is full. */
 const DISK_FULL = '53100';
 
+/** What no reply may hold (RFC 5321 section 4.2): texts name what others have stored, such as a key's domain. */
+const UNSPEAKABLE = /[^\x20-\x7e]/g;
+
 const FAULT: Reply = {
   code: 451,
   enhancedCode: '4.3.0',
@@ -32,7 +35,8 @@ const NO_ROOM: Reply = {
  */
 export function replyTo(error: unknown): Reply {
   if (error instanceof Refusal) {
-    return { code: error.code, enhancedCode: error.enhancedCode, text: error.message, rule: error.rule };
+    const text = error.message.replaceAll(UNSPEAKABLE, '?');
+    return { code: error.code, enhancedCode: error.enhancedCode, text, rule: error.rule };
   }
   return isDiskFull(error) ? NO_ROOM : FAULT;
 }

@@ -3,12 +3,15 @@ import { isUniqueViolation, StoreError } from './errors.ts';
 import type { UsageLimits } from './key-usage.ts';
 import type { Queryable } from './pool.ts';
 
+/** Of a key that is restricted to a domain which its owner does not have, or not any more: no From is at it. */
+export const NO_DOMAIN = '';
+
 /** What a session needs to know of the key it was opened with. */
 export interface ApiKey {
   readonly id: string;
   /** The tenant; never empty. */
   readonly userId: string;
-  /** The only From domain allowed, as it is stored; null where any is. */
+  /** The name of the only From domain allowed, as it is stored; null where any is, `NO_DOMAIN` where none is. */
   readonly domain: string | null;
   /** What it may do in place of what is configured for all keys; left out where nothing is declared for it. */
   readonly limits?: KeyLimits;
@@ -23,10 +26,21 @@ export interface ApiKeyListing {
   readonly name: string;
   readonly preview: string | null;
   readonly owner: string | null;
+  /** The name of the only From domain allowed; null where any is, and where the one that `domainId` names is gone. */
   readonly domain: string | null;
+  /** The row of `domains` that the restriction names, as OpenSend's dashboard writes it; null where it is a name, or none. */
+  readonly domainId: string | null;
   readonly permission: string;
   readonly createdAt: Date;
   readonly lastUsedAt: Date | null;
+}
+
+/** All that is known of one key. */
+export interface ApiKeyDetails extends ApiKeyListing {
+  /** What it may do in place of what is configured; null where nothing is said of it. */
+  readonly limits: KeyLimits | null;
+  /** The name of the document that declares it; null where none does. */
+  readonly declaredBy: string | null;
 }
 
 export const PERMISSIONS = ['full_access', 'sending_access'] as const;
@@ -35,6 +49,7 @@ export type Permission = (typeof PERMISSIONS)[number];
 export interface NewApiKey {
   readonly name: string;
   readonly owner: string;
+  /** The restriction as it is stored: a name, or the id of one of the owner's domains. */
   readonly domain?: string | undefined;
   /** `sending_access` unless given: it is all that an SMTP client needs. */
   readonly permission?: Permission | undefined;
@@ -46,35 +61,61 @@ interface KeyRow {
   readonly id: string;
   readonly userId: string | null;
   readonly domain: string | null;
+  readonly domainId: string | null;
   readonly limits: KeyLimits | null;
 }
 
 const PREVIEW_LENGTH = 12;
 
+/**
+ * Joins the row of `domains` that a key's restriction names, where it has the form of an id: one of the same owner's. By the
+ * primary key, since OpenSend's table has no index on names or owners. A name has no such form, so that the cast never fails.
+ */
+const DOMAIN_OF_KEY = `
+  cross join lateral (
+    select substring(k.domain from '^\\s*([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\\s*$')::uuid as id
+  ) restricted
+  left join domains d on d.id = restricted.id and d.user_id = k.user_id`;
+
+/** The name that a key is restricted to. */
+const DOMAIN_NAME = `case when restricted.id is null then k.domain else d.name end`;
+
 const FOUND = `
-  select k.id, k.user_id as "userId", k.domain, c.limits
-    from api_keys k left join smtp_relay_credentials c on c.api_key_id = k.id`;
+  select k.id, k.user_id as "userId", ${DOMAIN_NAME} as domain, restricted.id as "domainId", c.limits
+    from api_keys k ${DOMAIN_OF_KEY}
+    left join smtp_relay_credentials c on c.api_key_id = k.id`;
 
 const FIND_BY_HASH = `
   ${FOUND} where k.token_hash = $1`;
 
-const LISTING = `
-  id, name, token_preview as preview, user_id as owner, domain, permission,
-  created_at as "createdAt", last_used_at as "lastUsedAt"`;
-
 const FIND_BY_ID = `
   ${FOUND} where k.id = $1`;
 
+const LISTING = `
+  k.id, k.name, k.token_preview as preview, k.user_id as owner, nullif(trim(${DOMAIN_NAME}), '') as domain,
+  restricted.id as "domainId", k.permission, k.created_at as "createdAt", k.last_used_at as "lastUsedAt"`;
+
 const INSERT = `
-  insert into api_keys (name, token_hash, token_preview, permission, domain, user_id)
-  values ($1, $2, $3, $4, $5, $6)
-  returning ${LISTING}`;
+  with k as (
+    insert into api_keys (name, token_hash, token_preview, permission, domain, user_id)
+    values ($1, $2, $3, $4, $5, $6)
+    returning *
+  )
+  select ${LISTING} from k ${DOMAIN_OF_KEY}`;
 
 const LIST = `
-  select ${LISTING} from api_keys where $1::text is null or user_id = $1 order by created_at, id`;
+  select ${LISTING} from api_keys k ${DOMAIN_OF_KEY}
+   where $1::text is null or k.user_id = $1 order by k.created_at, k.id`;
 
 const FIND_BY_REFERENCE = `
-  select ${LISTING} from api_keys where id::text = lower($1) or token_preview = $1 or name = $1 or token_hash = $2`;
+  select ${LISTING} from api_keys k ${DOMAIN_OF_KEY}
+   where k.id::text = lower($1) or k.token_preview = $1 or k.name = $1 or k.token_hash = $2`;
+
+const DETAILS = `
+  select c.limits, o.name as "declaredBy"
+    from (values ($1::uuid)) as k (id)
+    left join smtp_relay_credentials c on c.api_key_id = k.id
+    left join smtp_relay_declared o on o.kind = 'SmtpCredential' and k.id = any(o.owned)`;
 
 const DELETE = `
   delete from api_keys where id = $1`;
@@ -110,8 +151,9 @@ export async function findById(db: Queryable, id: string): Promise<ApiKey | null
 
 function validKey(row: KeyRow | undefined): ApiKey | null {
   if (!row?.userId?.trim()) return null;
-  const { id, userId, domain, limits } = row;
-  return { id, userId, domain: domain?.trim() || null, ...(limits && { limits }) };
+  const { id, userId, domainId, limits } = row;
+  const name = row.domain?.trim() || null;
+  return { id, userId, domain: domainId === null ? name : (name ?? NO_DOMAIN), ...(limits && { limits }) };
 }
 
 /** Makes a key. The answer is the only place where it is ever seen in clear. */
@@ -137,10 +179,10 @@ export async function listKeys(db: Queryable, owner?: string): Promise<ApiKeyLis
 }
 
 /**
- * Deletes the one key that `reference` names: its id, its preview, its name, or the key itself.
+ * The one key that `reference` names: its id, its preview, its name, or the key itself.
  * Throws `StoreError` where there is none or more than one.
  */
-export async function revokeKey(db: Queryable, reference: string): Promise<ApiKeyListing> {
+async function findByReference(db: Queryable, reference: string): Promise<ApiKeyListing> {
   const { rows } = await db.query<ApiKeyListing>(FIND_BY_REFERENCE, [reference.trim(), hashKey(reference)]);
   const [found, ...others] = rows;
   if (!found) throw new StoreError('not-found', 'no key has this id, name or preview, or is this one');
@@ -148,6 +190,19 @@ export async function revokeKey(db: Queryable, reference: string): Promise<ApiKe
     const ids = rows.map(row => row.id).join(', ');
     throw new StoreError('ambiguous', `${rows.length} keys are called so; name one by its id: ${ids}`);
   }
+  return found;
+}
+
+/** All that is known of the key that `reference` names, as `findByReference` reads it. */
+export async function showKey(db: Queryable, reference: string): Promise<ApiKeyDetails> {
+  const found = await findByReference(db, reference);
+  const { rows } = await db.query<Pick<ApiKeyDetails, 'limits' | 'declaredBy'>>(DETAILS, [found.id]);
+  return { ...found, limits: null, declaredBy: null, ...rows[0] };
+}
+
+/** Deletes the key that `reference` names, as `findByReference` reads it. */
+export async function revokeKey(db: Queryable, reference: string): Promise<ApiKeyListing> {
+  const found = await findByReference(db, reference);
   await db.query(DELETE, [found.id]);
   return found;
 }

@@ -1,5 +1,5 @@
 import { type DeclaredTable, idsOf, ownedBy, ownedRows, positions } from './declared-table.ts';
-import { spellings } from './domains.ts';
+import { comparableName, spellings } from './domains.ts';
 import type { DomainSettings } from './sending-domains.ts';
 
 /** A sending domain as a document declares it. */
@@ -21,7 +21,7 @@ const READ_OWNED = `
 const FIND_STANDING = `
   select asked.position, d.id
     from unnest($1::text[], $2::text[], $3::integer[]) as asked (owner, name, position)
-    join domains d on d.user_id = asked.owner and lower(d.name) = asked.name`;
+    join domains d on d.user_id = asked.owner and ${comparableName('d.name')} = asked.name`;
 
 const WANTED = `
   wanted as (
@@ -43,11 +43,11 @@ const KEEP_ROUTES = (made: string): string => `
 const INSERT = `
   with ${WANTED}, made as (
     insert into domains (id, name, user_id, region, track_opens, track_clicks, tracking_subdomain,
-                         ses_configuration_set_name, tls)
-    select id, name, owner, region, "trackOpens", "trackClicks", "trackingSubdomain", "configurationSet", tls
+                         ses_configuration_set_name, tls, created_at)
+    select id, name, owner, region, "trackOpens", "trackClicks", "trackingSubdomain", "configurationSet", tls, now()
       from wanted
      where not exists (
-       select from domains d where d.user_id = wanted.owner and wanted.spellings ? lower(d.name))
+       select from domains d where d.user_id = wanted.owner and wanted.spellings ? ${comparableName('d.name')})
     on conflict do nothing
     returning id
   ), ${KEEP_ROUTES('made')}
@@ -60,7 +60,7 @@ const UPDATE = `
            track_clicks = w."trackClicks", tracking_subdomain = w."trackingSubdomain",
            ses_configuration_set_name = w."configurationSet", tls = w.tls,
            -- What SES said of another name says nothing of this one.
-           status = case when lower(d.name) = w.name then d.status else 'not_started' end
+           status = case when ${comparableName('d.name')} = w.name then d.status else 'not_started' end
       from wanted w where d.id = w.id
     returning d.id
   ), ${KEEP_ROUTES('changed')}

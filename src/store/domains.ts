@@ -41,15 +41,20 @@ const COLUMNS = `
   track_clicks as "trackClicks", nullif(tracking_subdomain, '') as "trackingSubdomain",
   nullif(ses_configuration_set_name, '') as "configurationSet", tls`;
 
-/** Names are compared in lower case and in both spellings, since other programs write to this table too. */
+/**
+ * SQL: a name of this table as it is compared, in lower case and without white space around; both spellings have to be asked
+ * for. Other programs write to this table too, and several rows may have one name.
+ */
+export const comparableName = (column: string): string => `lower(btrim(${column}, E' \\t\\r\\n'))`;
+
 const IS_OWNED = `
-  select exists (select from domains where user_id = $1 and lower(name) = any($2)) as owned`;
+  select exists (select from domains where user_id = $1 and ${comparableName('name')} = any($2)) as owned`;
 
 /** Which unique constraints there are is up to the installation; hence no ON CONFLICT that names one. */
 const INSERT = `
-  insert into domains (name, user_id, region)
-  select $1, $2, $4
-   where not exists (select from domains where user_id = $2 and lower(name) = any($3))
+  insert into domains (name, user_id, region, created_at)
+  select $1, $2, $4, now()
+   where not exists (select from domains where user_id = $2 and ${comparableName('name')} = any($3))
   on conflict do nothing
   returning ${COLUMNS}`;
 
@@ -57,7 +62,7 @@ const LIST = `
   select ${COLUMNS} from domains where $1::text is null or user_id = $1 order by name, user_id`;
 
 const FIND = `
-  select ${COLUMNS} from domains where lower(name) = any($1) and ($2::text is null or user_id = $2)`;
+  select ${COLUMNS} from domains where ${comparableName('name')} = any($1) and ($2::text is null or user_id = $2)`;
 
 const DELETE = `
   delete from domains where id = $1`;

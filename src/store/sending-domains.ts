@@ -1,5 +1,5 @@
 import { comparableDomain } from '../message/address.ts';
-import { spellings } from './domains.ts';
+import { comparableName, spellings } from './domains.ts';
 import { createLookupCache } from './lookup-cache.ts';
 import type { Queryable } from './pool.ts';
 
@@ -19,10 +19,12 @@ export interface DomainSettings {
 const TTL = 5_000;
 const MAX_KEPT = 10_000;
 
+/** Where several rows have the name, the one that SES knows counts, and the oldest of such. */
 const FIND = `
   select name, region, nullif(ses_configuration_set_name, '') as "configurationSet", tls, track_opens as "trackOpens",
          track_clicks as "trackClicks", nullif(tracking_subdomain, '') as "trackingSubdomain"
-    from domains where user_id = $1 and lower(name) = any($2) limit 1`;
+    from domains where user_id = $1 and ${comparableName('name')} = any($2)
+   order by status = 'verified' desc, created_at, id limit 1`;
 
 /** How an owner's domain is set up; null where it is none of the owner's. What was found is kept for five seconds. */
 export function createDomainLookup(db: Queryable): (userId: string, domain: string) => Promise<DomainSettings | null> {

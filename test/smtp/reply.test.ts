@@ -10,6 +10,11 @@ describe('replyTo', () => {
     assert.deepEqual(replyTo(new Refusal(refusal)), refusal);
   });
 
+  it('is one line of ASCII, whatever somebody stored what it names as', () => {
+    const text = 'may only send from a\r\n250 Ok\u202e.t\u00e9st';
+    assert.equal(replyTo(new Refusal({ ...refusal, text })).text, 'may only send from a??250 Ok?.t?st');
+  });
+
   it('tells nothing of our inside: 451 4.3.0', () => {
     const inside = Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' });
     for (const error of [inside, new TypeError('x is undefined'), 'text', null, undefined, { code: 550 }]) {

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { createOpenSendDatabase } from '../support/opensend/database.ts';
+import { openPool } from '../support/pool.ts';
+import { cliFor } from './run-cli.ts';
+
+const INSERT_DOMAIN = 'insert into domains (id, name, user_id, status) values ($1, $2, $3, $4)';
+const INSERT_KEY = 'insert into api_keys (id, name, token_hash, domain, user_id) values ($1, $2, $3, $4, $5)';
+
+async function openSend(t: { after(fn: () => Promise<void>): void }) {
+  const url = await createOpenSendDatabase(t);
+  const db = openPool(url, 1);
+  t.after(() => db.end());
+  return {
+    db,
+    cli: cliFor(url),
+    async domain(name: string, owner = 'acme', status = 'verified'): Promise<string> {
+      const id = randomUUID();
+      await db.query(INSERT_DOMAIN, [id, name, owner, status]);
+      return id;
+    },
+    async key(name: string, domain: string | null, owner: string | null = 'acme'): Promise<string> {
+      const id = randomUUID();
+      await db.query(INSERT_KEY, [id, name, id, domain, owner]);
+      return id;
+    },
+  };
+}
+
+describe("keys beside OpenSend, restricted by a domain's id", { concurrency: true }, () => {
+  it("are listed and shown with the domain's name", async t => {
+    const { cli, domain, key } = await openSend(t);
+    const [acme, foreign, gone] = [await domain('Acme.test'), await domain('other.test', 'other'), randomUUID()];
+    const wanted = [
+      ['by id', acme, 'Acme.test', 'Acme.test', acme],
+      ['by name', ' acme.test ', 'acme.test', 'acme.test', null],
+      ['of another', foreign, 'a domain that no longer exists', null, foreign],
+      ['gone', ` ${gone.toUpperCase()}`, 'a domain that no longer exists', null, gone],
+      ['any', null, 'any', null, null],
+    ] as const;
+    for (const [name, restriction] of wanted) await key(name, restriction);
+    const listed = await cli.json('keys', 'list');
+    const table = await cli.text('keys', 'list');
+    for (const [name, , shown, json, domainId] of wanted) {
+      const found = listed.find((row: { name: string }) => row.name === name);
+      assert.deepEqual([found.domain, found.domainId], [json, domainId], name);
+      assert.match(table, new RegExp(`  ${shown}  .*  ${name}$`, 'm'));
+      assert.match(await cli.text('keys', 'show', name), new RegExp(`^Domain: +${shown}$`, 'm'));
+    }
+    assert.ok(!table.includes(acme));
+  });
+
+  it('are shown by id, name, preview or themselves, with their limits and what declares them', async t => {
+    const { cli, db, key } = await openSend(t);
+    const id = await key('plain', null, null);
+    assert.deepEqual(
+      Object.fromEntries(
+        (await cli.text('keys', 'show', id))
+          .trim()
+          .split('\n')
+          .map(line => line.split(/: +/, 2)),
+      ),
+      {
+        Id: id,
+        Name: 'plain',
+        Key: '-',
+        Owner: 'nobody, so that it is not valid',
+        Domain: 'any',
+        Permission: 'full_access',
+        Created: (await db.query('select created_at from api_keys')).rows[0].created_at.toISOString(),
+        'Last used': 'never',
+        Limits: 'as configured',
+        'Declared by': 'no document',
+      },
+    );
+    const made = await cli.json('keys', 'create', '--owner', 'acme', '--name', 'shop');
+    await db.query('insert into smtp_relay_credentials values ($1, \'{"messagesPerDay": 5}\')', [made.id]);
+    await db.query(
+      `insert into smtp_relay_declared (kind, name, hash, ready, reason, message, owned)
+       values ('SmtpCredential', 'shop-server', '', true, 'Applied', '', array[$1::uuid])`,
+      [made.id],
+    );
+    for (const reference of [made.id, 'shop', made.preview, made.key]) {
+      const shown = await cli.json('keys', 'show', reference);
+      assert.deepEqual([shown.id, shown.limits, shown.declaredBy], [made.id, { messagesPerDay: 5 }, 'shop-server']);
+      assert.ok(!JSON.stringify(shown).includes(made.key));
+    }
+    const missing = await cli.run('keys', 'show', 'nothing');
+    assert.deepEqual(
+      [missing.code, missing.stderr],
+      [1, 'smtp-relay: no key has this id, name or preview, or is this one\n'],
+    );
+  });
+});
