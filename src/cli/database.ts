@@ -1,27 +1,16 @@
 import type pg from 'pg';
 import { databaseLogin } from '../config/database-login.ts';
 import { loadConfig } from '../config/load.ts';
-import type { Config } from '../config/schema.ts';
 import { createLogger } from '../observability/log.ts';
-import type { DatabaseUrl } from '../store/client.ts';
 import { createPool } from '../store/pool.ts';
 import type { CliContext } from './context.ts';
 
 /** Runs a command's work on the configured database, and hangs up after it. */
 export async function withDatabase<T>(context: CliContext, work: (pool: pg.Pool) => Promise<T>): Promise<T> {
   const { config } = loadConfig(context.env, { checkTlsFiles: false });
-  return withLogin(config, databaseLogin(config), work);
-}
-
-/** The same on a database that is reached by another login. */
-export async function withLogin<T>(
-  { database }: Config,
-  databaseUrl: DatabaseUrl,
-  work: (pool: pg.Pool) => Promise<T>,
-): Promise<T> {
   // A lost connection is the error of the query that needed it; nothing else here would be news.
   const logger = createLogger({ level: 'silent', format: 'json' });
-  const pool = createPool({ ...database, databaseUrl, poolSize: 1 }, logger);
+  const pool = createPool({ ...config.database, databaseUrl: databaseLogin(config), poolSize: 1 }, logger);
   try {
     return await work(pool);
   } finally {

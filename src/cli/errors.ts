@@ -2,7 +2,7 @@ import { CommanderError } from 'commander';
 import pg from 'pg';
 import { ConfigError } from '../config/problem.ts';
 import { StoreError } from '../store/errors.ts';
-import { ForeignInstallation, PipelineMismatch } from '../store/pipeline.ts';
+import { ForeignInstallation, PipelineMismatch, PipelineUnstated } from '../store/pipeline.ts';
 
 /** Exit codes that scripts can rely on. */
 export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
@@ -38,7 +38,7 @@ export function explain(error: unknown): Failure {
 }
 
 function isMisconfigured(error: unknown): error is Error {
-  return [ConfigError, PipelineMismatch, ForeignInstallation].some(kind => error instanceof kind);
+  return [ConfigError, PipelineMismatch, ForeignInstallation, PipelineUnstated].some(kind => error instanceof kind);
 }
 
 /** Errors of Postgres (SQLSTATE, five characters) and of the operating system that have a known way out. */

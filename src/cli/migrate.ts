@@ -1,10 +1,9 @@
 import { type Command, Option } from 'commander';
 import { migrationsLogin } from '../config/database-login.ts';
-import { loadConfig } from '../config/load.ts';
+import { type LoadedConfig, loadConfig } from '../config/load.ts';
 import { expectedSchemaVersion, migrate } from '../store/migrate.ts';
-import { claimPipeline, PIPELINES, type Pipeline, readPipeline, setPipeline } from '../store/pipeline.ts';
+import { PIPELINES, type Pipeline } from '../store/pipeline.ts';
 import type { CliContext } from './context.ts';
-import { withLogin } from './database.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';
 import { print } from './output.ts';
 
@@ -17,22 +16,17 @@ export function addMigrateCommand(program: Command, context: CliContext): void {
     program
       .command('migrate')
       .description(
-        "Bring the database schema up to date; an OpenSend installation's tables stay as they are. Any number of these " +
-          'may run at once',
+        'Bring the database schema up to date; the tables shared with OpenSend are made in the pipeline standalone only. ' +
+          'Any number of these may run at once',
       )
       .addOption(new Option('--set-pipeline <pipeline>', 'what this database is used with').choices(PIPELINES))
       .addOption(jsonOption())
       .action(async (options: MigrateCommandOptions) => {
         // A job that only migrates needs to know no other way to the database than its own.
-        const { config } = loadConfig(context.env, { checkTlsFiles: false, require: ['migrationsDatabaseUrl'] });
-        const login = migrationsLogin(config);
-        const { applied } = await migrate(login, { connectTimeout: config.database.connectTimeout });
-        const pipeline = await withLogin(config, login, async pool => {
-          if (options.setPipeline) await setPipeline(pool, options.setPipeline);
-          // Else a worker that starts before the first relay would not know whose database it is. The other pipeline is the
-          // default, so it may only mean that nobody has said which.
-          else if (config.pipeline === 'standalone') await claimPipeline(pool, config.pipeline);
-          return readPipeline(pool);
+        const loaded = loadConfig(context.env, { checkTlsFiles: false, require: ['migrationsDatabaseUrl'] });
+        const { applied, pipeline } = await migrate(migrationsLogin(loaded.config), {
+          ...wantedPipeline(options, loaded),
+          connectTimeout: loaded.config.database.connectTimeout,
         });
         const version = await expectedSchemaVersion();
         print(context, options, { applied, version, pipeline }, describe(applied, version, pipeline));
@@ -40,6 +34,13 @@ export function addMigrateCommand(program: Command, context: CliContext): void {
     'migrate',
     'migrate --set-pipeline standalone',
   );
+}
+
+/** The default is nobody's word: it may only mean that nobody has said whose database this is. */
+function wantedPipeline({ setPipeline }: MigrateCommandOptions, { config, settings }: LoadedConfig) {
+  if (setPipeline) return { pipeline: setPipeline, override: true };
+  const isStated = settings.some(({ name, source }) => name === 'pipeline' && source !== 'default');
+  return isStated ? { pipeline: config.pipeline } : {};
 }
 
 function describe(applied: readonly string[], version: number, pipeline: string | null): string {

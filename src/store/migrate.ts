@@ -4,12 +4,25 @@ import { runner } from 'node-pg-migrate';
 import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import { DatabaseClient, type DatabaseUrl } from './client.ts';
-import { claimPipeline, type Pipeline } from './pipeline.ts';
+import {
+  claimPipeline,
+  type Pipeline,
+  PipelineUnstated,
+  readPipeline,
+  requirePipeline,
+  setPipeline,
+} from './pipeline.ts';
 import type { Queryable } from './pool.ts';
+import { findSharedTables, makeSharedTables, SHARED_TABLES } from './shared-tables.ts';
 
 export interface MigrateOptions {
-  /** Recorded as this database's pipeline where none is recorded yet; a different one is a `PipelineMismatch`. */
+  /**
+   * Recorded as this database's pipeline where none is recorded yet; a different one is a `PipelineMismatch`. Left out, the
+   * recorded one counts, and where there is none, tables of ours alone are made, for others to say whose database it is.
+   */
   readonly pipeline?: Pipeline;
+  /** Whether `pipeline` counts whatever is recorded, or whoever made the tables that are there: an operator says so. */
+  readonly override?: boolean;
   readonly logger?: Logger;
   /** Milliseconds to wait for another process's migration, and for any lock; 120,000 unless given. */
   readonly lockTimeout?: number;
@@ -30,12 +43,17 @@ const FIND_SCHEMA = `
          to_regclass('${TABLE}') is not null as migrated`;
 
 /**
- * Brings the database to this version's schema. Only adds: tables of an OpenSend installation stay as they are. Safe to
- * run from many processes at once; they wait for each other. Throws what the database throws.
+ * Brings the database to this version's schema. Only adds: tables of an OpenSend installation stay as they are. The tables
+ * shared with one are made in the pipeline `standalone` only, since OpenSend's own migrations fail where one is there. Safe to
+ * run from many processes at once; they wait for each other. Throws what the database throws, too.
  *
- * @returns the names of the migrations that this call applied, in order
+ * @returns the names of the migrations that this call applied, in order, and the pipeline that the database is used with
+ * @throws PipelineMismatch, ForeignInstallation, PipelineUnstated before anything is changed
  */
-export async function migrate(databaseUrl: DatabaseUrl, options: MigrateOptions = {}): Promise<{ applied: string[] }> {
+export async function migrate(
+  databaseUrl: DatabaseUrl,
+  options: MigrateOptions = {},
+): Promise<{ applied: string[]; pipeline: string | null }> {
   const client = new DatabaseClient(databaseUrl, {
     application_name: 'smtp-relay migrate',
     connectionTimeoutMillis: options.connectTimeout ?? 10_000,
@@ -45,10 +63,11 @@ export async function migrate(databaseUrl: DatabaseUrl, options: MigrateOptions 
   client.on('error', error => options.logger?.debug({ err: error }, 'database connection lost'));
   await client.connect();
   try {
+    const pipeline = await choosePipeline(client, options);
     // Looked at before locking, so that in the ordinary case a hundred starting pods wait for nothing.
     const applied = (await isCurrent(client)) ? [] : await applyLocked(client, options);
-    if (options.pipeline) await claimPipeline(client, options.pipeline);
-    return { applied };
+    if (pipeline !== null && !(await isInUse(client, pipeline))) await takeIntoUse(client, pipeline, options);
+    return { applied, pipeline };
   } finally {
     await client.end();
   }
@@ -64,16 +83,35 @@ export async function expectedSchemaVersion(): Promise<number> {
   return Math.max(0, ...(await knownNames()).map(versionOf));
 }
 
+async function choosePipeline(client: pg.Client, { pipeline, override }: MigrateOptions): Promise<Pipeline | null> {
+  if (pipeline) {
+    if (!override) await requirePipeline(client, pipeline);
+    return pipeline;
+  }
+  const recorded = await readPipeline(client);
+  if (recorded === null && (await findSharedTables(client)).length === 0) throw new PipelineUnstated();
+  return recorded as Pipeline | null;
+}
+
+async function isInUse(client: pg.Client, pipeline: Pipeline): Promise<boolean> {
+  if ((await readPipeline(client)) !== pipeline) return false;
+  return pipeline !== 'standalone' || (await findSharedTables(client)).length === SHARED_TABLES.length;
+}
+
 /**
- * Lock and migrations share one transaction and one connection: it is all or nothing, works through PgBouncer in
- * transaction mode (a session lock would stay behind on a pooled connection), and those who wait cannot take the
- * last connection away from the one they wait for.
+ * Records the pipeline and makes the shared tables, where it is for this program to make them: both or neither, since tables
+ * without a record are taken for OpenSend's.
  */
-async function applyLocked(client: pg.Client, options: MigrateOptions): Promise<string[]> {
-  await client.query('begin');
-  try {
-    await client.query("select set_config('lock_timeout', $1, true)", [String(options.lockTimeout ?? 120_000)]);
-    await client.query('select pg_advisory_xact_lock($1)', [LOCK_ID]);
+function takeIntoUse(client: pg.Client, pipeline: Pipeline, options: MigrateOptions): Promise<void> {
+  return inLock(client, options, async () => {
+    if (options.override) await setPipeline(client, pipeline);
+    else await claimPipeline(client, pipeline);
+    if (pipeline === 'standalone') await makeSharedTables(client);
+  });
+}
+
+function applyLocked(client: pg.Client, options: MigrateOptions): Promise<string[]> {
+  return inLock(client, options, async () => {
     const { rows } = await client.query<{ schema: string | null }>(FIND_SCHEMA);
     const applied = await runner({
       dbClient: client,
@@ -85,9 +123,24 @@ async function applyLocked(client: pg.Client, options: MigrateOptions): Promise<
       singleTransaction: true,
       logger: quiet(options.logger),
     });
-    // The library has committed if it had something to do; then this one changes nothing.
-    await client.query('commit');
     return applied.map(({ name }) => name);
+  });
+}
+
+/**
+ * Lock and work share one transaction and one connection: it is all or nothing, works through PgBouncer in
+ * transaction mode (a session lock would stay behind on a pooled connection), and those who wait cannot take the
+ * last connection away from the one they wait for.
+ */
+async function inLock<T>(client: pg.Client, { lockTimeout }: MigrateOptions, work: () => Promise<T>): Promise<T> {
+  await client.query('begin');
+  try {
+    await client.query("select set_config('lock_timeout', $1, true)", [String(lockTimeout ?? 120_000)]);
+    await client.query('select pg_advisory_xact_lock($1)', [LOCK_ID]);
+    const result = await work();
+    // The library of migrations has committed if it had something to do; then this one changes nothing.
+    await client.query('commit');
+    return result;
   } catch (error) {
     await client.query('rollback').catch(() => undefined);
     throw error;

@@ -1,4 +1,5 @@
 import type { Queryable } from './pool.ts';
+import { findSharedTables } from './shared-tables.ts';
 
 export const PIPELINES = ['opensend', 'standalone'] as const;
 
@@ -17,21 +18,33 @@ export class PipelineMismatch extends Error {
   }
 }
 
-/** The database has messages, and nothing says that this program's worker is the one to deliver them. */
+/** Shared tables are there, and nothing says that this program made them and its worker is the one to deliver. */
 export class ForeignInstallation extends Error {
-  constructor() {
+  constructor(tables: readonly string[]) {
     super(
-      'this database belongs to an OpenSend installation, whose own worker delivers its messages (no relay has recorded ' +
-        'SMTP_RELAY_PIPELINE=standalone in it), so this worker does not start: a message would be sent twice. Where it is a ' +
-        'database of your own, start the relay with SMTP_RELAY_PIPELINE=standalone first, or run: smtp-relay migrate ' +
-        '--set-pipeline standalone',
+      `this database has tables that this program did not make (${tables.join(', ')}), as that of an OpenSend installation ` +
+        'has, whose own worker delivers its messages: with SMTP_RELAY_PIPELINE=standalone they would be sent twice. For a ' +
+        'relay beside OpenSend set SMTP_RELAY_PIPELINE=opensend and run no worker. Where it is a database of your own, run: ' +
+        'smtp-relay migrate --set-pipeline standalone',
     );
     this.name = 'ForeignInstallation';
   }
 }
 
-const LOOK = `
-  select to_regclass('emails') is not null as "hasEmails", to_regclass('smtp_relay_settings') is not null as "hasSettings"`;
+/** The database is empty, and whether its shared tables are to be made depends on the pipeline, which nobody has named. */
+export class PipelineUnstated extends Error {
+  constructor() {
+    super(
+      'this database is empty, and nothing says what it is for: set SMTP_RELAY_PIPELINE=standalone (or `pipeline` in a file of ' +
+        'SMTP_RELAY_CONFIG) for a database of your own, whose tables are then made here, or SMTP_RELAY_PIPELINE=opensend for ' +
+        'one of OpenSend, whose own migrations make the tables that both use; or run: smtp-relay migrate --set-pipeline ' +
+        '<pipeline>',
+    );
+    this.name = 'PipelineUnstated';
+  }
+}
+
+const HAS_SETTINGS = `select to_regclass('smtp_relay_settings') is not null as found`;
 
 const CLAIM = `
   insert into smtp_relay_settings (key, value) values ('pipeline', $1) on conflict (key) do nothing`;
@@ -44,32 +57,37 @@ const SET = `
 
 /**
  * Records `pipeline` as this database's where none is recorded, so that a relay and a worker cannot disagree unnoticed.
- * Throws `PipelineMismatch` where the other one is recorded.
+ *
+ * @throws PipelineMismatch, ForeignInstallation
  */
 export async function claimPipeline(db: Queryable, pipeline: Pipeline): Promise<void> {
-  const recorded = await readPipeline(db);
+  const recorded = await requirePipeline(db, pipeline);
   if (recorded === pipeline) return;
-  if (recorded === null) await db.query(CLAIM, [pipeline]);
-  const winner = await readPipeline(db);
-  if (winner !== pipeline) throw new PipelineMismatch(String(winner), pipeline);
+  await db.query(CLAIM, [pipeline]);
+  await requirePipeline(db, pipeline);
 }
 
 /**
- * Makes sure, before anything is changed, that a worker may deliver what is in this database: it is marked as standalone, or
- * has no table of messages at all as yet.
+ * Makes sure, before anything is changed, that this database may be used with `pipeline`: it is recorded for that, or for
+ * none yet. Tables that nobody has recorded may be an OpenSend installation's, also while they are empty, so they never
+ * become a worker's own by themselves.
  *
- * @throws ForeignInstallation, PipelineMismatch
+ * @returns the recorded one, null where none is
+ * @throws PipelineMismatch, ForeignInstallation
  */
-export async function requireStandalone(db: Queryable): Promise<void> {
-  const { rows } = await db.query<{ hasEmails: boolean; hasSettings: boolean }>(LOOK);
-  if (!rows[0]?.hasEmails) return;
-  const recorded = rows[0].hasSettings ? await readPipeline(db) : null;
-  if (recorded === null) throw new ForeignInstallation();
-  if (recorded !== 'standalone') throw new PipelineMismatch(recorded, 'standalone');
+export async function requirePipeline(db: Queryable, pipeline: Pipeline): Promise<Pipeline | null> {
+  const recorded = await readPipeline(db);
+  if (recorded === pipeline) return pipeline;
+  if (recorded !== null) throw new PipelineMismatch(recorded, pipeline);
+  const found = pipeline === 'standalone' ? await findSharedTables(db) : [];
+  if (found.length > 0) throw new ForeignInstallation(found);
+  return null;
 }
 
 /** The recorded pipeline, or null before the first claim. */
 export async function readPipeline(db: Queryable): Promise<string | null> {
+  const { rows: settings } = await db.query<{ found: boolean }>(HAS_SETTINGS);
+  if (!settings[0]?.found) return null;
   const { rows } = await db.query<{ value: string }>(READ);
   return rows[0]?.value ?? null;
 }

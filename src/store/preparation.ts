@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import type { DatabaseUrl } from './client.ts';
 import { expectedSchemaVersion, migrate, schemaVersion } from './migrate.ts';
-import { claimPipeline, ForeignInstallation, type Pipeline, PipelineMismatch, requireStandalone } from './pipeline.ts';
+import { claimPipeline, ForeignInstallation, type Pipeline, PipelineMismatch, requirePipeline } from './pipeline.ts';
 import { isUnreachable } from './unreachable.ts';
 
 export interface PreparationOptions {
@@ -94,11 +94,11 @@ export class Preparation {
 
   async #prepare(): Promise<void> {
     const { databaseUrl, pool, pipeline, migrations, connectTimeout, logger } = this.#options;
-    if (this.#options.delivers) await requireStandalone(pool);
     if (migrations === 'auto') {
       const { applied } = await migrate(databaseUrl, { pipeline, logger, connectTimeout });
       if (applied.length > 0) logger.info({ applied }, 'database migrated');
     } else {
+      await requirePipeline(pool, pipeline);
       const [found, expected] = await Promise.all([schemaVersion(pool), expectedSchemaVersion()]);
       if (found < expected) throw new SchemaOutdated(found, expected);
       await claimPipeline(pool, pipeline);

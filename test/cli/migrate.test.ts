@@ -5,6 +5,7 @@ import { eventually } from '../support/eventually.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { runCli, runInProcess } from './run-cli.ts';
 
+const OWN = { SMTP_RELAY_PIPELINE: 'standalone' };
 const PROCESSES = 3;
 /** What src/store/migrate.ts locks. */
 const LOCK_ID = 0x736d7470;
@@ -21,7 +22,9 @@ describe('smtp-relay migrate', () => {
       // None of them begins until all are there.
       await client.query('begin');
       await client.query('select pg_advisory_xact_lock($1)', [LOCK_ID]);
-      const begun = Array.from({ length: PROCESSES }, () => runCli(['migrate', '--json'], { DATABASE_URL: url }));
+      const begun = Array.from({ length: PROCESSES }, () =>
+        runCli(['migrate', '--json'], { DATABASE_URL: url, ...OWN }),
+      );
       await eventually(async () => (await client.query(WAITING)).rows[0].count === PROCESSES);
       await client.query('commit');
       return Promise.all(begun);
@@ -37,7 +40,11 @@ describe('smtp-relay migrate', () => {
 
   it('goes where MIGRATIONS_DATABASE_URL points, with or without another URL', async t => {
     const url = await createDatabase(t, { empty: true });
-    const first = await runInProcess(['migrate', '--json'], { DATABASE_URL: NOWHERE, MIGRATIONS_DATABASE_URL: url });
+    const first = await runInProcess(['migrate', '--json'], {
+      DATABASE_URL: NOWHERE,
+      MIGRATIONS_DATABASE_URL: url,
+      ...OWN,
+    });
     assert.ok(JSON.parse(first.stdout).applied.length > 0);
     const second = await runInProcess(['migrate', '--set-pipeline', 'standalone', '--json'], {
       MIGRATIONS_DATABASE_URL: url,

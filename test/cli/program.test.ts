@@ -114,7 +114,10 @@ describe('smtp-relay migrate', () => {
     const url = await createDatabase(t, { empty: true });
     await withClient(url, async client => {
       await client.query('select pg_advisory_lock($1)', [0x736d7470]);
-      const child = spawn(process.execPath, [MAIN, 'migrate'], { stdio: 'ignore', env: { DATABASE_URL: url } });
+      const child = spawn(process.execPath, [MAIN, 'migrate'], {
+        stdio: 'ignore',
+        env: { DATABASE_URL: url, SMTP_RELAY_PIPELINE: 'standalone' },
+      });
       const ended = new Promise(resolve => child.once('exit', (_, signal) => resolve(signal)));
       const waiting =
         "select from pg_stat_activity where application_name = 'smtp-relay migrate' and wait_event = 'advisory'";
@@ -126,11 +129,12 @@ describe('smtp-relay migrate', () => {
 
   it('prepares a database, says what it did, and sets the pipeline', async t => {
     const cli = cliFor(await createDatabase(t, { empty: true }));
-    const first = await cli.json('migrate');
-    assert.deepEqual([first.applied.length, first.pipeline], [first.version, null]);
-    assert.match(await cli.text('migrate'), /^Nothing to do: the schema is at version \d+/);
+    const first = await cli.json('migrate', '--set-pipeline', 'opensend');
+    assert.deepEqual([first.applied.length, first.pipeline], [first.version, 'opensend']);
+    assert.match(await cli.text('migrate'), /^Nothing to do: the schema is at version \d+, with the pipeline opensend/);
     const set = await cli.json('migrate', '--set-pipeline', 'standalone');
     assert.deepEqual([set.applied, set.pipeline], [[], 'standalone']);
+    assert.deepEqual(await cli.json('keys', 'list'), []);
     assert.equal((await cli.run('migrate', '--set-pipeline', 'both')).code, 2);
   });
 });

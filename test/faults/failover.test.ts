@@ -26,7 +26,7 @@ describe('a primary that becomes read-only', { skip: needs('postgres15') }, asyn
   parts.defer(() => rm(directory, { recursive: true, force: true }));
   const primary = await createServer(t, { version: '15', directory });
   const databaseUrl = await primary.createDatabase('relay');
-  await migrate(databaseUrl);
+  await migrate(databaseUrl, { pipeline: 'standalone' });
   const owner = await withClient(databaseUrl, client => seedOwner(client));
   const standby = await startStandby(t, primary, directory);
   const address = await startTcpProxy(t, { host: '127.0.0.1', port: primary.port });

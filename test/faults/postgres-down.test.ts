@@ -3,6 +3,7 @@ import { rename, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import pg from 'pg';
+import { prepareDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { needs } from '../support/needs.ts';
 import { withClient } from '../support/postgres-server.ts';
@@ -14,7 +15,7 @@ const FROM = 'a@acme.test';
 const message = { from: FROM, to: ['b@example.com'], data: messageFrom(FROM) };
 const FAULT = '451 4.3.0 Temporary fault on our side: try again later';
 
-const postgres = await createOwnPostgres({ after }, { max_connections: '12' });
+const postgres = await createOwnPostgres({ after }, { settings: { max_connections: '12' } });
 const { server, databaseUrl, owner } = postgres;
 
 interface TestContext {
@@ -70,7 +71,11 @@ describe('Postgres down', () => {
   it('at the start and empty: it is migrated as soon as it is there', async t => {
     const url = await server.createDatabase('empty');
     await server.stop();
-    const relay = await startRelay(t, { shareWith: { databaseUrl: url, owner }, tls: false });
+    const relay = await startRelay(t, {
+      shareWith: { databaseUrl: url, owner },
+      tls: false,
+      settings: { pipeline: 'standalone' },
+    });
     await server.start();
     await eventually(async () => (await relay.db.query('select 1 from smtp_relay_migrations')).rows.length > 0);
     const client = await SmtpClient.secured(t, relay);
@@ -147,6 +152,7 @@ describe('connections to Postgres', () => {
 describe('the disk of Postgres', () => {
   it('is full: 452, and 250 when there is room again', { skip: needs('devFull') }, async t => {
     const url = await server.createDatabase('full');
+    await prepareDatabase(url, 'opensend');
     const relay = await startRelay(t, { shareWith: { databaseUrl: url, owner }, tls: false, queue: false });
     await relay.db.query(
       `insert into api_keys (name, token_hash, user_id) values ('test', encode(sha256($1::bytea), 'hex'), 'acme')`,

@@ -7,7 +7,7 @@ import { Senders, type SentMail } from './support/sender.ts';
 
 const SESSIONS = 8;
 
-const postgres = await createOwnPostgres({ after });
+const postgres = await createOwnPostgres({ after }, { pipeline: 'standalone' });
 const relay = await startRelay(
   { after },
   { shareWith: postgres, tls: false, settings: { pipeline: 'standalone', 'database.connectTimeout': 5_000 } },

@@ -3,9 +3,8 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { describe, it } from 'node:test';
 import { freePort } from '../../src/dev/ports.ts';
-import { migrate } from '../../src/store/migrate.ts';
 import { runCli } from '../cli/run-cli.ts';
-import { createDatabase } from '../support/database.ts';
+import { createDatabase, prepareDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { createOpenSendTables } from '../support/opensend/tables.ts';
 import { type Owner, seedOwner } from '../support/owner.ts';
@@ -21,7 +20,7 @@ const NO_PORTS = { SMTP_RELAY_PORT: '0', SMTP_RELAY_HTTP_PORT: '0' };
 const message = { from: FROM, to: ['b@example.com'], data: messageFrom(FROM) };
 
 async function prepare(t: TestContext): Promise<{ databaseUrl: string; owner: Owner; env: Record<string, string> }> {
-  const databaseUrl = await createDatabase(t);
+  const databaseUrl = await createDatabase(t, { pipeline: 'opensend' });
   const owner = await withClient(databaseUrl, client => seedOwner(client));
   return { databaseUrl, owner, env: { DATABASE_URL: databaseUrl, SMTP_RELAY_PORT: '0', SMTP_RELAY_HOST: '127.0.0.1' } };
 }
@@ -166,7 +165,12 @@ describe('the relay as a process', { concurrency: 3 }, () => {
 describe('the relay and the database it finds', () => {
   it('migrates it, also when two relays start at once', async t => {
     const databaseUrl = await createDatabase(t, { empty: true });
-    const env = { DATABASE_URL: databaseUrl, SMTP_RELAY_PORT: '0', SMTP_RELAY_HOST: '127.0.0.1' };
+    const env = {
+      DATABASE_URL: databaseUrl,
+      SMTP_RELAY_PIPELINE: 'standalone',
+      SMTP_RELAY_PORT: '0',
+      SMTP_RELAY_HOST: '127.0.0.1',
+    };
     const relays = await Promise.all([spawnRelay(t, env), spawnRelay(t, env)].map(relay => relay.listening()));
     const migrated = relays.filter(({ logs }) => logs.some(({ msg }) => msg === 'database migrated'));
     assert.equal(migrated.length, 1);
@@ -183,13 +187,12 @@ describe('the relay and the database it finds', () => {
     const { code, stderr } = await runCli(['relay'], env);
     assert.notEqual(code, 0);
     assert.match(stderr, /schema version 0.*needs \d+.*smtp-relay migrate.*SMTP_RELAY_MIGRATIONS=auto/s);
-    await migrate(databaseUrl);
+    await prepareDatabase(databaseUrl, 'opensend');
     await spawnRelay(t, env).listening();
   });
 
   it('refuses a database of the other pipeline with exit code 2, and says the way out', async t => {
     const databaseUrl = await createDatabase(t);
-    await migrate(databaseUrl, { pipeline: 'standalone' });
     for (const migrations of ['auto', 'none']) {
       const env = { DATABASE_URL: databaseUrl, ...NO_PORTS, SMTP_RELAY_MIGRATIONS: migrations };
       const { code, stderr } = await runCli(['relay'], env);
@@ -199,7 +202,7 @@ describe('the relay and the database it finds', () => {
   });
 
   it('refuses one that it may not log in to, and says so', async t => {
-    const url = new URL(await createDatabase(t));
+    const url = new URL(await createDatabase(t, { pipeline: 'opensend' }));
     url.password = 'wrong';
     const { code, stderr } = await runCli(['relay'], { DATABASE_URL: url.href, ...NO_PORTS });
     assert.equal(code, 1);

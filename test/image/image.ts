@@ -69,13 +69,13 @@ test('the commands run on a read-only file system, and as another user', async t
   assert.match(await runOnce(images.relay, ['--version']), /^\d+\.\d+\.\d+\n$/);
   assert.match(await runOnce(images.relay, ['--version'], ['--user=12345:0']), /^\d+\.\d+\.\d+\n$/);
   const databaseUrl = await createDatabase(t, { empty: true });
-  const flags = ['-e', `DATABASE_URL=${databaseUrl}`];
+  const flags = ['-e', `DATABASE_URL=${databaseUrl}`, '-e', 'SMTP_RELAY_PIPELINE=standalone'];
   assert.match(await runOnce(images.relay, ['migrate'], flags), /^Applied /);
   assert.match(await runOnce(images.relay, ['keys', 'create', '--owner', 'acme'], flags), /os_live_/);
 });
 
 test('the relay takes a message, reports its health, writes nothing and ends at SIGTERM', async t => {
-  const databaseUrl = await createDatabase(t);
+  const databaseUrl = await createDatabase(t, { pipeline: 'opensend' });
   const owner = await withClient(databaseUrl, db => seedOwner(db));
   const queue = await createQueue(t);
   const [port, httpPort] = [await freePort(), await freePort()];

@@ -45,7 +45,7 @@ describe('the database password is rotated under load', () => {
   };
 
   before(async () => {
-    postgres = await createOwnPostgres(context);
+    postgres = await createOwnPostgres(context, { pipeline: 'standalone' });
     await query(`create role relay login superuser password 'one'`);
     secret = await MountedFolder.create(context, { url: `${urlFor('relay', 'one')}\n` });
     relay = await spawnRelay(context as never, {

@@ -12,7 +12,7 @@ async function look(port: number, path: string) {
 }
 
 it('Postgres and SQS are both away: relay and worker stay alive and ready, and say what is wrong', async t => {
-  const postgres = await createOwnPostgres(t);
+  const postgres = await createOwnPostgres(t, { pipeline: 'standalone' });
   const nowhere = `http://127.0.0.1:${await freePort()}`;
   const queueUrl = `${nowhere}/000000000000/jobs`;
   const settings = { pipeline: 'standalone', queueUrl, sqsEndpoint: nowhere, httpHost: '127.0.0.1' };

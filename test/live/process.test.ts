@@ -27,7 +27,7 @@ async function presented(t: { after(end: () => void): void }, server: { host: st
 }
 
 it('a relay in a pod: ConfigMap, Secret and certificate change under load, and no session drops', async t => {
-  const databaseUrl = await createDatabase(t);
+  const databaseUrl = await createDatabase(t, { pipeline: 'opensend' });
   const owner = await withClient(databaseUrl, client => seedOwner(client));
   const [first, second] = [await makeCertificate(t), await makeCertificate(t)];
   const map = await MountedFolder.create(t, { 'relay.yaml': 'limits: { recipients: 5 }' });

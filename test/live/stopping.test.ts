@@ -20,7 +20,7 @@ async function readiness(port: number): Promise<number> {
 
 describe('drainDelay', () => {
   it('unready at once, still accepting, then closed: DATA under way gets its 250, idle sessions 421, exit 0', async t => {
-    const databaseUrl = await createDatabase(t);
+    const databaseUrl = await createDatabase(t, { pipeline: 'opensend' });
     const owner = await withClient(databaseUrl, client => seedOwner(client));
     const httpPort = await freePort();
     const process = await spawnRelay(t, {

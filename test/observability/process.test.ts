@@ -19,7 +19,7 @@ interface Run {
 
 /** Starts a relay, sends a message and ends the relay. */
 async function runOnce(t: TestContext, env: Readonly<Record<string, string>>): Promise<Run> {
-  const databaseUrl = await createDatabase(t);
+  const databaseUrl = await createDatabase(t, { pipeline: 'opensend' });
   const db = openPool(databaseUrl, 1);
   const owner = await seedOwner(db);
   await db.end();

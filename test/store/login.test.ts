@@ -26,7 +26,7 @@ describe('without DATABASE_URL', () => {
       PGPASSWORD: 'outdated',
       DATABASE_PASSWORD_FILE: token,
     };
-    const settings = { SMTP_RELAY_HOST: '127.0.0.1', SMTP_RELAY_PORT: '0' };
+    const settings = { SMTP_RELAY_PIPELINE: 'standalone', SMTP_RELAY_HOST: '127.0.0.1', SMTP_RELAY_PORT: '0' };
     const relay = await spawnRelay(t, { ...env, ...settings }).listening();
     const owner = await withClient(url, client => seedOwner(client));
     const client = await SmtpClient.loggedIn(t, Object.assign(Object.create(relay), { owner }));

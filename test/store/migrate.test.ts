@@ -38,8 +38,8 @@ const OF_ITS_OPERATOR = `
 describe('migrate', () => {
   it('makes all tables on an empty database, and then has nothing to do', async t => {
     const url = await createDatabase(t, { empty: true });
-    assert.deepEqual(await migrate(url), { applied: ALL });
-    assert.deepEqual(await migrate(url), { applied: [] });
+    assert.deepEqual(await migrate(url, { pipeline: 'standalone' }), { applied: ALL, pipeline: 'standalone' });
+    assert.deepEqual(await migrate(url, { pipeline: 'standalone' }), { applied: [], pipeline: 'standalone' });
     await withClient(url, async client => {
       const { rows } = await client.query<{ name: string }>(TABLES);
       const names = rows.map(row => row.name);
@@ -92,7 +92,7 @@ describe('migrate', () => {
       await client.query(OF_ITS_OPERATOR);
       const before = await catalogue(client);
       assert.ok(before.length > 50);
-      assert.deepEqual(await migrate(url), { applied: ALL });
+      assert.deepEqual(await migrate(url, { pipeline: 'opensend' }), { applied: ALL, pipeline: 'opensend' });
       assert.deepEqual(await catalogue(client), before);
       const { rows: kept } = await client.query('select subject from emails');
       assert.deepEqual(kept, [{ subject: 'hello' }]);
@@ -101,7 +101,7 @@ describe('migrate', () => {
 
   it('is applied once when many start at the same time', async t => {
     const url = await createDatabase(t, { empty: true });
-    const results = await Promise.all(Array.from({ length: 5 }, () => migrate(url)));
+    const results = await Promise.all(Array.from({ length: 5 }, () => migrate(url, { pipeline: 'standalone' })));
     assert.deepEqual(
       results.flatMap(result => result.applied),
       ALL,
@@ -113,29 +113,29 @@ describe('migrate', () => {
     await withClient(url, async client => {
       await client.query('begin');
       await client.query('select pg_advisory_xact_lock($1)', [0x736d7470]);
-      await assert.rejects(migrate(url, { lockTimeout: 100 }), { code: '55P03' });
+      await assert.rejects(migrate(url, { pipeline: 'standalone', lockTimeout: 100 }), { code: '55P03' });
     });
-    assert.deepEqual(await migrate(url), { applied: ALL });
+    assert.deepEqual(await migrate(url, { pipeline: 'standalone' }), { applied: ALL, pipeline: 'standalone' });
   });
 
   it('is all or nothing', async t => {
     const url = await createDatabase(t, { empty: true });
     await withClient(url, async client => {
       await client.query('create table smtp_relay_outbox (in_the_way text)');
-      await assert.rejects(migrate(url), /smtp_relay_outbox/);
+      await assert.rejects(migrate(url, { pipeline: 'standalone' }), /smtp_relay_outbox/);
       const { rows } = await client.query<{ name: string }>(TABLES);
       assert.deepEqual(rows, [{ name: 'smtp_relay_outbox' }]);
       await client.query('drop table smtp_relay_outbox');
     });
-    assert.deepEqual(await migrate(url), { applied: ALL });
+    assert.deepEqual(await migrate(url, { pipeline: 'standalone' }), { applied: ALL, pipeline: 'standalone' });
   });
 
   it('works in the schema that the search path names', async t => {
     const url = new URL(await createDatabase(t, { empty: true }));
     await withClient(url.href, client => client.query('create schema mail'));
     url.searchParams.set('options', '-c search_path=mail,public');
-    assert.deepEqual(await migrate(url.href), { applied: ALL });
-    assert.deepEqual(await migrate(url.href), { applied: [] });
+    assert.deepEqual(await migrate(url.href, { pipeline: 'standalone' }), { applied: ALL, pipeline: 'standalone' });
+    assert.deepEqual(await migrate(url.href, { pipeline: 'standalone' }), { applied: [], pipeline: 'standalone' });
     await withClient(url.href, async client => {
       const { rows } = await client.query(`select distinct table_schema from information_schema.tables
                                             where table_name ~ '^(emails|smtp_relay_.*)$'`);
@@ -146,7 +146,7 @@ describe('migrate', () => {
   it('works on Postgres 15', { skip: needs('postgres15') }, async t => {
     const server = await createServer(t, { version: '15' });
     const url = await server.createDatabase('relay');
-    assert.deepEqual(await migrate(url), { applied: ALL });
+    assert.deepEqual(await migrate(url, { pipeline: 'standalone' }), { applied: ALL, pipeline: 'standalone' });
   });
 });
 
@@ -155,7 +155,7 @@ describe('schema version', () => {
     const url = await createDatabase(t, { empty: true });
     await withClient(url, async client => {
       assert.equal(await schemaVersion(client), 0);
-      await migrate(url);
+      await migrate(url, { pipeline: 'standalone' });
       assert.equal(await schemaVersion(client), ALL.length);
       assert.equal(await expectedSchemaVersion(), ALL.length);
     });
@@ -180,7 +180,7 @@ describe('pipeline', () => {
   });
 
   it('is claimed by one of two at the same time', async t => {
-    const url = await createDatabase(t);
+    const url = await createDatabase(t, { empty: true });
     const claims = (['standalone', 'opensend'] as const).map(pipeline => migrate(url, { pipeline }));
     const results = await Promise.allSettled(claims);
     assert.deepEqual(results.map(result => result.status).sort(), ['fulfilled', 'rejected']);

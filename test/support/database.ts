@@ -1,5 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { migrate } from '../../src/store/migrate.ts';
+import type { Pipeline } from '../../src/store/pipeline.ts';
 import { shared } from './environment.ts';
+import { createOpenSendTables } from './opensend/tables.ts';
 import { withClient } from './postgres-server.ts';
 
 interface TestContext {
@@ -7,18 +10,27 @@ interface TestContext {
 }
 
 export interface DatabaseOptions {
-  /** An empty one, as `migrate` finds it at first, rather than a clone of the migrated template. */
+  /** An empty one, as `migrate` finds it at first, rather than a clone of a migrated template. */
   readonly empty?: boolean;
+  /** Whose shared tables are in it: ours (`standalone`, unless given) or OpenSend's. It is recorded as used with that. */
+  readonly pipeline?: Pipeline;
 }
 
 /** A database of the test's own on the run's Postgres, migrated, dropped afterwards. @returns its URL */
 export async function createDatabase(t: TestContext, options: DatabaseOptions = {}): Promise<string> {
   const name = `test_${randomBytes(8).toString('hex')}`;
   const admin = shared('postgresUrl');
-  const template = options.empty ? 'template0' : shared('template');
+  const migrated = shared(`${options.pipeline ?? 'standalone'}Template`);
+  const template = options.empty ? 'template0' : migrated;
   await withClient(admin, client => client.query(`create database ${name} template ${template}`));
   t.after(() => withClient(admin, async client => void (await client.query(`drop database ${name} with (force)`))));
   const url = new URL(admin);
   url.pathname = `/${name}`;
   return url.href;
+}
+
+/** Fills an empty database as it is used with the pipeline: OpenSend's own migrations make the shared tables, before ours run. */
+export async function prepareDatabase(url: string, pipeline: Pipeline): Promise<void> {
+  if (pipeline === 'opensend') await withClient(url, createOpenSendTables);
+  await migrate(url, { pipeline });
 }

@@ -3,7 +3,8 @@ import { env } from 'node:process';
 /** What the global set-up tells the test files, which run as processes of their own. */
 const NAMES = {
   postgresUrl: 'TEST_POSTGRES_URL',
-  template: 'TEST_POSTGRES_TEMPLATE',
+  standaloneTemplate: 'TEST_POSTGRES_TEMPLATE_STANDALONE',
+  opensendTemplate: 'TEST_POSTGRES_TEMPLATE_OPENSEND',
   programs: 'TEST_POSTGRES_PROGRAMS',
   sqsEndpoint: 'TEST_SQS_ENDPOINT',
 } as const;

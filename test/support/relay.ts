@@ -25,7 +25,7 @@ export interface RelayOptions {
   readonly queue?: boolean;
   readonly owner?: OwnerOptions;
   readonly tracer?: Tracer;
-  /** The database of another relay, with its owner; one of its own unless given. */
+  /** The database of another relay, with its owner; one of its own, as the setting `pipeline` has it, unless given. */
   readonly shareWith?: Pick<TestRelay, 'databaseUrl' | 'owner'>;
   /** How the configuration changes while the relay runs; not at all unless given. */
   readonly live?: (config: Config) => LiveConfig;
@@ -67,7 +67,8 @@ export async function startRelay(t: TestContext, options: RelayOptions = {}): Pr
   t.after(() => parts.disposeAsync());
   const context = { after: (fn: () => Promise<void>) => parts.defer(fn) };
 
-  const databaseUrl = options.shareWith?.databaseUrl ?? (await createDatabase(context));
+  const pipeline = options.settings?.pipeline === 'standalone' ? 'standalone' : 'opensend';
+  const databaseUrl = options.shareWith?.databaseUrl ?? (await createDatabase(context, { pipeline }));
   const queue = options.queue === false ? null : await createQueue(context);
   const certificate = options.tls === false ? null : await makeCertificate(context);
   const db = createPool(databaseUrl, context);

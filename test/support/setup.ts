@@ -3,11 +3,9 @@ import { join } from 'node:path';
 import { makeAccountDirectory, postgresAccount } from '../../src/dev/account.ts';
 import { embeddedPrograms } from '../../src/dev/postgres-programs.ts';
 import { type SqsServer, startSqs } from '../../src/dev/sqs.ts';
-import { migrate } from '../../src/store/migrate.ts';
+import { prepareDatabase } from './database.ts';
 import { share } from './environment.ts';
 import { startPostgres, type TestPostgres } from './postgres-server.ts';
-
-const TEMPLATE = 'template_migrated';
 
 interface Running {
   readonly directory: string;
@@ -17,7 +15,8 @@ interface Running {
 
 let running: Running | undefined;
 
-/** Runs once before all test files (`--test-global-setup`): one Postgres with a migrated template database, one SQS. */
+/** Runs once before all test files (`--test-global-setup`): one Postgres with a migrated template database for each
+ * pipeline, one SQS. */
 export async function globalSetup(): Promise<void> {
   const account = postgresAccount();
   const directory = await makeAccountDirectory(account);
@@ -26,14 +25,19 @@ export async function globalSetup(): Promise<void> {
   const postgres = await startPostgres({ directory, programs, settings });
   const sqs = await startSqs({ port: 0 });
   running = { directory, postgres, sqs };
-  await postgres.createDatabase(TEMPLATE);
-  await migrate(postgres.url(TEMPLATE));
   share({
     postgresUrl: postgres.url('postgres'),
-    template: TEMPLATE,
+    ...(await makeTemplates(postgres)),
     programs: programs.bin,
     sqsEndpoint: sqs.endpoint,
   });
+}
+
+async function makeTemplates(postgres: TestPostgres) {
+  const templates = { standaloneTemplate: 'template_standalone', opensendTemplate: 'template_opensend' };
+  await prepareDatabase(await postgres.createDatabase(templates.standaloneTemplate), 'standalone');
+  await prepareDatabase(await postgres.createDatabase(templates.opensendTemplate), 'opensend');
+  return templates;
 }
 
 /** Runs once after all test files, also when they were interrupted. */

@@ -16,7 +16,7 @@ import type { LogLine, TestContext } from './relay.ts';
 export interface WorkerOptions {
   /** Settings by name, as parsed, over those of the test. */
   readonly settings?: Readonly<Partial<Record<SettingName, unknown>>>;
-  /** A database of its own unless given; it is marked as standalone. */
+  /** One of the pipeline standalone; one of its own unless given. */
   readonly databaseUrl?: string;
   /** Without one, jobs come from the outbox. */
   readonly queue?: TestQueue | null;
@@ -46,9 +46,6 @@ export interface TestWorker {
   stop(): Promise<void>;
 }
 
-const MARK = `
-  insert into smtp_relay_settings (key, value) values ('pipeline', 'standalone') on conflict (key) do nothing`;
-
 /** Starts a whole worker, as `smtp-relay worker` does, with the transport `capture` unless the settings say otherwise. */
 export async function startWorker(t: TestContext, options: WorkerOptions = {}): Promise<TestWorker> {
   const parts = new AsyncDisposableStack();
@@ -57,7 +54,6 @@ export async function startWorker(t: TestContext, options: WorkerOptions = {}): 
   const databaseUrl = options.databaseUrl ?? (await createDatabase(context));
   const db = openPool(databaseUrl, 2);
   parts.defer(() => db.end());
-  await db.query(MARK);
   const directory = await mkdtemp(join(tmpdir(), 'smtp-relay-captured-'));
   parts.defer(() => rm(directory, { recursive: true, force: true }));
   const settings = { ...baseSettings(databaseUrl, options.queue ?? null, directory), ...options.settings };

@@ -70,14 +70,3 @@ create table smtp_relay_webhooks (
   failing_since timestamptz,
   disabled_at timestamptz
 );
-
--- Finds the due deliveries of one endpoint, however many others have. Only on a table that 0001 made, which is known by the
--- index it got there: OpenSend's own stays as it is.
-do $$
-begin
-  if to_regclass('webhook_deliveries_status_next_retry_at_idx') is not null then
-    create index smtp_relay_due_deliveries on webhook_deliveries (webhook_id, next_retry_at)
-      where status in ('pending', 'failed');
-  end if;
-end
-$$;

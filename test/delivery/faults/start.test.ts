@@ -62,7 +62,7 @@ describe('a worker refuses to start, says why and changes nothing', { concurrenc
 
   it('on a database of the relay in which nothing says whose worker delivers', async t => {
     const url = await databaseWith(t, async (db, databaseUrl) => {
-      await migrate(databaseUrl);
+      await migrate(databaseUrl, { pipeline: 'standalone' });
       await db.query("delete from smtp_relay_settings where key = 'pipeline'");
       await db.query(QUEUED);
     });

@@ -1,4 +1,5 @@
-import { migrate } from '../../../src/store/migrate.ts';
+import type { Pipeline } from '../../../src/store/pipeline.ts';
+import { prepareDatabase } from '../../support/database.ts';
 import { type Owner, seedOwner } from '../../support/owner.ts';
 import { createServer, type TestPostgres, withClient } from '../../support/postgres-server.ts';
 import type { TestContext } from '../../support/relay.ts';
@@ -10,14 +11,21 @@ export interface OwnPostgres {
   readonly owner: Owner;
 }
 
+export interface OwnPostgresOptions {
+  /** Of the server. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** `opensend`, as a relay's is in tests, unless given. */
+  readonly pipeline?: Pipeline;
+}
+
 /** A Postgres server that a test may take away, with a migrated database and an owner in it. */
 export async function createOwnPostgres(
   t: TestContext,
-  settings: Readonly<Record<string, string>> = {},
+  { settings = {}, pipeline = 'opensend' }: OwnPostgresOptions = {},
 ): Promise<OwnPostgres> {
   const server = await createServer(t, { settings });
   const databaseUrl = await server.createDatabase('relay');
-  await migrate(databaseUrl);
+  await prepareDatabase(databaseUrl, pipeline);
   const owner = await withClient(databaseUrl, client => seedOwner(client));
   return { server, databaseUrl, owner };
 }

@@ -43,8 +43,6 @@ export interface Fleet {
   received(id: string): (readonly string[])[];
 }
 
-const MARK = "insert into smtp_relay_settings (key, value) values ('pipeline', 'standalone')";
-
 export async function createFleet(t: TestContext, options: FleetOptions = {}): Promise<Fleet> {
   // Freed in reverse: whoever uses a thing ends before it.
   const parts = new AsyncDisposableStack();
@@ -53,7 +51,6 @@ export async function createFleet(t: TestContext, options: FleetOptions = {}): P
   const databaseUrl = await createDatabase(context);
   const db = openPool(databaseUrl, 3);
   parts.defer(() => db.end());
-  await db.query(MARK);
   const queue = options.queue === undefined ? await createQueue(context) : options.queue;
   const ses = await startFakeSes(context);
   const forAll = {
