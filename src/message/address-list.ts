@@ -1,5 +1,6 @@
 import { type Mailbox, parseAddress } from './address.ts';
 import { decodeWords } from './charset.ts';
+import { trimWhiteSpace } from './header-fields.ts';
 
 /** What an address header field says (RFC 5322 section 3.4). */
 export interface AddressList {
@@ -19,10 +20,24 @@ interface Entry {
   /** Text between angle brackets; null where there were none. */
   angle: string | null;
   comment: string;
+  /** How much of `text` stood before the first comment behind any text; null where there is none. */
+  commentAt: number | null;
+  /** An encoded word has what separates entries where it is not taken whole. */
+  separatorInWord: boolean;
   /** An `@` outside quotes and angle brackets: an address where a name should be. */
   bareAt: boolean;
   textAfterAngle: boolean;
 }
+
+const ENCODED_WORD = /=\?[\w*-]{1,40}\?[bq]\?[^\s()<>@"\\?]*\?=/iy;
+/** However odd its charset is. */
+const WORD_START = /=\?[^?]{0,60}\?=?[bq]\?/gi;
+const WORD_END = '?=';
+/** What begins something else, to readers that do not know comments or encoded words. */
+const SLY = /[<>@()"\\]/;
+const SLY_COMMENT = /[<>@"\\]/;
+/** All but TAB, which folding leaves behind. */
+const CONTROL = /(?!\t)\p{Cc}/u;
 
 /**
  * Reads an address list strictly where it matters: mailboxes are what every conforming reader sees in it, and
@@ -49,6 +64,8 @@ class AddressListReader {
   }
 
   read(): AddressList {
+    if (CONTROL.test(this.#value)) this.#ambiguous('a control character');
+    if (hasSlyWord(this.#value)) this.#ambiguous('an encoded word has a bracket, quote, backslash or "@"');
     while (this.#position < this.#value.length) this.#step(this.#value[this.#position] as string);
     this.#finishEntry();
     if (this.#inGroup) this.#ambiguous('a group is not closed by ";"');
@@ -61,6 +78,7 @@ class AddressListReader {
     else if (char === '(') this.#comment();
     else if (char === '<') this.#angleAddress();
     else if (char === '[') this.#domainLiteral();
+    else if (char === '=' && this.#encodedWord()) return;
     else {
       if (char === ',') this.#finishEntry();
       else if (char === ':') this.#beginGroup();
@@ -72,12 +90,31 @@ class AddressListReader {
 
   #character(char: string): void {
     if (char === '>') this.#ambiguous('">" without "<"');
+    if (char === ')') this.#ambiguous('")" without "("');
+    if (char === ']') this.#ambiguous('"]" without "["');
     if (char === '\\') this.#ambiguous('a backslash outside quotes');
-    if (char < ' ' && char !== '\t') this.#ambiguous('a control character');
     if (char === '@') this.#entry.bareAt = true;
     if (this.#entry.angle !== null && char.trim() !== '') this.#entry.textAfterAngle = true;
     this.#entry.text += char;
     this.#entry.phrase += char;
+  }
+
+  /**
+   * Takes an encoded word whole (RFC 2047 section 2): clients leave `:`, `;`, `,` and the like in them as they are. Not one with
+   * what others take for an address, a comment or a quoted string.
+   *
+   * @returns whether one stands here
+   */
+  #encodedWord(): boolean {
+    ENCODED_WORD.lastIndex = this.#position;
+    const [word] = ENCODED_WORD.exec(this.#value) ?? [];
+    if (word === undefined) return false;
+    if (this.#entry.angle !== null) this.#entry.textAfterAngle = true;
+    if (/[,:;[\]]/.test(word)) this.#entry.separatorInWord = true;
+    this.#entry.text += word;
+    this.#entry.phrase += word;
+    this.#position += word.length;
+    return true;
   }
 
   #quotedString(): void {
@@ -106,7 +143,10 @@ class AddressListReader {
       this.#position += 1;
     } while (depth > 0 && this.#position < this.#value.length);
     if (depth > 0) this.#ambiguous('a comment is not closed');
-    this.#entry.comment ||= this.#value.slice(start + 1, this.#position - 1);
+    const comment = this.#value.slice(start + 1, this.#position - 1);
+    if (SLY_COMMENT.test(comment)) this.#ambiguous('a comment has a bracket, quote, backslash or "@"');
+    this.#entry.comment ||= comment;
+    if (this.#entry.text.trim() !== '') this.#entry.commentAt ??= this.#entry.text.length;
   }
 
   #angleAddress(): void {
@@ -114,7 +154,7 @@ class AddressListReader {
     const end = this.#endOfAngle();
     const inside = this.#value.slice(this.#position + 1, end === -1 ? undefined : end);
     if (end === -1) this.#ambiguous('"<" without ">"');
-    const path = inside.trim();
+    const path = trimWhiteSpace(inside);
     const address = withoutRoute(path);
     if (address !== path) this.#ambiguous('a source route stands before the address');
     this.#entry.angle ??= address;
@@ -134,7 +174,9 @@ class AddressListReader {
     return -1;
   }
 
+  /** `[` is a special character (RFC 5322 section 3.2.3): it begins the domain of an address, and nothing else. */
   #domainLiteral(): void {
+    if (!this.#entry.text.endsWith('@') || this.#entry.angle !== null) this.#ambiguous('"[" stands outside a domain');
     const end = this.#value.indexOf(']', this.#position);
     if (end === -1) this.#ambiguous('"[" without "]"');
     const stop = end === -1 ? this.#value.length : end + 1;
@@ -162,20 +204,24 @@ class AddressListReader {
   #finishEntry(): void {
     const entry = this.#entry;
     this.#entry = newEntry();
-    const text = entry.text.trim();
+    const text = trimWhiteSpace(entry.text);
     if (text === '' && entry.angle === null) return;
     const address = parseAddress(entry.angle ?? text);
+    if (entry.angle === null && entry.commentAt !== null && entry.text.slice(entry.commentAt).trim() !== '') {
+      this.#ambiguous('a comment stands inside an address');
+    }
+    if (address?.includes('=?')) this.#ambiguous('an encoded word stands inside an address');
     if (entry.textAfterAngle) this.#ambiguous('text follows the address in angle brackets');
     if (address === null) {
       this.#ambiguous('an entry is not an address');
       return;
     }
-    const phrase = entry.phrase.trim();
+    const name = displayName(entry.angle === null ? entry.comment : entry.phrase);
+    if (entry.separatorInWord && name?.includes('@')) this.#ambiguous('a separator stands in an encoded word');
     // An unquoted address as display name is common; it deceives nobody where it is the address itself.
-    if (entry.angle !== null && entry.bareAt && phrase.toLowerCase() !== entry.angle.toLowerCase()) {
-      this.#ambiguous('an entry has two addresses');
-    }
-    this.#mailboxes.push({ name: displayName(entry.angle === null ? entry.comment : phrase), address });
+    const isItself = entry.commentAt === null && text.toLowerCase() === entry.angle?.toLowerCase();
+    if (entry.angle !== null && entry.bareAt && !isItself) this.#ambiguous('an entry has two addresses');
+    this.#mailboxes.push({ name, address });
   }
 
   #ambiguous(why: string): void {
@@ -183,8 +229,30 @@ class AddressListReader {
   }
 }
 
+/** Whether an encoded word, closed or not, holds what readers may take for the beginning of something else. */
+function hasSlyWord(value: string): boolean {
+  if (!value.includes('=?')) return false;
+  WORD_START.lastIndex = 0;
+  for (let word = WORD_START.exec(value); word !== null; word = WORD_START.exec(value)) {
+    const found = value.indexOf(WORD_END, WORD_START.lastIndex);
+    const end = found === -1 ? value.length : found;
+    if (SLY.test(value.slice(word.index, end))) return true;
+    WORD_START.lastIndex = end;
+  }
+  return false;
+}
+
 function newEntry(): Entry {
-  return { text: '', phrase: '', angle: null, comment: '', bareAt: false, textAfterAngle: false };
+  return {
+    text: '',
+    phrase: '',
+    angle: null,
+    comment: '',
+    commentAt: null,
+    separatorInWord: false,
+    bareAt: false,
+    textAfterAngle: false,
+  };
 }
 
 /** Drops an RFC 5321 source route (`<@a,@b:user@c>`), which must be accepted and ignored (appendix C). */

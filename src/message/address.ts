@@ -16,7 +16,8 @@ const MAX_DOMAIN = 253;
 
 const DOT_ATOM = /^[\w!#$%&'*+/=?^`{|}~\u0080-\u{10ffff}-]+(?:\.[\w!#$%&'*+/=?^`{|}~\u0080-\u{10ffff}-]+)*$/u;
 const QUOTED_LOCAL_PART = /^"(?:[^"\\\p{Cc}]|\\[^\p{Cc}])*"$/u;
-const INVISIBLE = /[\p{Cc}\p{Zl}\p{Zp}\u200b\u2060\ufeff]/u;
+/** What no reader shows, or shows as a space; the joiners of Persian and Indian scripts (U+200C, U+200D) are letters' business. */
+const INVISIBLE = /[\p{Cc}\u0085\u00a0\u1680\u2000-\u200b\u2028-\u202f\u205f\u3000]|(?![\u200c\u200d])\p{Cf}/u;
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/i;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the class is "all of ASCII"
 const ASCII = /^[\x00-\x7f]*$/;
@@ -44,9 +45,23 @@ export function parseAddress(text: string): string | null {
 
 function parseDomain(text: string): string | null {
   if (text.startsWith('[')) return isAddressLiteral(text) ? text : null;
-  const domain = isAscii(text) ? text : domainToASCII(text);
-  if (domain === '' || domain.length > MAX_DOMAIN) return null;
+  const domain = toALabels(text);
+  if (domain === null || domain.length > MAX_DOMAIN) return null;
   return domain.split('.').every(label => LABEL.test(label)) ? domain : null;
+}
+
+/**
+ * The domain as A-labels; null where the mapping of UTS 46 would make another name of it (a soft hyphen vanishes, fullwidth letters
+ * and `。` become ASCII), or where an A-label stands for what needs none: readers differ about whose domain that is. Case and
+ * nothing else may change.
+ */
+function toALabels(text: string): string | null {
+  if (isAscii(text) && !/xn--/i.test(text)) return text;
+  const ascii = domainToASCII(text);
+  const unicode = domainToUnicode(ascii);
+  const same = isAscii(text) ? ascii === text.toLowerCase() : unicode === text.toLowerCase();
+  if (ascii === '' || !same || text.normalize('NFC') !== text || domainToASCII(unicode) !== ascii) return null;
+  return isAscii(text) ? text : ascii;
 }
 
 /** RFC 5321 section 4.1.3. */

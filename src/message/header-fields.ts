@@ -85,7 +85,7 @@ function unfold(value: string): string {
 }
 
 /** `trim` takes more than the white space of RFC 5322 away: what else stands at an end was meant by the client. */
-function trimWhiteSpace(value: string): string {
+export function trimWhiteSpace(value: string): string {
   let start = 0;
   let end = value.length;
   while (start < end && WHITE_SPACE.has(value[start])) start += 1;
