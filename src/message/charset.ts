@@ -33,9 +33,9 @@ export function createTextDecoder(charset: string): Transform {
   return isKnown(charset) ? libmime.createDecodeStream(charset) : new UnknownDecoder();
 }
 
-/** Decodes the encoded words of a text (RFC 2047), each as `decodeText` would. */
+/** Decodes the encoded words of a text (RFC 2047), each as `decodeText` would. Half a character of UTF-16 is none. */
 export function decodeWords(text: string): string {
-  return text.includes('=?') ? new WordDecoder().decodeWords(text) : text;
+  return text.includes('=?') ? new WordDecoder().decodeWords(text).toWellFormed() : text;
 }
 
 class WordDecoder extends libmime.Libmime {

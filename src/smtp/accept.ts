@@ -7,11 +7,10 @@ import { allAddresses, refuseTooMany, resolveRecipients } from '../message/recip
 import { readSender } from '../message/sender.ts';
 import { decide } from '../policy/decide.ts';
 import type { SendJob } from '../queue/send-job.ts';
-import { isDataException } from '../store/errors.ts';
 import type { IdempotencyClaim, IdempotencyOutcome } from '../store/idempotency.ts';
 import type { UsageCount } from '../store/key-usage.ts';
 import type { NewMessage, StoreOutcome } from '../store/new-message.ts';
-import { buildRow, refuseUnstorable, unstorableRefusal } from './build-row.ts';
+import { buildRow, refuseUnstorable } from './build-row.ts';
 import type { StoredFacts } from './facts.ts';
 import type { RateLimits } from './rate-limits.ts';
 import { idempotencyClaim, idempotencyConflict } from './repeat.ts';
@@ -77,10 +76,7 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   const known = { id: randomUUID(), owner, envelope, arrival, captured, counted, raw, header, parts, claim, trace };
   const message = await steps.take('row', () => buildRow(known, deps.settings));
   refuseUnstorable(message);
-  const stored = steps.take('store', () => deps.store(message));
-  const outcome = await stored.catch(error => {
-    throw isDataException(error) ? unstorableRefusal(error) : error;
-  });
+  const outcome = await steps.take('store', () => deps.store(message));
   freeMemory(raw);
   if (outcome.kind === 'over') throw deps.rates.refusal(counted as UsageCount, outcome.usage);
   if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };

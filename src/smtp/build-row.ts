@@ -1,7 +1,7 @@
 import { formatMailbox } from '../message/address.ts';
 import { sha256 } from '../message/digest.ts';
 import type { MessageParts } from '../message/parts.ts';
-import { contentRefusal, Refusal } from '../message/refusal.ts';
+import { contentRefusal } from '../message/refusal.ts';
 import { messageIdOf, replyToAddresses, rowHeaders, subjectOf } from '../message/row-fields.ts';
 import type { TraceContext } from '../observability/trace.ts';
 import type { IdempotencyClaim } from '../store/idempotency.ts';
@@ -71,14 +71,13 @@ async function originalOf({ raw, envelope, header, arrival, captured }: Accepted
 }
 
 /**
- * Refuses what Postgres would: it stores no NUL in text or JSON, and the message would be tried again for ever.
+ * Refuses what Postgres would: it stores no NUL in text or JSON, and the message would be tried again for ever. What it refuses
+ * for another reason is a fault of the installation, and not the client's.
  *
  * @throws Refusal 554
  */
 export function refuseUnstorable(row: NewMessage): void {
-  const texts = [row.from, row.subject, row.text, row.html, ...row.to, ...row.cc, ...row.bcc, ...row.replyTo];
-  const names = row.attachments.flatMap(({ filename, contentType, contentId }) => [filename, contentType, contentId]);
-  if ([...texts, ...names, ...Object.values(row.headers)].some(text => text?.includes('\0'))) {
+  if (textsOf(row).some(text => text?.includes('\0'))) {
     throw contentRefusal('nul', 'A header or text part decodes to a NUL character, which cannot be stored: remove it');
   }
   if ([...row.from].length > MAX_FROM) {
@@ -89,8 +88,20 @@ export function refuseUnstorable(row: NewMessage): void {
   }
 }
 
-/** Postgres has refused the data after all: that would be so again, so the client must not try for ever. */
-export function unstorableRefusal(cause: unknown): Refusal {
-  const text = 'A header or text of the message has characters that cannot be stored: send plain UTF-8';
-  return new Refusal({ code: 554, enhancedCode: '5.6.0', text, rule: 'unstorable', cause });
+/** All that comes from the client. */
+function textsOf({ original, ...row }: NewMessage): (string | null | undefined)[] {
+  return [
+    row.from,
+    row.subject,
+    row.text,
+    row.html,
+    ...[row.to, row.cc, row.bcc, row.replyTo].flat(),
+    ...Object.entries(row.headers).flat(),
+    ...row.tags.flatMap(({ name, value }) => [name, value]),
+    ...row.attachments.flatMap(({ filename, contentType, contentId }) => [filename, contentType, contentId]),
+    row.idempotency?.key,
+    original?.reversePath,
+    original?.messageId,
+    ...(original?.recipients ?? []),
+  ];
 }

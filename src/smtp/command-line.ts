@@ -86,10 +86,14 @@ export function unknownParameter(args: PathCommand['args'], command: 'MAIL' | 'R
   return Object.keys(args || {}).find(name => !known.includes(name));
 }
 
-/** How the client calls itself by EHLO or HELO. Devices without a name of their own send none; it decides nothing here. */
-export function greetingName(line: string): string {
+/**
+ * How the client calls itself by EHLO or HELO. Devices without a name of their own send none; it decides nothing here.
+ *
+ * @returns null for a name with control characters, which goes into logs, `Received:` and the database
+ */
+export function greetingName(line: string): string | null {
   const name = line.trim().split(/\s+/).slice(1).join(' ');
-  return name.slice(0, 255).toLowerCase() || 'unknown';
+  return /\p{Cc}/u.test(name) ? null : name.slice(0, 255).toLowerCase().toWellFormed() || 'unknown';
 }
 
 /** How many bytes a line may have. @param isAnswer it answers a challenge of AUTH */

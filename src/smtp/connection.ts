@@ -111,9 +111,14 @@ export class RelayConnection extends SMTPConnection {
   }
 
   #greetBack(command: Buffer, lines: string[], callback: Done): void {
-    this.hostNameAppearsAs = greetingName(command.toString());
-    this._resetSession();
-    this.send(250, lines, false);
+    const name = greetingName(command.toString());
+    if (name === null) {
+      this.send(501, '5.5.4 The name has control characters: send the host name', false);
+    } else {
+      this.hostNameAppearsAs = name;
+      this._resetSession();
+      this.send(250, lines, false);
+    }
     callback();
   }
 

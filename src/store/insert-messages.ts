@@ -49,11 +49,23 @@ const store = ({ job, notify = '' }: Job, from: Source): string => `
            decode(sha256, 'hex'), raw_bytes, reverse_path, recipients, body_type, smtp_utf8, message_id, track_opens,
            track_clicks, client_address, session_id, helo, protocol, received_by, coalesce(captured, false), traceparent
       from ${from.rows} where raw_bytes is not null
-  )${job ? outboxEntry(from.rows) : ''}
-  insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)
-  select id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, coalesce($3::jsonb, attachments), tags,
-         'queued'
-    from ${from.rows}${from.clause && ' returning id'}`;
+  )${job ? outboxEntry(from.rows) : ''}, stored as (
+    insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)
+    select id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, coalesce($3::jsonb, attachments), tags,
+           'queued'
+      from ${from.rows}
+    returning id
+  )
+  select id, ${requireAll(from.rows)} from ${from.rows}`;
+
+/**
+ * Fails, and with that rolls all back, where a trigger of the installation has kept a row out: nothing was stored that could be
+ * promised. A cast is the way to fail that needs no function; the text is in the error.
+ */
+const requireAll = (rows: string): string => `
+         case when (select count(*) from stored) <> (select count(*) from ${rows})
+              then ('emails took ' || (select count(*) from stored) || ' of ' || (select count(*) from ${rows})
+                    || ' rows: does a trigger or rule keep them out?')::integer end`;
 
 /** The lease counts from now, not from the beginning of a transaction that may have waited for a lock. */
 const outboxEntry = (rows: string): string => `, job as (
@@ -98,7 +110,7 @@ export async function insertMessages(
   const isCounted = messages.some(({ counted }) => counted);
   const text = isCounted ? statement.admitted : statement.all;
   const { rows } = await db.query<{ id: string }>(text, [json, raw, attachments, ...lease]);
-  return new Set((isCounted ? rows : messages).map(({ id }) => id));
+  return new Set(rows.map(({ id }) => id));
 }
 
 function binaryJsonb(json: Uint8Array | null): Buffer | null {

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { mayBeOneRow } from './answers.ts';
 import { Batcher } from './batcher.ts';
 import { isUniqueViolation } from './errors.ts';
 import { claimIdempotency, type IdempotencyClaim } from './idempotency.ts';
@@ -42,7 +43,7 @@ export class Intake {
       interval: COMMIT_INTERVAL,
       weigh: sizeOf,
       maxWeight: MAX_BATCH_BYTES,
-      isolates: isDataError,
+      isolates: mayBeOneRow,
     });
     this.#large = new Batcher({
       run: async ([message]) => (message ? [await this.#storeAlone(message)] : []),
@@ -57,7 +58,7 @@ export class Intake {
    * its id, which shows whether it was (`untilKnown`). If so, the answer is `repeated`: its job is left to the sweep of
    * the outbox, since others may have taken the lease over.
    *
-   * @throws the database's error; nothing of the message is stored, unless the database stayed away after such a loss
+   * @throws the database's error, and nothing of the message is stored; OutcomeUnknown where it stayed away after such a loss
    */
   async store(message: NewMessage): Promise<StoreOutcome> {
     if (sizeOf(message) > MAX_BATCH_BYTES) return this.#large.add(message);
@@ -112,7 +113,7 @@ export class Intake {
   async #commit<T>(messages: number, work: RepeatableWork<T>): Promise<T> {
     const began = performance.now();
     try {
-      return await untilKnown(this.#pool, work, UNTIL_KNOWN);
+      return await untilKnown(this.#pool, work, messages > 1 ? TOGETHER : ALONE);
     } finally {
       this.#metrics.committed(messages, performance.now() - began);
     }
@@ -175,7 +176,9 @@ function isDataError(error: unknown): boolean {
 }
 
 /** A server that restarts or fails over is usually back within ten seconds, and clients wait for minutes. */
-const UNTIL_KNOWN: UntilKnownOptions = { isFinal: isDataError, limit: 10_000 };
+const ALONE: UntilKnownOptions = { isFinal: isDataError, limit: 10_000, conflicts: 10 };
+/** Of many, one is often in somebody's way; then each is stored on its own. */
+const TOGETHER: UntilKnownOptions = { ...ALONE, conflicts: 3 };
 
 function sizeOf(message: NewMessage): number {
   const bodies = (message.text?.length ?? 0) + (message.html?.length ?? 0);

@@ -4,6 +4,7 @@ import { DatabaseClient, type DatabaseUrl } from './client.ts';
 import { dropWhenReadOnly } from './demotion.ts';
 import { nameStatements } from './named-statements.ts';
 import { PatientPool } from './patient-pool.ts';
+import { repeatConflicts } from './repeat-conflicts.ts';
 
 export interface PoolOptions {
   readonly databaseUrl: DatabaseUrl;
@@ -73,6 +74,7 @@ export function createPool(options: PoolOptions, logger: Logger): pg.Pool {
   const pool = new PatientPool(settings, logger);
   pool.on('error', error => logger.warn({ err: error }, 'idle database connection lost'));
   dropWhenReadOnly(pool, logger);
+  repeatConflicts(pool);
   return pool;
 }
 

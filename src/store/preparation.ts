@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import type { DatabaseUrl } from './client.ts';
+import { warnOfEncoding } from './encoding.ts';
 import { expectedSchemaVersion, migrate, schemaVersion } from './migrate.ts';
 import { claimPipeline, ForeignInstallation, type Pipeline, PipelineMismatch, requirePipeline } from './pipeline.ts';
 import { isUnreachable } from './unreachable.ts';
@@ -103,6 +104,7 @@ export class Preparation {
       if (found < expected) throw new SchemaOutdated(found, expected);
       await claimPipeline(pool, pipeline);
     }
+    await warnOfEncoding(pool, logger);
     this.#ready = true;
     this.#becameReady.resolve();
   }

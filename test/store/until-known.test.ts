@@ -1,28 +1,41 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type pg from 'pg';
+import pg from 'pg';
+import { OutcomeUnknown } from '../../src/store/answers.ts';
 import { type RepeatableWork, untilKnown } from '../../src/store/until-known.ts';
 
 const lost = () => new Error('Connection terminated unexpectedly');
 const refused = () => Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
-const OPTIONS = { isFinal: (error: unknown) => error instanceof RangeError, limit: 60_000 };
+const answer = (code: string) => Object.assign(new pg.DatabaseError(`answer ${code}`, 10, 'error'), { code });
+const OPTIONS = {
+  isFinal: (error: unknown) => error instanceof pg.DatabaseError && error.code === '22001',
+  limit: 60_000,
+  conflicts: 10,
+};
 
-/** A pool whose connections fail as listed, and are there after that; it counts those that were closed. */
-function createPool(...failures: (Error | null)[]) {
+/**
+ * A pool whose connections fail as listed, and are there after that; it counts those that were closed.
+ *
+ * @param afterwards what a statement after the work's own comes to
+ */
+function createPool(failures: readonly (Error | null)[] = [], afterwards: () => Promise<unknown> = async () => null) {
+  const left = [...failures];
   const closed: boolean[] = [];
   const connect = async () => {
-    const failure = failures.shift();
+    const failure = left.shift();
     if (failure) throw failure;
-    return { release: (destroy = false) => void closed.push(destroy) };
+    const query = async (text: string) => (text === 'insert' ? null : afterwards());
+    return { release: (destroy = false) => void closed.push(destroy), query };
   };
   return { pool: { connect } as unknown as pg.Pool, closed };
 }
 
-/** Work that fails as listed, and succeeds after that; it notes whether it was told that it is repeated. */
+/** Work that sends a statement and fails as listed, and succeeds after that; it notes whether it was told that it is repeated. */
 function createWork(...failures: Error[]) {
   const calls: boolean[] = [];
-  const work: RepeatableWork<string> = async (_, repeated) => {
+  const work: RepeatableWork<string> = async (client, repeated) => {
     calls.push(repeated);
+    await client.query('insert');
     const failure = failures.shift();
     if (failure) throw failure;
     return 'done';
@@ -38,22 +51,53 @@ describe('untilKnown', () => {
     assert.deepEqual([calls, closed], [[false], [false]]);
   });
 
-  it('does not try again where nothing was sent', async () => {
-    const { pool } = createPool(refused());
+  it('does not try again where no connection was had', async () => {
+    const { pool } = createPool([refused()]);
     const { work, calls } = createWork();
     await assert.rejects(untilKnown(pool, work, OPTIONS), { code: 'ECONNREFUSED' });
     assert.deepEqual(calls, []);
   });
 
-  it('does not try again what the database has answered, and closes the connection', async () => {
+  it('does not try again what failed on this side before any statement was sent', async () => {
     const { pool, closed } = createPool();
-    const { work, calls } = createWork(new Error('disk full'));
-    await assert.rejects(untilKnown(pool, work, OPTIONS), /disk full/);
-    assert.deepEqual([calls, closed], [[false], [true]]);
+    let calls = 0;
+    const work = async () => {
+      calls += 1;
+      throw new RangeError('Invalid string length');
+    };
+    await assert.rejects(untilKnown(pool, work, OPTIONS), RangeError);
+    assert.deepEqual([calls, closed], [1, [true]]);
+  });
+
+  for (const code of ['53100', '42P01', '25006', '57014', 'P0001', 'XX000']) {
+    it(`does not try again what the database has answered with ${code}`, async () => {
+      const { pool, closed } = createPool();
+      const { work, calls } = createWork(answer(code));
+      await assert.rejects(untilKnown(pool, work, OPTIONS), { code });
+      assert.deepEqual([calls, closed], [[false], [false]]);
+    });
+  }
+
+  for (const code of ['40001', '40P01']) {
+    it(`tries again at once what was rolled back for others, ${code}, as something new`, async () => {
+      const { pool } = createPool();
+      const { work, calls } = createWork(answer(code), answer(code), answer(code));
+      const began = performance.now();
+      assert.equal(await untilKnown(pool, work, OPTIONS), 'done');
+      assert.deepEqual(calls, [false, false, false, false]);
+      assert.ok(performance.now() - began < 200);
+    });
+  }
+
+  it('does not meet others for ever', async () => {
+    const { pool } = createPool();
+    const { work, calls } = createWork(...Array.from({ length: 20 }, () => answer('40001')));
+    await assert.rejects(untilKnown(pool, work, OPTIONS), { code: '40001' });
+    assert.equal(calls.length, 10);
   });
 
   it('repeats work whose connection was lost, also when no other can be had at first', async () => {
-    const { pool, closed } = createPool(null, refused());
+    const { pool, closed } = createPool([null, refused()]);
     const { work, calls } = createWork(lost());
     assert.equal(await untilKnown(pool, work, OPTIONS), 'done');
     assert.deepEqual(
@@ -65,26 +109,53 @@ describe('untilKnown', () => {
     );
   });
 
+  it('repeats work whatever the error, where it is not the answer of the database', async () => {
+    for (const error of [
+      Object.assign(new Error('write EHOSTDOWN'), { code: 'EHOSTDOWN' }),
+      Object.assign(new Error('bad record mac'), { code: 'ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC' }),
+      new Error('Received unexpected data'),
+      // Of a pooler, and of a server that cannot tell.
+      answer('08P01'),
+      answer('40003'),
+    ]) {
+      const { pool } = createPool();
+      const { work, calls } = createWork(error);
+      assert.equal(await untilKnown(pool, work, OPTIONS), 'done', error.message);
+      assert.deepEqual(calls, [false, true], error.message);
+    }
+  });
+
+  it('repeats work whose answer ended the session: that may come behind a commit', async () => {
+    const { pool, closed } = createPool([], () => Promise.reject(lost()));
+    const { work, calls } = createWork(answer('57P01'));
+    assert.equal(await untilKnown(pool, work, OPTIONS), 'done');
+    assert.deepEqual([calls, closed[0]], [[false, true], true]);
+  });
+
   it('goes on after an error that says nothing about the first try', async () => {
     const { pool } = createPool();
-    const { work, calls } = createWork(lost(), new Error('disk full'));
+    const { work, calls } = createWork(lost(), answer('53100'));
     assert.equal(await untilKnown(pool, work, OPTIONS), 'done');
     assert.deepEqual(calls, [false, true, true]);
   });
 
   it('ends at an error that shows that the first try failed too', async () => {
     const { pool } = createPool();
-    const { work, calls } = createWork(lost(), new RangeError('not storable'));
-    await assert.rejects(untilKnown(pool, work, OPTIONS), RangeError);
+    const { work, calls } = createWork(lost(), answer('22001'));
+    await assert.rejects(untilKnown(pool, work, OPTIONS), { code: '22001' });
     assert.deepEqual(calls, [false, true]);
   });
 
-  it('gives up at the limit', async () => {
+  it('gives up at the limit, and says that it is not known', async () => {
     // Those of half a minute.
-    const { pool } = createPool(null, ...Array.from({ length: 120 }, refused));
+    const { pool } = createPool([null, ...Array.from({ length: 120 }, refused)]);
     const { work } = createWork(lost());
     const began = performance.now();
-    await assert.rejects(untilKnown(pool, work, { ...OPTIONS, limit: 600 }), { code: 'ECONNREFUSED' });
+    await assert.rejects(untilKnown(pool, work, { ...OPTIONS, limit: 600 }), error => {
+      assert.ok(error instanceof OutcomeUnknown);
+      assert.equal((error.cause as { code?: string }).code, 'ECONNREFUSED');
+      return true;
+    });
     const took = performance.now() - began;
     assert.ok(took >= 600 && took < 20_000, `${took} ms`);
   });
