@@ -113,7 +113,7 @@ describe('the fake SES', () => {
     const send = () =>
       sesv2.send(
         new SendEmailCommand({
-          Content: { Raw: { Data: Buffer.from('Subject: x\r\n\r\n') } },
+          Content: { Raw: { Data: Buffer.from('From: a@acme.test\r\n\r\n') } },
           Destination: { ToAddresses: ['a@example.com'] },
           EmailTags: [{ Name: 'smtp-relay-email-id', Value: 'e1' }],
         }),
@@ -121,7 +121,7 @@ describe('the fake SES', () => {
     await assert.rejects(send, { name: 'InternalServiceError' });
     await send();
     const counts = await process.control('counts');
-    assert.deepEqual(counts, { messages: 1, recipients: 1, bytes: 14, calls: { SendEmail: 2 } });
+    assert.deepEqual(counts, { messages: 1, recipients: 1, bytes: 21, calls: { SendEmail: 2 } });
     const { notes } = await process.control<{ notes: { emailId: string }[] }>('notes?from=0');
     assert.deepEqual(
       notes.map(({ emailId }) => emailId),

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { recipientsOf, type SendEmailRequest } from './mailbox.ts';
 import { SesError } from './ses-error.ts';
+import { returnPathDomain } from './strict/raw.ts';
+import { refuseRequest } from './strict/request.ts';
 
 export interface AccountOptions {
   /** Recipients a second, as GetAccount says; 0: no limit is kept, and GetAccount says 14 as a new account's would. */
@@ -13,6 +15,8 @@ export interface AccountOptions {
   readonly configurationSets: Readonly<Record<string, 'REQUIRE' | 'OPTIONAL'>> | null;
   /** Whether identities are verified as soon as they are made. */
   readonly verifyAtOnce: boolean;
+  /** Whether what AWS documents as refused is refused (`strict/request.ts`). */
+  readonly strict: boolean;
 }
 
 export interface Identity {
@@ -24,10 +28,6 @@ export interface Identity {
 }
 
 const DEFAULT_RATE = 14;
-const MAX_RECIPIENTS = 50;
-/** SES v2 quotas: 40 MB, counted in the form that is sent. */
-const MAX_MESSAGE = 41_943_040;
-const TAG = /^[A-Za-z0-9_.@-]{1,256}$/;
 
 /** The rules of an SES account: identities, configuration sets, quotas. */
 export class Account {
@@ -73,18 +73,19 @@ export class Account {
   /** @throws SesError as SES would refuse it */
   admit(request: SendEmailRequest): void {
     const recipients = recipientsOf(request);
-    const data = request.Content?.Raw?.Data ?? '';
-    if (!data && !request.Content?.Simple) throw badRequest('Raw or simple content is missing.');
-    if (recipients.length > MAX_RECIPIENTS) throw badRequest('Recipient count exceeds 50.');
-    const bytes = Buffer.byteLength(data, 'base64');
-    if (bytes > MAX_MESSAGE) throw badRequest(`Message length is more than ${MAX_MESSAGE} bytes long: '${bytes}'.`);
-    const tags = request.EmailTags ?? [];
-    if (tags.length > MAX_RECIPIENTS) throw badRequest('Too many message tags.');
-    if (tags.some(({ Name, Value }) => !TAG.test(Name) || !TAG.test(Value))) throw badRequest('Invalid message tag.');
-    if (new Set(tags.map(({ Name }) => Name)).size < tags.length) throw badRequest('Duplicate message tag name.');
+    if (this.options.strict) this.#refuse(request);
     if (request.ConfigurationSetName) this.tlsPolicy(request.ConfigurationSetName);
     if (this.options.sandbox) this.#checkIdentities(recipients);
     if (this.options.enforceRate) this.#spend(Math.max(1, recipients.length));
+  }
+
+  /** "You are required to verify the From, Source, Sender, and Return-Path email addresses or domains" (SES quotas). */
+  #refuse(request: SendEmailRequest): void {
+    const refusal = refuseRequest(request);
+    if (refusal) throw refusal;
+    const data = request.Content?.Raw?.Data;
+    const domain = data ? returnPathDomain(Buffer.from(data, 'base64')) : null;
+    if (domain !== null) this.#checkIdentities([domain]);
   }
 
   #checkIdentities(addresses: readonly string[]): void {
@@ -107,10 +108,6 @@ export class Account {
     }
     this.#credit -= recipients;
   }
-}
-
-function badRequest(message: string): SesError {
-  return new SesError(400, 'BadRequestException', message);
 }
 
 function token(text: string): string {

@@ -53,6 +53,7 @@ export class FakeSes {
       sandbox: options.sandbox ?? false,
       configurationSets: options.configurationSets ?? null,
       verifyAtOnce: options.verifyAtOnce ?? false,
+      strict: options.strict ?? true,
     });
     this.latency = options.latency ?? 0;
     this.#verifier = new SignatureVerifier(options.secrets ?? SECRETS);
