@@ -99,7 +99,17 @@ function eventMoment({ type, receivedAt, payload }: StoryEvent): Moment {
 }
 
 /** The members of an event's payload that say more of what happened. */
-const DETAILS = ['bounce', 'complaint', 'delivery', 'delivery_delayed', 'click', 'open', 'failed', 'suppressed'];
+const DETAILS = [
+  'bounce',
+  'complaint',
+  'delivery',
+  'delivery_delayed',
+  'delayed',
+  'click',
+  'open',
+  'failed',
+  'suppressed',
+];
 
 function valuesOf(member: unknown): string[] {
   if (typeof member !== 'object' || member === null) return [];

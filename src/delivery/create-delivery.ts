@@ -21,6 +21,7 @@ import { createRoutes, createTransports, type Transports } from './routes.ts';
 import { MessageTry, type SendDependencies } from './send-message.ts';
 import type { SendRates } from './send-rates.ts';
 import { createSesMetrics } from './ses-metrics.ts';
+import { createSimulator } from './simulator.ts';
 import { createTrack } from './track.ts';
 import { createCaptureTransport } from './transport/capture.ts';
 import { createSesTransport } from './transport/ses.ts';
@@ -56,23 +57,28 @@ export function createDelivery(parts: DeliveryParts): {
   const tokens = perGeneration(live, ({ tracking: { secrets } }) => {
     return { tokens: createTokens(secrets), canSign: secrets.length > 0 };
   });
+  const outgoing = createOutgoingBuilder({
+    readRaw,
+    findDomain: createDomainLookup(pool),
+    transportFor: async domain => {
+      // Where documents declare routes, a message must not leave by another one only because they were not read yet.
+      await declared.current();
+      return transports.transportFor(domain);
+    },
+    captureTransport: () => transports.captureTransport(),
+    receivedHeader: () => live.current.receivedHeader,
+    track: createTrack({ tokens, baseUrl: config.tracking.baseUrl, logger }),
+    logger,
+  });
   const dependencies: SendDependencies = {
     claims,
     settler: new Settler({ pool, worker: id, logger }),
     findSuppressed: createSuppressionLookup(pool),
-    outgoing: createOutgoingBuilder({
-      readRaw,
-      findDomain: createDomainLookup(pool),
-      transportFor: async domain => {
-        // Where documents declare routes, a message must not leave by another one only because they were not read yet.
-        await declared.current();
-        return transports.transportFor(domain);
-      },
-      captureTransport: () => transports.captureTransport(),
-      receivedHeader: () => live.current.receivedHeader,
-      track: createTrack({ tokens, baseUrl: config.tracking.baseUrl, logger }),
-      logger,
+    simulator: createSimulator({
+      isOn: () => live.current.simulatedRecipients === 'on',
+      transportOf: outgoing.transportOf,
     }),
+    outgoing,
     notices:
       config.failureNotices === 'on' ? createNoticeBuilder({ reportingMta: greetingName(config), readRaw }) : null,
     policy: { ...config.retries, onUnknownOutcome: config.onUnknownOutcome },

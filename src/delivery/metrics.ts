@@ -33,6 +33,11 @@ export function createDeliveryMetrics(registry: Registry) {
       help: 'Recipients who were on the suppression list by the time that their message was to be sent',
       registers,
     }),
+    simulated: new Counter({
+      name: 'smtp_relay_recipients_simulated_total',
+      help: 'Recipients that are addresses of a simulator, to whom nothing goes out',
+      registers,
+    }),
     calls: new Histogram({
       name: 'smtp_relay_send_duration_seconds',
       help: 'Time of one call to a transport',

@@ -14,6 +14,8 @@ export interface Outgoing {
 }
 
 export interface OutgoingBuilder {
+  /** What the message leaves by. */
+  transportOf(claim: Claim): Promise<Transport>;
   /** null where the message is not kept any more. */
   build(claim: Claim): Promise<Outgoing | null>;
 }
@@ -38,7 +40,10 @@ export interface OutgoingDependencies {
 /** Puts together which bytes go out, and who takes them. */
 export function createOutgoingBuilder(dependencies: OutgoingDependencies): OutgoingBuilder {
   const { readRaw, findDomain, transportFor, captureTransport, receivedHeader, track, logger } = dependencies;
+  const transportOf = async ({ message }: Claim): Promise<Transport> =>
+    message.captured ? captureTransport() : transportFor(domainOf(addressIn(message.from)));
   return {
+    transportOf,
     async build(claim) {
       const { emailId, message } = claim;
       const from = addressIn(message.from);
@@ -56,7 +61,7 @@ export function createOutgoingBuilder(dependencies: OutgoingDependencies): Outgo
         logger.error({ emailId, err: error }, 'message not rewritten for tracking');
         return composed;
       });
-      const transport = message.captured ? captureTransport() : await transportFor(fromDomain);
+      const transport = await transportOf(claim);
       // What was small enough to be accepted goes out with nothing added rather than not at all.
       const { messageBytes } = transportLimits(transport.kind);
       const plain = () => compose(stored, { emailId, acceptedAt, fromDomain });

@@ -6,9 +6,11 @@ import type { NewMessage } from '../store/new-message.ts';
 import type { Settled, Settler, Standing } from '../store/settle.ts';
 import type { SuppressionLookup } from '../store/suppression-lookup.ts';
 import { untilAnswered } from '../store/until-answered.ts';
+import { endCall } from './call-span.ts';
 import type { NoticeBuilder } from './failure-notice.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import type { Outgoing, OutgoingBuilder } from './outgoing.ts';
+import type { Simulator } from './simulator.ts';
 import { type RetryPolicy, standingAfter } from './standing.ts';
 import type { RecipientOutcome } from './transport.ts';
 import { TryRecord } from './try-record.ts';
@@ -17,6 +19,8 @@ export interface SendDependencies {
   readonly claims: Pick<Claims, 'beginSending'>;
   readonly settler: Pick<Settler, 'settle'>;
   readonly findSuppressed: SuppressionLookup;
+  /** To whom nothing goes out, though they are told of as if it had. */
+  readonly simulator: Simulator;
   /** Which bytes go out, and by which transport. */
   readonly outgoing: OutgoingBuilder;
   /** null: nobody gets failure notices. */
@@ -80,7 +84,7 @@ export class MessageTry {
    */
   async run(): Promise<void> {
     await this.#leaveOutSuppressed();
-    const left = this.#left;
+    const left = (await this.#leaveOutSimulated()) ? this.#left : [];
     if (left.length > 0 && !(await this.#sendTo(left))) return this.#lost();
     await this.#finish();
   }
@@ -94,6 +98,25 @@ export class MessageTry {
     if (recipients.length === 0) return;
     this.#dependencies.metrics.suppressed.inc(recipients.length);
     this.#record.suppressed(recipients);
+  }
+
+  /**
+   * What is played has no call, and so nothing that could be unknown: it is written down with the settlement, or not at all.
+   *
+   * @returns false where it cannot be known now who may be sent to, which is noted
+   */
+  async #leaveOutSimulated(): Promise<boolean> {
+    const left = this.#left;
+    try {
+      const recipients = await this.#dependencies.simulator(this.#claim, left);
+      if (recipients.length === 0) return true;
+      this.#dependencies.metrics.simulated.inc(recipients.length);
+      this.#record.simulated(recipients);
+      return true;
+    } catch (error) {
+      this.#postpone(left, error);
+      return false;
+    }
   }
 
   /** The recipients of this try. */
@@ -119,16 +142,20 @@ export class MessageTry {
 
   /** null where there is nothing to send, which is noted. */
   async #build(left: readonly string[]): Promise<Outgoing | null> {
-    const { outgoing, logger } = this.#dependencies;
+    const { outgoing } = this.#dependencies;
     try {
       const built = await within(this.#begins('compose'), () => outgoing.build(this.#claim));
       if (built === null) this.#record.fail(left, { code: 'MessageGone', message: 'the message is not kept any more' });
       return built;
     } catch (error) {
-      logger.error({ ...this.#names, err: error }, 'message could not be prepared');
-      this.#record.postpone(left, { code: 'InternalError', message: 'the message could not be prepared' });
+      this.#postpone(left, error);
       return null;
     }
+  }
+
+  #postpone(left: readonly string[], error: unknown): void {
+    this.#dependencies.logger.error({ ...this.#names, err: error }, 'message could not be prepared');
+    this.#record.postpone(left, { code: 'InternalError', message: 'the message could not be prepared' });
   }
 
   async #begin({ transport, message }: Outgoing, recipients: readonly string[]): Promise<boolean> {
@@ -169,6 +196,7 @@ export class MessageTry {
   async #finish(): Promise<void> {
     const standing = this.#standing();
     if (standing.kind === 'failed' && standing.exhausted) this.#record.tellFailure(this.#left, standing.error);
+    if (standing.kind === 'retry') this.#record.tellDelay(this.#left, standing, this.#age);
     const settled = await this.#settle(standing);
     if (!settled.owned) return this.#lost();
     this.#dependencies.metrics.standings.inc({ standing: standing.kind });
@@ -179,10 +207,15 @@ export class MessageTry {
   }
 
   #standing(): Standing {
-    const first = this.#claim.earlier[0]?.startedAt;
-    const age = first === undefined ? 0 : this.#began - Date.parse(first);
     const { progress, error, throttled } = this.#record;
-    return standingAfter({ progress, try: this.#claim.try, age, error, throttled }, this.#dependencies.policy);
+    const result = { progress, try: this.#claim.try, age: this.#age, error, throttled };
+    return standingAfter(result, this.#dependencies.policy);
+  }
+
+  /** Milliseconds since the first try of the message began. */
+  get #age(): number {
+    const first = this.#claim.earlier[0]?.startedAt;
+    return first === undefined ? 0 : this.#began - Date.parse(first);
   }
 
   async #settle(standing: Standing): Promise<Settled> {
@@ -222,15 +255,4 @@ export class MessageTry {
   get #names() {
     return { emailId: this.#claim.emailId, traceId: this.#trace.correlationId };
   }
-}
-
-function endCall(span: Span, transport: string, outcomes: readonly RecipientOutcome[]): void {
-  const failed = outcomes.find(({ outcome }) => outcome.kind !== 'sent')?.outcome;
-  span.set({
-    'smtp_relay.transport': transport,
-    'smtp_relay.outcome': failed?.kind ?? 'sent',
-    'smtp_relay.recipients': outcomes.reduce((count, { recipients }) => count + recipients.length, 0),
-  });
-  if (failed && 'code' in failed) span.fail(failed.code);
-  span.end();
 }

@@ -1,7 +1,16 @@
-import { type EmailFacts, failedEvent, sentEvent, suppressedEvent } from '../events/event.ts';
+import {
+  delayedEvent,
+  type EmailFacts,
+  failedEvent,
+  refusedEvent,
+  sentEvent,
+  suppressedEvent,
+} from '../events/event.ts';
+import { SIMULATED, simulatedEvents } from '../events/simulated.ts';
+import { type Simulation, simulationOf } from '../message/simulator-address.ts';
 import type { Claim } from '../store/claims.ts';
 import type { NewEvent } from '../store/events.ts';
-import type { Attempt, ProviderError } from '../store/settle.ts';
+import type { Attempt, ProviderError, Standing } from '../store/settle.ts';
 import type { Failed } from './failure-notice.ts';
 import { Progress } from './progress.ts';
 import type { Outcome } from './transport.ts';
@@ -12,20 +21,29 @@ export interface CallFacts {
   readonly startedAt: Date;
 }
 
+/** Throttling puts a message off every few seconds, and says nothing about it: one event stands for so many milliseconds. */
+const THROTTLED_TELLING = 3_600_000;
+
+const SENT = { outcome: 'sent', code: null } as const;
+const SUPPRESSED = { outcome: 'suppressed', code: 'Suppressed' } as const;
+
 /** What a try of a message has come to so far, and of that what is not written down yet. */
 export class TryRecord {
   readonly progress: Progress;
   readonly #facts: EmailFacts;
+  readonly #try: number;
   #attempts: Attempt[] = [];
   #events: NewEvent[] = [];
   #failed: Failed[] = [];
   #error: ProviderError | null = null;
   #throttled = false;
 
-  constructor({ emailId, message, earlier }: Claim) {
+  constructor({ emailId, try: nth, message, earlier }: Claim) {
     const { userId, from, to, subject, tags, acceptedAt, messageId } = message;
     this.progress = new Progress(message.recipients, earlier);
     this.#facts = { id: emailId, userId, from, to, subject, tags, messageId, createdAt: acceptedAt };
+    this.#try = nth;
+    if (nth === 0 && message.refused.length > 0) this.#events.push(refusedEvent(this.#facts, message.refused));
   }
 
   /** The last error of this try. */
@@ -44,8 +62,26 @@ export class TryRecord {
   }
 
   suppressed(recipients: readonly string[]): void {
-    this.#note({ recipients, outcome: 'suppressed', code: 'Suppressed', message: null }, noCall());
-    this.#events.push(suppressedEvent(this.#facts, { recipients }));
+    this.#note({ recipients, ...SUPPRESSED, message: null }, noCall());
+    const message = 'on the suppression list by the time of sending';
+    this.#events.push(suppressedEvent(this.#facts, { recipients, message }));
+  }
+
+  /** To these nothing goes out; what is told of them is what their addresses ask for. */
+  simulated(recipients: readonly string[]): void {
+    const call = { transport: SIMULATED, startedAt: new Date() };
+    const messageId = `simulated-${this.#facts.id}-${this.#try}`;
+    const all = recipients.map(address => ({ address, simulation: simulationOf(address) as Simulation }));
+    const { sent = [], suppressed = [] } = Object.groupBy(all, ({ simulation }) =>
+      simulation === 'suppressed' ? 'suppressed' : 'sent',
+    );
+    const about = (some: typeof all) => ({
+      recipients: some.map(({ address }) => address),
+      message: 'nothing went out',
+    });
+    if (sent.length > 0) this.#note({ ...about(sent), ...SENT, providerMessageId: messageId }, call);
+    if (suppressed.length > 0) this.#note({ ...about(suppressed), ...SUPPRESSED }, call);
+    this.#events.push(...simulatedEvents(this.#facts, all, { messageId, at: call.startedAt }));
   }
 
   outcome(recipients: readonly string[], told: Outcome, call: CallFacts): void {
@@ -78,6 +114,17 @@ export class TryRecord {
     this.#events.push(failedEvent(this.#facts, { recipients, ...error }));
   }
 
+  /** That these are tried again. @param age milliseconds since the first try of the message began */
+  tellDelay(
+    recipients: readonly string[],
+    { error, afterMs }: Extract<Standing, { kind: 'retry' }>,
+    age: number,
+  ): void {
+    const nextTryAt = new Date(Date.now() + afterMs);
+    const name = this.#throttled ? { name: `throttled:${Math.floor(age / THROTTLED_TELLING)}` } : {};
+    this.#events.push(delayedEvent(this.#facts, { recipients, ...error, try: this.#try, nextTryAt, ...name }));
+  }
+
   /** Gives out what is to be written down, and begins anew. */
   take(): { readonly attempts: readonly Attempt[]; readonly events: readonly NewEvent[] } {
     const taken = { attempts: this.#attempts, events: this.#events };
@@ -89,7 +136,7 @@ export class TryRecord {
 
   #sent(recipients: readonly string[], told: Extract<Outcome, { kind: 'sent' }>, call: CallFacts): void {
     const { providerMessageId, response: message = null } = told;
-    this.#note({ recipients, outcome: 'sent', code: null, message, providerMessageId }, call);
+    this.#note({ recipients, ...SENT, message, providerMessageId }, call);
     const provider = { transport: call.transport, messageId: providerMessageId };
     this.#events.push(sentEvent(this.#facts, { recipients, provider }));
   }

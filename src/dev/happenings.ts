@@ -74,7 +74,7 @@ const FIND = `
     select 3, 'event', 'event ' || v.id, v.email_id, v.received_at,
            jsonb_build_object('type', v.type, 'payload', v.payload)
       from window_start, email_events v
-     where v.received_at > since and v.type <> 'sent'
+     where v.received_at > since and v.type not in ('sent', 'delayed')
     union all
     select 4, 'webhook', 'webhook ' || d.id || ' ' || d.attempted_at, v.email_id, d.attempted_at,
            jsonb_build_object(

@@ -47,6 +47,7 @@ const DETAILS: Readonly<Record<string, { readonly member: string; readonly shown
   complained: { member: 'complaint', shown: ['type'] },
   delivery_delayed: { member: 'delivery_delayed', shown: ['type'] },
   failed: { member: 'failed', shown: ['code', 'message'] },
+  suppressed: { member: 'suppressed', shown: ['message'] },
 };
 
 function describeEvent({ type, payload }: EventFacts): string {

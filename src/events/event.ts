@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { EventType, NewEvent } from '../store/events.ts';
 import { buildPayload, type EmailFacts, type PayloadParts, type Provider } from './payload.ts';
+import type { Occurrence } from './ses/occurrences.ts';
 import { sourceId } from './ses/source-id.ts';
 
 export type { EventType, NewEvent } from '../store/events.ts';
@@ -43,9 +44,52 @@ export function failedEvent(email: EmailFacts, { code, message, ...details }: Fa
   return newEvent('failed', email, { ...details, details: { failed: { code, message } } });
 }
 
-/** These recipients came onto the owner's suppression list after the message was accepted, and were not sent to. */
-export function suppressedEvent(email: EmailFacts, details: { readonly recipients: readonly string[] }): NewEvent {
-  return newEvent('suppressed', email, details);
+export interface SuppressedDetails {
+  readonly recipients: readonly string[];
+  /** Where they were left out, for people. */
+  readonly message: string;
+}
+
+/** These recipients are on the owner's suppression list, and were not sent to. */
+export function suppressedEvent(
+  email: EmailFacts,
+  { recipients, message }: SuppressedDetails,
+  source: string | null = null,
+): NewEvent {
+  return newEvent('suppressed', email, { recipients, details: { suppressed: { message } } }, source);
+}
+
+/** The client was told so at RCPT (`suppression: recipient`), and sent the message to the others. */
+export function refusedEvent(email: EmailFacts, recipients: readonly string[]): NewEvent {
+  const message = 'refused at RCPT TO: on the suppression list';
+  return suppressedEvent(email, { recipients, message }, `relay:${email.id}:refused`);
+}
+
+export interface DelayedDetails {
+  readonly recipients: readonly string[];
+  readonly code: string;
+  readonly message: string;
+  /** The try that has failed; 0 for the first. */
+  readonly try: number;
+  readonly nextTryAt: Date;
+  /** In the place of the number of the try, where one event is to stand for several. */
+  readonly name?: string;
+}
+
+/** A try has failed for these recipients, and there will be another. */
+export function delayedEvent(email: EmailFacts, { recipients, ...why }: DelayedDetails): NewEvent {
+  const { code, message, nextTryAt, try: nth, name = `${nth}` } = why;
+  const delayed = { code, message, attempt: nth + 1, next_attempt_at: nextTryAt.toISOString() };
+  return newEvent('delayed', email, { recipients, details: { delayed } }, `relay:${email.id}:delayed:${name}`);
+}
+
+/** What a provider told of a message, or would have told. */
+export function toldEvent(
+  email: EmailFacts,
+  { type, recipients, sourceId: source, occurredAt, details }: Occurrence & { readonly type: EventType },
+  provider: Provider,
+): NewEvent {
+  return newEvent(type, email, { recipients, provider, ...(occurredAt && { occurredAt }), details }, source);
 }
 
 /** The pixel of the message was asked for. */

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { comparableAddress, parseAddress } from '../message/address.ts';
+import { isSesSimulator } from '../message/simulator-address.ts';
 import type { Logger } from '../observability/log.ts';
 import { isSampled } from '../observability/trace.ts';
 import { NO_TRACING, type Tracer } from '../observability/tracing.ts';
@@ -14,9 +15,10 @@ import {
   type Recorded,
   recordIncoming,
 } from '../store/incoming-events.ts';
-import { newEvent, SES } from './event.ts';
+import { SES, toldEvent } from './event.ts';
 import type { EventsMetrics, NotificationResult, Way } from './metrics.ts';
 import { InvalidNotification, readSesNotification, type SesNotification } from './ses/notification.ts';
+import type { Occurrence } from './ses/occurrences.ts';
 
 /** Takes notifications of providers and writes what they say about our messages. */
 export interface EventIntake {
@@ -172,27 +174,25 @@ function eventsOf({ notification }: Item, email: MailFacts | null): IncomingEven
   if (notification === null || email === null) return [];
   const { messageId, destination, occurrences } = notification;
   const provider = { transport: SES, messageId };
-  return occurrences.map(({ type, recipients, sourceId, occurredAt, details, suppression }) => ({
-    ...newEvent(type, email, { recipients, provider, ...(occurredAt && { occurredAt }), details }, sourceId),
+  return occurrences.map(occurrence => ({
+    ...toldEvent(email, occurrence, provider),
     emailId: email.id,
-    sourceId,
-    suppression: suppression && suppressionOf(recipients, suppression, details),
+    sourceId: occurrence.sourceId,
+    suppression: suppressionOf(occurrence),
     call: {
       transport: SES,
       providerMessageId: messageId,
-      recipients: destination.length > 0 ? destination : recipients,
+      recipients: destination.length > 0 ? destination : occurrence.recipients,
     },
   }));
 }
 
-/** Null where what the provider names is no address, so that nothing could ever be sent there anyway. */
-function suppressionOf(
-  [recipient = '']: readonly string[],
-  reason: 'bounced' | 'complained',
-  details: object,
-): IncomingSuppression | null {
-  const address = parseAddress(recipient);
-  return address === null
-    ? null
-    : { email: comparableAddress(address), reason, metadata: { provider: SES, ...details } };
+/**
+ * Null where what the provider names is no address, so that nothing could ever be sent there anyway, and where it only plays:
+ * SES lists nobody for what its simulator does, and the test has to work a second time.
+ */
+function suppressionOf({ recipients, suppression: reason, details }: Occurrence): IncomingSuppression | null {
+  const address = parseAddress(recipients[0] ?? '');
+  if (reason === null || address === null || isSesSimulator(address)) return null;
+  return { email: comparableAddress(address), reason, metadata: { provider: SES, ...details } };
 }

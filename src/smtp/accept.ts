@@ -49,7 +49,7 @@ export interface Accepted {
  * @throws Refusal what the client is told; any other error is a fault of ours, and nothing was accepted
  */
 export async function accept(submission: Submission, deps: AcceptDependencies): Promise<Accepted> {
-  const { owner, envelope, arrival, longestLine, steps } = submission;
+  const { owner, envelope, refused, arrival, longestLine, steps } = submission;
   const header = steps.take('header', () => readHeader(submission, deps.settings));
   const recipients = allAddresses(header.recipients);
   deps.rates.check(owner.key, recipients.length);
@@ -73,8 +73,8 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
 
   const counted = deps.rates.countOf(owner.key, recipients.length);
   const trace = steps.span.context;
-  const known = { id: randomUUID(), owner, envelope, arrival, captured, counted, raw, header, parts, claim, trace };
-  const message = await steps.take('row', () => buildRow(known, deps.settings));
+  const told = { id: randomUUID(), owner, envelope, refused, arrival, captured, counted, trace };
+  const message = await steps.take('row', () => buildRow({ ...told, raw, header, parts, claim }, deps.settings));
   refuseUnstorable(message);
   const outcome = await steps.take('store', () => deps.store(message));
   freeMemory(raw);

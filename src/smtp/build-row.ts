@@ -15,6 +15,8 @@ export interface AcceptedMessage {
   readonly owner: Submission['owner'];
   readonly envelope: Envelope;
   readonly arrival: Arrival;
+  /** Recipients that were refused at RCPT, since they are on the suppression list. */
+  readonly refused: readonly string[];
   /** Some recipient is outside the allow list. */
   readonly captured: boolean;
   readonly counted: UsageCount | undefined;
@@ -53,7 +55,8 @@ export async function buildRow(message: AcceptedMessage, settings: AcceptSetting
   };
 }
 
-async function originalOf({ raw, envelope, header, arrival, captured }: AcceptedMessage): Promise<OriginalMessage> {
+async function originalOf(message: AcceptedMessage): Promise<OriginalMessage> {
+  const { raw, envelope, header, arrival, captured, refused } = message;
   const { to, cc, bcc } = header.recipients;
   return {
     raw,
@@ -67,6 +70,7 @@ async function originalOf({ raw, envelope, header, arrival, captured }: Accepted
     trackClicks: header.control.trackClicks,
     arrival,
     captured,
+    ...(refused.length > 0 && { refused }),
   };
 }
 

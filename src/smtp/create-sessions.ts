@@ -3,6 +3,7 @@ import { recipientLimit, senderDomainsMode } from '../config/derived.ts';
 import { type LiveConfig, perGeneration } from '../config/live.ts';
 import type { Config } from '../config/schema.ts';
 import type { Parser } from '../message/parser.ts';
+import { simulationOf } from '../message/simulator-address.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Tracer } from '../observability/tracing.ts';
 import { createAllowList } from '../policy/allow-list.ts';
@@ -51,7 +52,7 @@ export function createSessionDependencies(parts: SessionParts): SessionDependenc
   const findSuppressed = createSuppressionLookup(pool);
   const declared = createConfiguredRoutes(live, pool, logger.child({ room: 'store' }));
   const limits = perRoutes(live, declared, routeLimits);
-  const allowed = perGeneration(live, ({ recipientAllowList }) => createAllowList(recipientAllowList));
+  const allowed = perGeneration(live, createAddressTest);
   const isAllowed = (address: string): boolean => allowed()(address);
   const forAll = perGeneration(live, config => usageLimits(config.limits));
   const rates = new RateLimits(({ limits }) => (limits ? usageLimits(live.current.limits, limits) : forAll()));
@@ -80,6 +81,17 @@ export function createSessionDependencies(parts: SessionParts): SessionDependenc
     },
     logger,
   };
+}
+
+/** Whether mail may go to an address: what is only played goes to nobody. */
+function createAddressTest({
+  recipientAllowList,
+  pipeline,
+  simulatedRecipients,
+}: Config): (address: string) => boolean {
+  const isListed = createAllowList(recipientAllowList);
+  if (pipeline !== 'standalone' || simulatedRecipients === 'off') return isListed;
+  return address => isListed(address) || simulationOf(address) !== null;
 }
 
 function createLoginGuard(

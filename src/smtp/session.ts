@@ -39,6 +39,9 @@ export interface SessionSettings extends SessionKeySettings {
 /** What is refused: a connection, to go on with it (`session`), a command, or a message at its end (`DATA`). */
 export type Step = 'connect' | 'session' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA';
 
+/** How many of those who are refused at RCPT a message remembers; more are tried by nobody who means well. */
+const MAX_REFUSED = 100;
+
 /**
  * What the relay makes of one client's commands. The library keeps the protocol's order (`connection.ts`); each method
  * here is one step of it, and throws what the client is told.
@@ -47,6 +50,8 @@ export class Session {
   readonly #deps: SessionDependencies;
   readonly #logger: Logger;
   readonly #key: SessionKey;
+  /** Recipients of the message at hand who were refused for the suppression list. */
+  #refused: readonly string[] = [];
 
   constructor(client: Client, deps: SessionDependencies) {
     this.#deps = deps;
@@ -71,6 +76,7 @@ export class Session {
 
   /** MAIL. */
   async mail(command: PathCommand): Promise<void> {
+    this.#refused = [];
     this.#refuseForeignLocalPart(command.address, command.args !== false && 'SMTPUTF8' in command.args);
     this.#deps.rates.check(await this.#key.atMail(), 1);
   }
@@ -84,6 +90,7 @@ export class Session {
     const { userId } = await this.#key.current();
     const [suppressed] = await this.#deps.findSuppressed(userId, [command.address]);
     if (suppressed !== undefined) {
+      if (this.#refused.length < MAX_REFUSED) this.#refused = [...new Set([...this.#refused, suppressed])];
       const text = `${suppressed} is on your suppression list`;
       throw new Refusal({ code: 550, enhancedCode: '5.1.1', text, rule: 'suppressed' });
     }
@@ -99,7 +106,7 @@ export class Session {
     const started = performance.now();
     const span = beginMessageSpan(this.#deps.tracer, arrival, received.raw.length, beganAt);
     try {
-      const text = await this.#accept({ envelope, arrival, ...received }, span, started);
+      const text = await this.#accept({ envelope, refused: this.#refused, arrival, ...received }, span, started);
       span.set({ 'smtp_relay.reply_code': 250 });
       this.#deps.metrics.acceptance.observe((performance.now() - started) / 1000);
       return text;

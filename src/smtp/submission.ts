@@ -10,6 +10,8 @@ import type { Steps } from './steps.ts';
 export interface Submission {
   readonly owner: { readonly userId: string; readonly keyDomain: string | null; readonly key: LimitedKey };
   readonly envelope: Envelope;
+  /** Recipients that were refused at RCPT, since they are on the suppression list. */
+  readonly refused: readonly string[];
   readonly arrival: Arrival;
   readonly raw: Buffer;
   /** Bytes of the longest line, CRLF not counted. */

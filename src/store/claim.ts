@@ -38,6 +38,8 @@ export interface ClaimedMessage {
   readonly arrival: Arrival | null;
   /** It is for the transport `capture` only. */
   readonly captured: boolean;
+  /** Recipients whom the client was refused at RCPT, since they are on the suppression list. */
+  readonly refused: readonly string[];
   /** Of the span in which it was received; null where that is not known. */
   readonly traceparent: string | null;
   /** The message itself where it is small; null where it is to be read by `readRawMessage`. */
@@ -70,7 +72,12 @@ export function claimOf({ emailId, token, try: attempt, earlier, lost, lostAt, .
     emailId,
     token,
     try: attempt,
-    message: { ...message, tags: message.tags ?? [], bodyType: message.bodyType ?? '7BIT' },
+    message: {
+      ...message,
+      tags: message.tags ?? [],
+      bodyType: message.bodyType ?? '7BIT',
+      refused: message.refused ?? [],
+    },
     earlier: [...(earlier ?? []), ...unknown],
   };
 }

@@ -1,5 +1,6 @@
 /** From the least grave to the gravest. Statuses that are none of these say nothing about what became of a message. */
-const BY_GRAVITY = `array['sent', 'delivered', 'failed', 'bounced', 'complained']`;
+const GRAVITY = ['sent', 'delivered', 'failed', 'bounced', 'complained'];
+const BY_GRAVITY = `array[${GRAVITY.map(status => `'${status}'`).join(', ')}]`;
 
 function rankOf(status: string): string {
   return `array_position(${BY_GRAVITY}, ${status}::text)`;
@@ -15,4 +16,9 @@ function rankOf(status: string): string {
 export function gravestStatus(emailId: string, status: string): string {
   const told = `(select max(${rankOf('told.type')}) from email_events told where told.email_id = ${emailId})`;
   return `coalesce((${BY_GRAVITY})[greatest(${rankOf(status)}, ${told})], ${status})`;
+}
+
+/** The same for events that are not written yet: the gravest of a status and of their types. */
+export function gravestOf(status: string, types: readonly string[]): string {
+  return types.reduce((gravest, type) => (GRAVITY.indexOf(type) > GRAVITY.indexOf(gravest) ? type : gravest), status);
 }

@@ -39,15 +39,16 @@ const store = ({ job, notify = '' }: Job, from: Source): string => `
       text text, headers jsonb, attachments jsonb, tags jsonb, correlation_id text, traceparent text, raw_from integer,
       raw_bytes integer, sha256 text, reverse_path text, recipients jsonb, body_type text, smtp_utf8 boolean,
       message_id text, track_opens boolean, track_clicks boolean, client_address text, session_id text, helo text,
-      protocol text, received_by text, captured boolean, key_id uuid, recipient_count bigint, messages_per_minute bigint,
+      protocol text, received_by text, captured boolean, refused jsonb, key_id uuid, recipient_count bigint, messages_per_minute bigint,
       recipients_per_minute bigint, messages_per_day bigint, recipients_per_day bigint)
   )${from.clause}, original as (
     insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, body_type, smtp_utf8,
                                      message_id, track_opens, track_clicks, client_address, session_id, helo, protocol,
-                                     received_by, captured, traceparent)
+                                     received_by, captured, refused, traceparent)
     select id, case when raw_bytes = length($2::bytea) then $2::bytea else substring($2::bytea from raw_from for raw_bytes) end,
            decode(sha256, 'hex'), raw_bytes, reverse_path, recipients, body_type, smtp_utf8, message_id, track_opens,
-           track_clicks, client_address, session_id, helo, protocol, received_by, coalesce(captured, false), traceparent
+           track_clicks, client_address, session_id, helo, protocol, received_by, coalesce(captured, false), refused,
+           traceparent
       from ${from.rows} where raw_bytes is not null
   )${job ? outboxEntry(from.rows) : ''}, stored as (
     insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)
@@ -162,6 +163,7 @@ function rowOf(message: NewMessage, rawFrom: number, attachmentsApart: boolean):
       track_clicks: original.trackClicks,
       ...arrivalOf(original),
       ...(original.captured && { captured: true }),
+      ...(original.refused && { refused: original.refused }),
     }),
     ...(counted && countOf(counted)),
   });

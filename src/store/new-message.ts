@@ -45,6 +45,8 @@ export interface OriginalMessage {
   readonly arrival?: Arrival;
   /** It is for the transport `capture` only. */
   readonly captured?: boolean;
+  /** Recipients whom the client was refused at RCPT, since they are on the suppression list; left out where there are none. */
+  readonly refused?: readonly string[];
 }
 
 /** How a message came in. */

@@ -3,7 +3,7 @@ import type { Logger } from '../observability/log.ts';
 import { Batcher } from './batcher.ts';
 import type { AttemptOutcome, Claim } from './claims.ts';
 import type { NewEvent } from './events.ts';
-import { gravestStatus } from './gravest-status.ts';
+import { gravestOf, gravestStatus } from './gravest-status.ts';
 import { releaseHeld } from './incoming-events.ts';
 import { insertMessages } from './insert-messages.ts';
 import type { NewMessage } from './new-message.ts';
@@ -107,8 +107,8 @@ const SETTLE = `
       from owned where standing = 'retry'
     on conflict (email_id, try) do update set due_at = excluded.due_at, leased_until = null
   ), new_events as (
-    insert into email_events (id, email_id, source_id, type, payload, user_id)
-    select e.id, e."emailId", e."sourceId", e.type, e.payload, e."userId"
+    insert into email_events (id, email_id, source_id, type, payload, user_id, received_at)
+    select e.id, e."emailId", e."sourceId", e.type, e.payload, e."userId", clock_timestamp()
       from owned o, jsonb_to_recordset(o.events) as e (
            id uuid, "emailId" uuid, "sourceId" text, type text, payload jsonb, "userId" text)
     on conflict do nothing
@@ -204,13 +204,20 @@ const STATUS = { sent: 'sent', failed: 'failed', suppressed: 'suppressed', held:
 
 function inputOf({ claim, standing, attempts, events, trace }: Settlement) {
   const error = 'error' in standing ? standing.error : null;
+  const status = STATUS[standing.kind];
   return {
     email_id: claim.emailId,
     token: claim.token,
     try: claim.try,
     user_id: claim.message.userId,
     standing: standing.kind,
-    status: STATUS[standing.kind],
+    // The statement that writes the events does not see them yet.
+    status:
+      status &&
+      gravestOf(
+        status,
+        events.map(({ type }) => type),
+      ),
     code: error?.code ?? null,
     message: error?.message ?? null,
     exhausted: standing.kind === 'failed' && standing.exhausted,

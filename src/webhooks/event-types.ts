@@ -2,6 +2,7 @@
 export const WEBHOOK_EVENTS = [
   'email.sent',
   'email.delivered',
+  'email.delayed',
   'email.delivery_delayed',
   'email.bounced',
   'email.complained',

@@ -89,6 +89,7 @@ describe('the configuration', () => {
       suppression: 'message',
       recipientAllowList: [],
       recipientsElsewhere: 'refuse',
+      simulatedRecipients: 'on',
       senderDomains: 'auto',
       bareLineEndings: 'reject',
       receivedHeader: 'private',

@@ -55,8 +55,18 @@ describe('a message whose transport', () => {
       assert.equal(waiting['provider_dead_lettered_at'], null);
       assert.equal(waiting['sent_at'], null);
       await makeDue(id);
-      const { row, attempts } = await until(id, 'sent');
+      const { row, attempts, events } = await until(id, 'sent');
       assert.equal(row['provider_next_retry_at'], null);
+      assert.deepEqual(
+        events.map(({ type }) => type),
+        ['delayed', 'sent'],
+      );
+      assert.deepEqual(events[0]?.payload['recipients'], ['to@example.com']);
+      const delayed = { ...(events[0]?.payload['delayed'] as object) } as Record<string, unknown>;
+      assert.partialDeepStrictEqual(delayed, { code, attempt: 1 });
+      const next = String(delayed['next_attempt_at']);
+      const due = (waiting['provider_next_retry_at'] as Date).getTime();
+      assert.ok(Math.abs(Date.parse(next) - due) < 2_000, `${next} is not when the next try was due`);
       assert.deepEqual(
         attempts.map(({ try: nth, outcome }) => [nth, outcome]),
         [
@@ -67,6 +77,21 @@ describe('a message whose transport', () => {
       assert.equal(received(id).length, 1);
     });
   }
+
+  it('throttles again and again: one event an hour tells of it', async () => {
+    ses.faults.plan({ kind: 'throttle', times: 3 });
+    const id = await store({ userId: 'throttled' });
+    for (const count of [1, 2, 3]) {
+      await eventually(async () => (await sending.story(id)).row['provider_retry_count'] === count);
+      await makeDue(id);
+    }
+    const { attempts, events } = await until(id, 'sent');
+    assert.equal(attempts.length, 4);
+    assert.deepEqual(
+      events.map(({ type }) => type),
+      ['delayed', 'sent'],
+    );
+  });
 
   it('refuses it for good: failed at once, event, due webhook delivery and notice by one commit', async () => {
     const { rows: webhooks } = await db.query(
@@ -119,7 +144,8 @@ describe('a message whose transport', () => {
     assert.ok(attempts.length > 1 && attempts.every(({ outcome }) => outcome === 'transient'));
     assert.deepEqual(
       events.map(({ type }) => type),
-      ['failed'],
+      [...attempts.slice(1).map(() => 'delayed'), 'failed'],
+      'each try but the last is to be followed by another',
     );
     assert.equal((await noticesOf('limit', limited)).length, 1);
     assert.equal((await limited.db.query('select from smtp_relay_outbox where email_id = $1', [id])).rowCount, 0);
@@ -148,6 +174,7 @@ describe('recipients', () => {
     const { events, attempts } = await until(id, 'sent');
     assert.deepEqual(received(id), [['a@example.com']]);
     assert.deepEqual(events.map(({ type, payload }) => [type, payload['recipients']]).sort(), [
+      ['delayed', ['a@example.com', 'B@example.com']],
       ['sent', ['a@example.com']],
       ['suppressed', ['B@example.com']],
     ]);

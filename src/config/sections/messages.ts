@@ -41,6 +41,12 @@ export const messages = {
     default: 'refuse',
     reloadable: true,
   }),
+  simulatedRecipients: setting({
+    doc: "Whether mail for test addresses is only played, with all events, and to nobody: `delivered`, `bounced`, `complained` and `suppressed` at `resend.dev`, also with `+label`, and those of SES's simulator where the transport is not `ses` (standalone pipeline only). `off`: they are addresses like others.",
+    format: oneOf('on', 'off'),
+    default: 'on',
+    reloadable: true,
+  }),
   senderDomains: setting({
     doc: "Which domains a key without a domain of its own may send from. `owned`: those in the owner's `domains`. `any`: every one. `auto`: `owned` in the standalone pipeline, `any` in the opensend pipeline.",
     format: oneOf('owned', 'any', 'auto'),

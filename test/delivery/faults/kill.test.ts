@@ -53,6 +53,27 @@ describe('a worker killed with -9', { concurrency: 2 }, () => {
     assert.equal(fleet.calls, 2);
   });
 
+  it('during a call of a message that is also for a test address: that is told of once, by the one who settles', async t => {
+    const fleet = await createFleet(t, RETRY);
+    const worker = await fleet.spawn();
+    fleet.plan({ kind: 'timeout' });
+    const id = await fleet.store({ recipients: ['bounced@resend.dev', 'to@example.com'] });
+    await fleet.called(1);
+    assert.deepEqual((await fleet.story(id)).events, [], 'nothing is told before it is settled');
+    await fleet.spawn();
+    await worker.end('SIGKILL');
+    const { events } = await fleet.until(id, 'bounced');
+    assert.deepEqual(
+      events.map(({ type, payload }) => [type, payload['recipients']]),
+      [
+        ['sent', ['bounced@resend.dev']],
+        ['bounced', ['bounced@resend.dev']],
+        ['sent', ['to@example.com']],
+      ],
+    );
+    assert.deepEqual(fleet.received(id), [['to@example.com']]);
+  });
+
   it('before the call began: it is simply sent, also with `hold`', async t => {
     const fleet = await createFleet(t, HOLD);
     const slow = await fleet.spawn({ SMTP_RELAY_SES_SEND_RATE: '1' });

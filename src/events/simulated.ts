@@ -1,0 +1,77 @@
+import type { Simulation } from '../message/simulator-address.ts';
+import type { NewEvent } from '../store/events.ts';
+import { type EmailFacts, suppressedEvent, toldEvent } from './event.ts';
+import { readSesNotification } from './ses/notification.ts';
+
+/** Names, where a transport is named, that nothing went out. */
+export const SIMULATED = 'simulated';
+
+export interface SimulatedRecipient {
+  readonly address: string;
+  readonly simulation: Simulation;
+}
+
+/** A call to SES that was not made. */
+export interface SimulatedCall {
+  /** In the place of the id that SES would give: the same for the same try of a message. */
+  readonly messageId: string;
+  readonly at: Date;
+}
+
+/**
+ * What would be told of a message to such recipients. The notifications that SES would send are made and read as those are,
+ * so that the events have the same types, payloads and names. Nobody comes onto a list by them: a test can be repeated.
+ */
+export function simulatedEvents(
+  email: EmailFacts,
+  recipients: readonly SimulatedRecipient[],
+  call: SimulatedCall,
+): NewEvent[] {
+  const at = (...simulations: readonly Simulation[]): string[] =>
+    recipients.filter(({ simulation }) => simulations.includes(simulation)).map(({ address }) => address);
+  const provider = { transport: SIMULATED, messageId: call.messageId };
+  const told = notifications(at, call.at.toISOString()).flatMap(({ about, ...record }) => {
+    if (about.length === 0) return [];
+    const mail = { messageId: call.messageId, timestamp: call.at.toISOString(), destination: about };
+    const { occurrences = [] } = readSesNotification(JSON.stringify({ ...record, mail })) ?? {};
+    return occurrences.map(occurrence => toldEvent(email, occurrence, provider));
+  });
+  const suppressed = at('suppressed');
+  return suppressed.length === 0
+    ? told
+    : [
+        ...told,
+        suppressedEvent(email, { recipients: suppressed, message: 'simulated: as if on the suppression list' }),
+      ];
+}
+
+/** In the order in which they would come; a complaint is about mail that has arrived. */
+function notifications(at: (...simulations: readonly Simulation[]) => string[], timestamp: string) {
+  const listed = (addresses: readonly string[], more: object = {}) =>
+    addresses.map(emailAddress => ({ emailAddress, ...more }));
+  const bounce = (about: string[], bounceSubType: string, diagnosticCode: string) => ({
+    about,
+    eventType: 'Bounce',
+    bounce: {
+      ...{ bounceType: 'Permanent', bounceSubType, timestamp },
+      bouncedRecipients: listed(about, { action: 'failed', status: '5.1.1', diagnosticCode }),
+    },
+  });
+  const arrived = at('delivered', 'complained');
+  const complaining = at('complained');
+  return [
+    { about: at('delivered', 'bounced', 'refused', 'complained'), eventType: 'Send', send: {} },
+    {
+      about: arrived,
+      eventType: 'Delivery',
+      delivery: { timestamp, recipients: arrived, smtpResponse: '250 2.0.0 simulated: message accepted' },
+    },
+    bounce(at('bounced'), 'General', 'smtp; 550 5.1.1 simulated: user unknown'),
+    bounce(at('refused'), 'Suppressed', "simulated: the address is on SES's own suppression list"),
+    {
+      about: complaining,
+      eventType: 'Complaint',
+      complaint: { timestamp, complaintFeedbackType: 'abuse', complainedRecipients: listed(complaining) },
+    },
+  ];
+}
