@@ -36,7 +36,6 @@ export function rawFault(raw: Buffer): string | null {
     // "All of the required header fields must be present in the message" ("RawMessage").
     () => (valuesOf(fields, 'from').length === 0 ? `Missing required header 'From'.` : null),
     () => addressFault(fields),
-    () => asciiFault(fields),
     () => mimeFault({ raw, fields, start: bodyAt ?? raw.length, end: raw.length, depth: 0 }),
   ]);
 }
@@ -63,7 +62,10 @@ function duplicateFault(fields: readonly Field[]): string | null {
   return null;
 }
 
-/** RFC 822 section 4.1: these fields have addresses; a list has one at least, but for Bcc's and an empty group. */
+/**
+ * RFC 822 section 4.1: these fields have addresses. Other fields are text, and that text is to be ASCII is not said: OpenSend's
+ * worker writes subjects in UTF-8, which arrive. Nor is it said of an empty list, which it writes where all are in Bcc.
+ */
 function addressFault(fields: readonly Field[]): string | null {
   for (const { name, value } of fields) {
     const key = name.toLowerCase();
@@ -72,16 +74,9 @@ function addressFault(fields: readonly Field[]): string | null {
     if (key === 'return-path' && /^<\s*>$/.test(value)) continue;
     const { addresses, fault } = readAddresses(value);
     if (fault !== null) return fault;
-    if (value === '' && key !== 'bcc') return `Missing address in header '${name}'.`;
     if (isOne && addresses.length !== 1) return `Header '${name}' must have exactly one address.`;
   }
   return null;
-}
-
-/** "Headers that follow the format described in RFC 822" are ASCII; "SES does not support the SMTPUTF8 extension". */
-function asciiFault(fields: readonly Field[]): string | null {
-  const bad = fields.find(({ value }) => /\P{ASCII}/u.test(value));
-  return bad ? `Header '${bad.name}' has characters that are not 7-bit ASCII.` : null;
 }
 
 /** The domain that the message must be verified for besides that of From, or null. */
