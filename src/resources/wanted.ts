@@ -6,7 +6,7 @@ import type { CredentialRow } from '../store/declared-credentials.ts';
 import type { DomainRow } from '../store/declared-domains.ts';
 import type { RouteRow } from '../store/declared-route-rows.ts';
 import type { SuppressionRow } from '../store/declared-suppressions.ts';
-import { normaliseDomain } from '../store/domains.ts';
+import { normaliseDomain, UNSAID_TLS } from '../store/domains.ts';
 import { suppressionAddress } from '../store/suppressions.ts';
 import { parseEndpointUrl } from '../webhooks/endpoint-url.ts';
 import { ALL_EVENTS } from '../webhooks/event-types.ts';
@@ -101,7 +101,8 @@ function routeRow(name: string, spec: Specs['Route']): RouteRow {
 }
 
 function domainRow(spec: Specs['SendingDomain']): DomainRow {
-  const { owner, name, region = 'us-east-1', tracking = {}, configurationSet = null, tls = null, route = null } = spec;
+  const { owner, name, region = 'us-east-1', tracking = {}, configurationSet = null, route = null } = spec;
+  const { tls = UNSAID_TLS } = spec;
   const { trackingSubdomain } = spec;
   return {
     name: domainAt(['spec', 'name'], name),

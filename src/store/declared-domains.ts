@@ -1,5 +1,5 @@
 import { type DeclaredTable, idsOf, ownedBy, ownedRows, positions } from './declared-table.ts';
-import { comparableName, spellings } from './domains.ts';
+import { comparableName, spellings, UNSAID_TLS } from './domains.ts';
 import type { DomainSettings } from './sending-domains.ts';
 
 /** A sending domain as a document declares it. */
@@ -12,7 +12,8 @@ const READ_OWNED = `
   select o.document, o.owned_id, d.id is not null as there, d.name, d.user_id as owner, d.region,
          d.track_opens as "trackOpens", d.track_clicks as "trackClicks",
          nullif(d.tracking_subdomain, '') as "trackingSubdomain",
-         nullif(d.ses_configuration_set_name, '') as "configurationSet", d.tls, r.route
+         nullif(d.ses_configuration_set_name, '') as "configurationSet",
+         coalesce(d.tls, '${UNSAID_TLS}') as tls, r.route
     from ${ownedBy('SendingDomain')}
     left join domains d on d.id = o.owned_id
     left join smtp_relay_domain_routes r on r.domain_id = o.owned_id`;

@@ -67,18 +67,27 @@ const FIND = `
 const DELETE = `
   delete from domains where id = $1`;
 
-/** An empty text takes a value away, null leaves it. */
-const UPDATE = `
+/**
+ * An empty text takes a value away, null leaves it. @param tls SQL for its new value: of what is taken away, the column's
+ * default is left, since OpenSend's column is never null
+ */
+const update = (tls: string): string => `
   update domains
      set region = coalesce($2, region), track_opens = coalesce($3, track_opens), track_clicks = coalesce($4, track_clicks),
          tracking_subdomain = nullif(coalesce($5, tracking_subdomain), ''),
          ses_configuration_set_name = nullif(coalesce($6, ses_configuration_set_name), ''),
-         tls = nullif(coalesce($7, tls), '')
+         tls = ${tls}
    where id = $1
   returning ${COLUMNS}`;
 
+const UPDATE = update('coalesce($7, tls)');
+const UPDATE_WITHOUT_TLS = update('default');
+
 const SET_STATUS = `
   update domains set status = $2 where id = $1 and status is distinct from $2`;
+
+/** What `tls` of OpenSend's table, which is never null, has where nothing is said of it. It means the same as null. */
+export const UNSAID_TLS = 'opportunistic';
 
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
@@ -170,15 +179,17 @@ export async function changeDomain(
     ? trackingSubdomain(changes.trackingSubdomain)
     : changes.trackingSubdomain;
   const { id } = await findDomain(db, name, owner);
-  const { rows } = await db.query<Domain>(UPDATE, [
+  const values = [
     id,
     changes.region ?? null,
     changes.trackOpens ?? null,
     changes.trackClicks ?? null,
     emptyForNull(subdomain),
     emptyForNull(changes.configurationSet),
-    emptyForNull(changes.tls),
-  ]);
+  ];
+  const { rows } = await (changes.tls === null
+    ? db.query<Domain>(UPDATE_WITHOUT_TLS, values)
+    : db.query<Domain>(UPDATE, [...values, changes.tls ?? null]));
   return rows[0] as Domain;
 }
 
