@@ -1,6 +1,6 @@
 import { hasTls, OPENSEND_RECIPIENTS } from './derived.ts';
 import type { ConfigProblem } from './problem.ts';
-import type { Config, SettingName } from './schema.ts';
+import { type Config, type SettingName, settings } from './schema.ts';
 import { checkTlsFiles } from './tls-files.ts';
 
 /** What is wrong with settings that are right each on its own. */
@@ -113,6 +113,21 @@ const shortTrackingSecret: Check = {
   },
 };
 
+/** Warnings and no more: files and variables may be shared with OpenSend itself, or with a standalone installation. */
+const withoutEffect: Check = {
+  looksAt: ['pipeline'],
+  run({ pipeline }, sourceOf) {
+    if (pipeline !== 'opensend') return {};
+    const warnings = settings.flatMap(({ name, generalEnv, standaloneOnly }) => {
+      const source = sourceOf(name);
+      // A variable that others define for more than this setting counts for the rest.
+      if (standaloneOnly === undefined || source === 'default' || source === `env:${generalEnv}`) return [];
+      return `${name}: set (${source}), but without effect in the pipeline opensend. ${standaloneOnly}`;
+    });
+    return { warnings };
+  },
+};
+
 const roomForOneMessage: Check = {
   looksAt: ['limits.bytesInFlight', 'maxMessageSizeBytes'],
   run({ limits, maxMessageSizeBytes }) {
@@ -141,6 +156,7 @@ export function checkTogether(
     captureNeedsOurWorker,
     shortTrackingSecret,
     roomForOneMessage,
+    withoutEffect,
     ...(options.tlsFiles ? [tlsFiles] : []),
   ];
   const results = checks

@@ -28,8 +28,12 @@ function flatten(section: string, node: object, prefix = ''): NamedSetting[] {
   return Object.entries(node).flatMap(([key, child]: [string, object]) => {
     const name = prefix + key;
     if (!isSetting(child)) return flatten(section, child, `${name}.`);
-    return [{ env: defaultEnvName(name), ...child, name: name as SettingName, section }];
+    return [{ env: defaultEnvName(name), ...child, doc: docOf(child), name: name as SettingName, section }];
   });
+}
+
+function docOf({ doc, standaloneOnly }: Setting<unknown>): string {
+  return standaloneOnly === undefined ? doc : `${doc} Standalone pipeline only.`;
 }
 
 /** All settings, in the order of the reference. */

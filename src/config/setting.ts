@@ -21,6 +21,10 @@ export interface Setting<T> {
   takeOver?(running: T, loaded: T): T;
   /** The value is a secret: it is never printed. */
   readonly sensitive?: true;
+  /**
+   * Nothing in the pipeline `opensend` makes use of it: why not, as a sentence. Set all the same, it is warned of there.
+   */
+  readonly standaloneOnly?: string;
   /** Without a value nothing starts. */
   readonly required?: true;
   /** The name of another setting that does where this one is needed and has no value. */

@@ -1,6 +1,7 @@
 import { httpUrl, list, listenAddress, networks, optional, port, secrets, wholeNumber } from '../formats.ts';
 import { duration, period } from '../formats-time.ts';
 import { setting } from '../setting.ts';
+import { OPENSEND_HEARS, OPENSEND_KEEPS, OPENSEND_TELLS, OPENSEND_TRACKS } from './opensend.ts';
 
 /** What comes back of messages, and who hears of it. */
 export const events = {
@@ -24,6 +25,7 @@ export const events = {
     default: '0.0.0.0',
     env: 'SMTP_RELAY_PUBLIC_HOST',
     reloadable: false,
+    standaloneOnly: OPENSEND_TRACKS,
   }),
   publicPort: setting({
     doc: 'Its port; a proxy in front of it does TLS. `0`: no public listener.',
@@ -31,6 +33,7 @@ export const events = {
     default: 8081,
     env: 'SMTP_RELAY_PUBLIC_PORT',
     reloadable: false,
+    standaloneOnly: OPENSEND_TRACKS,
   }),
   tracking: {
     baseUrl: setting({
@@ -39,6 +42,7 @@ export const events = {
       default: '',
       env: 'TRACKING_BASE_URL',
       reloadable: false,
+      standaloneOnly: OPENSEND_TRACKS,
     }),
     secrets: setting({
       doc: 'The secrets that sign tracking links, separated by commas. The first one signs; links signed by any of them are good, so that a new one is put in front and the old one removed when its links no longer matter.',
@@ -47,6 +51,7 @@ export const events = {
       env: 'TRACKING_SECRET',
       reloadable: true,
       sensitive: true,
+      standaloneOnly: OPENSEND_TRACKS,
     }),
   },
   events: {
@@ -55,12 +60,14 @@ export const events = {
       format: list('ARNs of SNS topics', /^arn:[a-z0-9-]+:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}(?:\.fifo)?$/),
       default: [],
       reloadable: true,
+      standaloneOnly: OPENSEND_HEARS,
     }),
     queueUrl: setting({
       doc: 'An SQS queue that notifications of SES arrive on, by SNS or EventBridge. Empty: none.',
       format: optional(httpUrl),
       default: '',
       reloadable: false,
+      standaloneOnly: OPENSEND_HEARS,
     }),
   },
   webhooks: {
@@ -70,30 +77,35 @@ export const events = {
       default: [],
       reloadable: false,
       sensitive: true,
+      standaloneOnly: OPENSEND_TELLS,
     }),
     concurrency: setting({
       doc: 'How many deliveries to one endpoint are under way at once, from one worker.',
       format: wholeNumber(1, 1000),
       default: 8,
       reloadable: false,
+      standaloneOnly: OPENSEND_TELLS,
     }),
     timeout: setting({
       doc: 'How long an endpoint may take to answer.',
       format: duration,
       default: 10_000,
       reloadable: false,
+      standaloneOnly: OPENSEND_TELLS,
     }),
     allowedNetworks: setting({
       doc: 'Networks of private, loopback or link-local addresses that endpoints may be in all the same. Otherwise such addresses are refused.',
       format: networks,
       default: [],
       reloadable: false,
+      standaloneOnly: OPENSEND_TELLS,
     }),
     disableAfter: setting({
       doc: 'How long an endpoint may fail without one success before it is disabled.',
       format: duration,
       default: 432_000_000,
       reloadable: false,
+      standaloneOnly: OPENSEND_TELLS,
     }),
   },
   retention: {
@@ -102,24 +114,28 @@ export const events = {
       format: period,
       default: 2_592_000_000,
       reloadable: false,
+      standaloneOnly: OPENSEND_KEEPS,
     }),
     bodies: setting({
       doc: 'How long the text, HTML and attachments in `emails` are kept.',
       format: period,
       default: Number.POSITIVE_INFINITY,
       reloadable: false,
+      standaloneOnly: OPENSEND_KEEPS,
     }),
     events: setting({
       doc: 'How long events are kept.',
       format: period,
       default: Number.POSITIVE_INFINITY,
       reloadable: false,
+      standaloneOnly: OPENSEND_KEEPS,
     }),
     deliveries: setting({
       doc: 'How long webhook deliveries that are done are kept.',
       format: period,
       default: 2_592_000_000,
       reloadable: false,
+      standaloneOnly: OPENSEND_KEEPS,
     }),
   },
 };

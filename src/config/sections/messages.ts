@@ -2,6 +2,7 @@ import { bytes, oneOf, wholeNumber } from '../formats.ts';
 import { allowList } from '../formats-access.ts';
 import { duration } from '../formats-time.ts';
 import { setting } from '../setting.ts';
+import { OPENSEND_DELIVERS } from './opensend.ts';
 
 /** What is done with a message. */
 export const messages = {
@@ -12,10 +13,11 @@ export const messages = {
     reloadable: false,
   }),
   transport: setting({
-    doc: "What the standalone worker hands messages to: Amazon SES, another SMTP server, or a store on this machine for trying things out (`capture`). OpenSend's worker does not read it.",
+    doc: "What the standalone worker hands messages to: Amazon SES, another SMTP server, or a store on this machine for trying things out (`capture`).",
     format: oneOf('ses', 'smtp', 'capture'),
     default: 'ses',
     reloadable: false,
+    standaloneOnly: OPENSEND_DELIVERS,
   }),
   recipients: setting({
     doc: 'Who gets a message. `envelope`: exactly the addresses of RCPT TO, so that Bcc works. `headers`: the To, Cc and Bcc headers decide and RCPT TO is ignored.',
@@ -64,6 +66,7 @@ export const messages = {
     format: oneOf('full', 'private', 'off'),
     default: 'private',
     reloadable: true,
+    standaloneOnly: OPENSEND_DELIVERS,
   }),
   maxMessageSizeBytes: setting({
     doc: 'The largest message, as it is sent over the connection, in bytes. The default, 45MiB, leaves room for 40 MiB of Base64 attachments, their line breaks and the text.',
