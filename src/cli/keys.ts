@@ -11,10 +11,12 @@ import {
   showKey,
 } from '../store/api-keys.ts';
 import { normaliseDomain } from '../store/domains.ts';
+import { storedRestriction } from '../store/key-domain.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';
 import { type Column, details, note, print, table } from './output.ts';
+import { pipelineOf } from './pipeline.ts';
 
 interface CreateOptions extends JsonOptions {
   readonly owner: string;
@@ -89,15 +91,18 @@ function addCreate(keys: Command, context: CliContext): void {
       .description('Create an API key and print it, this once')
       .requiredOption('--owner <id>', 'the owner (tenant), as in the user_id columns; any text')
       .option('--name <name>', 'a label to know it by', 'SMTP relay')
-      .option('--domain <domain>', 'restrict the From address to this domain')
+      .option('--domain <domain>', "restrict the From address to this domain; beside OpenSend one of the owner's there")
       .addOption(
         new Option('--permission <permission>', 'both may send').choices(PERMISSIONS).default('sending_access'),
       )
       .option('--key <key>', 'take this key over from elsewhere instead of making one')
       .addOption(jsonOption())
       .action(async (options: CreateOptions) => {
-        const domain = options.domain === undefined ? undefined : normaliseDomain(options.domain);
-        const created = await withDatabase(context, pool => createKey(pool, { ...options, domain }));
+        const name = options.domain === undefined ? undefined : normaliseDomain(options.domain);
+        const created = await withDatabase(context, async pool => {
+          const domain = name && (await storedRestriction(pool, await pipelineOf(context, pool), options.owner, name));
+          return createKey(pool, { ...options, domain });
+        });
         const human = details([
           ['Key', created.key],
           ['Id', created.id],

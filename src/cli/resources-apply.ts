@@ -18,6 +18,7 @@ import { withDatabase } from './database.ts';
 import { CheckFailed } from './errors.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';
 import { type Column, note, print, printable, table } from './output.ts';
+import { pipelineOf } from './pipeline.ts';
 import { type PathOptions, sourcesOf } from './resources-sources.ts';
 
 /** What a command tells of one object. */
@@ -53,8 +54,8 @@ export function addDiff(resources: Command, context: CliContext): void {
       .option('--secrets <folder>', 'the folder below which keys and secrets are')
       .addOption(jsonOption())
       .action(async (paths: string[], options: JsonOptions & PathOptions) => {
-        const { desired, adapters } = await prepare(context, paths, options);
-        const changes = await withDatabase(context, pool => changesOf(pool, desired, adapters));
+        const { desired, adaptersFor } = await prepare(context, paths, options);
+        const changes = await withDatabase(context, async pool => changesOf(pool, desired, await adaptersFor(pool)));
         tell(context, options, { desired, changes, none: 'The database is as the documents say.\n' });
         if (changes.length + desired.problems.length > 0) {
           throw new CheckFailed('the database is not as the documents say');
@@ -77,8 +78,9 @@ export function addApply(resources: Command, context: CliContext): void {
       .option('--secrets <folder>', 'the folder below which keys and secrets are')
       .addOption(jsonOption())
       .action(async (paths: string[], options: JsonOptions & PathOptions & { dryRun?: boolean }) => {
-        const { desired, adapters } = await prepare(context, paths, options);
+        const { desired, adaptersFor } = await prepare(context, paths, options);
         const changes = await withDatabase(context, async pool => {
+          const adapters = await adaptersFor(pool);
           const planned = await changesOf(pool, desired, adapters);
           return options.dryRun || planned.length === 0 ? planned : apply(pool, desired, adapters);
         });
@@ -96,7 +98,8 @@ async function prepare(context: CliContext, paths: readonly string[], options: P
   const { webhooks } = loadConfig(context.env, { checkTlsFiles: false }).config;
   const sources = await sourcesOf(context, paths, options);
   const desired = await createDesiredReader()(sources.paths, sources.folders);
-  return { desired, adapters: createAdapters(createSecretBox(webhooks.secretKeys)) };
+  const box = createSecretBox(webhooks.secretKeys);
+  return { desired, adaptersFor: async (pool: pg.Pool) => createAdapters(box, await pipelineOf(context, pool)) };
 }
 
 async function changesOf(pool: pg.Pool, desired: Desired, adapters: Adapters): Promise<Change[]> {

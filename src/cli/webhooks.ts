@@ -21,6 +21,7 @@ import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';
 import { type Column, details, note, print, printable, table } from './output.ts';
+import { onlyStandalone } from './pipeline.ts';
 import { addDeliveriesCommands } from './webhook-deliveries.ts';
 import { addSecretsCommands, KEEP_SECRET, secretBox } from './webhook-secrets.ts';
 
@@ -33,9 +34,16 @@ const COLUMNS: readonly Column<Webhook>[] = [
   { title: 'EVENTS', value: row => describeEvents(row.events) },
 ];
 
+/** Also lists: what OpenSend has there looks the same, and would invite to change it. */
+const OPENSEND_WEBHOOKS =
+  "this database is OpenSend's, whose dashboard manages webhooks: its worker delivers them, and signs with secrets that it " +
+  'encrypts with a key of its own (WEBHOOK_SECRET_ENCRYPTION_KEY). Use the dashboard; the commands webhooks … are for the ' +
+  'pipeline standalone';
+
 /** Endpoints of owners that hear of their events. */
 export function addWebhooksCommands(program: Command, context: CliContext): void {
   const webhooks = program.command('webhooks').description("Endpoints that hear of an owner's events");
+  onlyStandalone(webhooks, context, OPENSEND_WEBHOOKS);
   addCreate(webhooks, context);
   addList(webhooks, context);
   addTest(webhooks, context);

@@ -1,7 +1,7 @@
 import { comparableDomain, domainOf, isAscii, localPartOf } from '../message/address.ts';
 import { policyRefusal, Refusal, sizeRefusal } from '../message/refusal.ts';
 import type { Sender } from '../message/sender.ts';
-import { NO_DOMAIN } from '../store/api-keys.ts';
+import { NO_DOMAIN } from '../store/key-domain.ts';
 import type { TransportLimits } from './transport-limits.ts';
 
 /** What the message itself says. */

@@ -4,7 +4,9 @@ import { declaredRouteRows } from '../store/declared-route-rows.ts';
 import { declaredSuppressions } from '../store/declared-suppressions.ts';
 import type { DeclaredTable } from '../store/declared-table.ts';
 import { declaredWebhooks, type WebhookRow } from '../store/declared-webhooks.ts';
+import type { Pipeline } from '../store/pipeline.ts';
 import type { SecretBox } from '../webhooks/secret-box.ts';
+import type { Failure } from './desired.ts';
 import type { KindName } from './kinds.ts';
 import type { WantedRows, WantedWebhook } from './wanted.ts';
 
@@ -22,13 +24,16 @@ export interface Adapter<W = unknown, S = unknown> {
    * `satisfied`, the row is as good as one of ours.
    */
   readonly standing: 'conflict' | 'satisfied';
+  /** Why no document of the kind can be brought about in this database; left out where it can. */
+  readonly refusal?: Failure;
 }
 
 export type Adapters = Readonly<Record<KindName, Adapter>>;
 
 type Plain<K extends KindName> = Adapter<WantedRows[K], WantedRows[K]>;
 
-export function createAdapters(box: SecretBox): Adapters {
+/** @param pipeline which one the database is used with; OpenSend manages some kinds itself */
+export function createAdapters(box: SecretBox, pipeline: Pipeline = 'standalone'): Adapters {
   const route: Plain<'Route'> = { ...plain, table: declaredRouteRows, identityOf: ({ name }) => name };
   const domain: Plain<'SendingDomain'> = {
     ...plain,
@@ -47,13 +52,26 @@ export function createAdapters(box: SecretBox): Adapters {
     standing: 'satisfied',
   };
   return {
-    Route: route,
+    Route: pipeline === 'opensend' ? { ...route, refusal: OPENSEND_DELIVERS } : route,
     SendingDomain: domain,
     SmtpCredential: credential,
     SuppressionList: suppression,
-    WebhookEndpoint: webhookAdapter(box),
+    WebhookEndpoint:
+      pipeline === 'opensend' ? { ...webhookAdapter(box), refusal: OPENSEND_TELLS } : webhookAdapter(box),
   } as Adapters;
 }
+
+const OPENSEND_DELIVERS: Failure = {
+  reason: 'NotBesideOpenSend',
+  message: "OpenSend's own worker delivers, and knows no routes (pipeline opensend): remove this document.",
+};
+
+const OPENSEND_TELLS: Failure = {
+  reason: 'NotBesideOpenSend',
+  message:
+    "OpenSend's dashboard manages webhooks, and its worker signs with secrets that are encrypted with a key of its own " +
+    '(pipeline opensend): add the endpoint in the dashboard, and remove this document.',
+};
 
 const plain = {
   differences: (wanted: object, stored: object): string[] => differingFields(wanted, stored),

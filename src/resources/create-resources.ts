@@ -18,12 +18,12 @@ export interface ResourcesParts {
 
 /** The reconciler as the configuration has it; null where no documents are configured. */
 export function createResources({ live, pool, registry, logger, id }: ResourcesParts): Reconciler | null {
-  const { resources, webhooks } = live.current;
+  const { resources, webhooks, pipeline } = live.current;
   const { directory, secretsDirectory, interval } = resources;
   if (directory === '') return null;
   return new Reconciler({
     pool,
-    adapters: createAdapters(createSecretBox(webhooks.secretKeys)),
+    adapters: createAdapters(createSecretBox(webhooks.secretKeys), pipeline),
     folders: { documents: directory, secrets: secretsDirectory || directory },
     interval,
     id,

@@ -114,7 +114,8 @@ function conflict(owner: string | undefined): Failure {
 
 function finish(draft: Draft, refusals: Refusals, adapter: Adapter, known: DeclaredObject | undefined): ObjectPlan {
   const { object, owned } = draft;
-  if (object.failure) return unchanged(draft, object.failure, known);
+  const failure = object.failure ?? adapter.refusal;
+  if (failure) return unchanged(draft, failure, known);
   const refused = draft.claims.flatMap(({ row }) => refusals.get(row) ?? []);
   if (refused[0] && adapter.standing === 'conflict') return unchanged(draft, refused[0], known);
   const claims = draft.claims.filter(({ row }) => !refusals.has(row));

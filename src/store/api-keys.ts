@@ -1,10 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { isUniqueViolation, StoreError } from './errors.ts';
+import { DOMAIN_NAME, DOMAIN_OF_KEY, NO_DOMAIN } from './key-domain.ts';
 import type { UsageLimits } from './key-usage.ts';
 import type { Queryable } from './pool.ts';
-
-/** Of a key that is restricted to a domain which its owner does not have, or not any more: no From is at it. */
-export const NO_DOMAIN = '';
 
 /** What a session needs to know of the key it was opened with. */
 export interface ApiKey {
@@ -66,19 +64,6 @@ interface KeyRow {
 }
 
 const PREVIEW_LENGTH = 12;
-
-/**
- * Joins the row of `domains` that a key's restriction names, where it has the form of an id: one of the same owner's. By the
- * primary key, since OpenSend's table has no index on names or owners. A name has no such form, so that the cast never fails.
- */
-const DOMAIN_OF_KEY = `
-  cross join lateral (
-    select substring(k.domain from '^\\s*([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\\s*$')::uuid as id
-  ) restricted
-  left join domains d on d.id = restricted.id and d.user_id = k.user_id`;
-
-/** The name that a key is restricted to. */
-const DOMAIN_NAME = `case when restricted.id is null then k.domain else d.name end`;
 
 const FOUND = `
   select k.id, k.user_id as "userId", ${DOMAIN_NAME} as domain, restricted.id as "domainId", c.limits

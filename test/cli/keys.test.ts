@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { createOpenSendDatabase } from '../support/opensend/database.ts';
+import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';
 import { cliFor } from './run-cli.ts';
 
@@ -9,7 +9,7 @@ const INSERT_DOMAIN = 'insert into domains (id, name, user_id, status) values ($
 const INSERT_KEY = 'insert into api_keys (id, name, token_hash, domain, user_id) values ($1, $2, $3, $4, $5)';
 
 async function openSend(t: { after(fn: () => Promise<void>): void }) {
-  const url = await createOpenSendDatabase(t);
+  const url = await createDatabase(t, { pipeline: 'opensend' });
   const db = openPool(url, 1);
   t.after(() => db.end());
   return {
@@ -91,5 +91,49 @@ describe("keys beside OpenSend, restricted by a domain's id", { concurrency: tru
       [missing.code, missing.stderr],
       [1, 'smtp-relay: no key has this id, name or preview, or is this one\n'],
     );
+  });
+});
+
+describe('smtp-relay keys create --domain', { concurrency: true }, () => {
+  const create = ['keys', 'create', '--owner', 'acme', '--domain'];
+
+  it("beside OpenSend stores the id of the owner's domain, as its dashboard does", async t => {
+    const { cli, db, domain } = await openSend(t);
+    await domain('acme.test', 'other');
+    await domain('acme.test', 'acme', 'pending');
+    const id = await domain('ACME.test');
+    const german = await domain('bücher.test', 'acme', 'not_started');
+    for (const [name, stored, shown] of [
+      ['Acme.Test', id, 'ACME.test'],
+      ['xn--bcher-kva.test', german, 'bücher.test'],
+    ] as const) {
+      const made = await cli.json(...create, name);
+      assert.deepEqual([made.domain, made.domainId], [shown, stored]);
+      const { rows } = await db.query('select domain from api_keys where id = $1', [made.id]);
+      assert.equal(rows[0].domain, stored);
+    }
+  });
+
+  it("beside OpenSend refuses a domain that is none of the owner's, and says where to add it", async t => {
+    const { cli, db, domain } = await openSend(t);
+    await domain('acme.test', 'other');
+    const { code, stderr } = await cli.run(...create, 'acme.test');
+    const text = "smtp-relay: acme.test is no domain of acme: add it in OpenSend's dashboard first\n";
+    assert.deepEqual([code, stderr, (await db.query('select from api_keys')).rowCount], [1, text, 0]);
+  });
+
+  it('stores the name standalone, with and without such a domain', async t => {
+    const cli = cliFor(await createDatabase(t));
+    assert.equal((await cli.json(...create, 'Acme.test')).domain, 'acme.test');
+    await cli.text('domains', 'add', 'acme.test', '--owner', 'acme');
+    const made = await cli.json(...create, 'acme.test');
+    assert.deepEqual([made.domain, made.domainId], ['acme.test', null]);
+  });
+
+  it('goes by what is configured where nothing is recorded', async t => {
+    const { cli, db, domain } = await openSend(t);
+    await db.query('delete from smtp_relay_settings');
+    const id = await domain('acme.test');
+    assert.equal((await cli.json(...create, 'acme.test')).domainId, id);
   });
 });

@@ -148,7 +148,8 @@ describe('settings together', () => {
     assert.match(warnings.join(), /^tracking\.secrets: .* fewer than 16 characters/);
     assert.doesNotMatch(warnings.join(), /short/);
     assert.deepEqual(load({ ...given, TRACKING_SECRET: 'a'.repeat(16) }).warnings, []);
-    assert.deepEqual(load({ TRACKING_SECRET: 'short' }).warnings, [], 'nobody uses it beside OpenSend');
+    const beside = load({ TRACKING_SECRET: 'short' }).warnings.join();
+    assert.doesNotMatch(beside, /fewer than/, 'nobody uses it beside OpenSend');
   });
 
   it('are warned of where the largest message never finds room', () => {

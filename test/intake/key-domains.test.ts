@@ -3,17 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mail } from '../support/mail.ts';
-import { createOpenSendDatabase } from '../support/opensend/database.ts';
 import { seedOwner } from '../support/owner.ts';
-import { openPool } from '../support/pool.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
 import { messageFrom, SmtpClient } from '../support/smtp-client.ts';
 import { accepted, submit } from './submit.ts';
 
-const databaseUrl = await createOpenSendDatabase({ after });
-const db = openPool(databaseUrl, 2);
-const relay = await startRelay({ after }, { queue: false, shareWith: { databaseUrl, owner: await seedOwner(db) } });
-after(() => db.end());
+const relay = await startRelay({ after }, { queue: false });
 const from = (value: string, ...more: readonly string[]) => mail(`From: ${value}`, ...more, '', 'x');
 
 async function addDomain(userId: string, name: string): Promise<string> {

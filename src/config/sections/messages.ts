@@ -13,7 +13,7 @@ export const messages = {
     reloadable: false,
   }),
   transport: setting({
-    doc: "What the standalone worker hands messages to: Amazon SES, another SMTP server, or a store on this machine for trying things out (`capture`).",
+    doc: 'What the standalone worker hands messages to: Amazon SES, another SMTP server, or a store on this machine for trying things out (`capture`).',
     format: oneOf('ses', 'smtp', 'capture'),
     default: 'ses',
     reloadable: false,
