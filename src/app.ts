@@ -35,6 +35,8 @@ export interface App {
    * @throws where the database belongs to another pipeline, a port is taken, or the certificate cannot be used
    */
   start(): Promise<{ readonly port: number; readonly implicitTlsPort?: number; readonly httpPort?: number }>;
+  /** Rejects where the database, away at the start, turns out not to be one for this relay. */
+  readonly ended: Promise<never>;
   /** Finishes what is under way, and frees everything. Also after a start that failed or has not ended. */
   stop(): Promise<void>;
 }
@@ -57,7 +59,7 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
   const config = live.current;
   const registry = createRegistry();
   const pool = createConfiguredPool(live, logger);
-  const preparation = createConfiguredPreparation(live, { pool, delivers: false, logger });
+  const preparation = createConfiguredPreparation(live, { pool, logger });
   const parser = new Parser(config.parsing);
   const queue = createConfiguredQueue(config);
   const outbox = new Outbox(pool);
@@ -71,7 +73,12 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
       tracer,
       options: { ...config.publishing, queueName: queueNameOf(config.queueUrl) },
     });
-  createStoreMetrics(registry, { pool, poolSize: config.database.poolSize, readOutbox: () => outbox.backlog() });
+  createStoreMetrics(registry, {
+    pool,
+    poolSize: config.database.poolSize,
+    readOutbox: () => outbox.backlog(),
+    unfit: () => preparation.unfit,
+  });
   const lastUsed = createLastUsedWriter({ write: ids => touchLastUsed(pool, ids), logger });
   const isReady = () => preparation.isReady;
   const smtpMetrics = createSmtpMetrics(registry);
@@ -88,13 +95,17 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
     logger,
   });
   const running = new AsyncDisposableStack();
+  const ended = Promise.withResolvers<never>();
+  // Who does not look at it is not to fall by it.
+  ended.promise.catch(() => {});
   let phase: Phase = 'starting';
-  const ready = () => readiness(preparation.isReady, phase);
+  const ready = () => readiness(preparation.reasons, phase);
   const metrics = createHttpMetrics(registry);
   const resources = createResources({ live, pool, registry, logger, id: processName() });
   let operational: Operational | null = null;
 
   return {
+    ended: ended.promise,
     async start() {
       // First, so that probes are answered while the database is prepared.
       operational = createOperational({
@@ -111,7 +122,7 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
       const httpPort = await operational?.open();
       running.defer(live.watch({ logger, registry }));
       await preparation.start();
-      void preparation.ready.then(() => resources?.start());
+      preparation.ready.then(() => resources?.start()).catch(ended.reject);
       running.defer(async () => resources?.stop());
       publisher?.start();
       running.use(housekeeping(live, pool, logger));
@@ -147,11 +158,8 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
   };
 }
 
-function readiness(isPrepared: boolean, phase: Phase): Condition {
-  const reasons = [
-    ...(isPrepared ? [] : ['the database is not prepared yet']),
-    ...(phase === 'serving' ? [] : [phase]),
-  ];
+function readiness(unprepared: readonly string[], phase: Phase): Condition {
+  const reasons = [...unprepared, ...(phase === 'serving' ? [] : [phase])];
   return { ok: reasons.length === 0, reasons };
 }
 

@@ -84,8 +84,13 @@ export async function createWorker(
   };
   const outbox = new Outbox(pool);
   const { poolSize } = config.database;
-  createStoreMetrics(base.registry, { pool, poolSize, readOutbox: () => outbox.backlog() });
-  const preparation = createConfiguredPreparation(live, { pool, delivers: true, logger });
+  const preparation = createConfiguredPreparation(live, { pool, logger });
+  createStoreMetrics(base.registry, {
+    pool,
+    poolSize,
+    readOutbox: () => outbox.backlog(),
+    unfit: () => preparation.unfit,
+  });
   const queue = createConfiguredQueue(config);
   const dispatcher = createDispatcher(base);
   const presence = new Presence({ db: pool, workerId: base.id, logger: logger.child({ room: 'delivery' }) });
@@ -123,7 +128,7 @@ export async function createWorker(
   return {
     ended: ended.promise,
     async start() {
-      const ready = () => readiness(preparation.isReady, state);
+      const ready = () => readiness(preparation.reasons, state);
       const ports = await openListeners(base, {
         events,
         queue,
@@ -165,11 +170,8 @@ function requireStandalonePipeline({ pipeline }: Config): void {
   throw new ConfigError([{ setting: 'pipeline', source: pipeline, why, fix }]);
 }
 
-function readiness(isPrepared: boolean, state: string) {
-  const reasons = [
-    ...(isPrepared ? [] : ['the database is not prepared yet']),
-    ...(state === 'working' ? [] : [state]),
-  ];
+function readiness(unprepared: readonly string[], state: string) {
+  const reasons = [...unprepared, ...(state === 'working' ? [] : [state])];
   return { ok: reasons.length === 0, reasons };
 }
 

@@ -64,6 +64,7 @@ const PARTS: readonly Part[] = [
         pool: noPool,
         poolSize: 0,
         readOutbox: async () => ({ due: 0, later: 0, oldestSeconds: 0 }),
+        unfit: () => 0,
       }),
   },
   {

@@ -15,19 +15,16 @@ export function createConfiguredPool(live: LiveConfig, logger: Logger): pg.Pool 
 
 export interface PreparationParts {
   readonly pool: pg.Pool;
-  /** This process delivers, so nothing is done to a database that may be an OpenSend installation's. */
-  readonly delivers: boolean;
   readonly logger: Logger;
 }
 
-export function createConfiguredPreparation(live: LiveConfig, { pool, delivers, logger }: PreparationParts) {
+export function createConfiguredPreparation(live: LiveConfig, { pool, logger }: PreparationParts) {
   const { pipeline, migrations, database } = live.current;
   return new Preparation({
     databaseUrl: () => migrationsLogin(live.current),
     pool,
     pipeline,
     migrations,
-    delivers,
     connectTimeout: database.connectTimeout,
     logger: logger.child({ room: 'store' }),
   });

@@ -7,12 +7,26 @@ import type { OutboxBacklog } from './outbox.ts';
 /** How the connections of a pool stand. */
 export type PoolState = Pick<pg.Pool, 'totalCount' | 'idleCount' | 'waitingCount'>;
 
-/** What every process has to do with the database. @param readOutbox asked for at scrapes, at most once a second */
-export function createStoreMetrics(
-  registry: Registry,
-  { pool, poolSize, readOutbox }: { pool: PoolState; poolSize: number; readOutbox: () => Promise<OutboxBacklog> },
-): void {
+export interface StoreMetricsParts {
+  readonly pool: PoolState;
+  readonly poolSize: number;
+  /** Asked for at scrapes, at most once a second. */
+  readonly readOutbox: () => Promise<OutboxBacklog>;
+  /** How many shared tables, or columns of them, do not do. */
+  readonly unfit: () => number;
+}
+
+/** What every process has to do with the database. */
+export function createStoreMetrics(registry: Registry, { pool, poolSize, readOutbox, unfit }: StoreMetricsParts): void {
   addPool(registry, pool, poolSize);
+  new Gauge({
+    name: 'smtp_relay_shared_tables_unfit',
+    help: "Tables shared with OpenSend, or columns of them, that are missing or too narrow; while it is above 0, OpenSend's migrations have not all run, and this process waits for them, not ready",
+    registers: [registry],
+    collect() {
+      this.set(unfit());
+    },
+  });
   addOutbox(registry, readOutbox);
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { createOpenSendTables } from '../support/opensend/tables.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { runCli, runInProcess } from './run-cli.ts';
 
@@ -56,5 +57,38 @@ describe('smtp-relay migrate', () => {
     const { code, stderr } = await runInProcess(['migrate'], {});
     assert.equal(code, 2);
     assert.match(stderr, /set MIGRATIONS_DATABASE_URL, .* or DATABASE_URL in its place, or PGHOST in its place/);
+  });
+
+  it('asks whose database it is where that is empty and nothing says so, and changes nothing', async t => {
+    const url = await createDatabase(t, { empty: true });
+    const { code, stderr } = await runInProcess(['migrate'], { DATABASE_URL: url });
+    assert.equal(code, 2);
+    assert.match(stderr, /SMTP_RELAY_PIPELINE=standalone.*SMTP_RELAY_PIPELINE=opensend.*migrate --set-pipeline/s);
+    const tables = await withClient(url, client => client.query("select from pg_tables where schemaname = 'public'"));
+    assert.equal(tables.rowCount, 0);
+  });
+
+  it('needs no word where the database says it, and takes no other', async t => {
+    const url = await createDatabase(t, { empty: true });
+    const migrate = async (env = {}) => runInProcess(['migrate', '--json'], { DATABASE_URL: url, ...env });
+    assert.equal((await migrate(OWN)).code, 0);
+    assert.equal(JSON.parse((await migrate()).stdout).pipeline, 'standalone');
+    const other = await migrate({ SMTP_RELAY_PIPELINE: 'opensend' });
+    assert.equal(other.code, 2);
+    assert.match(other.stderr, /migrate --set-pipeline opensend/);
+  });
+
+  it('makes no installation of OpenSend its own, but where an operator says so', async t => {
+    const url = await createDatabase(t, { empty: true });
+    await withClient(url, createOpenSendTables);
+    const migrate = async (args: readonly string[], env = {}) =>
+      runInProcess(['migrate', '--json', ...args], { DATABASE_URL: url, ...env });
+    const refused = await migrate([], OWN);
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, /OpenSend.*smtp-relay migrate --set-pipeline standalone/s);
+    const unsaid = JSON.parse((await migrate([])).stdout);
+    assert.ok(unsaid.applied.length > 0);
+    assert.equal(unsaid.pipeline, null);
+    assert.equal(JSON.parse((await migrate(['--set-pipeline', 'standalone'])).stdout).pipeline, 'standalone');
   });
 });

@@ -2,16 +2,25 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { checkSharedTables } from '../../src/store/check-tables.ts';
 import { expectedSchemaVersion, migrate, schemaVersion } from '../../src/store/migrate.ts';
-import { PipelineMismatch, readPipeline, setPipeline } from '../../src/store/pipeline.ts';
+import {
+  ForeignInstallation,
+  PipelineMismatch,
+  PipelineUnstated,
+  readPipeline,
+  setPipeline,
+} from '../../src/store/pipeline.ts';
 import { createDatabase } from '../support/database.ts';
 import { needs } from '../support/needs.ts';
 import { catalogue } from '../support/opensend/catalogue.ts';
-import { createOpenSendTables } from '../support/opensend/tables.ts';
+import { createOpenSendTables, OPENSEND_TABLES } from '../support/opensend/tables.ts';
 import { createServer, withClient } from '../support/postgres-server.ts';
 
 const DIRECTORY = fileURLToPath(new URL('../../src/store/migrations', import.meta.url));
 const ALL = (await readdir(DIRECTORY)).sort().map(name => name.replace(/\.sql$/, ''));
+
+const ROUNDS = 50;
 
 const TABLES = `
   select table_name as name from information_schema.tables where table_schema = 'public' order by table_name`;
@@ -99,6 +108,42 @@ describe('migrate', () => {
     });
   });
 
+  it('makes no shared table beside OpenSend, whose own migrations run before, after or at the same moment', async t => {
+    const database = await createDatabase(t, { empty: true });
+    for (let round = 0; round < ROUNDS; round++) {
+      const schema = `round_${round}`;
+      await withClient(database, client => client.query(`create schema ${schema}`));
+      const url = new URL(database);
+      url.searchParams.set('options', `-c search_path=${schema}`);
+      // Some versions of an installation migrate in one transaction, some table by table.
+      const statements = round % 2 === 0 ? [OPENSEND_TABLES] : OPENSEND_TABLES.split(/;\n/);
+      const theirs = withClient(url.href, async client => {
+        for (const statement of statements) await client.query(statement);
+      });
+      const [{ applied }] = await Promise.all([migrate(url.href, { pipeline: 'opensend' }), theirs]);
+      assert.deepEqual(applied, ALL);
+      await withClient(url.href, client => checkSharedTables(client, 'opensend'));
+    }
+  });
+
+  it('makes only its own tables beside OpenSend, where those are missing', async t => {
+    const url = await createDatabase(t, { empty: true });
+    await migrate(url, { pipeline: 'opensend' });
+    const { rows } = await withClient(url, client => client.query<{ name: string }>(TABLES));
+    assert.deepEqual(
+      rows.filter(({ name }) => !name.startsWith('smtp_relay_')),
+      [],
+    );
+    await withClient(url, createOpenSendTables);
+  });
+
+  it('makes a shared table again that has gone from a database of its own', async t => {
+    const url = await createDatabase(t);
+    await withClient(url, client => client.query('drop table webhook_deliveries'));
+    assert.deepEqual(await migrate(url), { applied: [], pipeline: 'standalone' });
+    await withClient(url, client => checkSharedTables(client, 'standalone'));
+  });
+
   it('is applied once when many start at the same time', async t => {
     const url = await createDatabase(t, { empty: true });
     const results = await Promise.all(Array.from({ length: 5 }, () => migrate(url, { pipeline: 'standalone' })));
@@ -163,6 +208,38 @@ describe('schema version', () => {
 });
 
 describe('pipeline', () => {
+  for (const [what, fill] of [
+    ['with messages', "insert into emails (\"from\", \"to\", subject) values ('a@acme.test', '[]', 'hello')"],
+    ['just installed', 'select'],
+    ['half migrated', 'drop table webhook_deliveries, email_events, emails'],
+  ] as const) {
+    it(`standalone is not recorded on tables that nobody has recorded, ${what}, but by an operator`, async t => {
+      const url = await createDatabase(t, { empty: true });
+      await withClient(url, async client => {
+        await createOpenSendTables(client);
+        await client.query(fill);
+        const before = await catalogue(client);
+        await assert.rejects(migrate(url, { pipeline: 'standalone' }), ForeignInstallation);
+        assert.equal(await schemaVersion(client), 0, 'nothing is changed');
+        await migrate(url);
+        await assert.rejects(migrate(url, { pipeline: 'standalone' }), ForeignInstallation);
+        assert.equal(await readPipeline(client), null);
+        assert.deepEqual(await catalogue(client), before);
+      });
+      const told = await migrate(url, { pipeline: 'standalone', override: true });
+      assert.equal(told.pipeline, 'standalone');
+      await withClient(url, client => checkSharedTables(client, 'standalone'));
+    });
+  }
+
+  it('has to be named on an empty database, and is known from then on', async t => {
+    const url = await createDatabase(t, { empty: true });
+    await assert.rejects(migrate(url), PipelineUnstated);
+    await withClient(url, async client => assert.equal(await schemaVersion(client), 0));
+    await migrate(url, { pipeline: 'opensend' });
+    assert.deepEqual(await migrate(url), { applied: [], pipeline: 'opensend' });
+  });
+
   it('is recorded by the first who claims it; another is refused with the way out', async t => {
     const url = await createDatabase(t);
     await migrate(url, { pipeline: 'standalone' });
