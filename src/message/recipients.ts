@@ -65,15 +65,21 @@ export function allAddresses(recipients: Recipients): readonly string[] {
   return [...recipients.to, ...recipients.cc, ...recipients.bcc].map(key);
 }
 
-/** @throws Refusal 452 4.5.3 where there are more than `limit` (RFC 5321 section 4.5.3.1.10). */
-export function refuseTooMany(recipients: Recipients, limit: number): void {
+/**
+ * @throws Refusal where there are more than `limit`: those of the envelope can be split (RFC 5321 section 4.5.3.1.10), those of
+ * the header stay as many however often the message is sent.
+ */
+export function refuseTooMany(source: RecipientSource, recipients: Recipients, limit: number): void {
   if (recipients.to.length + recipients.cc.length + recipients.bcc.length <= limit) return;
-  throw new Refusal({
-    code: 452,
-    enhancedCode: '4.5.3',
-    text: `Too many recipients: send to at most ${limit} at a time`,
-    rule: 'recipient_limit',
-  });
+  if (source === 'envelope') throw tooManyRecipients(limit);
+  const text = `The To, Cc and Bcc headers name too many recipients: name at most ${limit} in one message`;
+  throw new Refusal({ code: 554, enhancedCode: '5.5.3', text, rule: 'recipient_limit' });
+}
+
+/** `452 4.5.3` to RCPT, at which clients send to the others in another message. */
+export function tooManyRecipients(limit: number): Refusal {
+  const text = `Too many recipients: send to at most ${limit} at a time`;
+  return new Refusal({ code: 452, enhancedCode: '4.5.3', text, rule: 'recipient_limit' });
 }
 
 function readLists(fields: readonly HeaderField[], name: string): AddressList[] {

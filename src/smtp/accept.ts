@@ -50,7 +50,7 @@ export interface Accepted {
  */
 export async function accept(submission: Submission, deps: AcceptDependencies): Promise<Accepted> {
   const { owner, envelope, refused, arrival, longestLine, steps } = submission;
-  const header = steps.take('header', () => readHeader(submission, deps.settings));
+  const header = steps.take('header', () => readHeader(submission, deps));
   const recipients = allAddresses(header.recipients);
   deps.rates.check(owner.key, recipients.length);
   const [{ raw, parts }, facts] = await bothSettled(
@@ -85,11 +85,15 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   return { ...accepted, emailId: message.id, repeated: false };
 }
 
-function readHeader({ raw, envelope }: Submission, settings: AcceptSettings): ReadHeader {
+function readHeader({ raw, envelope, owner }: Submission, { settings, rates }: AcceptDependencies): ReadHeader {
   const fields = readHeaderFields(raw, settings.headerBytes);
   const sender = readSender(fields);
   const recipients = resolveRecipients(settings.recipientSource, envelope.recipients, fields);
-  refuseTooMany(recipients, settings.recipientLimit);
+  refuseTooMany(
+    settings.recipientSource,
+    recipients,
+    Math.min(settings.recipientLimit, rates.mostRecipients(owner.key)),
+  );
   return { fields, sender, recipients, control: readControlHeaders(fields) };
 }
 

@@ -107,6 +107,7 @@ function sessionSettings(config: Config, limits: RouteLimits): SessionSettings {
     failedLogins: config.limits.failedLogins,
     sessionsPerKey: config.limits.sessionsPerKey,
     keyShare: keyShare(config.limits),
+    envelopeDecides: config.recipients === 'envelope',
     refuseRecipientsElsewhere: config.recipientsElsewhere === 'refuse' && config.recipients === 'envelope',
     refuseSuppressedRecipients: config.suppression === 'recipient' && config.recipients === 'envelope',
     smtpUtf8: limits.anySmtpUtf8,

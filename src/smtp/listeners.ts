@@ -1,4 +1,4 @@
-import { greetingName, hasTls, recipientLimit } from '../config/derived.ts';
+import { envelopeLimit, greetingName, hasTls } from '../config/derived.ts';
 import { type LiveConfig, perGeneration } from '../config/live.ts';
 import type { Config } from '../config/schema.ts';
 import type { Logger } from '../observability/log.ts';
@@ -87,7 +87,7 @@ function serverSettings(config: Config, mode: { readonly implicitTls: boolean; r
     name: greetingName(config),
     messageBytes: config.maxMessageSizeBytes,
     bareLineEndings: config.bareLineEndings,
-    recipients: recipientLimit(config),
+    recipients: envelopeLimit(config),
     connections: config.limits.connections,
     connectionsPerAddress: config.limits.connectionsPerAddress,
     idleTimeout: config.limits.idleTimeout,

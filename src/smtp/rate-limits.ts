@@ -30,6 +30,15 @@ export class RateLimits {
     this.#known = new LRUCache({ max: MAX_KEYS, ttl: DAY, ttlResolution: 0, perf: { now } });
   }
 
+  /**
+   * The most recipients that one message of the key may have: one with more than it may have in a minute or a day would never
+   * fit, and 450 would have it tried for ever.
+   */
+  mostRecipients(key: LimitedKey): number {
+    const limits = this.#limitsOf(key);
+    return limits ? Math.min(limits.recipientsPerMinute, limits.recipientsPerDay) : Number.POSITIVE_INFINITY;
+  }
+
   /** @throws Refusal 450 where a message with so many recipients is known to be one too many */
   check(key: LimitedKey, recipients: number): void {
     const limits = this.#limitsOf(key);

@@ -163,7 +163,7 @@ export class RelayServer extends SMTPServer {
     this.#ask(
       'RCPT',
       session,
-      client => client.recipient(address as PathCommand, session.envelope.smtpUtf8 === true),
+      client => client.recipient(address as PathCommand, session.envelope.smtpUtf8 === true, recipientsOf(session)),
       callback,
     );
   }
@@ -229,6 +229,10 @@ export class RelayServer extends SMTPServer {
       },
     );
   }
+}
+
+function recipientsOf({ envelope }: SMTPServerSession): readonly string[] {
+  return envelope.rcptTo.map(({ address }) => address);
 }
 
 /** What is known of a connection before it has a session. */

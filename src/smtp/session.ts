@@ -1,4 +1,5 @@
-import { isAscii, localPartOf } from '../message/address.ts';
+import { comparableAddress, isAscii, localPartOf } from '../message/address.ts';
+import { tooManyRecipients } from '../message/recipients.ts';
 import { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Span, Tracer } from '../observability/tracing.ts';
@@ -28,6 +29,8 @@ export interface SessionDependencies extends SessionKeyDependencies {
 }
 
 export interface SessionSettings extends SessionKeySettings {
+  /** The RCPT TO addresses are the recipients. */
+  readonly envelopeDecides: boolean;
   /** Refuse a recipient outside the allow list at RCPT. */
   readonly refuseRecipientsElsewhere: boolean;
   /** Refuse a suppressed recipient at RCPT, and not the whole message at its end. */
@@ -52,6 +55,8 @@ export class Session {
   readonly #key: SessionKey;
   /** Recipients of the message at hand who were refused for the suppression list. */
   #refused: readonly string[] = [];
+  /** Of the transaction under way. */
+  #mostRecipients = Number.POSITIVE_INFINITY;
 
   constructor(client: Client, deps: SessionDependencies) {
     this.#deps = deps;
@@ -78,13 +83,16 @@ export class Session {
   async mail(command: PathCommand): Promise<void> {
     this.#refused = [];
     this.#refuseForeignLocalPart(command.address, command.args !== false && 'SMTPUTF8' in command.args);
-    this.#deps.rates.check(await this.#key.atMail(), 1);
+    const key = await this.#key.atMail();
+    this.#deps.rates.check(key, 1);
+    this.#mostRecipients = this.#deps.rates.mostRecipients(key);
   }
 
-  /** RCPT. @param smtpUtf8 whether MAIL said SMTPUTF8 */
-  async recipient(command: PathCommand, smtpUtf8: boolean): Promise<void> {
+  /** RCPT. @param smtpUtf8 whether MAIL said SMTPUTF8; `others` are the addresses of the RCPT commands before it */
+  async recipient(command: PathCommand, smtpUtf8: boolean, others: readonly string[]): Promise<void> {
     this.#refuseForeignLocalPart(command.address, smtpUtf8);
-    const { refuseSuppressedRecipients, refuseRecipientsElsewhere } = this.#deps.settings;
+    const { envelopeDecides, refuseSuppressedRecipients, refuseRecipientsElsewhere } = this.#deps.settings;
+    if (envelopeDecides) this.#refuseTooMany(command.address, others);
     if (refuseRecipientsElsewhere && !this.#deps.isAllowed(command.address)) throw outsideRefusal(command.address);
     if (!refuseSuppressedRecipients) return;
     const { userId } = await this.#key.current();
@@ -161,6 +169,13 @@ export class Session {
     const { code, rule } = replyTo(error);
     const result = rule === 'fault' ? 'fault' : code < 500 ? 'deferred' : 'refused';
     this.#deps.metrics.messages.inc({ result });
+  }
+
+  /** One that is named again is no other. */
+  #refuseTooMany(address: string, others: readonly string[]): void {
+    if (others.length < this.#mostRecipients) return;
+    const key = comparableAddress(address);
+    if (!others.some(other => comparableAddress(other) === key)) throw tooManyRecipients(this.#mostRecipients);
   }
 
   /** RFC 6531 section 3.4: such an address goes with SMTPUTF8 only, and only where the transport has it too. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { describe, it } from 'node:test';
-import { greetingName, hasTls, recipientLimit, senderDomainsMode } from '../../src/config/derived.ts';
+import { envelopeLimit, greetingName, hasTls, recipientLimit, senderDomainsMode } from '../../src/config/derived.ts';
 import { load } from './support/fixtures.ts';
 
 describe('what settings leave to the relay to choose', () => {
@@ -11,6 +11,11 @@ describe('what settings leave to the relay to choose', () => {
     assert.equal(recipientLimit(load({ SMTP_RELAY_LIMITS_RECIPIENTS: '7' }).config), 7);
     const env = { SMTP_RELAY_PIPELINE: 'standalone', SMTP_RELAY_LIMITS_RECIPIENTS: '2000' };
     assert.equal(recipientLimit(load(env).config), 2000);
+  });
+
+  it('envelopeLimit is the same, but for where headers decide', () => {
+    assert.equal(envelopeLimit(load({}).config), 50);
+    assert.equal(envelopeLimit(load({ SMTP_RELAY_RECIPIENTS: 'headers' }).config), 1000);
   });
 
   it('senderDomainsMode follows the pipeline unless it is set', () => {

@@ -87,10 +87,52 @@ describe('messages and recipients of a key', () => {
     assert.equal((await send(client, people(2))).code, 250);
   });
 
+  for (const limit of ['recipientsPerMinute', 'recipientsPerDay']) {
+    it(`${limit} of a key alone splits a message as well, which then goes`, async t => {
+      const relay = await startRelay(t, base);
+      await limitKey(relay, { [limit]: 10 });
+      await earlyInMinute();
+      const client = await SmtpClient.loggedIn(t, relay);
+      await client.command('MAIL FROM:<a@acme.test>', '250 ');
+      for (const address of people(10)) await client.command(`RCPT TO:<${address}>`, '250 ');
+      await client.command('RCPT TO:<P3@EXAMPLE.com>', '250 ');
+      await client.command('RCPT TO:<p10@example.com>', '452 4.5.3 Too many recipients: send to at most 10');
+      await client.command('DATA', '354 ');
+      await client.command(`${data}\r\n.`, '250 ');
+    });
+  }
+
+  it('a key that may send to more than is configured for all may do so in one message', async t => {
+    const relay = await startRelay(t, { ...base, settings: { 'limits.recipientsPerDay': 2 } });
+    await limitKey(relay, { recipientsPerDay: 0 });
+    const client = await SmtpClient.loggedIn(t, relay);
+    assert.equal((await send(client, people(5))).code, 250);
+  });
+
+  it('where headers decide, more recipients than may be are 554, since nobody could split them', async t => {
+    const relay = await startRelay(t, { ...base, settings: { recipients: 'headers' } });
+    const named = (count: number) =>
+      `From: a@acme.test\r\nTo: ${people(count).join(',\r\n ')}\r\nSubject: x\r\n\r\nx\r\n.`;
+    const client = await SmtpClient.loggedIn(t, relay);
+    const commands = ['MAIL FROM:<a@acme.test>', ...people(51).map(to => `RCPT TO:<${to}>`)];
+    for (const command of commands) await client.command(command, '250 ');
+    await client.command('DATA', '354 ');
+    await client.command(named(51), '554 5.5.3 The To, Cc and Bcc headers name too many recipients: name at most 50');
+    await client.command('MAIL FROM:<a@acme.test>', '250 ');
+    await client.command('RCPT TO:<b@example.com>', '250 ');
+    await client.command('DATA', '354 ');
+    await client.command(named(50), '250 ');
+    const limited = await startRelay(t, { ...base, settings: { recipients: 'headers' } });
+    await limitKey(limited, { recipientsPerMinute: 3 });
+    const other = await SmtpClient.loggedIn(t, limited);
+    for (const command of ['MAIL FROM:<a@acme.test>', 'RCPT TO:<b@example.com>']) await other.command(command, '250 ');
+    await other.command('DATA', '354 ');
+    await other.command(named(4), '554 5.5.3');
+  });
+
   it('what is declared for a key stands above what is configured for all', async t => {
     const relay = await startRelay(t, { ...base, settings: { 'limits.messagesPerDay': 1 } });
-    const declare = 'insert into smtp_relay_credentials (api_key_id, limits) values ($1, $2)';
-    await relay.db.query(declare, [relay.owner.keyId, JSON.stringify({ messagesPerDay: 3, sessions: 1 })]);
+    await limitKey(relay, { messagesPerDay: 3, sessions: 1 });
     const client = await SmtpClient.loggedIn(t, relay);
     for (let count = 0; count < 3; count += 1) assert.equal((await send(client)).code, 250);
     assert.equal((await send(client)).code, 450);
@@ -108,6 +150,12 @@ describe('messages and recipients of a key', () => {
     }
   });
 });
+
+/** As a document declares it. */
+async function limitKey({ db, owner }: TestRelay, limits: Readonly<Record<string, number>>): Promise<void> {
+  const declare = 'insert into smtp_relay_credentials (api_key_id, limits) values ($1, $2)';
+  await db.query(declare, [owner.keyId, JSON.stringify(limits)]);
+}
 
 async function addKey({ db, owner }: TestRelay) {
   const apiKey = 'os_live_another';

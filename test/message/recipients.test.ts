@@ -135,7 +135,16 @@ describe('all recipients', () => {
   });
 
   it('beyond the limit get 452 4.5.3', () => {
-    refuseTooMany(recipients, 3);
-    assert.throws(() => refuseTooMany(recipients, 2), { code: 452, enhancedCode: '4.5.3', message: /at most 2 / });
+    refuseTooMany('envelope', recipients, 3);
+    assert.throws(() => refuseTooMany('envelope', recipients, 2), {
+      code: 452,
+      enhancedCode: '4.5.3',
+      message: /at most 2 /,
+    });
+    assert.throws(() => refuseTooMany('headers', recipients, 2), {
+      code: 554,
+      enhancedCode: '5.5.3',
+      message: /at most 2 /,
+    });
   });
 });
