@@ -18,7 +18,7 @@ export interface DelivererOptions {
 }
 
 export interface DelivererDependencies {
-  readonly claims: Pick<Claims, 'take' | 'takeOver' | 'renew' | 'handBack'>;
+  readonly claims: Pick<Claims, 'take' | 'findForeign' | 'takeOver' | 'renew' | 'handBack'>;
   readonly turns: Turns;
   /** Tries one message; `HandedBack` where it was not begun. */
   readonly tryMessage: (claim: Claim, trace: Traced, signals: StopSignals) => Promise<void>;
@@ -57,7 +57,10 @@ export class Deliverer {
     ]);
   }
 
-  /** Handles jobs: those that this worker gets are sent, and of the others nothing is to be done. */
+  /**
+   * Handles jobs: those that this worker gets are sent. Of the others nothing is to be done, but for those of messages that
+   * are not this program's, which are left to whose they are.
+   */
   readonly handle: HandleJobs = async jobs => {
     const { claims, metrics } = this.#dependencies;
     // What is in hand already was redelivered while work on it lasts.
@@ -69,7 +72,10 @@ export class Deliverer {
       claimed.map(claim => this.#deliver(claim, traces.get(claim.emailId) ?? storedTrace(claim))),
     );
     const open = new Set(claimed.filter((_, index) => !done[index]).map(({ emailId }) => emailId));
-    return jobs.map(({ emailId }) => !open.has(emailId));
+    const got = new Set(claimed.map(({ emailId }) => emailId));
+    const strange = [...wanted].filter(emailId => !got.has(emailId));
+    const foreign = new Set(strange.length > 0 ? await claims.findForeign(strange) : []);
+    return jobs.map(({ emailId }) => (open.has(emailId) ? 'left' : foreign.has(emailId) ? 'foreign' : 'done'));
   };
 
   /**

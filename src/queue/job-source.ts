@@ -9,11 +9,17 @@ export interface TakenJob {
 }
 
 /**
+ * What became of a job: it may be forgotten (`done`), it is to come again (`left`), or its message is not one of this
+ * program's, and whoever it belongs to is to have it (`foreign`).
+ */
+export type JobOutcome = 'done' | 'left' | 'foreign';
+
+/**
  * Handles jobs that came together. Resolves when each is done for good or has its next try committed.
  *
- * @returns of each job, in the same order, whether it may be forgotten. Where it rejects, none may.
+ * @returns of each job, in the same order, what became of it. Where it rejects, all are left.
  */
-export type HandleJobs = (jobs: readonly TakenJob[]) => Promise<readonly boolean[]>;
+export type HandleJobs = (jobs: readonly TakenJob[]) => Promise<readonly JobOutcome[]>;
 
 /** Where jobs come from. */
 export interface JobSource {

@@ -1,5 +1,5 @@
 import type { Logger } from '../observability/log.ts';
-import type { HandleJobs, JobSource, TakenJob } from './job-source.ts';
+import type { HandleJobs, JobOutcome, JobSource, TakenJob } from './job-source.ts';
 import type { QueueMetrics } from './metrics.ts';
 import { Outage } from './outage.ts';
 import { WakeUp } from './wake-up.ts';
@@ -129,15 +129,17 @@ class OutboxSource implements JobSource {
   /** Never rejects. */
   async #handle(jobs: readonly OutboxJob[]): Promise<void> {
     const { handle, metrics } = this.#dependencies;
-    let answers: readonly boolean[] = [];
+    let outcomes: readonly JobOutcome[] = [];
     try {
-      answers = await handle(jobs);
+      outcomes = await handle(jobs);
       this.#outage.succeeded();
     } catch (error) {
       if (!this.#stopped.signal.aborted) this.#outage.failed(error);
     }
-    const done = jobs.filter((_, index) => answers[index] === true);
-    const left = jobs.filter((_, index) => answers[index] !== true);
+    // A job of our own whose message is gone is nobody else's either.
+    const isOver = (index: number): boolean => outcomes[index] === 'done' || outcomes[index] === 'foreign';
+    const done = jobs.filter((_, index) => isOver(index));
+    const left = jobs.filter((_, index) => !isOver(index));
     metrics.handled('done', done.length);
     metrics.handled('left', left.length);
     await Promise.all([this.#remove(done), this.#giveBack(left)]);

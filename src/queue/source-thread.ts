@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { createLogger } from '../observability/log.ts';
-import type { TakenJob } from './job-source.ts';
+import type { JobOutcome, TakenJob } from './job-source.ts';
 import type { QueueMetrics } from './metrics.ts';
 import { createSqsSource, type SqsSourceOptions } from './sqs-source.ts';
 
@@ -21,12 +21,12 @@ export type FromThread =
 
 /** What the thread is told. */
 export type ToThread =
-  | { readonly kind: 'answer'; readonly id: number; readonly done: readonly boolean[] }
+  | { readonly kind: 'answer'; readonly id: number; readonly outcomes: readonly JobOutcome[] }
   | { readonly kind: 'failure'; readonly id: number; readonly reason: string }
   | { readonly kind: 'stop' };
 
 interface Question {
-  readonly resolve: (done: readonly boolean[]) => void;
+  readonly resolve: (outcomes: readonly JobOutcome[]) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -65,7 +65,7 @@ port.on('message', (message: ToThread) => {
   }
   const question = questions.get(message.id);
   questions.delete(message.id);
-  if (message.kind === 'answer') question?.resolve(message.done);
+  if (message.kind === 'answer') question?.resolve(message.outcomes);
   else question?.reject(new Error(message.reason));
 });
 

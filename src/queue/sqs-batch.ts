@@ -1,9 +1,10 @@
 import { ChangeMessageVisibilityBatchCommand, type Message, type SQSClient } from '@aws-sdk/client-sqs';
 import type { Logger } from '../observability/log.ts';
-import type { HandleJobs, TakenJob } from './job-source.ts';
+import type { HandleJobs, JobOutcome, TakenJob } from './job-source.ts';
 import type { QueueMetrics } from './metrics.ts';
 import type { Outage } from './outage.ts';
 import { readReceived } from './received-job.ts';
+import type { Strangers } from './strangers.ts';
 
 export interface BatchDependencies {
   readonly client: SQSClient;
@@ -11,6 +12,8 @@ export interface BatchDependencies {
   readonly handle: HandleJobs;
   /** Is told whether jobs can be handled at all. */
   readonly unhandled: Outage;
+  /** Is told of jobs of messages that are not this program's. */
+  readonly strangers: Strangers;
   readonly stopped: AbortSignal;
   readonly logger: Logger;
   readonly metrics: QueueMetrics;
@@ -21,7 +24,7 @@ interface ReceivedJob {
   readonly job: TakenJob;
 }
 
-/** Seconds for which a message that nobody understands is hidden at most. */
+/** Seconds for which a message that is not for this worker is hidden at most. */
 const LONGEST_PAUSE = 60;
 /** In a FIFO queue, those behind a hidden message are hidden with it. */
 const LONGEST_FIFO_PAUSE = 2;
@@ -38,14 +41,16 @@ export async function handleBatch(messages: readonly Message[], dependencies: Ba
     return [];
   }
   const { jobs, others, poison } = sort(messages, dependencies);
-  const done = await handleJobs(jobs, dependencies);
+  const { done, left, foreign } = await handleJobs(jobs, dependencies);
   const fifo = dependencies.queueUrl.endsWith('.fifo');
-  const pause = (message: Message): number =>
-    Math.min(receivedBefore(message), fifo ? LONGEST_FIFO_PAUSE : LONGEST_PAUSE);
-  const left = jobs.filter(({ message }) => !done.includes(message)).map(({ message }) => message);
+  const pause = (message: Message): number => {
+    const before = receivedBefore(message);
+    return Math.min(foreign.includes(message) ? 2 ** before : before, fifo ? LONGEST_FIFO_PAUSE : LONGEST_PAUSE);
+  };
   // What is left unsaid stays hidden until its time is over. Poison comes again soon, and so reaches the dead-letter queue
-  // soon; other jobs are for others, who may come at any time.
-  const shown = [...poison, ...(fifo ? others : []), ...(fifo || stopped.aborted ? left : [])];
+  // soon; other jobs are for others, who may come at any time. So are those of others' messages, but this worker may be the
+  // only one that asks: each time they stay hidden for longer.
+  const shown = [...poison, ...foreign, ...(fifo ? others : []), ...(fifo || stopped.aborted ? left : [])];
   await show(shown, message => (stopped.aborted ? 0 : pause(message)), dependencies);
   return done;
 }
@@ -70,21 +75,27 @@ function sort(messages: readonly Message[], { logger, metrics }: BatchDependenci
   return { jobs, others, poison };
 }
 
-/** Never rejects. @returns the messages whose jobs may be forgotten */
-async function handleJobs(jobs: readonly ReceivedJob[], dependencies: BatchDependencies): Promise<Message[]> {
-  if (jobs.length === 0) return [];
-  const { handle, metrics, stopped, unhandled } = dependencies;
-  let done: Message[] = [];
+/** Never rejects. @returns the messages by what became of their jobs */
+async function handleJobs(
+  jobs: readonly ReceivedJob[],
+  { handle, metrics, stopped, unhandled, strangers }: BatchDependencies,
+): Promise<Record<JobOutcome, Message[]>> {
+  const sorted: Record<JobOutcome, Message[]> = { done: [], left: [], foreign: [] };
+  if (jobs.length === 0) return sorted;
+  let outcomes: readonly JobOutcome[] = [];
   try {
-    const answers = await handle(jobs.map(({ job }) => job));
-    done = jobs.filter((_, index) => answers[index] === true).map(({ message }) => message);
+    outcomes = await handle(jobs.map(({ job }) => job));
     unhandled.succeeded();
   } catch (error) {
     if (!stopped.aborted) unhandled.failed(error);
   }
-  metrics.handled('done', done.length);
-  metrics.handled('left', jobs.length - done.length);
-  return done;
+  jobs.forEach(({ message, job: { emailId } }, index) => {
+    const outcome = outcomes[index] ?? 'left';
+    sorted[outcome].push(message);
+    if (outcome === 'foreign') strangers.met(emailId);
+  });
+  for (const [outcome, { length }] of Object.entries(sorted)) metrics.handled(outcome as JobOutcome, length);
+  return sorted;
 }
 
 /** How often a message was received before this time. */

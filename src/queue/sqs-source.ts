@@ -7,6 +7,7 @@ import { Resting } from './resting.ts';
 import { handleBatch } from './sqs-batch.ts';
 import { createSqsClient } from './sqs-client.ts';
 import { SqsReceiver } from './sqs-receiver.ts';
+import { Strangers } from './strangers.ts';
 
 export interface SqsSourceOptions {
   readonly queueUrl: string;
@@ -41,11 +42,12 @@ const SHORTEST_LEASE = 3;
 
 /**
  * Takes jobs from an SQS queue by several receivers, since each asks again only when its ten messages are done with. What
- * `handle` allows is deleted, and nothing else: jobs of other types, and messages that are none, stay, and the queue's own
- * redrive policy moves them to its dead-letter queue.
+ * `handle` allows is deleted, and nothing else: jobs of other types or of others' messages, and messages that are none, stay,
+ * and the queue's own redrive policy moves them to its dead-letter queue.
  *
  * A FIFO queue gives out nothing more of a group while messages of it are under way, and all send jobs are one group. So
- * there the second receiver waits for the first, and the longest send of a batch for all: a standard queue is faster.
+ * there the second receiver waits for the first, and the longest send of a batch for all: a standard queue is faster. And what
+ * is left there holds up all behind it until somebody else takes it, or it has been received often enough.
  */
 export function createSqsSource(dependencies: SqsSourceDependencies): JobSource {
   return new SqsSource(dependencies);
@@ -65,7 +67,8 @@ class SqsSource implements JobSource {
     const unreachable = new Outage({ ...PAUSES, logger, what: 'the queue cannot be reached' });
     const unhandled = new Outage({ ...PAUSES, logger, what: 'jobs cannot be handled' });
     const resting = new Resting(options.consumers, AWAKE);
-    const batch = { ...dependencies, client: this.#client, queueUrl: options.queueUrl, unhandled, stopped };
+    const strangers = new Strangers(logger);
+    const batch = { ...dependencies, strangers, client: this.#client, queueUrl: options.queueUrl, unhandled, stopped };
     const receiver = {
       client: this.#client,
       queueUrl: options.queueUrl,

@@ -87,7 +87,7 @@ class ThreadedSource implements JobSource {
   async #handle(id: number, jobs: readonly TakenJob[]): Promise<void> {
     const thread = this.#thread;
     const answer = await this.#dependencies.handle(jobs).then(
-      (done): ToThread => ({ kind: 'answer', id, done }),
+      (outcomes): ToThread => ({ kind: 'answer', id, outcomes }),
       (error: unknown): ToThread => ({
         kind: 'failure',
         id,

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
+import { countLeft, job, publish } from '../queue/sqs-jobs.ts';
 import { eventually } from '../support/eventually.ts';
 import { createQueue } from '../support/queue.ts';
 import { startRelay } from '../support/relay.ts';
@@ -59,6 +61,38 @@ describe('the worker', () => {
       "select payload->'recipients' as recipients from email_events where type = 'suppressed'",
     );
     assert.deepEqual(rows, [{ recipients: ['b@example.com'] }, { recipients: ['b@example.com'] }]);
+  });
+
+  it('leaves the jobs of messages that are not its own to whose they are, and takes all of its own off the queue', async t => {
+    const queue = await createQueue(t);
+    const worker = await startWorker(t, { queue });
+    const insert = `insert into emails ("from", "to", subject, status) values ('a@acme.test', '["b@example.com"]', 'hello', $1) returning id`;
+    const insertTheirs = async (status: string) => (await worker.db.query(insert, [status])).rows[0].id;
+    // OpenSend's, and one of another database.
+    const theirs = [await insertTheirs('queued'), await insertTheirs('scheduled'), randomUUID()];
+    const done = await storeMessage(worker.db, { outboxLease: null });
+    await worker.db.query("update emails set status = 'canceled' where id = $1", [done]);
+    const swept = await storeMessage(worker.db, { outboxLease: null });
+    await worker.db.query("update emails set status = 'sent' where id = $1", [swept]);
+    await worker.db.query('delete from smtp_relay_messages where email_id = $1', [swept]);
+    const own = await storeMessage(worker.db, { outboxLease: null });
+    await publish(
+      queue.url,
+      [...theirs, done, swept, own].map(emailId => job({ emailId })),
+    );
+    await eventually(async () => (await statusOf(worker, own)) === 'sent');
+    await eventually(() => worker.logs.some(({ msg }) => /no relay of this database has accepted/.test(msg)));
+    await eventually(async () => {
+      const { waiting, underWay } = await countLeft(queue.url);
+      return waiting + underWay === theirs.length;
+    });
+    await worker.stop();
+    const left = await eventually(async () => {
+      const messages = await queue.receiveAll();
+      return messages.length === theirs.length ? messages : null;
+    });
+    assert.deepEqual(left?.map(({ Body }) => JSON.parse(Body ?? '').emailId).sort(), theirs.toSorted());
+    assert.equal(await statusOf(worker, String(theirs[0])), 'queued');
   });
 
   it('stops and hands over: nothing is lost, nothing sent twice', async t => {

@@ -78,7 +78,7 @@ describe('createOutboxSource', () => {
     const taken: string[] = [];
     const handle: HandleJobs = async jobs => {
       taken.push(...jobs.map(({ emailId }) => emailId));
-      return jobs.map(() => true);
+      return jobs.map(() => 'done' as const);
     };
     startSource(t, handle);
     startSource(t, handle, { outbox: new Outbox(connect()) });
@@ -92,7 +92,7 @@ describe('createOutboxSource', () => {
     let count = 0;
     const handle: HandleJobs = async jobs => {
       heard[count++]?.resolve(performance.now());
-      return jobs.map(() => true);
+      return jobs.map(() => 'done' as const);
     };
     let listening = 0;
     const onWake = (wake: () => void) =>
@@ -130,7 +130,7 @@ describe('createOutboxSource', () => {
     const taken: TakenJob[] = [];
     startSource(t, async jobs => {
       taken.push(...jobs);
-      return jobs.map(() => true);
+      return jobs.map(() => 'done' as const);
     });
     await fill('later', 1, 2);
     await fill('now', 1);
@@ -152,7 +152,7 @@ describe('createOutboxSource', () => {
       async jobs => {
         for (const { userId } of jobs) counts[userId as 'slow' | 'quick'] += 1;
         if (jobs.some(({ userId }) => userId === 'slow') && counts.slow <= 90) await finished;
-        return jobs.map(() => true);
+        return jobs.map(() => 'done' as const);
       },
       { options: { limit: 100 } },
     );
@@ -174,7 +174,7 @@ describe('createOutboxSource', () => {
       async jobs => {
         begun += jobs.length;
         await finished;
-        return jobs.map(() => true);
+        return jobs.map(() => 'done' as const);
       },
       { options: { leaseTime: 3_000 } },
     );
@@ -197,7 +197,7 @@ describe('createOutboxSource', () => {
     const source = startSource(t, async jobs => {
       taken += jobs.length;
       await ended;
-      return jobs.map((_, index) => index === 0);
+      return jobs.map((_, index) => (index === 0 ? 'done' : 'left'));
     });
     await eventually(() => taken === 15);
     const stopping = source.stop();
@@ -214,7 +214,7 @@ describe('createOutboxSource', () => {
     startSource(
       t,
       async jobs => {
-        if (works) return jobs.map(() => true);
+        if (works) return jobs.map(() => 'done' as const);
         refused += jobs.length;
         throw new Error('the database is away');
       },
@@ -237,7 +237,7 @@ describe('createOutboxSource', () => {
     let handled = 0;
     const handle: HandleJobs = async jobs => {
       handled += jobs.length;
-      return jobs.map(() => true);
+      return jobs.map(() => 'done' as const);
     };
     startSource(t, handle, { outbox });
     await fill('a', 1);
@@ -265,7 +265,7 @@ describe('createOutboxSource', () => {
       given += jobs.length;
       if (isDown) throw new Error('Connection terminated unexpectedly');
       handled += jobs.length;
-      return jobs.map(() => true);
+      return jobs.map(() => 'done' as const);
     };
     startSource(t, handle, { outbox });
     await eventually(() => given === 5);

@@ -100,7 +100,7 @@ export async function assertTakesEachOnce(t: TestContext, create: CreateSource, 
       assert.ok(!taken.has(emailId), 'taken twice');
       taken.set(emailId, [correlationId, traceparent]);
     }
-    return jobs.map(() => true);
+    return jobs.map(() => 'done' as const);
   });
   await eventually(() => isEmpty(queue.url));
   assert.deepEqual(
@@ -121,7 +121,7 @@ export async function assertGivesBackAtStop(t: TestContext, create: CreateSource
   const { source } = startSource(t, create, queue.url, async batch => {
     taken += batch.length;
     await ended.promise;
-    return batch.map((_, index) => index === 0);
+    return batch.map((_, index) => (index === 0 ? 'done' : 'left'));
   });
   await eventually(() => taken === 20);
   const stopping = source.stop();

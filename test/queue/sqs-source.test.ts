@@ -38,7 +38,7 @@ function collector(): { readonly jobs: TakenJob[]; readonly handle: HandleJobs }
     jobs,
     handle: async batch => {
       jobs.push(...batch);
-      return batch.map(() => true);
+      return batch.map(() => 'done' as const);
     },
   };
 }
@@ -103,6 +103,36 @@ describe('createSqsSource', { concurrency: true }, () => {
     assert.equal(again.Messages?.length, 1);
   });
 
+  for (const fifo of [false, true]) {
+    it(`leaves jobs of others' messages on a ${fifo ? 'FIFO' : 'standard'} queue, for others to have them soon`, async t => {
+      const queue = await createQueue(t, { fifo });
+      const [theirs, ours] = [job(), job()];
+      // In a FIFO queue, what is behind theirs waits for whoever takes that away.
+      await publish(queue.url, [ours, theirs]);
+      const seen: string[] = [];
+      const { source, registry, lines } = startSource(
+        t,
+        createSqsSource,
+        queue.url,
+        async batch => {
+          seen.push(...batch.map(({ emailId }) => emailId));
+          return batch.map(({ emailId }) => (emailId === theirs.emailId ? 'foreign' : 'done'));
+        },
+        { leaseTime: 600_000 },
+      );
+      const times = () => seen.filter(id => id === theirs.emailId).length;
+      await eventually(() => times() === 2 && seen.includes(ours.emailId));
+      const began = performance.now();
+      await eventually(() => times() === 3);
+      assert.ok(performance.now() - began > 1_000, 'not at each turn');
+      await source.stop();
+      assert.match(await registry.metrics(), /^smtp_relay_jobs_handled_total\{outcome="foreign"\} 3$/m);
+      assert.equal(lines.filter(({ msg }) => /no relay of this database has accepted/.test(msg)).length, 1);
+      const left = await eventually(async () => (await queue.receiveAll())[0]);
+      assert.equal(JSON.parse(left?.Body ?? '').emailId, theirs.emailId);
+    });
+  }
+
   it('takes a retry from a FIFO queue though the first try is remembered there', async t => {
     const queue = await createQueue(t, { fifo: true });
     const first = job();
@@ -127,7 +157,7 @@ describe('createSqsSource', { concurrency: true }, () => {
     startSource(t, createSqsSource, queue.url, async batch => {
       received.push(...batch.map(({ emailId }) => emailId));
       await finished;
-      return batch.map(({ emailId }) => emailId === done.emailId);
+      return batch.map(({ emailId }) => (emailId === done.emailId ? 'done' : 'left'));
     });
     await eventually(() => received.length === 2);
     // Longer than its lease.
@@ -182,7 +212,7 @@ describe('createSqsSource', { concurrency: true }, () => {
     let works = false;
     let refused = 0;
     const { lines } = startSource(t, createSqsSource, queue.url, async batch => {
-      if (works) return batch.map(() => true);
+      if (works) return batch.map(() => 'done' as const);
       refused += batch.length;
       throw new Error('the database is away');
     });
@@ -208,7 +238,7 @@ describe('createSqsSource', { concurrency: true }, () => {
         most = Math.max(most, atOnce);
         await eventually(() => most === 8).catch(() => {});
         atOnce -= 1;
-        return batch.map(() => true);
+        return batch.map(() => 'done' as const);
       },
       { endpoint: faulty.endpoint, consumers: 8 },
     );

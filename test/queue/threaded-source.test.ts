@@ -20,7 +20,7 @@ describe('createThreadedSqsSource', { concurrency: true }, () => {
     const { lines } = startSource(t, createThreadedSqsSource, queue.url, async jobs => {
       if (!works) throw new Error('the database is away');
       handled += jobs.length;
-      return jobs.map(() => true);
+      return jobs.map(() => 'done' as const);
     });
     const line = await eventually(() => lines[0]);
     assert.deepEqual(
@@ -36,9 +36,15 @@ describe('createThreadedSqsSource', { concurrency: true }, () => {
     const queue = await createQueue(t);
     const faulty = await startFaultySqs(t, endpoint);
     await faulty.down();
-    const { source, lines } = startSource(t, createThreadedSqsSource, queue.url, async jobs => jobs.map(() => true), {
-      endpoint: faulty.endpoint,
-    });
+    const { source, lines } = startSource(
+      t,
+      createThreadedSqsSource,
+      queue.url,
+      async jobs => jobs.map(() => 'done' as const),
+      {
+        endpoint: faulty.endpoint,
+      },
+    );
     await eventually(() => lines.some(({ msg }) => msg === 'the queue cannot be reached'));
     const before = performance.now();
     await source.stop();
