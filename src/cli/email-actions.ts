@@ -1,11 +1,14 @@
 import { type Command, Option } from 'commander';
+import { loadConfig } from '../config/load.ts';
 import { cancelEmail, resendEmail, resolveHeld } from '../store/email-actions.ts';
 import { StoreError } from '../store/errors.ts';
 import { resolveEmailId } from '../store/find-email.ts';
+import { resendRow } from '../store/resend-row.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';
 import { note, print, printable } from './output.ts';
+import { pipelineOf } from './pipeline.ts';
 
 interface ResendOptions extends JsonOptions {
   readonly failedOnly?: boolean;
@@ -19,6 +22,10 @@ interface ResolveOptions extends JsonOptions {
 
 const ID = 'as for `emails show`';
 
+const RELAY_PUBLISHES = 'A running relay publishes its job within seconds.';
+const NO_QUEUE =
+  "No queue is configured here (BACKGROUND_JOBS_QUEUE_URL), so it has no job: it goes out where OpenSend's worker polls the database.";
+
 /** What a person can do about one message. */
 export function addEmailActions(emails: Command, context: CliContext): void {
   addResend(emails, context);
@@ -30,17 +37,22 @@ function addResend(emails: Command, context: CliContext): void {
   examples(
     emails
       .command('resend')
-      .description('Send a message that is done once more: the same bytes, as a new message with an id of its own')
+      .description('Send a message that is done once more: the same content, as a new message with an id of its own')
       .argument('<id>', ID)
       .addOption(new Option('--failed-only', 'only to the recipients that it was not sent to').conflicts('yes'))
       .option('--yes', 'also to the recipients that have had it, who then have it twice')
       .addOption(jsonOption())
       .action(async (id: string, options: ResendOptions) => {
         const wanted = { failedOnly: options.failedOnly === true, twice: options.yes === true };
-        const copy = await withDatabase(context, async pool =>
-          resendEmail(pool, await resolveEmailId(pool, id), wanted),
-        );
+        const publish = loadConfig(context.env, { checkTlsFiles: false }).config.queueUrl !== '';
+        const { copy, pipeline } = await withDatabase(context, async pool => {
+          const emailId = await resolveEmailId(pool, id);
+          const pipeline = await pipelineOf(context, pool);
+          if (pipeline === 'standalone') return { copy: await resendEmail(pool, emailId, wanted), pipeline };
+          return { copy: await resendRow(pool, emailId, { ...wanted, publish }), pipeline };
+        });
         print(context, options, copy, `Queued again as ${copy.id}, to ${shown(copy.recipients)}.\n`);
+        if (pipeline === 'opensend') note(context, options, publish ? RELAY_PUBLISHES : NO_QUEUE);
       }),
     'emails resend 0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11 --failed-only',
     'emails resend 0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11 --yes',
@@ -56,7 +68,7 @@ function addCancel(emails: Command, context: CliContext): void {
       .addOption(jsonOption())
       .action(async (id: string, options: JsonOptions) => {
         const done = await withDatabase(context, async pool => cancelEmail(pool, await resolveEmailId(pool, id)));
-        print(context, options, done, `${done.id} is cancelled.\n`);
+        print(context, options, done, `${done.id} is canceled.\n`);
         if (done.sentTo.length > 0) note(context, options, `These have had it already: ${shown(done.sentTo)}.`);
       }),
     'emails cancel 0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11',

@@ -1,4 +1,5 @@
 import { isUuid } from '../message/uuid.ts';
+import { statusSpellings } from './email-standing.ts';
 import type { Queryable } from './pool.ts';
 
 /** A stored message, as a list shows it. */
@@ -75,7 +76,7 @@ const SUMMARY = `
 const LIST = `
   select ${SUMMARY}
     from emails e
-   where ($1::text is null or e.status = $1)
+   where ($1::text[] is null or e.status = any($1))
      and ($2::text is null or e.user_id = $2)
      and ($3::timestamptz is null or e.created_at >= $3)
    order by e.created_at desc, e.id desc
@@ -107,7 +108,12 @@ const SHOW_RAW = `
 
 /** Stored messages, newest first. */
 export async function listEmails(db: Queryable, filter: EmailFilter): Promise<EmailSummary[]> {
-  const values = [filter.status ?? null, filter.owner ?? null, filter.since ?? null, filter.limit];
+  const values = [
+    filter.status === undefined ? null : statusSpellings(filter.status),
+    filter.owner ?? null,
+    filter.since ?? null,
+    filter.limit,
+  ];
   return (await db.query<EmailSummary>(LIST, values)).rows;
 }
 

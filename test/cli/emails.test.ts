@@ -133,11 +133,11 @@ describe('what can be done about a message', { concurrency: true }, () => {
     const done = await run('cancel', id);
     assert.deepEqual(
       [done.code, done.stdout, done.stderr],
-      [0, `${id} is cancelled.\n`, 'These have had it already: b@example.com.\n'],
+      [0, `${id} is canceled.\n`, 'These have had it already: b@example.com.\n'],
     );
-    assert.deepEqual([(await json('show', id)).status, (await json('show', id)).outbox], ['cancelled', []]);
+    assert.deepEqual([(await json('show', id)).status, (await json('show', id)).outbox], ['canceled', []]);
     const again = await run('cancel', id);
-    assert.deepEqual([again.code, again.stderr], [1, 'smtp-relay: it cannot be cancelled: its status is cancelled\n']);
+    assert.deepEqual([again.code, again.stderr], [1, 'smtp-relay: it cannot be cancelled: its status is canceled\n']);
     assert.equal((await run('cancel', '00000000-0000-4000-8000-000000000000')).code, 1);
   });
 

@@ -102,7 +102,7 @@ describe('event intake', { concurrency: true }, () => {
 
   it('leaves the status of messages that are not done to the worker', async t => {
     const system = await startEventSystem(t);
-    for (const status of ['queued', 'processing', 'suppressed', 'cancelled']) {
+    for (const status of ['queued', 'processing', 'suppressed', 'canceled', 'cancelled']) {
       const emailId = await system.addEmail({ status });
       await system.record(ses.bounce({ emailId, messageId: status }));
       assert.equal(await system.statusOf(emailId), status);

@@ -208,7 +208,7 @@ describe('cancelling a message', { concurrency: true }, () => {
     const other = await store();
     await attempt(id, 'sent', ['b@example.com']);
     assert.deepEqual(await cancelEmail(pool, id), { id, sentTo: ['b@example.com'] });
-    assert.deepEqual(await rows('select status from emails where id = $1', id), [{ status: 'cancelled' }]);
+    assert.deepEqual(await rows('select status from emails where id = $1', id), [{ status: 'canceled' }]);
     const { rows: jobs } = await pool.query('select email_id from smtp_relay_outbox');
     assert.deepEqual(jobs, [{ email_id: other }]);
   });

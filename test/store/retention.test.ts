@@ -95,7 +95,16 @@ describe('retention', { concurrency: true }, () => {
     const { message, apply, left } = await start(t);
     const open = [await message('queued', 40), await message('processing', 40), await message('scheduled', 40)];
     const done = [];
-    for (const status of ['sent', 'delivered', 'bounced', 'complained', 'failed', 'suppressed', 'cancelled']) {
+    for (const status of [
+      'sent',
+      'delivered',
+      'bounced',
+      'complained',
+      'failed',
+      'suppressed',
+      'canceled',
+      'cancelled',
+    ]) {
       done.push(await message(status, 35));
     }
     await apply({ raw: DAY, bodies: DAY, events: DAY, deliveries: DAY });

@@ -1,0 +1,60 @@
+import { randomUUID } from 'node:crypto';
+import { parseAddressList } from '../message/address-list.ts';
+import { newTrace } from '../observability/trace.ts';
+import { among, type ResendOptions, type Resent, recipientsAgain, standingOf } from './email-standing.ts';
+import { StoreError } from './errors.ts';
+import type { Queryable } from './pool.ts';
+
+export interface ResendRowOptions extends ResendOptions {
+  /** Whether OpenSend's worker takes jobs from a queue; else it finds the row by itself. */
+  readonly publish: boolean;
+}
+
+/** Of the standalone pipeline, whose rows only describe attachments. */
+const LACKS_CONTENT = `
+  select exists (
+    select from emails e, jsonb_array_elements(e.attachments) a
+     where e.id = $1 and jsonb_typeof(e.attachments) = 'array' and a ->> 'content' is null) as lacks`;
+
+/**
+ * $1 the message, $2 the copy's id, $3 to $5 its recipients in To, Cc and Bcc, $6 and $7 its trace, $8 whether it has a job.
+ * What the worker and the app keep in a row stays behind: retries, threads, the app's own idempotency key.
+ */
+const COPY = `
+  with email as (
+    insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)
+    select $2::uuid, user_id, "from", $3::jsonb, $4::jsonb, $5::jsonb, reply_to, subject, html, text, headers, attachments,
+           tags, 'queued'
+      from emails where id = $1
+    returning id, user_id
+  ), job as (
+    insert into smtp_relay_outbox (email_id, user_id, correlation_id, traceparent)
+    select id, user_id, $6, $7 from email where $8
+  )
+  select id from email`;
+
+/**
+ * Sends a message of the pipeline `opensend` once more: as a new row of the same content, which OpenSend's worker sends.
+ *
+ * @throws StoreError `conflict` where it is not done, is not whole, or would reach somebody a second time unasked
+ */
+export async function resendRow(db: Queryable, id: string, options: ResendRowOptions): Promise<Resent> {
+  const standing = await standingOf(db, id);
+  const { to, cc, bcc } = standing;
+  const everyone = [...new Set([to, cc ?? [], bcc ?? []].flat().map(addressOf))];
+  const recipients = recipientsAgain({ ...standing, recipients: everyone }, options);
+  if ((await db.query<{ lacks: boolean }>(LACKS_CONTENT, [id])).rows[0]?.lacks) {
+    const why = 'its row only describes its attachments, as those of the standalone pipeline do';
+    throw new StoreError('conflict', `it cannot be sent again: ${why}`);
+  }
+  const copyId = randomUUID();
+  const { correlationId, traceparent } = newTrace();
+  const lists = [to, cc, bcc].map(list => JSON.stringify(among(recipients, list).map(addressOf)));
+  await db.query(COPY, [id, copyId, ...lists, correlationId, traceparent, options.publish]);
+  return { id: copyId, resendOf: id, recipients };
+}
+
+/** Earlier versions stored names beside addresses; OpenSend compares bare ones. */
+function addressOf(entry: string): string {
+  return parseAddressList(entry).mailboxes[0]?.address ?? entry;
+}
