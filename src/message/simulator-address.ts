@@ -34,7 +34,10 @@ const SIMULATORS: ReadonlyMap<string, ReadonlyMap<string, Simulation>> = new Map
 export function simulationOf(address: string): Simulation | null {
   const addresses = SIMULATORS.get(domainOf(address));
   if (addresses === undefined) return null;
-  const [name = ''] = localPartOf(comparableAddress(address)).split('+');
+  // Quoted it is the same mailbox (RFC 5321 section 4.1.2).
+  const [name = ''] = localPartOf(comparableAddress(address))
+    .replace(/^"(.*)"$/, '$1')
+    .split('+');
   return addresses.get(name) ?? null;
 }
 

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Tag } from '../message/control-headers.ts';
 import type { NewEvent } from './events.ts';
-import { gravestStatus } from './gravest-status.ts';
+import { gravestStatus, withoutAnswers } from './gravest-status.ts';
 import type { Queryable } from './pool.ts';
 import { INSERT_DUE_DELIVERIES } from './webhook-deliveries.ts';
 
@@ -117,9 +117,10 @@ const RECORD = `
 
 /** Only the worker moves a message that is not done yet; it looks at the events when it does. $1: ids. */
 const RAISE = `
-  update emails e set status = ${gravestStatus('e.id', 'e.status')}
-   where id = any($1::uuid[]) and status in ('sent', 'delivered', 'failed', 'bounced', 'complained')
-     and status <> ${gravestStatus('e.id', 'e.status')}`;
+  update emails set status = known.status
+    from (select e.id, ${gravestStatus('e.id', withoutAnswers('e.id', 'e.status'))} as status from emails e
+           where e.id = any($1::uuid[]) and e.status in ('sent', 'delivered', 'failed', 'bounced', 'complained')) known
+   where emails.id = known.id and emails.status <> known.status`;
 
 const DONE = `('sent', 'permanent', 'suppressed')`;
 

@@ -85,6 +85,55 @@ describe('event intake', { concurrency: true }, () => {
     assert.equal(await system.statusOf(emailId), 'bounced');
   });
 
+  it('shows delivered after a passing bounce of who has got it, such as being out of office, in every order', async t => {
+    const system = await startEventSystem(t);
+    const away = (options: object) => ses.bounce({ ...options, type: 'Transient' });
+    for (const [index, order] of permutations([ses.send, ses.delivery, away]).entries()) {
+      const emailId = await system.addEmail();
+      for (const record of order) await system.record(record({ emailId, messageId: `away-${index}` }));
+      assert.equal(await system.statusOf(emailId), 'delivered', `order ${index}`);
+      const types = (await system.rows(EVENTS, [emailId])).map(({ type }) => type);
+      assert.deepEqual(types, ['bounced', 'delivered', 'sent'], 'the event stays');
+    }
+  });
+
+  it('shows bounced after any bounce that is no answer', async t => {
+    const system = await startEventSystem(t);
+    const [a, b] = ['a@x.test', 'b@x.test'] as const;
+    const passing = (address: string) => ses.bounce({ destination: [address], type: 'Transient' });
+    const got = (address: string) => ses.delivery({ destination: [address] });
+    for (const [index, order] of [
+      [passing(a)],
+      [got(a), passing(b)],
+      [passing(b), got(a)],
+      [got(a), passing(a), passing(b)],
+      [passing(a), passing(b), got(a)],
+      [got(a), ses.bounce({ destination: [a] })],
+      [got(a), passing(a), ses.bounce({ destination: [a] })],
+      [ses.bounce({ destination: [a] }), passing(a), got(a)],
+      [got(a), ses.bounce({ destination: [a], type: 'Undetermined' })],
+    ].entries()) {
+      const emailId = await system.addEmail({ recipients: [a, b] });
+      for (const { mail, ...record } of order) {
+        const tags = { 'smtp-relay-email-id': [emailId] };
+        await system.record({ ...record, mail: { ...mail, messageId: `bounce-${index}`, tags } });
+      }
+      assert.equal(await system.statusOf(emailId), 'bounced', `order ${index}`);
+    }
+  });
+
+  it('leaves it failed where the worker failed for another, whatever passes', async t => {
+    const system = await startEventSystem(t);
+    const emailId = await system.addEmail({ status: 'failed' });
+    await system.pool.query(
+      "insert into email_events (email_id, type, payload, user_id) values ($1, 'failed', '{}', 'acme')",
+      [emailId],
+    );
+    await system.record(ses.bounce({ emailId, type: 'Transient' }));
+    await system.record(ses.delivery({ emailId }));
+    assert.equal(await system.statusOf(emailId), 'failed');
+  });
+
   for (const [name, record, status] of [
     ['a Delivery', ses.delivery, 'delivered'],
     ['a Reject', ses.reject, 'failed'],

@@ -11,6 +11,8 @@ describe('a simulator address', () => {
     ['Bounced+User.1@Resend.DEV', 'bounced'],
     ['delivered+a+b@resend.dev', 'delivered'],
     ['delivered+@resend.dev', 'delivered'],
+    ['"bounced"@resend.dev', 'bounced'],
+    ['"bounced+a b"@resend.dev', 'bounced'],
     ['success@simulator.amazonses.com', 'delivered'],
     ['ooto@simulator.amazonses.com', 'delivered'],
     ['bounce+7@simulator.amazonses.com', 'bounced'],
