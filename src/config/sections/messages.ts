@@ -2,7 +2,7 @@ import { bytes, oneOf, wholeNumber } from '../formats.ts';
 import { allowList } from '../formats-access.ts';
 import { duration } from '../formats-time.ts';
 import { setting } from '../setting.ts';
-import { OPENSEND_DELIVERS } from './opensend.ts';
+import { OPENSEND_DELIVERS, OPENSEND_SIMULATES } from './opensend.ts';
 
 /** What is done with a message. */
 export const messages = {
@@ -44,10 +44,11 @@ export const messages = {
     reloadable: true,
   }),
   simulatedRecipients: setting({
-    doc: "Whether mail for test addresses is only played, with all events, and to nobody: `delivered`, `bounced`, `complained` and `suppressed` at `resend.dev`, also with `+label`, and those of SES's simulator where the transport is not `ses` (standalone pipeline only). `off`: they are addresses like others.",
+    doc: "Whether mail for test addresses is only played, with all events, and to nobody: `delivered`, `bounced`, `complained` and `suppressed` at `resend.dev`, also with `+label`, and those of SES's simulator where the transport is not `ses`. `off`: they are addresses like others.",
     format: oneOf('on', 'off'),
     default: 'on',
     reloadable: true,
+    standaloneOnly: OPENSEND_SIMULATES,
   }),
   senderDomains: setting({
     doc: "Which domains a key without a domain of its own may send from. `owned`: those in the owner's `domains`. `any`: every one. `auto`: `owned` in the standalone pipeline, `any` in the opensend pipeline.",

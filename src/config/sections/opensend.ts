@@ -7,3 +7,5 @@ export const OPENSEND_TRACKS = 'OpenSend tracks opens and clicks itself, as its 
 export const OPENSEND_HEARS = 'OpenSend hears of bounces and complaints from SES itself.';
 export const OPENSEND_TELLS = "OpenSend's dashboard manages webhooks, and its worker delivers them.";
 export const OPENSEND_KEEPS = 'OpenSend decides itself how long messages, events and deliveries are kept.';
+export const OPENSEND_SIMULATES =
+  'OpenSend plays its test addresses itself, where all recipients of a message are such.';
