@@ -1,3 +1,4 @@
+import { trustsAnyServer } from './database-login.ts';
 import { hasTls, OPENSEND_RECIPIENTS } from './derived.ts';
 import type { ConfigProblem } from './problem.ts';
 import { type Config, type SettingName, settings } from './schema.ts';
@@ -128,6 +129,17 @@ const withoutEffect: Check = {
   },
 };
 
+/** A warning and no more: OpenSend connects so, and its URLs are to work as they are. */
+const anyDatabaseServer: Check = {
+  looksAt: ['databaseUrl', 'migrationsDatabaseUrl', 'database.host', 'database.sslMode', 'database.tlsCaFile'],
+  run(config) {
+    if (!trustsAnyServer(config)) return {};
+    const text =
+      "databaseUrl: its host is under amazonaws.com and nothing says how to check who answers, so that connections are encrypted, but anybody in between could answer in the database's place. Get the bundle of authorities from https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem, and name it in database.tlsCaFile (SMTP_RELAY_DATABASE_TLS_CA_FILE); or write sslmode=no-verify where that is meant.";
+    return { warnings: [text] };
+  },
+};
+
 const roomForOneMessage: Check = {
   looksAt: ['limits.bytesInFlight', 'maxMessageSizeBytes'],
   run({ limits, maxMessageSizeBytes }) {
@@ -156,6 +168,7 @@ export function checkTogether(
     captureNeedsOurWorker,
     shortTrackingSecret,
     roomForOneMessage,
+    anyDatabaseServer,
     withoutEffect,
     ...(options.tlsFiles ? [tlsFiles] : []),
   ];

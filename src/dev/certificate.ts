@@ -11,6 +11,8 @@ export interface CertificateSet {
 export interface CertificateOptions {
   /** Signs again with this authority; a new one is made unless given. */
   readonly authority?: { readonly ca: string; readonly caKey: string };
+  /** One more name that the certificate is for. */
+  readonly name?: string;
   readonly notBefore?: Date;
   readonly notAfter?: Date;
 }
@@ -20,7 +22,7 @@ const USAGES = ['sign', 'verify'] as const;
 const DAY_MS = 86_400_000;
 
 /**
- * Makes a server certificate for localhost, 127.0.0.1 and ::1, signed by a local authority. Valid for 396 days from
+ * Makes a server certificate for localhost, 127.0.0.1 and ::1, and any other name, signed by a local authority. Valid for 396 days from
  * now: Apple's clients accept at most 398 in all.
  *
  * @throws Error in plain words when @peculiar/x509 is not installed
@@ -34,6 +36,7 @@ export async function makeCertificate(options: CertificateOptions = {}): Promise
   const signingKey = await importKey(authority.caKey);
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, USAGES);
   const names = [
+    ...(options.name === undefined ? [] : [{ type: 'dns', value: options.name } as const]),
     { type: 'dns', value: 'localhost' },
     { type: 'ip', value: '127.0.0.1' },
     { type: 'ip', value: '::1' },

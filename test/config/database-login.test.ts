@@ -51,6 +51,53 @@ describe('the login', () => {
     );
   });
 
+  describe('to a host of AWS', () => {
+    const RDS = 'postgres://relay:secret@db.cluster-x.eu-central-1.rds.amazonaws.com:5432/mail';
+    const look = (env: Record<string, string>) => {
+      const { config, warnings } = loadConfig(env);
+      return { ssl: read(databaseLogin(config).url).ssl, warned: warnings.some(text => /tlsCaFile/.test(text)) };
+    };
+    const ANYBODY = { ssl: { rejectUnauthorized: false }, warned: true };
+
+    it('is by TLS where nothing says so, with a warning that says how to check who answers', () => {
+      for (const url of [
+        RDS,
+        RDS.replace('.com:5432', '.com'),
+        RDS.replace('.com:', '.com.cn:'),
+        RDS.replace('rds.amazonaws.com', 'RDS.AmazonAWS.com'),
+        `${RDS}?application_name=x`,
+        `${RDS}?sslmode=`,
+        'postgres://relay:p%40ss@/mail?host=db.rds.amazonaws.com',
+      ]) {
+        assert.deepEqual(look({ DATABASE_URL: url }), ANYBODY, url);
+      }
+      assert.deepEqual(look({ ...PG, PGHOST: 'db.rds.amazonaws.com' }), ANYBODY);
+      assert.deepEqual(look({ DATABASE_URL: `${RDS}?uselibpqcompat=true` }), ANYBODY);
+      const pooled = loadConfig({ DATABASE_URL: 'postgres://pooler/mail', MIGRATIONS_DATABASE_URL: RDS });
+      assert.deepEqual(read(migrationsLogin(pooled.config).url).ssl, { rejectUnauthorized: false });
+      assert.equal(read(databaseLogin(pooled.config).url).ssl, false);
+      assert.match(pooled.warnings.join(), /global-bundle\.pem.*SMTP_RELAY_DATABASE_TLS_CA_FILE/);
+      assert.doesNotMatch(pooled.warnings.join(), /secret/);
+    });
+
+    it('is as it is stated, where that is stated', () => {
+      assert.deepEqual(look({ DATABASE_URL: `${RDS}?sslmode=disable` }), { ssl: false, warned: false });
+      assert.deepEqual(look({ DATABASE_URL: RDS, PGSSLMODE: 'disable' }), { ssl: false, warned: false });
+      assert.deepEqual(look({ DATABASE_URL: `${RDS}?sslmode=require` }), { ssl: {}, warned: false });
+      const meant = { ssl: { rejectUnauthorized: false }, warned: false };
+      assert.deepEqual(look({ DATABASE_URL: `${RDS}?sslmode=no-verify` }), meant);
+    });
+
+    it('is none of these where the name only looks like one', () => {
+      for (const host of ['amazonaws.com.example.com', 'myamazonaws.com', 'db.internal', '10.0.0.1']) {
+        assert.deepEqual(look({ DATABASE_URL: `postgres://amazonaws.com:x@${host}/mail` }), {
+          ssl: false,
+          warned: false,
+        });
+      }
+    });
+  });
+
   it('needs a URL or a host', () => {
     const { PGHOST: _, ...others } = PG;
     assert.throws(

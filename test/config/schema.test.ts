@@ -70,6 +70,7 @@ describe('the configuration', () => {
         passwordFile: '',
         sslMode: '',
         sslRootCert: '',
+        tlsCaFile: '',
         poolSize: 10,
         connectTimeout: 5000,
         statementTimeout: 30_000,

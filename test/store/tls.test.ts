@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
+import dns from 'node:dns';
 import { chown, copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
-import { databaseLogin } from '../../src/config/database-login.ts';
+import { databaseLogin, migrationsLogin } from '../../src/config/database-login.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { makeAccountDirectory, postgresAccount } from '../../src/dev/account.ts';
+import { DatabaseClient } from '../../src/store/client.ts';
+import { migrate } from '../../src/store/migrate.ts';
 import { createPool } from '../../src/store/pool.ts';
 import { createServer } from '../support/postgres-server.ts';
 import { makeCertificate } from '../support/tls.ts';
@@ -13,7 +16,8 @@ import { makeCertificate } from '../support/tls.ts';
 /** Resolves to 127.0.0.1 like a name, and the certificate does not have it. */
 const OTHER_NAME = '127.1';
 const account = postgresAccount();
-const certificate = await makeCertificate({ after });
+const RDS_NAME = 'db.cluster-x.eu-central-1.rds.amazonaws.com';
+const certificate = await makeCertificate({ after }, { name: RDS_NAME });
 const other = await makeCertificate({ after });
 const server = await startTlsServer();
 const { username, password, port } = new URL(server.url('postgres'));
@@ -69,6 +73,56 @@ describe('TLS to Postgres', () => {
     assert.equal(await connect(t, { DATABASE_URL: `${url}?sslrootcert=${certificate.caPath}` }), true);
     await assert.rejects(connect(t, { DATABASE_URL: `${url}?sslrootcert=${other.caPath}` }), {
       code: /CERT|SIGNATURE/,
+    });
+  });
+
+  it('database.tlsCaFile does so for any host, where the URL names no authority', async t => {
+    const ours = { SMTP_RELAY_DATABASE_TLS_CA_FILE: certificate.caPath };
+    const others = { SMTP_RELAY_DATABASE_TLS_CA_FILE: other.caPath };
+    assert.equal(await connect(t, { DATABASE_URL: url, ...ours, PGSSLROOTCERT: other.caPath }), true);
+    assert.equal(await connect(t, { DATABASE_URL: `${url}?sslmode=require`, ...ours }), true);
+    assert.equal(await connect(t, { DATABASE_URL: `${url}?sslrootcert=${certificate.caPath}`, ...others }), true);
+    assert.equal(await connect(t, { DATABASE_URL: `${url}?sslmode=disable`, ...ours }), false);
+    await assert.rejects(connect(t, { DATABASE_URL: url, ...others }), { code: /CERT|SIGNATURE/ });
+  });
+
+  describe('of RDS, whose URL says nothing of it', () => {
+    const rds = url.replace('@localhost:', `@${RDS_NAME}:`);
+    /** Names under amazonaws.com are this machine. */
+    const resolve = (t: TestContext) => {
+      const lookup = dns.lookup as (name: string, ...rest: unknown[]) => void;
+      t.mock.method(dns, 'lookup', (name: string, ...rest: unknown[]) =>
+        lookup(name.endsWith('.amazonaws.com') ? '127.0.0.1' : name, ...rest),
+      );
+    };
+
+    it('is there, unverified', async t => {
+      resolve(t);
+      assert.equal(await connect(t, { DATABASE_URL: rds }), true);
+      assert.equal(await connect(t, { DATABASE_URL: rds.replace(RDS_NAME, `other.${RDS_NAME}`) }), true);
+      assert.equal(await connect(t, { DATABASE_URL: `${rds}?sslmode=disable` }), false);
+    });
+
+    it('is verified, authority and host, against the bundle where one is given', async t => {
+      resolve(t);
+      const bundle = { SMTP_RELAY_DATABASE_TLS_CA_FILE: certificate.caPath };
+      assert.equal(await connect(t, { DATABASE_URL: rds, ...bundle }), true);
+      const wrong = { DATABASE_URL: rds, SMTP_RELAY_DATABASE_TLS_CA_FILE: other.caPath };
+      await assert.rejects(connect(t, wrong), { code: /CERT|SIGNATURE/ });
+      await assert.rejects(connect(t, { DATABASE_URL: rds.replace(RDS_NAME, `other.${RDS_NAME}`), ...bundle }), {
+        code: 'ERR_TLS_CERT_ALTNAME_INVALID',
+      });
+    });
+
+    it('holds for migrations and for the connection that listens, too', async t => {
+      resolve(t);
+      const { config } = loadConfig({ DATABASE_URL: rds });
+      await migrate(migrationsLogin(config), { pipeline: 'standalone' });
+      const client = new DatabaseClient(databaseLogin(config));
+      await client.connect();
+      t.after(() => client.end());
+      const { rows } = await client.query('select ssl from pg_stat_ssl where pid = pg_backend_pid()');
+      assert.deepEqual(rows, [{ ssl: true }]);
     });
   });
 

@@ -114,7 +114,7 @@ export const storage = {
       reloadable: true,
     }),
     sslMode: setting({
-      doc: "TLS to the database, where `databaseUrl` does not say (`sslmode`). `verify-full` checks the certificate's authority and the host's name, and so do `prefer`, `require` and `verify-ca` here; `no-verify` encrypts and checks nothing. Empty: no TLS, unless `database.sslRootCert` is set.",
+      doc: "TLS to the database, where `databaseUrl` does not say (`sslmode`). `verify-full` checks the certificate's authority and the host's name, and so do `prefer`, `require` and `verify-ca` here; `no-verify` encrypts and checks nothing. Empty: no TLS, unless an authority is named (`database.tlsCaFile`, `database.sslRootCert`) or the host is under `amazonaws.com`.",
       format: sslMode,
       default: '',
       env: 'PGSSLMODE',
@@ -125,6 +125,12 @@ export const storage = {
       format: optional(path),
       default: '',
       env: 'PGSSLROOTCERT',
+      reloadable: false,
+    }),
+    tlsCaFile: setting({
+      doc: "The authority's certificate, or a bundle of several, that the database's certificate is checked with: a PEM file, for instance the bundle that AWS has for RDS. It asks for TLS with all checks where `sslmode` says nothing else, and counts where `databaseUrl` names no `sslrootcert`, before `database.sslRootCert`. It is read at each new connection. Empty: a database under `amazonaws.com` is connected to by TLS unverified, with a warning, unless `sslmode` or `database.sslRootCert` says something.",
+      format: optional(path),
+      default: '',
       reloadable: false,
     }),
     poolSize: setting({
