@@ -13,6 +13,7 @@ import { withDatabase } from './database.ts';
 import { addDomainCheck, describeSetUp, setUpAtSes } from './domains-ses.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';
 import { type Column, details, note, print, table } from './output.ts';
+import { pipelineOf } from './pipeline.ts';
 
 interface AddOptions extends JsonOptions {
   readonly owner: string;
@@ -33,6 +34,11 @@ const COLUMNS: readonly Column<Domain>[] = [
   { title: 'NAME', value: row => row.name },
 ];
 
+/** SES may send for it all the same: the worker reads region and configuration set from the row. */
+const OPENSEND_DOMAINS =
+  "OpenSend's dashboard manages the domains of this database: it shows no DKIM records for this one. Add domains there where SES does not know them yet.";
+
+const NAME_OR_ID = 'its name, or its id as listed';
 const OWNER_HELP = 'whose domain; needed where several owners have it';
 
 export function addDomainsCommands(program: Command, context: CliContext): void {
@@ -56,7 +62,7 @@ export function addDomainsCommands(program: Command, context: CliContext): void 
     domains
       .command('remove')
       .description('Take a domain from its owner')
-      .argument('<domain>')
+      .argument('<domain>', NAME_OR_ID)
       .option('--owner <id>', OWNER_HELP)
       .addOption(jsonOption())
       .action(async (name: string, options: JsonOptions & { owner?: string }) => {
@@ -84,6 +90,7 @@ function addAdd(domains: Command, context: CliContext): void {
         await withDatabase(context, async pool => {
           const row = await addDomain(pool, { name, owner: options.owner, region: options.region });
           const human = `${row.name} is ${row.added ? 'now' : 'already'} a domain of ${row.owner}.\n`;
+          if (row.added && (await pipelineOf(context, pool)) === 'opensend') note(context, options, OPENSEND_DOMAINS);
           if (!options.ses) return print(context, options, row, human);
           const setUp = await setUpAtSes(context, pool, row, options.mailFrom ?? null);
           print(context, options, { ...row, ...setUp }, describeSetUp(setUp));
@@ -102,7 +109,7 @@ function addSet(domains: Command, context: CliContext): void {
     domains
       .command('set')
       .description('Change how messages from a domain are sent; what is not named stays')
-      .argument('<domain>')
+      .argument('<domain>', NAME_OR_ID)
       .option('--owner <id>', OWNER_HELP)
       .option('--track-opens', 'track opens, unless a message asks not to')
       .option('--no-track-opens', 'do not')

@@ -1,5 +1,6 @@
 import { domainToUnicode } from 'node:url';
 import { comparableDomain, parseAddress } from '../message/address.ts';
+import { isUuid } from '../message/uuid.ts';
 import { StoreError } from './errors.ts';
 import { createLookupCache } from './lookup-cache.ts';
 import type { Queryable } from './pool.ts';
@@ -63,6 +64,9 @@ const LIST = `
 
 const FIND = `
   select ${COLUMNS} from domains where ${comparableName('name')} = any($1) and ($2::text is null or user_id = $2)`;
+
+const FIND_BY_ID = `
+  select ${COLUMNS} from domains where id = $1 and ($2::text is null or user_id = $2)`;
 
 const DELETE = `
   delete from domains where id = $1`;
@@ -146,19 +150,27 @@ export async function listDomains(db: Queryable, owner?: string): Promise<Domain
 }
 
 /**
- * One domain by its name; the owner may be left out where there is only one.
+ * One domain by its name, or by its id; the owner may be left out where there is only one.
  *
  * @throws StoreError `not-found`, `ambiguous`
  */
 export async function findDomain(db: Queryable, name: string, owner?: string): Promise<Domain> {
-  const { rows } = await db.query<Domain>(FIND, [spellings(normaliseDomain(name)), owner ?? null]);
+  const { rows } = isUuid(name)
+    ? await db.query<Domain>(FIND_BY_ID, [name, owner ?? null])
+    : await db.query<Domain>(FIND, [spellings(normaliseDomain(name)), owner ?? null]);
   const [found, ...others] = rows;
   if (!found) throw new StoreError('not-found', `${name} is no domain of ${owner ?? 'any owner'}`);
-  if (others.length > 0) {
-    const owners = rows.map(row => row.owner).join(', ');
-    throw new StoreError('ambiguous', `${name} belongs to several owners; name one with --owner: ${owners}`);
-  }
+  if (others.length > 0) throw new StoreError('ambiguous', whichOf(name, rows));
   return found;
+}
+
+/** In OpenSend's table several rows of one owner may have a name. */
+function whichOf(name: string, rows: readonly Domain[]): string {
+  const owners = new Set(rows.map(({ owner }) => owner));
+  if (owners.size === rows.length) {
+    return `${name} belongs to several owners; name one with --owner: ${[...owners].join(', ')}`;
+  }
+  return `${rows.length} domains are called ${name}; name one by its id: ${rows.map(({ id }) => id).join(', ')}`;
 }
 
 /** Removes a domain from its owner; the owner may be left out where there is only one. */

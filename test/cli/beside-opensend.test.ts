@@ -129,13 +129,34 @@ describe('beside OpenSend', { concurrency: true }, () => {
 
   it('a domain gets what its table wants', async t => {
     const { db, run } = await openSend(t);
-    assert.equal((await run('domains', 'add', 'acme.test', '--owner', 'acme')).code, 0);
+    const added = await run('domains', 'add', 'acme.test', '--owner', 'acme');
+    assert.equal(added.code, 0);
+    assert.match(added.stderr, /OpenSend's dashboard manages the domains of this database/);
     for (const tls of ['enforced', 'none']) {
       const { code, stderr } = await run('domains', 'set', 'acme.test', '--tls', tls);
       assert.equal(code, 0, stderr);
     }
     const { rows } = await db.query('select name, tls, status, created_at is not null as dated from domains');
     assert.deepEqual(rows, [{ name: 'acme.test', tls: 'opportunistic', status: 'not_started', dated: true }]);
+  });
+});
+
+describe('several rows of one name', { concurrency: true }, () => {
+  it('are told apart by their ids, and by their owners where those do', async t => {
+    const { db, run } = await openSend(t);
+    const other = ID.replace('0', '1');
+    await db.query(
+      `insert into domains (id, name, user_id) values ($1, 'acme.test', 'acme'), ($2, 'ACME.test', 'acme')`,
+      [ID, other],
+    );
+    const remove = (...args: string[]) => run('domains', 'remove', ...args);
+    const both = await remove('acme.test', '--owner', 'acme');
+    assert.equal(both.code, 1);
+    assert.match(both.stderr, new RegExp(`2 domains are called acme\\.test; name one by its id: .*${other}`));
+    assert.equal((await remove(other, '--owner', 'nobody')).code, 1);
+    assert.equal((await remove(other)).stdout, 'ACME.test is no longer a domain of acme.\n');
+    await db.query("insert into domains (name, user_id) values ('acme.test', 'other')");
+    assert.match((await remove('acme.test')).stderr, /belongs to several owners; name one with --owner: /);
   });
 });
 
