@@ -14,8 +14,8 @@ import { embeddedPrograms } from '../src/dev/postgres-programs.ts';
 import { createQueue, sqsClient } from '../src/dev/sqs.ts';
 import { createKey } from '../src/store/api-keys.ts';
 import { addDomain } from '../src/store/domains.ts';
-import { migrate } from '../src/store/migrate.ts';
 import type { Pipeline } from '../src/store/pipeline.ts';
+import { prepareDatabase } from '../test/support/database.ts';
 
 /** As a careful operator would set them on such a machine: every commit reaches the disk; checkpoints are rare. */
 const POSTGRES_SETTINGS = {
@@ -102,7 +102,7 @@ async function prepare({ postgres, endpoint, sqs }: Parts, name: string, pipelin
   const database = name.replaceAll(/\W/g, '_').toLowerCase();
   const databaseUrl = postgres.url(database);
   await administrate(postgres, `create database "${database}"`);
-  await migrate(databaseUrl, { pipeline });
+  await prepareDatabase(databaseUrl, pipeline);
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 });
   // The server is stopped under it.
   pool.on('error', () => {});

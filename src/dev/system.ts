@@ -5,6 +5,7 @@ import type { Config } from '../config/schema.ts';
 import { createLogger, type Logger } from '../observability/log.ts';
 import { migrate } from '../store/migrate.ts';
 import { createPool, type Queryable } from '../store/pool.ts';
+import { makeSharedTables } from '../store/shared-tables.ts';
 import { createWorker } from '../worker.ts';
 import { sqsEnvironment } from './sqs.ts';
 import { stopWithin } from './stop-within.ts';
@@ -43,12 +44,14 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   const logger = createLogger({ level: config.logLevel, format: config.logFormat });
   surviveFaults(logger);
   for (const warning of warnings) logger.warn({ room: 'config' }, warning);
-  await migrate(config.databaseUrl, { pipeline: config.pipeline, logger });
   const db = createPool(
     { databaseUrl: config.databaseUrl, poolSize: 2, connectTimeout: 5_000, statementTimeout: 5_000 },
     logger,
   );
   running.defer(() => db.end());
+  // No OpenSend will come to this database, whose migrations would fail by it.
+  if (config.pipeline === 'opensend') await makeSharedTables(db);
+  await migrate(config.databaseUrl, { pipeline: config.pipeline, logger });
   const watch = createWatch({ db, captured: config.capture.directory, show });
   running.defer(() => watch.stop());
   useEmbeddedSqs(sqsEndpoint);

@@ -22,7 +22,7 @@ export async function findSharedTables(db: Queryable): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
-/** Makes those that are missing, for a database of the relay's own. The caller holds the lock of migrations. */
+/** Makes those that are missing, for a database of the relay's own. Where others may do so at the same moment, the caller has a lock. */
 export async function makeSharedTables(db: Queryable): Promise<void> {
   await db.query(await readFile(SCRIPT, 'utf8'));
 }

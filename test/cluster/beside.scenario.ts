@@ -6,6 +6,7 @@ import { ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import { makeCertificate } from '../../src/dev/certificate.ts';
 import { sqsClient } from '../../src/dev/sqs.ts';
 import { eventually } from '../support/eventually.ts';
+import { createOpenSendTables } from '../support/opensend/tables.ts';
 import { installBacking } from './support/backing.ts';
 import { checkLedger } from './support/ledger.ts';
 import { apply, createNamespace, secret } from './support/namespace.ts';
@@ -50,6 +51,8 @@ describe('beside an installation of OpenSend', () => {
       test: { apiKey: { existingSecret: CLIENT.secret }, from: CLIENT.from },
       ...frugal,
     };
+    // As an installation of OpenSend has made them.
+    await createOpenSendTables(backing.db);
     // A second one on the same database, at the same moment: both migrate.
     const other = new Release('other', NAMESPACE);
     parts.defer(() => other.uninstall());
