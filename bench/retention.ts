@@ -168,6 +168,7 @@ function newMessage(): NewMessage {
     attachmentsJson: null,
     tags: [],
     trace: newTrace(),
+    messageId: randomUUID(),
     original: {
       raw,
       sha256: randomBytes(32),
@@ -175,7 +176,6 @@ function newMessage(): NewMessage {
       recipients: ['to@example.com'],
       bodyType: '7BIT',
       smtpUtf8: false,
-      messageId: randomUUID(),
       trackOpens: null,
       trackClicks: null,
     },

@@ -23,6 +23,7 @@ import { deleteOldFailedLogins } from './store/failed-logins.ts';
 import { deleteExpiredIdempotency } from './store/idempotency.ts';
 import { deleteOldKeyUsage } from './store/key-usage.ts';
 import { createLastUsedWriter } from './store/last-used.ts';
+import { deleteOldMessageIds } from './store/message-ids.ts';
 import { createIntakeMetrics, createStoreMetrics } from './store/metrics.ts';
 import { Outbox } from './store/outbox.ts';
 
@@ -163,13 +164,14 @@ function readiness(unprepared: readonly string[], phase: Phase): Condition {
   return { ok: reasons.length === 0, reasons };
 }
 
-/** What no longer counts is forgotten: idempotency keys, what keys have sent, failed log-ins. */
+/** What no longer counts is forgotten: idempotency keys, what keys have sent, failed log-ins, Message-IDs beside OpenSend. */
 function housekeeping(live: LiveConfig, pool: pg.Pool, logger: Logger): Disposable {
   const timer = setInterval(() => {
     const sweeps = [
       deleteExpiredIdempotency(pool),
       deleteOldKeyUsage(pool),
       deleteOldFailedLogins(pool, live.current.limits.failedLoginsPeriod),
+      ...(live.current.pipeline === 'opensend' ? [deleteOldMessageIds(pool)] : []),
     ];
     Promise.all(sweeps).catch(error => logger.warn({ err: error }, 'what no longer counts is not deleted'));
   }, HOUSEKEEPING_INTERVAL).unref();

@@ -12,6 +12,7 @@ interface ListOptions extends JsonOptions {
   readonly status?: string;
   readonly owner?: string;
   readonly since?: Date;
+  readonly messageId?: string;
   readonly limit: number;
 }
 
@@ -34,6 +35,7 @@ export function addEmailsCommands(program: Command, context: CliContext): void {
       .option('--status <status>', 'only those with this status, such as queued, sent, failed')
       .option('--owner <id>', "only this owner's")
       .option('--since <time>', 'only those accepted since: ISO 8601, or an age such as 15m, 24h, 7d', parseSince)
+      .option('--message-id <id>', 'only those with this Message-ID, with or without angle brackets')
       .option('--limit <count>', 'at most so many', parseCount, 50)
       .addOption(jsonOption())
       .action(async (options: ListOptions) => {
@@ -41,6 +43,7 @@ export function addEmailsCommands(program: Command, context: CliContext): void {
         print(context, options, found, table(COLUMNS, found));
       }),
     'emails list --status queued --since 15m',
+    "emails list --message-id '<20260131.1234@app.acme.test>'",
     "emails list --owner acme --limit 1000 --json | jq -r '.[].id'",
   );
   examples(

@@ -129,6 +129,7 @@ export async function noticeFor(question: NoticeQuestion): Promise<NewMessage | 
     attachmentsJson: null,
     tags: [],
     trace: newTrace(),
+    messageId: messageId.slice(1, -1),
     original: {
       raw: report,
       sha256: await sha256(report),
@@ -136,7 +137,6 @@ export async function noticeFor(question: NoticeQuestion): Promise<NewMessage | 
       recipients: [reversePath],
       bodyType: isAsciiBytes(report) ? '7bit' : '8bitmime',
       smtpUtf8: !isAscii(reversePath),
-      messageId: messageId.slice(1, -1),
       trackOpens: false,
       trackClicks: false,
     },

@@ -264,13 +264,13 @@ function displayName(phrase: string): string | null {
   return decodeHeaderText(phrase.trim()) || null;
 }
 
+/** What a header field cannot carry: control characters, and what ends a line or paragraph. NUL is refused elsewhere. */
+const CONTROLS = /(?:(?!\0)[\p{Cc}\p{Zl}\p{Zp}])+/gu;
+
 /**
- * Decodes the encoded words of a header text (RFC 2047). A line break that an encoded word hides becomes a space,
+ * Decodes the encoded words of a header text (RFC 2047). Control characters that an encoded word hides become a space,
  * since the text is written into header fields again; half a surrogate pair becomes U+FFFD, since Postgres stores none.
  */
 export function decodeHeaderText(text: string): string {
-  return decodeWords(text)
-    .replaceAll(/[\r\n\t]+/g, ' ')
-    .trim()
-    .toWellFormed();
+  return decodeWords(text).replaceAll(CONTROLS, ' ').trim().toWellFormed();
 }

@@ -7,6 +7,8 @@ export interface HeaderField {
   readonly name: string;
   /** Field body: unfolded (RFC 5322 section 2.2.3), trimmed, encoded words left as they are. */
   readonly value: string;
+  /** The same with each fold, and the white space around it, as one space; only where it is folded. */
+  readonly refolded?: string;
   /** White space stood between the name and the colon, which readers of messages disagree about. */
   readonly spaceBeforeColon: boolean;
 }
@@ -76,12 +78,15 @@ function readField(line: string, number: number): HeaderField {
       `Header field ${number} is not of the form "Name: value" (RFC 5322): mend it`,
     );
   }
-  return { name, value: unfold(line.slice(colon + 1)), spaceBeforeColon: name.length !== colon };
+  const body = trimWhiteSpace(line.slice(colon + 1));
+  const spaceBeforeColon = name.length !== colon;
+  if (!body.includes('\r\n')) return { name, value: body, spaceBeforeColon };
+  return { name, value: body.replaceAll(/\r\n(?=[ \t])/g, ''), refolded: refold(body), spaceBeforeColon };
 }
 
-function unfold(value: string): string {
-  const trimmed = trimWhiteSpace(value);
-  return trimmed.includes('\r') ? trimmed.replaceAll(/\r\n(?=[ \t])/g, '') : trimmed;
+function refold(body: string): string {
+  const lines = body.split('\r\n').map(trimWhiteSpace);
+  return lines.filter(line => line !== '').join(' ');
 }
 
 /** `trim` takes more than the white space of RFC 5322 away: what else stands at an end was meant by the client. */

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import libmime from 'libmime';
 import type { AttachmentStream } from 'mailparser';
+import { contentId, fileName, mediaType, namedContentIds } from './attachment-fields.ts';
+import { Base64Lines } from './base64-lines.ts';
 import { elideBase64 } from './base64-runs.ts';
 import { type MimeLimits, MimeParser } from './mime-parser.ts';
 import { contentRefusal, type Refusal, sizeRefusal } from './refusal.ts';
@@ -9,12 +11,12 @@ import { contentRefusal, type Refusal, sizeRefusal } from './refusal.ts';
 /** An attachment without its content. */
 export interface AttachmentInfo {
   readonly filename: string;
-  /**
-   * Media type without parameters, but for those that its content cannot be read without: the charset of a text that is
-   * not UTF-8, and a calendar's `method` and `charset`.
-   */
+  /** Media type without parameters. */
   readonly contentType: string;
-  /** Content-ID without angle brackets, as `cid:` links name it. */
+  /**
+   * Content-ID without angle brackets. Where contents are kept it makes the attachment inline, and is null unless the HTML
+   * names it by a `cid:` link.
+   */
   readonly contentId: string | null;
   /** Decoded size in bytes. */
   readonly size: number;
@@ -28,8 +30,8 @@ export interface MessageParts {
   readonly html: string | null;
   readonly attachments: readonly AttachmentInfo[];
   /**
-   * `emails.attachments` in full, as UTF-8 JSON: an array of {filename, content (Base64), content_type, content_id};
-   * null where contents were not asked for or there are none. Bytes and not objects, since it may have tens of
+   * `emails.attachments` in full, as UTF-8 JSON: an array of {filename, content (Base64, CRLF after each 76 characters),
+   * content_type, content_id}; null where contents were not asked for or there are none. Bytes and not objects, since it may have tens of
    * megabytes and comes from another thread.
    */
   readonly attachmentsJson: Uint8Array | null;
@@ -77,12 +79,10 @@ async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<str
   if (parser.hasEmptyMultipart()) {
     throw contentRefusal('mime_boundary', 'A multipart has no parts: name its boundary and begin each part with it');
   }
-  const parts: MessageParts = {
-    text: parser.bodyOf('text/plain'),
-    html: parser.bodyOf('text/html'),
-    attachments: collector.attachments,
-    attachmentsJson: collector.json(),
-  };
+  const html = parser.bodyOf('text/html');
+  const attachments = collector.finish(html ?? '');
+  const attachmentsJson = collector.json(attachments);
+  const parts: MessageParts = { text: parser.bodyOf('text/plain'), html, attachments, attachmentsJson };
   return { parts, metAllRuns: parser.metAllRuns };
 }
 
@@ -96,9 +96,10 @@ function readError(error: Error & { code?: string }, limits: MimeLimits): Error 
 }
 
 class AttachmentCollector {
-  readonly attachments: AttachmentInfo[] = [];
+  readonly #attachments: AttachmentInfo[] = [];
   readonly #options: PartsOptions;
-  readonly #json: Buffer[] = [];
+  /** Of each attachment, ready for a JSON string. */
+  readonly #contents: (readonly Buffer[])[] = [];
   readonly #skippedBytes: () => number;
   #base64Bytes = 0;
 
@@ -109,41 +110,43 @@ class AttachmentCollector {
 
   /** Reads one attachment to its end and lets the parser go on; `fail` ends the parsing. */
   collect(attachment: AttachmentStream, fail: (error: Refusal) => void): void {
-    const chunks: Buffer[] = [];
+    const lines = new Base64Lines();
     let size = 0;
     attachment.content.on('data', (chunk: Buffer) => {
       size += chunk.length;
-      if (this.#options.contents) chunks.push(chunk);
+      if (this.#options.contents) lines.push(chunk);
       if (this.#exceeds(size)) fail(this.#tooLarge());
     });
     attachment.content.on('end', () => {
       size += this.#skippedBytes();
       if (this.#exceeds(size)) return fail(this.#tooLarge());
       this.#base64Bytes += base64Length(size);
-      const info = describe(attachment, size, this.attachments.length + 1);
-      this.attachments.push(info);
-      if (this.#options.contents) this.#append(info, Buffer.concat(chunks));
+      this.#attachments.push(describe(attachment, size, this.#attachments.length + 1));
+      if (this.#options.contents) this.#contents.push(lines.end());
       attachment.release?.();
     });
   }
 
-  json(): Uint8Array | null {
-    if (this.#json.length === 0) return null;
-    return Buffer.concat([...this.#json, Buffer.from(']')]);
+  /** The attachments, now that the HTML is known. Without their contents they only say what the message has. */
+  finish(html: string): readonly AttachmentInfo[] {
+    if (!this.#options.contents) return this.#attachments;
+    const named = this.#attachments.some(info => info.contentId !== null) ? namedContentIds(html) : null;
+    const isNamed = (id: string | null): boolean => id !== null && named?.has(id) === true;
+    return this.#attachments.map(info => (isNamed(info.contentId) ? info : { ...info, contentId: null }));
+  }
+
+  json(attachments: readonly AttachmentInfo[]): Uint8Array | null {
+    if (this.#contents.length === 0) return null;
+    const pieces = attachments.flatMap(({ filename, contentType, contentId }, index) => {
+      const rest = JSON.stringify({ filename, content_type: contentType, content_id: contentId });
+      const head = `${index === 0 ? '[' : ','}${rest.slice(0, -1)},"content":"`;
+      return [Buffer.from(head), ...(this.#contents[index] ?? []), Buffer.from('"}')];
+    });
+    return Buffer.concat([...pieces, Buffer.from(']')]);
   }
 
   #exceeds(size: number): boolean {
     return this.#base64Bytes + base64Length(size) > this.#options.attachmentBytes;
-  }
-
-  #append(info: AttachmentInfo, content: Buffer): void {
-    const { filename, contentType, contentId } = info;
-    const rest = JSON.stringify({ filename, content_type: contentType, content_id: contentId });
-    this.#json.push(
-      Buffer.from(`${this.#json.length === 0 ? '[' : ','}${rest.slice(0, -1)},"content":"`),
-      Buffer.from(content.toString('base64'), 'latin1'),
-      Buffer.from('"}'),
-    );
   }
 
   #tooLarge(): Refusal {
@@ -160,31 +163,20 @@ function base64Length(bytes: number): number {
 }
 
 function describe(attachment: AttachmentStream, size: number, number: number): AttachmentInfo {
-  const contentType = contentTypeOf(attachment).toWellFormed();
-  const type = contentType.split(';', 1)[0] as string;
+  const contentType = contentTypeOf(attachment);
   return {
-    filename: attachment.filename?.toWellFormed() || `attachment-${number}.${extensionOf(type)}`,
+    filename: fileName(attachment.filename || '') || `attachment-${number}.${extensionOf(contentType)}`,
     contentType,
-    contentId: attachment.cid?.toWellFormed() || null,
+    contentId: contentId(attachment.cid ?? ''),
     size,
     sha256: attachment.checksum ?? null,
   };
 }
 
-/** What readers of a text take it for without being told. */
-const ASSUMED_CHARSET = /^(?:us-)?ascii$|^utf-?8$/i;
-
 /** The declared type; mailparser guesses another one from the file's name where it is application/octet-stream. */
 function contentTypeOf(attachment: AttachmentStream): string {
-  const declared = attachment.headers.get('content-type') as
-    | { value?: string; params?: Record<string, string> }
-    | undefined;
-  const type = declared?.value?.toLowerCase() || attachment.contentType || 'application/octet-stream';
-  const { method, charset } = declared?.params ?? {};
-  if (type === 'text/calendar') {
-    return [type, method && `method=${method}`, charset && `charset=${charset}`].filter(Boolean).join('; ');
-  }
-  return type.startsWith('text/') && charset && !ASSUMED_CHARSET.test(charset) ? `${type}; charset=${charset}` : type;
+  const declared = attachment.headers.get('content-type') as { value?: string } | undefined;
+  return mediaType(declared?.value || attachment.contentType || '');
 }
 
 function extensionOf(type: string): string {

@@ -1,9 +1,9 @@
-import { formatMailbox } from './address.ts';
+import type { Mailbox } from './address.ts';
 import { decodeHeaderText, parseAddressList } from './address-list.ts';
 import { isControlHeader } from './control-headers.ts';
 import { fieldsNamed, firstValue, type HeaderField } from './header-fields.ts';
 
-/** Header fields that OpenSend's worker builds itself from the row's columns, or that belong to transport. */
+/** Header fields that the row has columns for, or that belong to transport. */
 const REBUILT = new Set([
   'from',
   'to',
@@ -19,19 +19,41 @@ const REBUILT = new Set([
   'dkim-signature',
 ]);
 
+/** The fields of one name. */
+export interface CarriedHeader {
+  /** As the client wrote it first. */
+  readonly name: string;
+  /** Each once, in their order. */
+  readonly values: ReadonlySet<string>;
+}
+
 /**
- * The row's `headers`: every field that the pipeline does not rebuild, with its value as the client wrote it; a repeated
- * one's values are joined by `, `. Control headers are left out.
+ * Every field that the pipeline does not rebuild, by its name in lower case. Control headers are left out.
+ *
+ * @param read which reading of its value
+ */
+export function carriedHeaders(
+  fields: readonly HeaderField[],
+  read: (field: HeaderField) => string,
+): ReadonlyMap<string, CarriedHeader> {
+  const headers = new Map<string, { name: string; values: Set<string> }>();
+  for (const field of fields) {
+    const key = field.name.toLowerCase();
+    if (REBUILT.has(key) || key.startsWith('content-') || isControlHeader(key)) continue;
+    const header = headers.get(key);
+    if (header) header.values.add(read(field));
+    else headers.set(key, { name: field.name, values: new Set([read(field)]) });
+  }
+  return headers;
+}
+
+/**
+ * The row's `headers` of a message that is sent as it was received: every field that a row has no column for, with its
+ * value as the client wrote it; a repeated one's values are joined by `, `.
  */
 export function rowHeaders(fields: readonly HeaderField[]): Record<string, string> {
-  const headers = new Map<string, { name: string; value: string }>();
-  for (const { name, value } of fields) {
-    const key = name.toLowerCase();
-    if (REBUILT.has(key) || key.startsWith('content-') || isControlHeader(key)) continue;
-    const earlier = headers.get(key);
-    headers.set(key, earlier ? { name: earlier.name, value: `${earlier.value}, ${value}` } : { name, value });
-  }
-  return Object.fromEntries([...headers.values()].map(({ name, value }) => [name, value]));
+  const headers = [...carriedHeaders(fields, field => field.value).values()];
+  return Object.fromEntries(headers.map(({ name, values }) => [name, [...values].join(', ')]));
 }
 
 /** The decoded subject; empty where there is none. */
@@ -45,7 +67,7 @@ export function messageIdOf(fields: readonly HeaderField[]): string | null {
   return (/<([^<>]*)>/.exec(value)?.[1]?.trim() ?? value) || null;
 }
 
-/** The addresses of Reply-To with their display names; what is no address in it is left out. */
-export function replyToAddresses(fields: readonly HeaderField[]): string[] {
-  return fieldsNamed(fields, 'reply-to').flatMap(field => parseAddressList(field.value).mailboxes.map(formatMailbox));
+/** The mailboxes of Reply-To; what is no address in it is left out. */
+export function replyToOf(fields: readonly HeaderField[]): Mailbox[] {
+  return fieldsNamed(fields, 'reply-to').flatMap(field => parseAddressList(field.value).mailboxes);
 }

@@ -4,13 +4,14 @@ import { freeMemory } from '../message/free-memory.ts';
 import { readHeaderFields } from '../message/header-fields.ts';
 import type { Parser } from '../message/parser.ts';
 import { allAddresses, refuseTooMany, resolveRecipients } from '../message/recipients.ts';
+import type { LeftOutHeader } from '../message/sendable-headers.ts';
 import { readSender } from '../message/sender.ts';
 import { decide } from '../policy/decide.ts';
 import type { SendJob } from '../queue/send-job.ts';
 import type { IdempotencyClaim, IdempotencyOutcome } from '../store/idempotency.ts';
 import type { UsageCount } from '../store/key-usage.ts';
 import type { NewMessage, StoreOutcome } from '../store/new-message.ts';
-import { buildRow, refuseUnstorable } from './build-row.ts';
+import { buildRow } from './build-row.ts';
 import type { StoredFacts } from './facts.ts';
 import type { RateLimits } from './rate-limits.ts';
 import { idempotencyClaim, idempotencyConflict } from './repeat.ts';
@@ -40,6 +41,8 @@ export interface Accepted {
   /** Of the message. */
   readonly bytes: number;
   readonly recipients: number;
+  /** Headers of it that the row cannot carry. */
+  readonly leftOut: readonly LeftOutHeader[];
 }
 
 /**
@@ -64,7 +67,7 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   const earlier = claim && (await steps.take('repeat', () => deps.findRepeat(owner.userId, claim)));
   const outside = recipients.filter(address => !deps.isAllowed(address));
   const captured = outside.length > 0 && deps.settings.recipientsElsewhere === 'capture';
-  const accepted = { captured, bytes: raw.length, recipients: recipients.length };
+  const accepted = { captured, bytes: raw.length, recipients: recipients.length, leftOut: [] };
   if (earlier) return { ...accepted, emailId: repeatedId(earlier), repeated: true };
 
   const question = { sender: header.sender, recipients, bytes: raw.length, longestLine };
@@ -74,15 +77,15 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   const counted = deps.rates.countOf(owner.key, recipients.length);
   const trace = steps.span.context;
   const told = { id: randomUUID(), owner, envelope, refused, arrival, captured, counted, trace };
-  const message = await steps.take('row', () => buildRow({ ...told, raw, header, parts, claim }, deps.settings));
-  refuseUnstorable(message);
+  const built = await steps.take('row', () => buildRow({ ...told, raw, header, parts, claim }, deps.settings));
+  const { row: message, leftOut } = built;
   const outcome = await steps.take('store', () => deps.store(message));
   freeMemory(raw);
   if (outcome.kind === 'over') throw deps.rates.refusal(counted as UsageCount, outcome.usage);
   if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };
 
   deps.publish(sendJobOf(message));
-  return { ...accepted, emailId: message.id, repeated: false };
+  return { ...accepted, emailId: message.id, repeated: false, leftOut };
 }
 
 function readHeader({ raw, envelope, owner }: Submission, { settings, rates }: AcceptDependencies): ReadHeader {

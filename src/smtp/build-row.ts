@@ -1,9 +1,12 @@
-import { formatMailbox } from '../message/address.ts';
+import { formatMailbox, isAscii, type Mailbox } from '../message/address.ts';
 import { sha256 } from '../message/digest.ts';
 import type { MessageParts } from '../message/parts.ts';
-import { contentRefusal } from '../message/refusal.ts';
-import { messageIdOf, replyToAddresses, rowHeaders, subjectOf } from '../message/row-fields.ts';
+import { contentRefusal, type Refusal } from '../message/refusal.ts';
+import { messageIdOf, replyToOf, rowHeaders, subjectOf } from '../message/row-fields.ts';
+import { MAX_MAILBOX, rowMailbox } from '../message/row-mailbox.ts';
+import { type LeftOutHeader, sendableHeaders } from '../message/sendable-headers.ts';
 import type { TraceContext } from '../observability/trace.ts';
+import { unsupportedLocalPart } from '../policy/decide.ts';
 import type { IdempotencyClaim } from '../store/idempotency.ts';
 import type { UsageCount } from '../store/key-usage.ts';
 import type { Arrival, NewMessage, OriginalMessage } from '../store/new-message.ts';
@@ -27,32 +30,68 @@ export interface AcceptedMessage {
   readonly trace: TraceContext;
 }
 
-/** `emails.from` is varchar(512), which counts characters and not UTF-16 units. */
-const MAX_FROM = 512;
+export interface BuiltRow {
+  readonly row: NewMessage;
+  /** Headers that the row cannot carry. */
+  readonly leftOut: readonly LeftOutHeader[];
+}
 
-/** The message in the shape of its row. */
-export async function buildRow(message: AcceptedMessage, settings: AcceptSettings): Promise<NewMessage> {
+/**
+ * The message in the shape of its row.
+ *
+ * @throws Refusal for what no row can carry, or, beside OpenSend, what its worker could not send of one
+ */
+export async function buildRow(message: AcceptedMessage, settings: AcceptSettings): Promise<BuiltRow> {
   const { id, owner, header, parts, claim, trace, counted } = message;
-  return {
+  const { fields, recipients } = header;
+  const replyTo = replyToOf(fields);
+  refuseUnstorableNames(header, replyTo);
+  const { leftOut, ...content } = settings.keepOriginal ? asReceived(message, replyTo) : forOpenSend(message, replyTo);
+  const row = {
     id,
     userId: owner.userId,
-    from: formatMailbox(header.sender.from),
-    to: header.recipients.to.map(formatMailbox),
-    cc: header.recipients.cc.map(formatMailbox),
-    bcc: header.recipients.bcc.map(formatMailbox),
-    replyTo: replyToAddresses(header.fields),
-    subject: subjectOf(header.fields),
-    text: parts.text,
-    html: parts.html,
-    headers: rowHeaders(header.fields),
+    to: recipients.to.map(addressOf),
+    cc: recipients.cc.map(addressOf),
+    bcc: recipients.bcc.map(addressOf),
+    subject: subjectOf(fields),
+    ...content,
     attachments: parts.attachments,
     attachmentsJson: parts.attachmentsJson,
     tags: header.control.tags,
     trace,
+    messageId: messageIdOf(fields),
     original: settings.keepOriginal ? await originalOf(message) : null,
     idempotency: claim,
     ...(counted && { counted }),
   };
+  refuseUnstorable(row);
+  return { row, leftOut };
+}
+
+/** What the pipelines' rows differ in. */
+type Content = Pick<NewMessage, 'from' | 'replyTo' | 'text' | 'html' | 'headers'> & Pick<BuiltRow, 'leftOut'>;
+
+/** The row only describes a message that is sent as it was received: what is in it is for people to read. */
+function asReceived({ header, parts }: AcceptedMessage, replyTo: readonly Mailbox[]): Content {
+  const { text, html } = parts;
+  const mailboxes = { from: formatMailbox(header.sender.from), replyTo: replyTo.map(formatMailbox) };
+  return { ...mailboxes, text, html, headers: rowHeaders(header.fields), leftOut: [] };
+}
+
+/** The row is all that OpenSend's worker has: what it makes of it, SES has to take. */
+function forOpenSend({ header, parts }: AcceptedMessage, replyTo: readonly Mailbox[]): Content {
+  if (replyTo.some(({ address }) => !isAscii(address))) throw unsupportedLocalPart();
+  const { headers, leftOut } = sendableHeaders(header.fields, parts.attachments.length > 0);
+  const mailboxes = { from: rowMailbox(header.sender.from), replyTo: replyTo.map(rowMailbox) };
+  const html = parts.html || null;
+  return { ...mailboxes, text: parts.text || (html === null ? NO_TEXT : null), html, headers, leftOut };
+}
+
+/** SES refuses a message without a body, and a multipart without one is malformed. */
+const NO_TEXT = '\n';
+
+function addressOf({ address }: Mailbox): string {
+  return address;
 }
 
 async function originalOf(message: AcceptedMessage): Promise<OriginalMessage> {
@@ -62,10 +101,9 @@ async function originalOf(message: AcceptedMessage): Promise<OriginalMessage> {
     raw,
     sha256: await sha256(raw),
     reversePath: envelope.reversePath,
-    recipients: [...to, ...cc, ...bcc].map(mailbox => mailbox.address),
+    recipients: [...to, ...cc, ...bcc].map(addressOf),
     bodyType: envelope.bodyType,
     smtpUtf8: envelope.smtpUtf8,
-    messageId: messageIdOf(header.fields),
     trackOpens: header.control.trackOpens,
     trackClicks: header.control.trackClicks,
     arrival,
@@ -74,22 +112,28 @@ async function originalOf(message: AcceptedMessage): Promise<OriginalMessage> {
   };
 }
 
+/** Names that the row does not hold, or only encoded, are no different from those that it holds. */
+function refuseUnstorableNames({ sender, recipients }: ReadHeader, replyTo: readonly Mailbox[]): void {
+  const named = [sender.from, ...replyTo, ...recipients.to, ...recipients.cc, ...recipients.bcc];
+  if (named.some(({ name }) => name?.includes('\0'))) throw nulRefusal();
+  if ([...formatMailbox(sender.from)].length > MAX_MAILBOX) {
+    throw contentRefusal(
+      'from_length',
+      `The From header has more than ${MAX_MAILBOX} characters: shorten the display name`,
+    );
+  }
+}
+
 /**
  * Refuses what Postgres would: it stores no NUL in text or JSON, and the message would be tried again for ever. What it refuses
  * for another reason is a fault of the installation, and not the client's.
- *
- * @throws Refusal 554
  */
-export function refuseUnstorable(row: NewMessage): void {
-  if (textsOf(row).some(text => text?.includes('\0'))) {
-    throw contentRefusal('nul', 'A header or text part decodes to a NUL character, which cannot be stored: remove it');
-  }
-  if ([...row.from].length > MAX_FROM) {
-    throw contentRefusal(
-      'from_length',
-      `The From header has more than ${MAX_FROM} characters: shorten the display name`,
-    );
-  }
+function refuseUnstorable(row: NewMessage): void {
+  if (textsOf(row).some(text => text?.includes('\0'))) throw nulRefusal();
+}
+
+function nulRefusal(): Refusal {
+  return contentRefusal('nul', 'A header or text part decodes to a NUL character, which cannot be stored: remove it');
 }
 
 /** All that comes from the client. */
@@ -105,7 +149,7 @@ function textsOf({ original, ...row }: NewMessage): (string | null | undefined)[
     ...row.attachments.flatMap(({ filename, contentType, contentId }) => [filename, contentType, contentId]),
     row.idempotency?.key,
     original?.reversePath,
-    original?.messageId,
+    row.messageId,
     ...(original?.recipients ?? []),
   ];
 }

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
+import { LEFT_OUT_REASONS } from '../message/sendable-headers.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { type MessageStep, STEPS, type StepTimes } from './steps.ts';
 
@@ -24,6 +25,8 @@ export interface SmtpMetrics {
   readonly messages: Counter<'result'>;
   /** `step` and `rule` are from fixed sets: commands, and the rules of `Refusal`. */
   readonly refusals: Counter<'step' | 'rule'>;
+  /** Headers of accepted messages. */
+  readonly headersLeftOut: Counter<'reason'>;
   /** Seconds from the end of a message to its 250. */
   readonly acceptance: Histogram;
   readonly steps: StepTimes;
@@ -69,6 +72,12 @@ export function createSmtpMetrics(registry: Registry): SmtpMetrics {
       labelNames: ['step', 'rule'],
       registers,
     }),
+    headersLeftOut: new Counter<'reason'>({
+      name: 'smtp_relay_headers_left_out_total',
+      help: 'Headers of accepted messages that a row for OpenSend cannot carry, by reason: count (more than 14), length (over 870 characters), name (over 126 characters), empty, characters (an address that is not ASCII), replaced (the worker sets it itself)',
+      labelNames: ['reason'],
+      registers,
+    }),
     acceptance: new Histogram({
       name: 'smtp_relay_acceptance_duration_seconds',
       help: 'Time from the end of a message to its 250',
@@ -80,6 +89,7 @@ export function createSmtpMetrics(registry: Registry): SmtpMetrics {
   };
   for (const result of LOGIN_RESULTS) metrics.logins.inc({ result }, 0);
   for (const result of MESSAGE_RESULTS) metrics.messages.inc({ result }, 0);
+  for (const reason of LEFT_OUT_REASONS) metrics.headersLeftOut.inc({ reason }, 0);
   return metrics;
 }
 

@@ -1,6 +1,7 @@
 import { comparableAddress, isAscii, localPartOf } from '../message/address.ts';
 import { tooManyRecipients } from '../message/recipients.ts';
 import { Refusal } from '../message/refusal.ts';
+import type { LeftOutHeader } from '../message/sendable-headers.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Span, Tracer } from '../observability/tracing.ts';
 import { outsideRefusal, undeclaredLocalPart, unsupportedLocalPart } from '../policy/decide.ts';
@@ -136,6 +137,7 @@ export class Session {
     this.#deps.markUsed(key.id);
     const result = accepted.repeated ? 'repeated' : accepted.captured ? 'captured' : 'queued';
     this.#deps.metrics.messages.inc({ result });
+    for (const { reason } of accepted.leftOut) metrics.headersLeftOut.inc({ reason });
     this.#logger.info(
       {
         emailId: accepted.emailId,
@@ -143,6 +145,7 @@ export class Session {
         owner: key.userId,
         bytes: accepted.bytes,
         recipients: accepted.recipients,
+        headersLeftOut: listed(accepted.leftOut),
         ms: Math.round(performance.now() - started),
       },
       `message ${result}`,
@@ -184,6 +187,16 @@ export class Session {
     if (!this.#deps.settings.smtpUtf8) throw unsupportedLocalPart();
     if (!smtpUtf8) throw undeclaredLocalPart();
   }
+}
+
+/** A client may send very many. */
+const LISTED_HEADERS = 30;
+
+/** What of a message's headers is not sent, for the log; nothing where all of them are. */
+function listed(leftOut: readonly LeftOutHeader[]): string[] | undefined {
+  if (leftOut.length === 0) return undefined;
+  const names = leftOut.slice(0, LISTED_HEADERS).map(({ name, reason }) => `${name.slice(0, 126)} (${reason})`);
+  return leftOut.length > LISTED_HEADERS ? [...names, `${leftOut.length - LISTED_HEADERS} more`] : names;
 }
 
 function loginResult(rule: string): LoginResult {

@@ -1,5 +1,6 @@
 import { isUuid } from '../message/uuid.ts';
 import { statusSpellings } from './email-standing.ts';
+import { findByMessageId } from './find-email.ts';
 import type { Queryable } from './pool.ts';
 
 /** A stored message, as a list shows it. */
@@ -35,7 +36,7 @@ export interface AttachmentSummary {
   readonly filename: string | null;
   readonly contentType: string | null;
   readonly contentId: string | null;
-  /** Characters of Base64. */
+  /** Characters of Base64, line breaks not counted. */
   readonly encodedSize: number;
 }
 
@@ -67,6 +68,8 @@ export interface EmailFilter {
   readonly owner?: string | undefined;
   /** Only what was stored at or after this time. */
   readonly since?: Date | undefined;
+  /** Only those with this Message-ID, as `findByMessageId` finds them. */
+  readonly messageId?: string | undefined;
   readonly limit: number;
 }
 
@@ -79,6 +82,7 @@ const LIST = `
    where ($1::text[] is null or e.status = any($1))
      and ($2::text is null or e.user_id = $2)
      and ($3::timestamptz is null or e.created_at >= $3)
+     and ($5::uuid[] is null or e.id = any($5))
    order by e.created_at desc, e.id desc
    limit $4`;
 
@@ -88,7 +92,7 @@ const SHOW = `
          case when jsonb_typeof(e.attachments) = 'array' then
            (select jsonb_agg(jsonb_build_object(
                      'filename', a -> 'filename', 'contentType', a -> 'content_type',
-                     'contentId', a -> 'content_id', 'encodedSize', length(a ->> 'content')))
+                     'contentId', a -> 'content_id', 'encodedSize', length(replace(a ->> 'content', E'\r\n', ''))))
               from jsonb_array_elements(e.attachments) a)
          end as attachments
     from emails e
@@ -106,14 +110,15 @@ const SHOW_RAW = `
          protocol, captured
     from smtp_relay_messages where email_id = $1`;
 
+/** A client that gives one Message-ID to all its messages is not listed in full. */
+const MAX_SAME_ID = 1_000;
+
 /** Stored messages, newest first. */
 export async function listEmails(db: Queryable, filter: EmailFilter): Promise<EmailSummary[]> {
-  const values = [
-    filter.status === undefined ? null : statusSpellings(filter.status),
-    filter.owner ?? null,
-    filter.since ?? null,
-    filter.limit,
-  ];
+  const { status, owner = null, since = null, messageId, limit } = filter;
+  const statuses = status === undefined ? null : statusSpellings(status);
+  const ids = messageId === undefined ? null : await findByMessageId(db, messageId, MAX_SAME_ID);
+  const values = [statuses, owner, since, limit, ids];
   return (await db.query<EmailSummary>(LIST, values)).rows;
 }
 

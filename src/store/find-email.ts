@@ -10,7 +10,12 @@ const BY_ID = 'select id from emails where id = $1';
 
 const BY_PROVIDER = 'select distinct email_id as id from smtp_relay_attempts where provider_message_id = $1 limit $2';
 
-const BY_MESSAGE_ID = 'select email_id as id from smtp_relay_messages where message_id = $1 limit $2';
+/** One table is the standalone pipeline's, the other that beside OpenSend, which may have deleted the message since. */
+const BY_MESSAGE_ID = `
+  select id from emails where id = any (array(
+    select email_id from smtp_relay_messages where message_id = $1
+    union all select email_id from smtp_relay_message_ids where message_id = $1))
+   limit $2`;
 
 /** Messages that are not kept as they were received are in no index; this reads the whole table. $1 and $2 the spellings of the id. */
 const BY_HEADER = `
@@ -35,7 +40,7 @@ interface Candidate {
  * @throws StoreError `not-found`; `ambiguous` where several have that Message-ID, which the text then lists
  */
 export async function resolveEmailId(db: Queryable, text: string): Promise<string> {
-  const wanted = text.trim().replace(/^<(.*)>$/, '$1');
+  const wanted = withoutBrackets(text);
   const [first, ...others] = await candidates(db, wanted);
   if (!first) throw new StoreError('not-found', `no message has the id "${text}"`);
   if (others.length === 0) return first;
@@ -46,15 +51,29 @@ export async function resolveEmailId(db: Queryable, text: string): Promise<strin
 }
 
 async function candidates(db: Queryable, wanted: string): Promise<string[]> {
-  const ids = async (statement: string, values: unknown[]) =>
-    (await db.query<{ id: string }>(statement, values)).rows.map(({ id }) => id);
-  if (isUuid(wanted)) return ids(BY_ID, [wanted]);
-  const sent = await ids(BY_PROVIDER, [wanted.replace(SES_HOST, ''), MAX_FOUND]);
-  if (sent.length > 0) return sent;
-  const kept = await ids(BY_MESSAGE_ID, [wanted, MAX_FOUND]);
+  if (isUuid(wanted)) return idsOf(db, BY_ID, [wanted]);
+  const sent = await idsOf(db, BY_PROVIDER, [wanted.replace(SES_HOST, ''), MAX_FOUND]);
+  return sent.length > 0 ? sent : findByMessageId(db, wanted, MAX_FOUND);
+}
+
+/**
+ * The ids of messages with that Message-ID, with or without angle brackets: the client's, or the one that a message without
+ * got from us.
+ */
+export async function findByMessageId(db: Queryable, text: string, limit: number): Promise<string[]> {
+  const wanted = withoutBrackets(text);
+  const kept = await idsOf(db, BY_MESSAGE_ID, [wanted, limit]);
   if (kept.length > 0) return kept;
   const [local = ''] = wanted.split('@');
   // A message that came without a Message-ID goes out with one that begins with its id.
-  const own = isUuid(local) ? await ids(BY_ID, [local]) : [];
-  return own.length > 0 ? own : ids(BY_HEADER, [wanted, `<${wanted}>`, MAX_FOUND]);
+  const own = isUuid(local) ? await idsOf(db, BY_ID, [local]) : [];
+  return own.length > 0 ? own : idsOf(db, BY_HEADER, [wanted, `<${wanted}>`, limit]);
+}
+
+async function idsOf(db: Queryable, statement: string, values: unknown[]): Promise<string[]> {
+  return (await db.query<{ id: string }>(statement, values)).rows.map(({ id }) => id);
+}
+
+function withoutBrackets(text: string): string {
+  return text.trim().replace(/^<(.*)>$/, '$1');
 }

@@ -11,6 +11,9 @@ export interface InsertOptions {
   readonly outboxLease: number | null;
 }
 
+/** What is kept beside the rows: messages as they were received, or only by which Message-ID their clients know them. */
+type Beside = (rows: string) => string;
+
 interface Job {
   readonly job: boolean;
   readonly notify?: string;
@@ -29,7 +32,7 @@ interface Source {
  * A commit that does not wait for its flush to disk would break the promise behind a 250, so a weaker setting of the
  * role or database is overruled for this transaction; a stronger one (remote_apply) stays.
  */
-const store = ({ job, notify = '' }: Job, from: Source): string => `
+const store = ({ job, notify = '' }: Job, beside: Beside, from: Source): string => `
   with durable as materialized (
     select case when current_setting('synchronous_commit') in ('off', 'local', 'remote_write')
                 then set_config('synchronous_commit', 'on', true) end${notify}
@@ -41,16 +44,7 @@ const store = ({ job, notify = '' }: Job, from: Source): string => `
       message_id text, track_opens boolean, track_clicks boolean, client_address text, session_id text, helo text,
       protocol text, received_by text, captured boolean, refused jsonb, key_id uuid, recipient_count bigint, messages_per_minute bigint,
       recipients_per_minute bigint, messages_per_day bigint, recipients_per_day bigint)
-  )${from.clause}, original as (
-    insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, body_type, smtp_utf8,
-                                     message_id, track_opens, track_clicks, client_address, session_id, helo, protocol,
-                                     received_by, captured, refused, traceparent)
-    select id, case when raw_bytes = length($2::bytea) then $2::bytea else substring($2::bytea from raw_from for raw_bytes) end,
-           decode(sha256, 'hex'), raw_bytes, reverse_path, recipients, body_type, smtp_utf8, message_id, track_opens,
-           track_clicks, client_address, session_id, helo, protocol, received_by, coalesce(captured, false), refused,
-           traceparent
-      from ${from.rows} where raw_bytes is not null
-  )${job ? outboxEntry(from.rows) : ''}, stored as (
+  )${from.clause}${beside(from.rows)}${job ? outboxEntry(from.rows) : ''}, stored as (
     insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)
     select id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, coalesce($3::jsonb, attachments), tags,
            'queued'
@@ -58,6 +52,23 @@ const store = ({ job, notify = '' }: Job, from: Source): string => `
     returning id
   )
   select id, ${requireAll(from.rows)} from ${from.rows}`;
+
+const originals: Beside = rows => `, original as (
+    insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, body_type, smtp_utf8,
+                                     message_id, track_opens, track_clicks, client_address, session_id, helo, protocol,
+                                     received_by, captured, refused, traceparent)
+    select id, case when raw_bytes = length($2::bytea) then $2::bytea else substring($2::bytea from raw_from for raw_bytes) end,
+           decode(sha256, 'hex'), raw_bytes, reverse_path, recipients, body_type, smtp_utf8, message_id, track_opens,
+           track_clicks, client_address, session_id, helo, protocol, received_by, coalesce(captured, false), refused,
+           traceparent
+      from ${rows} where raw_bytes is not null
+  )`;
+
+/** No original is among them, so that $2 is empty. */
+const messageIds: Beside = rows => `, named as (
+    insert into smtp_relay_message_ids (email_id, message_id)
+    select id, message_id from ${rows} where message_id is not null and $2::bytea = ''
+  )`;
 
 /**
  * Fails, and with that rolls all back, where a trigger of the installation has kept a row out: nothing was stored that could be
@@ -80,21 +91,24 @@ const NOTIFY = `, pg_notify('${OUTBOX_CHANNEL}', '')`;
 const ALL: Source = { rows: 'input', clause: '' };
 const ADMITTED: Source = { rows: 'accepted', clause: ADMIT };
 
-const STORE = {
-  alone: bothOf({ job: false }),
-  withJob: bothOf({ job: true }),
-  withDueJob: bothOf({ job: true, notify: NOTIFY }),
+const JOBS = {
+  alone: { job: false },
+  withJob: { job: true },
+  withDueJob: { job: true, notify: NOTIFY },
 };
 
-function bothOf(job: Job): { readonly all: string; readonly admitted: string } {
-  return { all: store(job, ALL), admitted: store(job, ADMITTED) };
+const STORE = { originals: statementsFor(originals), messageIds: statementsFor(messageIds) };
+
+function statementsFor(beside: Beside) {
+  const bothOf = (job: Job) => ({ all: store(job, beside, ALL), admitted: store(job, beside, ADMITTED) });
+  return { alone: bothOf(JOBS.alone), withJob: bothOf(JOBS.withJob), withDueJob: bothOf(JOBS.withDueJob) };
 }
 
 /** Version byte of jsonb's binary form (PostgreSQL, `jsonb_recv`); the JSON text follows. */
 const JSONB_VERSION = 1;
 
 /**
- * Stores messages by one statement, in the transaction of whoever calls it.
+ * Stores messages by one statement, in the transaction of whoever calls it. Either all come with their originals, or none.
  *
  * @returns the ids of those that were stored: all, but for those whose keys have reached a limit
  */
@@ -107,7 +121,8 @@ export async function insertMessages(
   const attachments = messages.length === 1 && first ? binaryJsonb(first.attachmentsJson) : null;
   const { json, raw } = encode(messages, attachments !== null);
   const lease = outboxLease === null ? [] : [outboxLease / 1000];
-  const statement = STORE[outboxLease === null ? 'alone' : outboxLease === 0 ? 'withDueJob' : 'withJob'];
+  const statements = STORE[first?.original ? 'originals' : 'messageIds'];
+  const statement = statements[outboxLease === null ? 'alone' : outboxLease === 0 ? 'withDueJob' : 'withJob'];
   const isCounted = messages.some(({ counted }) => counted);
   const text = isCounted ? statement.admitted : statement.all;
   const { rows } = await db.query<{ id: string }>(text, [json, raw, attachments, ...lease]);
@@ -150,6 +165,7 @@ function rowOf(message: NewMessage, rawFrom: number, attachmentsApart: boolean):
     tags: orNull(message.tags),
     correlation_id: trace.correlationId,
     traceparent: trace.traceparent,
+    message_id: message.messageId,
     ...(original && {
       raw_from: rawFrom,
       raw_bytes: original.raw.length,
@@ -158,7 +174,6 @@ function rowOf(message: NewMessage, rawFrom: number, attachmentsApart: boolean):
       recipients: original.recipients,
       body_type: original.bodyType,
       smtp_utf8: original.smtpUtf8,
-      message_id: original.messageId,
       track_opens: original.trackOpens,
       track_clicks: original.trackClicks,
       ...arrivalOf(original),

@@ -22,6 +22,8 @@ export interface NewMessage {
   readonly attachmentsJson: Uint8Array | null;
   readonly tags: readonly Tag[];
   readonly trace: TraceContext;
+  /** The client's Message-ID without its angle brackets. */
+  readonly messageId: string | null;
   /** Standalone pipeline: what the worker sends. */
   readonly original: OriginalMessage | null;
   readonly idempotency: IdempotencyClaim | null;
@@ -37,8 +39,6 @@ export interface OriginalMessage {
   readonly recipients: readonly string[];
   readonly bodyType: string;
   readonly smtpUtf8: boolean;
-  /** The client's Message-ID without its angle brackets. */
-  readonly messageId: string | null;
   readonly trackOpens: boolean | null;
   readonly trackClicks: boolean | null;
   /** Left out for a message that did not come by SMTP. */

@@ -27,6 +27,9 @@ const COPY = `
            tags, 'queued'
       from emails where id = $1
     returning id, user_id
+  ), named as (
+    insert into smtp_relay_message_ids (email_id, message_id)
+    select id, message_id from email, smtp_relay_message_ids where email_id = $1
   ), job as (
     insert into smtp_relay_outbox (email_id, user_id, correlation_id, traceparent)
     select id, user_id, $6, $7 from email where $8

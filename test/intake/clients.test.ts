@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { env } from 'node:process';
 import { after, describe, it } from 'node:test';
 import nodemailer from 'nodemailer';
+import { parseAddressList } from '../../src/message/address-list.ts';
 import { needs } from '../support/needs.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
 import { countEmails, type EmailRow, emailRow, originalRow } from './submit.ts';
@@ -48,7 +49,7 @@ describe('what Nodemailer sends', () => {
     });
     assert.deepEqual(
       [row.to, row.cc, row.bcc],
-      [['Ann <ann@example.com>'], ['carl@example.com'], ['hidden@example.com', 'ben@example.com']],
+      [['ann@example.com'], ['carl@example.com'], ['hidden@example.com', 'ben@example.com']],
     );
   });
 
@@ -64,14 +65,14 @@ describe('what Nodemailer sends', () => {
     assert.equal(headers['List-ID'] ?? headers['List-Id'], '<news.acme.test>');
     assert.equal(headers['X-Custom'], 'one, two');
     assert.equal(headers['X-Priority'], '1 (Highest)');
-    assert.match(headers['Message-ID'] ?? '', /^<.+@.+>$/);
+    assert.equal(headers['Message-ID'], undefined, 'SES sets its own');
   });
 
   it('the From display name is lost: it is kept, in any script', async () => {
     for (const [name, written] of [
       ['Acme', 'Acme <hello@acme.test>'],
       ['Acme, Inc. "EU"', '"Acme, Inc. \\"EU\\"" <hello@acme.test>'],
-      ['Кафе 日本 🙂', 'Кафе 日本 🙂 <hello@acme.test>'],
+      ['Кафе 日本 🙂', '=?UTF-8?B?0JrQsNGE0LUg5pel5pysIPCfmYI=?= <hello@acme.test>'],
     ] as const) {
       const from = { name, address: 'hello@acme.test' };
       const row = await nodemailerRow({ from, replyTo: { name, address: 'hello@acme.test' }, text: 'x' });
@@ -104,12 +105,12 @@ describe('what Nodemailer sends', () => {
     assert.equal(row.attachments?.[0]?.content, PNG.toString('base64'));
   });
 
-  it('calendar invitations are rebuilt and break: method and charset stay, and standalone nothing changes at all', async () => {
+  it('calendar invitations are rebuilt and break: they are attachments, and standalone nothing changes at all', async () => {
     const invitation: Mail = { text: 'x', html: '<p>x', icalEvent: { method: 'REQUEST', content: ICS } };
     const row = await nodemailerRow(invitation);
     const calendars = row.attachments?.filter(({ content_type }) => content_type.startsWith('text/calendar'));
     assert.equal(calendars?.length, 1);
-    assert.equal(calendars[0]?.content_type, 'text/calendar; method=REQUEST; charset=utf-8');
+    assert.equal(calendars[0]?.content_type, 'text/calendar');
     assert.equal(Buffer.from(calendars[0]?.content ?? '', 'base64').toString(), ICS);
 
     const original = await originalRow(standalone, await sendWithNodemailer(standalone, invitation));
@@ -193,7 +194,7 @@ send(message)
     const row = await lastRow(relay);
     assert.deepEqual(
       [row.from, row.to, row.cc, row.bcc],
-      ['Acme <a@acme.test>', ['Ann <ann@example.com>'], ['"Dyke, Carl" <carl@example.com>'], ['hidden@example.com']],
+      ['Acme <a@acme.test>', ['ann@example.com'], ['carl@example.com'], ['hidden@example.com']],
     );
     assert.equal(row.subject.trim(), 'Grüße 日本 🙂 '.repeat(20).trim());
     assert.deepEqual([row.text, row.html], ['Grüße\n.dot\n', '<p>Grüße <img src="cid:logo@acme"></p>\n']);
@@ -252,7 +253,7 @@ for charset in '${charsets.join(' ')}'.split():
     const texts = rows.map(row => ({ ...row, text: row.text?.trimEnd() }));
     for (const { text, subject, from } of texts) {
       assert.equal(subject, text);
-      assert.match(from, new RegExp(`^"?${text}"? <a@acme.test>$`));
+      assert.deepEqual(parseAddressList(from).mailboxes, [{ name: text, address: 'a@acme.test' }]);
     }
     assert.equal(new Set(texts.map(({ text }) => text)).size, 9);
   });

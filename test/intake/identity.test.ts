@@ -19,7 +19,7 @@ async function withKey(relay: TestRelay, keyDomain: string | null, domain = 'acm
 describe("the key's domain", () => {
   it('lets From of that domain pass, in any case', async t => {
     const row = await storedRow(t, relay, from('"Acme, Inc." <Hello@ACME.Test>'));
-    assert.equal(row.from, '"Acme, Inc." <Hello@ACME.Test>');
+    assert.equal(row.from, '"Acme, Inc." <Hello@acme.test>');
   });
 
   it('refuses every other with 550 5.7.1 that names both, and stores nothing', async t => {
@@ -70,7 +70,7 @@ describe("the key's domain", () => {
     for (const keyDomain of ['bücher.test', 'XN--BCHER-KVA.test']) {
       const keyed = await withKey(relay, keyDomain);
       const row = await storedRow(t, keyed, from('Jörg <a@BÜCHER.test>'), { from: 'a@bücher.test' });
-      assert.equal(row.from, 'Jörg <a@xn--bcher-kva.test>');
+      assert.equal(row.from, '=?UTF-8?B?SsO2cmc=?= <a@xn--bcher-kva.test>');
       await accepted(t, keyed, from('a@xn--bcher-kva.test'));
       await submit(t, keyed, from('a@bucher.test'), {}, '550 5.7.1');
     }

@@ -20,10 +20,7 @@ describe('recipients by the envelope', () => {
   it('Bcc recipients vanish: those that a client names only in RCPT TO are stored as Bcc', async t => {
     const raw = mail('From: a@acme.test', 'To: Ann <ann@example.com>', 'Cc: Carl <carl@example.com>', '', 'x');
     const row = await storedRow(t, relay, raw, { to: ['ann@example.com', 'carl@example.com', 'hidden@example.com'] });
-    assert.deepEqual(
-      [row.to, row.cc, row.bcc],
-      [['Ann <ann@example.com>'], ['Carl <carl@example.com>'], ['hidden@example.com']],
-    );
+    assert.deepEqual([row.to, row.cc, row.bcc], [['ann@example.com'], ['carl@example.com'], ['hidden@example.com']]);
   });
 
   it('with none of them in To, To is [] and the message goes', async t => {
@@ -50,7 +47,7 @@ describe('recipients by the envelope', () => {
   it('international domains are stored as A-labels', async t => {
     const raw = mail('From: a@acme.test', 'To: Jörg <j@bücher.test>', '', 'x');
     for (const to of ['j@bücher.test', 'j@xn--bcher-kva.test']) {
-      assert.deepEqual((await storedRow(t, relay, raw, { to: [to] })).to, ['Jörg <j@xn--bcher-kva.test>']);
+      assert.deepEqual((await storedRow(t, relay, raw, { to: [to] })).to, ['j@xn--bcher-kva.test']);
     }
   });
 
@@ -77,10 +74,7 @@ describe('recipients by the headers', async () => {
       'x',
     );
     const row = await storedRow(t, byHeaders, raw, { to: ['other@example.com'] });
-    assert.deepEqual(
-      [row.to, row.cc, row.bcc],
-      [['Ann <ann@example.com>'], ['carl@example.com'], ['B <b@example.com>']],
-    );
+    assert.deepEqual([row.to, row.cc, row.bcc], [['ann@example.com'], ['carl@example.com'], ['b@example.com']]);
     assert.deepEqual(row.headers, {});
   });
 

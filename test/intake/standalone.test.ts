@@ -179,7 +179,7 @@ describe('the row of the standalone pipeline', () => {
       [row.from, row.to, row.cc, row.bcc, row.subject, row.text, row.html, row.headers, row.tags, row.status],
       [
         '"A, B" <a@acme.test>',
-        ['B <b@example.com>'],
+        ['b@example.com'],
         null,
         ['hidden@example.com'],
         'é',

@@ -11,11 +11,25 @@ async function typeOf(contentType: string): Promise<string | undefined> {
 }
 
 describe('content_type of an attachment', () => {
-  it('keeps the charset of a text that is not UTF-8, and drops what adds nothing', async () => {
-    assert.equal(await typeOf('text/csv; charset=windows-1252; name=f'), 'text/csv; charset=windows-1252');
-    assert.equal(await typeOf('text/csv; charset="UTF-8"'), 'text/csv');
-    assert.equal(await typeOf('text/csv; charset=us-ascii'), 'text/csv');
-    assert.equal(await typeOf('application/json; charset=windows-1252'), 'application/json');
+  it('has no parameters', async () => {
+    assert.equal(await typeOf('text/csv; charset=windows-1252; name=f'), 'text/csv');
+    assert.equal(await typeOf('Text/Calendar; method=REQUEST; charset="UTF-8"'), 'text/calendar');
+    assert.equal(await typeOf('application/vnd.x+json;v=1'), 'application/vnd.x+json');
+  });
+
+  it('is application/octet-stream where it is no token, slash, token', async () => {
+    const types = [
+      'pdf',
+      'application/',
+      '/pdf',
+      'a/b/c',
+      'application/p df',
+      'application/p\u0001df',
+      'application/é',
+      `application/${'x'.repeat(1_000)}`,
+      '=?utf-8?Q?application/pdf=0D=0ABcc:_x@y.test?=',
+    ];
+    for (const type of types) assert.equal(await typeOf(type), 'application/octet-stream', type);
   });
 });
 

@@ -51,7 +51,7 @@ describe('the parser', () => {
     assert.equal(sha256(parsed.raw), hash);
     assert.equal(parsed.parts.text, 'Grüße\n');
     assert.deepEqual(attachmentsOf(parsed.parts.attachmentsJson), [
-      { filename: 'é.png', content: IMAGE, content_type: 'image/png', content_id: 'a@b' },
+      { filename: 'é.png', content: IMAGE, content_type: 'image/png', content_id: null },
     ]);
   });
 

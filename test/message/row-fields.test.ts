@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readHeaderFields } from '../../src/message/header-fields.ts';
-import { messageIdOf, replyToAddresses, rowHeaders, subjectOf } from '../../src/message/row-fields.ts';
+import { messageIdOf, replyToOf, rowHeaders, subjectOf } from '../../src/message/row-fields.ts';
 import { mail } from '../support/mail.ts';
 
 const fields = (...lines: readonly (string | Buffer)[]) => readHeaderFields(mail(...lines, ''), 1_048_576);
@@ -62,8 +62,8 @@ describe('headers of the row', () => {
     assert.deepEqual(rowHeaders(fields(...names.map(name => `${name}: x`), 'X-Kept: 1')), { 'X-Kept': '1' });
   });
 
-  it('join the values of repeated ones by ", " under the first name', () => {
-    const repeated = fields('X-A: 1', 'x-b: one', 'X-a: 2', 'X-A: 3');
+  it('join the values of repeated ones by ", " under the first name, each once', () => {
+    const repeated = fields('X-A: 1', 'x-b: one', 'X-a: 2', 'X-A: 3', 'X-B: one');
     assert.deepEqual(rowHeaders(repeated), { 'X-A': '1, 2, 3', 'x-b': 'one' });
   });
 
@@ -98,16 +98,21 @@ describe('the subject', () => {
     assert.equal(subjectOf(fields('Subject:', ...words.map(word => ` ${word}`))), words.join(' '));
   });
 
-  it('has no line break that an encoded word hides', () => {
+  it('has no line break that an encoded word hides, and no other control character', () => {
     assert.equal(subjectOf(fields('Subject: =?utf-8?Q?a=0D=0ABcc:_x?=')), 'a Bcc: x');
+    assert.equal(subjectOf(fields('Subject: a\u0001\tb\u0085c =?utf-8?Q?=E2=80=A8=1B[0m=C2=9B_d?=')), 'a b c  [0m  d');
   });
 });
 
 describe('Reply-To', () => {
-  it('has addresses with their names', () => {
+  it('is all of its mailboxes', () => {
     const lines = ['Reply-To: "Dyke, Ann" <a@x.test>, =?utf-8?Q?J=C3=B6rg?= <b@x.test>', 'Reply-To: c@x.test'];
-    assert.deepEqual(replyToAddresses(fields(...lines)), ['"Dyke, Ann" <a@x.test>', 'Jörg <b@x.test>', 'c@x.test']);
-    assert.deepEqual(replyToAddresses(fields('Subject: x')), []);
+    assert.deepEqual(replyToOf(fields(...lines)), [
+      { name: 'Dyke, Ann', address: 'a@x.test' },
+      { name: 'Jörg', address: 'b@x.test' },
+      { name: null, address: 'c@x.test' },
+    ]);
+    assert.deepEqual(replyToOf(fields('Subject: x')), []);
   });
 });
 

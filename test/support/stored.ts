@@ -52,6 +52,7 @@ export function newMessage(options: StoredOptions = {}): NewMessage {
     attachmentsJson: null,
     tags: options.tags ?? [],
     trace: newTrace(),
+    messageId: options.messageId === undefined ? '1@acme.test' : options.messageId,
     original: {
       raw,
       sha256: createHash('sha256').update(raw).digest(),
@@ -59,7 +60,6 @@ export function newMessage(options: StoredOptions = {}): NewMessage {
       recipients,
       bodyType: '7BIT',
       smtpUtf8: false,
-      messageId: options.messageId === undefined ? '1@acme.test' : options.messageId,
       trackOpens: options.trackOpens ?? null,
       trackClicks: options.trackClicks ?? null,
     },
