@@ -10,7 +10,6 @@ import {
   revokeKey,
   showKey,
 } from '../store/api-keys.ts';
-import { normaliseDomain } from '../store/domains.ts';
 import { storedRestriction } from '../store/key-domain.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
@@ -98,9 +97,11 @@ function addCreate(keys: Command, context: CliContext): void {
       .option('--key <key>', 'take this key over from elsewhere instead of making one')
       .addOption(jsonOption())
       .action(async (options: CreateOptions) => {
-        const name = options.domain === undefined ? undefined : normaliseDomain(options.domain);
         const created = await withDatabase(context, async pool => {
-          const domain = name && (await storedRestriction(pool, await pipelineOf(context, pool), options.owner, name));
+          const domain =
+            options.domain === undefined
+              ? undefined
+              : await storedRestriction(pool, await pipelineOf(context, pool), options.owner, options.domain);
           return createKey(pool, { ...options, domain });
         });
         const human = details([

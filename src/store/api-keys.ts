@@ -77,7 +77,7 @@ const FIND_BY_ID = `
   ${FOUND} where k.id = $1`;
 
 const LISTING = `
-  k.id, k.name, k.token_preview as preview, k.user_id as owner, nullif(trim(${DOMAIN_NAME}), '') as domain,
+  k.id, k.name, k.token_preview as preview, k.user_id as owner, nullif(btrim(${DOMAIN_NAME}, E' \\t\\r\\n'), '') as domain,
   restricted.id as "domainId", k.permission, k.created_at as "createdAt", k.last_used_at as "lastUsedAt"`;
 
 const INSERT = `

@@ -97,11 +97,11 @@ const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /**
  * A domain name as it is stored: lower case, A-labels.
- * Throws `StoreError` where it is not one, or is an address literal.
+ * Throws `StoreError` where it is not one, or is an address literal, or has the form of a domain's id.
  */
 export function normaliseDomain(name: string): string {
   const domain = comparableDomain(name.replace(/\.$/, ''));
-  if (domain.startsWith('[') || domain.includes('@') || parseAddress(`a@${domain}`) === null) {
+  if (isUuid(domain) || domain.startsWith('[') || domain.includes('@') || parseAddress(`a@${domain}`) === null) {
     throw new StoreError('invalid', `"${name}" is not a domain name`);
   }
   return domain;

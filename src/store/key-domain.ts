@@ -1,4 +1,5 @@
-import { comparableName, spellings } from './domains.ts';
+import { isUuid } from '../message/uuid.ts';
+import { comparableName, normaliseDomain, spellings } from './domains.ts';
 import { StoreError } from './errors.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Queryable } from './pool.ts';
@@ -37,21 +38,30 @@ export const ownedDomainId = (owner: string, isNamed: string): string => `
 const FIND = `
   select ${ownedDomainId('$1', `${comparableName('d.name')} = any($2)`)} as id`;
 
+const IS_OWN_ID = 'select from domains where id = $1 and user_id = $2';
+
 /**
  * How a restriction to a domain is stored: beside OpenSend as its dashboard does, by the domain's id; else by its name, so
  * that keys can be made before domains, and outlive a domain that is removed and added again.
  *
- * @param name as `normaliseDomain` returns it
- * @throws StoreError `not-found` where OpenSend does not know the domain as one of the owner's
+ * @param domain its name, or its id, which is stored as it is
+ * @throws StoreError `invalid`; `not-found` where an id, or beside OpenSend a name, is none of the owner's domains
  */
 export async function storedRestriction(
   db: Queryable,
   pipeline: Pipeline,
   owner: string,
-  name: string,
+  domain: string,
 ): Promise<string> {
+  if (isUuid(domain.trim())) return ownId(db, owner, domain.trim().toLowerCase());
+  const name = normaliseDomain(domain);
   if (pipeline === 'standalone') return name;
   const id = (await db.query<{ id: string | null }>(FIND, [owner, spellings(name)])).rows[0]?.id;
   if (id) return id;
   throw new StoreError('not-found', `${name} is no domain of ${owner}: add it in OpenSend's dashboard first`);
+}
+
+async function ownId(db: Queryable, owner: string, id: string): Promise<string> {
+  if ((await db.query(IS_OWN_ID, [id, owner])).rowCount === 1) return id;
+  throw new StoreError('not-found', `${id} is the id of no domain of ${owner}`);
 }

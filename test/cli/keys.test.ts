@@ -122,6 +122,16 @@ describe('smtp-relay keys create --domain', { concurrency: true }, () => {
     assert.deepEqual([code, stderr, (await db.query('select from api_keys')).rowCount], [1, text, 0]);
   });
 
+  it("takes the id of one of the owner's domains as well", async t => {
+    const { cli, domain } = await openSend(t);
+    const id = await domain('acme.test');
+    assert.equal((await cli.json(...create, ` ${id.toUpperCase()}`)).domain, 'acme.test');
+    for (const other of [await domain('acme.test', 'other'), randomUUID()]) {
+      const { code, stderr } = await cli.run(...create, other);
+      assert.deepEqual([code, stderr], [1, `smtp-relay: ${other} is the id of no domain of acme\n`]);
+    }
+  });
+
   it('stores the name standalone, with and without such a domain', async t => {
     const cli = cliFor(await createDatabase(t));
     assert.equal((await cli.json(...create, 'Acme.test')).domain, 'acme.test');
