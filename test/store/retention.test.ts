@@ -24,9 +24,11 @@ const MESSAGE = `
   ), event as (
     insert into email_events (email_id, type, payload, user_id, received_at)
     select id, 'sent', '{}', user_id, created_at from email returning id, received_at
+  ), hook as (
+    insert into webhooks (url, event_types) values ('https://hook.example', '[]') returning id
   ), delivery as (
-    insert into webhook_deliveries (event_id, status, attempt, attempted_at, created_at)
-    select id, $4, 1, received_at, received_at from event
+    insert into webhook_deliveries (webhook_id, event_id, status, attempt, attempted_at, created_at)
+    select hook.id, event.id, $4, 1, received_at, received_at from event, hook
   )
   select id from email`;
 
@@ -148,9 +150,11 @@ describe('retention', { concurrency: true }, () => {
       ), event as (
         insert into email_events (email_id, type, payload, user_id, received_at)
         select id, 'sent', '{}', 'acme', created_at from email returning id, received_at
+      ), hook as (
+        insert into webhooks (url, event_types) values ('https://hook.example', '[]') returning id
       ), delivery as (
-        insert into webhook_deliveries (event_id, status, created_at, response_body)
-        select id, 'success', received_at, repeat('x', 300) from event
+        insert into webhook_deliveries (webhook_id, event_id, status, created_at, response_body)
+        select hook.id, event.id, 'success', received_at, repeat('x', 300) from event, hook
       )
       insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, created_at)
       select id, 'Hi', '', 2, '', '[]', created_at from email`);
