@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { parseAddressList } from '../message/address-list.ts';
+import { mendedRow, type RowContent } from '../message/mended-row.ts';
 import { newTrace } from '../observability/trace.ts';
 import { among, type ResendOptions, type Resent, recipientsAgain, standingOf } from './email-standing.ts';
 import { StoreError } from './errors.ts';
@@ -16,16 +17,21 @@ const LACKS_CONTENT = `
     select from emails e, jsonb_array_elements(e.attachments) a
      where e.id = $1 and jsonb_typeof(e.attachments) = 'array' and a ->> 'content' is null) as lacks`;
 
+const CONTENT = `
+  select "from", reply_to, html, text, headers, attachments from emails where id = $1`;
+
 /**
- * $1 the message, $2 the copy's id, $3 to $5 its recipients in To, Cc and Bcc, $6 and $7 its trace, $8 whether it has a job.
- * What the worker and the app keep in a row stays behind: retries, threads, the app's own idempotency key.
+ * $1 the message, $2 the copy's id, $3 to $5 its recipients in To, Cc and Bcc, $6 and $7 its trace, $8 whether it has a job, $9
+ * its content, JSON. What the worker and the app keep in a row stays behind: retries, threads, the app's own idempotency key.
  */
 const COPY = `
   with email as (
     insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)
-    select $2::uuid, user_id, "from", $3::jsonb, $4::jsonb, $5::jsonb, reply_to, subject, html, text, headers, attachments,
-           tags, 'queued'
-      from emails where id = $1
+    select $2::uuid, user_id, c."from", $3::jsonb, $4::jsonb, $5::jsonb, c.reply_to, subject, c.html, c.text, c.headers,
+           c.attachments, tags, 'queued'
+      from emails, json_to_record($9::json) as c (
+           "from" text, reply_to jsonb, html text, text text, headers jsonb, attachments jsonb)
+     where id = $1
     returning id, user_id
   ), named as (
     insert into smtp_relay_message_ids (email_id, message_id)
@@ -37,7 +43,8 @@ const COPY = `
   select id from email`;
 
 /**
- * Sends a message of the pipeline `opensend` once more: as a new row of the same content, which OpenSend's worker sends.
+ * Sends a message of the pipeline `opensend` once more: as a new row of the same content, which OpenSend's worker sends. What it
+ * could not send of the first one, as an earlier version stored it, is mended.
  *
  * @throws StoreError `conflict` where it is not done, is not whole, or would reach somebody a second time unasked
  */
@@ -53,7 +60,9 @@ export async function resendRow(db: Queryable, id: string, options: ResendRowOpt
   const copyId = randomUUID();
   const { correlationId, traceparent } = newTrace();
   const lists = [to, cc, bcc].map(list => JSON.stringify(among(recipients, list).map(addressOf)));
-  await db.query(COPY, [id, copyId, ...lists, correlationId, traceparent, options.publish]);
+  const content = mendedRow((await db.query<RowContent>(CONTENT, [id])).rows[0] as RowContent);
+  const job = [correlationId, traceparent, options.publish];
+  await db.query(COPY, [id, copyId, ...lists, ...job, JSON.stringify(content)]);
   return { id: copyId, resendOf: id, recipients };
 }
 

@@ -95,6 +95,59 @@ describe('smtp-relay emails resend beside OpenSend', { concurrency: true }, () =
     });
   }
 
+  for (const [what, attachments] of [
+    ['without attachments', []],
+    [
+      'with attachments',
+      [
+        {
+          filename: 'a\r\nb.pdf',
+          content: Buffer.alloc(9_000).toString('base64'),
+          content_type: 'application/pdf; x',
+          content_id: '<1>',
+        },
+      ],
+    ],
+  ] as const) {
+    it(`mends on the way what SES has refused of an earlier version's row, ${what}`, async t => {
+      const { relay, ses, run, row, deliver } = await start(t, { queue: false });
+      const old = {
+        from: 'Jürgen <j@ACME.test>',
+        to: ['Bob <b@example.com>'],
+        reply_to: ['a@b <r@acme.test>'],
+        html: '',
+        text: null,
+        headers: { 'Message-ID': '<1@acme.test>', 'X-Empty': '', 'X-Name': 'José\tx', 'List-Id': '<l.acme.test>' },
+        attachments,
+      };
+      const { rows } = await relay.db.query(
+        `insert into emails ("from", "to", reply_to, subject, html, text, headers, attachments, status, user_id)
+         select "from", "to", reply_to, 'S', html, text, headers, attachments, 'failed', 'acme'
+           from jsonb_to_record($1::jsonb) as r ("from" text, "to" jsonb, reply_to jsonb, html text, text text, headers jsonb,
+                                                 attachments jsonb)
+         returning id`,
+        [JSON.stringify(old)],
+      );
+      const { code, stdout, stderr } = await run('resend', rows[0].id, '--json');
+      assert.equal(code, 0, stderr);
+      const copy = await row(JSON.parse(stdout).id);
+      assert.match(copy.from, /^=\?utf-8\?\w\?\S+\?= <j@acme\.test>$/i);
+      assert.match(copy.reply_to[0], /^=\?utf-8\?\w\?\S+\?= <r@acme\.test>$/i);
+      assert.deepEqual(
+        [copy.to, copy.text, Object.keys(copy.headers).sort()],
+        [['b@example.com'], '\n', ['List-Id', 'X-Name']],
+      );
+      assert.match(copy.headers['X-Name'], /^[ -~]+$/);
+      for (const part of copy.attachments) {
+        assert.deepEqual([part.filename, part.content_type, part.content_id], ['a b.pdf', 'application/pdf', null]);
+        assert.ok(Buffer.from(part.content, 'base64').equals(Buffer.alloc(9_000)));
+        assert.ok(part.content.split('\r\n').every((line: string) => line.length <= 76));
+      }
+      await deliver();
+      assert.equal(ses.mailbox.messages.length, 1);
+    });
+  }
+
   it('asks before somebody gets it twice, and waits until it is done', async t => {
     const { relay, run, setStatus } = await start(t, { queue: false });
     const id = await accepted(t, relay, LETTER, TO);
