@@ -5,6 +5,7 @@ import { contentRefusal, type Refusal } from '../message/refusal.ts';
 import { messageIdOf, replyToOf, rowHeaders, subjectOf } from '../message/row-fields.ts';
 import { MAX_MAILBOX, rowMailbox } from '../message/row-mailbox.ts';
 import { type LeftOutHeader, sendableHeaders } from '../message/sendable-headers.ts';
+import { breakLongLines, refuseLongFields } from '../message/sendable-lines.ts';
 import type { TraceContext } from '../observability/trace.ts';
 import { unsupportedLocalPart } from '../policy/decide.ts';
 import type { IdempotencyClaim } from '../store/idempotency.ts';
@@ -65,6 +66,7 @@ export async function buildRow(message: AcceptedMessage, settings: AcceptSetting
     ...(counted && { counted }),
   };
   refuseUnstorable(row);
+  if (!settings.keepOriginal && row.attachments.length > 0) refuseLongFields(row);
   return { row, leftOut };
 }
 
@@ -81,10 +83,16 @@ function asReceived({ header, parts }: AcceptedMessage, replyTo: readonly Mailbo
 /** The row is all that OpenSend's worker has: what it makes of it, SES has to take. */
 function forOpenSend({ header, parts }: AcceptedMessage, replyTo: readonly Mailbox[]): Content {
   if (replyTo.some(({ address }) => !isAscii(address))) throw unsupportedLocalPart();
-  const { headers, leftOut } = sendableHeaders(header.fields, parts.attachments.length > 0);
+  const hasAttachments = parts.attachments.length > 0;
+  const { headers, leftOut } = sendableHeaders(header.fields, hasAttachments);
   const mailboxes = { from: rowMailbox(header.sender.from), replyTo: replyTo.map(rowMailbox) };
   const html = parts.html || null;
-  return { ...mailboxes, text: parts.text || (html === null ? NO_TEXT : null), html, headers, leftOut };
+  const text = parts.text || (html === null ? NO_TEXT : null);
+  if (!hasAttachments) return { ...mailboxes, text, html, headers, leftOut };
+  // The worker writes one body only.
+  const body =
+    html === null ? { html, text: breakLongLines(text ?? '', false) } : { html: breakLongLines(html, true), text };
+  return { ...mailboxes, ...body, headers, leftOut };
 }
 
 /** SES refuses a message without a body, and a multipart without one is malformed. */

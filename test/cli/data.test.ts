@@ -120,6 +120,11 @@ describe('smtp-relay emails', { concurrency: true }, () => {
     assert.match(shown, /\nline one\nline \\u\{1b\}\]0;two\n$/);
     assert.equal((await cli.json('emails', 'show', id)).subject, 'red \u001b[31malert\u202e');
     assert.deepEqual(await cli.json('emails', 'list', '--status', 'sent'), []);
+    assert.deepEqual(await cli.json('emails', 'list', '--message-id', '<1@acme.test>'), []);
+    const remember = `insert into smtp_relay_message_ids (email_id, message_id) values ($1, '1@acme.test')`;
+    await withClient(url, client => client.query(remember, [id]));
+    const [found, ...others] = await cli.json('emails', 'list', '--message-id', '<1@acme.test>');
+    assert.deepEqual([found.id, others], [id, []]);
   });
 
   it('says what is wrong', async t => {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
 import { cancelEmail, resendEmail, resolveHeld } from '../../src/store/email-actions.ts';
 import { readEmailStory } from '../../src/store/email-story.ts';
+import { listEmails } from '../../src/store/emails.ts';
 import { resolveEmailId } from '../../src/store/find-email.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';
@@ -64,6 +66,21 @@ describe('finding a message', { concurrency: true }, () => {
       assert.equal(await resolveEmailId(pool, value), rows[0].id);
       assert.equal((await readEmailStory(pool, rows[0].id)).messageId, `${name}@acme.test`);
     }
+  });
+
+  it('finds by a table of our own what OpenSend has, and not what it has deleted', async t => {
+    const { pool } = await start(t);
+    const id = randomUUID();
+    const insert = `insert into emails (id, "from", "to", subject) values ($1, 'a@acme.test', '[]', '')`;
+    await pool.query(insert, [id]);
+    const remember = 'insert into smtp_relay_message_ids (email_id, message_id) values ($1, $2)';
+    await pool.query(remember, [id, 'Kept.1@acme.test']);
+    await pool.query(remember, [randomUUID(), 'Kept.1@acme.test']);
+    assert.equal(await resolveEmailId(pool, '<Kept.1@acme.test>'), id);
+    assert.equal((await readEmailStory(pool, id)).messageId, 'Kept.1@acme.test');
+    const listed = async (messageId: string) => (await listEmails(pool, { messageId, limit: 50 })).map(row => row.id);
+    assert.deepEqual(await listed(' <Kept.1@acme.test> '), [id]);
+    assert.deepEqual(await listed('kept.1@acme.test'), []);
   });
 
   it('names them all where several have the same Message-ID', async t => {
