@@ -1,5 +1,7 @@
-import { isControlHeader } from '../message/control-headers.ts';
-import { bodyOffset } from '../message/header-fields.ts';
+import { isUtf8 } from 'node:buffer';
+import { bodyOffset, unfold } from '../message/header-fields.ts';
+import { ADDRESS_FIELDS, plainAddresses } from '../message/plain-addresses.ts';
+import { goesOut } from '../message/sent-fields.ts';
 
 export interface ComposeOptions {
   readonly emailId: string;
@@ -9,16 +11,16 @@ export interface ComposeOptions {
   readonly fromDomain: string;
   /** A field to stand above all others, with its CRLF; empty for none (`receivedField`). */
   readonly received?: string;
+  /** Whether address fields go out in the form that every server reads (`plainAddresses`); else as they were written. */
+  readonly plainAddresses?: boolean;
 }
 
-/** What the recipients must not see: each of them would learn of the others (RFC 5322 sections 3.6.3 and 3.6.6). */
-const BLIND = new Set(['bcc', 'resent-bcc']);
 const CRLF = '\r\n';
 
 /**
- * What goes out of a message: the bytes received, less Bcc and control header fields, plus `Date` and `Message-ID` where
- * the client left them out (RFC 6409 sections 8.1 and 8.2), and `Received:` on top. All other bytes stay, so that signatures
- * of the client's own hold.
+ * What goes out of a message: the bytes received, less Bcc, Return-Path and control header fields, plus `Date` and `Message-ID`
+ * where the client left them out (RFC 6409 sections 8.1 and 8.2), `Received:` on top, and an empty line behind the header
+ * section where there was none. All other bytes stay, so that signatures of the client's own hold.
  *
  * Only the header section is looked at. Where something changes, the message is copied once, slices of the old bytes
  * being joined; where nothing does, `raw` itself is returned.
@@ -29,6 +31,7 @@ export function compose(raw: Buffer, options: ComposeOptions): Buffer {
   const { received = '' } = options;
   const end = bodyOffset(raw);
   const header = raw.toString('latin1', 0, end);
+  const rewrite = options.plainAddresses ? createRewrite(raw.subarray(0, end)) : null;
   const kept: Buffer[] = received === '' ? [] : [Buffer.from(received, 'latin1')];
   const names = new Set<string>();
   let keptFrom = 0;
@@ -36,15 +39,17 @@ export function compose(raw: Buffer, options: ComposeOptions): Buffer {
   while (position < header.length && !header.startsWith(CRLF, position)) {
     const next = endOfField(header, position);
     const name = nameOf(header, position, next);
-    if (BLIND.has(name) || isControlHeader(name)) {
-      kept.push(raw.subarray(keptFrom, position));
+    const isSent = goesOut(name);
+    if (isSent) names.add(name);
+    const instead = isSent ? (rewrite?.(name, position, next) ?? null) : Buffer.alloc(0);
+    if (instead !== null) {
+      kept.push(raw.subarray(keptFrom, position), instead);
       keptFrom = next;
-    } else {
-      names.add(name);
     }
     position = next;
   }
-  const added = missingFields(names, options);
+  const hasBody = header.startsWith(CRLF, position);
+  const added = missingFields(names, options) + (hasBody ? '' : CRLF);
   if (keptFrom === 0 && kept.length === 0 && added === '') return raw;
   kept.push(raw.subarray(keptFrom, position));
   // A message of header fields only may end without a line break.
@@ -52,6 +57,20 @@ export function compose(raw: Buffer, options: ComposeOptions): Buffer {
   if (added !== '') kept.push(Buffer.from((isCutOff ? CRLF : '') + added, 'latin1'));
   kept.push(raw.subarray(position));
   return Buffer.concat(kept);
+}
+
+/** How an address field of the section is written anew; null for a field that goes out as it is. */
+function createRewrite(section: Buffer): (name: string, start: number, end: number) => Buffer | null {
+  // As `readHeaderFields` reads it, so that what was found to be sendable is what is sent.
+  const encoding = isUtf8(section) ? 'utf8' : 'latin1';
+  return (name, start, end) => {
+    if (!ADDRESS_FIELDS.has(name)) return null;
+    const line = section.toString(encoding, start, end);
+    const colon = line.indexOf(':');
+    const value = unfold(line.slice(colon + 1));
+    const plain = plainAddresses(value);
+    return plain === null || plain === value ? null : Buffer.from(`${line.slice(0, colon).trimEnd()}: ${plain}${CRLF}`);
+  };
 }
 
 /** The offset behind a field's last line. Told as `readHeaderFields` tells it, so that both see the same fields. */

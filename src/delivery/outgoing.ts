@@ -55,16 +55,17 @@ export function createOutgoingBuilder(dependencies: OutgoingDependencies): Outgo
       if (stored === null) return null;
       const { acceptedAt } = message;
       const received = receivedField(receivedHeader(), { emailId, ...message });
-      const composed = compose(stored, { emailId, acceptedAt, fromDomain, received });
+      const transport = await transportOf(claim);
+      const { messageBytes, smtpUtf8: takesUtf8 } = transportLimits(transport.kind);
+      const options = { emailId, acceptedAt, fromDomain, plainAddresses: !takesUtf8 };
+      const composed = compose(stored, { ...options, received });
       const tracked = await track(composed, { claim, fromDomain, domain }).catch(error => {
         // A message that cannot be tracked is still a message.
         logger.error({ emailId, err: error }, 'message not rewritten for tracking');
         return composed;
       });
-      const transport = await transportOf(claim);
       // What was small enough to be accepted goes out with nothing added rather than not at all.
-      const { messageBytes } = transportLimits(transport.kind);
-      const plain = () => compose(stored, { emailId, acceptedAt, fromDomain });
+      const plain = () => compose(stored, options);
       const raw = [tracked, composed].find(({ length }) => length <= messageBytes) ?? plain();
       const { userId, reversePath, bodyType, smtpUtf8, tags } = message;
       const outgoing = { emailId, userId, raw, reversePath, from, bodyType, smtpUtf8, tags, domain };

@@ -81,12 +81,18 @@ function readField(line: string, number: number): HeaderField {
   const body = trimWhiteSpace(line.slice(colon + 1));
   const spaceBeforeColon = name.length !== colon;
   if (!body.includes('\r\n')) return { name, value: body, spaceBeforeColon };
-  return { name, value: body.replaceAll(/\r\n(?=[ \t])/g, ''), refolded: refold(body), spaceBeforeColon };
+  return { name, value: unfold(body), refolded: refold(body), spaceBeforeColon };
 }
 
 function refold(body: string): string {
   const lines = body.split('\r\n').map(trimWhiteSpace);
   return lines.filter(line => line !== '').join(' ');
+}
+
+/** A field's body without its line breaks, and without white space at its ends. */
+export function unfold(value: string): string {
+  const trimmed = trimWhiteSpace(value);
+  return trimmed.includes('\r') ? trimmed.replaceAll(/\r\n(?=[ \t])/g, '') : trimmed;
 }
 
 /** `trim` takes more than the white space of RFC 5322 away: what else stands at an end was meant by the client. */

@@ -1,5 +1,7 @@
 import { MailParser, type MailParserOptions } from 'mailparser';
 import { createTextDecoder, effectiveCharset } from './charset.ts';
+import { type ContentFields, readContentFields } from './content-fields.ts';
+import { unfold } from './header-fields.ts';
 import { contentRefusal } from './refusal.ts';
 
 /** How far a message may be nested and divided before it is refused. */
@@ -40,6 +42,8 @@ interface SplitNode {
   disposition: string | false;
   readonly filename: string | false;
   readonly partNr: readonly (string | number)[];
+  /** Lines have the whole field, as it was written. */
+  readonly headers: { getList(): readonly { readonly key: string; readonly line: string }[] };
   readonly parentNode?: SplitNode & { readonly multipart: string | false };
 }
 
@@ -74,6 +78,8 @@ const Base = MailParser as unknown as new (options: MailParserOptions) => MailPa
 export class MimeParser extends Base {
   readonly #limits: MimeLimits;
   readonly #options: MimeParserOptions;
+  /** Of the message and of each part, in the order met. */
+  readonly contentFields: ContentFields[] = [];
   #skippedBase64 = 0;
   #runsMet = 0;
 
@@ -103,6 +109,7 @@ export class MimeParser extends Base {
         );
         return;
       }
+      this.contentFields.push(contentFieldsOf(chunk));
       chunk.flowed = false;
       chunk.charset = effectiveCharset(chunk.charset);
       if (isNamedFile(chunk)) chunk.disposition = 'attachment';
@@ -165,6 +172,15 @@ export class MimeParser extends Base {
 /** A part with a file name that stands beside a body, not for one. */
 function isNamedFile({ filename, parentNode, partNr }: SplitNode): boolean {
   return Boolean(filename) && parentNode?.multipart === 'mixed' && Number(partNr.at(-1)) > 1;
+}
+
+function contentFieldsOf({ headers }: SplitNode): ContentFields {
+  const lines = headers.getList();
+  const fieldValue = (name: string): string | undefined => {
+    const line = lines.find(({ key }) => key === name)?.line;
+    return line === undefined ? undefined : unfold(line.slice(line.indexOf(':') + 1));
+  };
+  return readContentFields(fieldValue('content-type'), fieldValue('content-disposition'));
 }
 
 function depthOf(node: SplitNode): number {

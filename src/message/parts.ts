@@ -5,6 +5,7 @@ import type { AttachmentStream } from 'mailparser';
 import { contentId, fileName, mediaType, namedContentIds } from './attachment-fields.ts';
 import { Base64Lines } from './base64-lines.ts';
 import { elideBase64 } from './base64-runs.ts';
+import { type ContentFields, joinContentFields } from './content-fields.ts';
 import { type MimeLimits, MimeParser } from './mime-parser.ts';
 import { contentRefusal, type Refusal, sizeRefusal } from './refusal.ts';
 
@@ -35,6 +36,8 @@ export interface MessageParts {
    * megabytes and comes from another thread.
    */
   readonly attachmentsJson: Uint8Array | null;
+  /** Of the message and all parts together. */
+  readonly contentFields: ContentFields;
 }
 
 export interface PartsOptions {
@@ -82,7 +85,9 @@ async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<str
   const html = parser.bodyOf('text/html');
   const attachments = collector.finish(html ?? '');
   const attachmentsJson = collector.json(attachments);
-  const parts: MessageParts = { text: parser.bodyOf('text/plain'), html, attachments, attachmentsJson };
+  const text = parser.bodyOf('text/plain');
+  const contentFields = joinContentFields(parser.contentFields);
+  const parts: MessageParts = { text, html, attachments, attachmentsJson, contentFields };
   return { parts, metAllRuns: parser.metAllRuns };
 }
 

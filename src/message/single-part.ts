@@ -1,7 +1,8 @@
 import libmime from 'libmime';
 import libqp from 'libqp';
 import { decodeText } from './charset.ts';
-import { bodyOffset, fieldsNamed, type HeaderField } from './header-fields.ts';
+import { readContentFields } from './content-fields.ts';
+import { bodyOffset, fieldsNamed, firstValue, type HeaderField } from './header-fields.ts';
 import type { MessageParts } from './parts.ts';
 
 const TEXT_TYPE = /^text\/(plain|html)$/;
@@ -27,6 +28,7 @@ export function readSinglePart(raw: Buffer, fields: readonly HeaderField[]): Mes
     html: kind === 'html' ? text : null,
     attachments: [],
     attachmentsJson: null,
+    contentFields: readContentFields(firstValue(content, 'content-type'), undefined),
   };
 }
 

@@ -1,11 +1,13 @@
 import { comparableDomain, domainOf, isAscii, localPartOf } from '../message/address.ts';
 import { policyRefusal, Refusal, sizeRefusal } from '../message/refusal.ts';
 import type { Sender } from '../message/sender.ts';
+import { mostBytesAdded } from '../message/sent-fields.ts';
 import { NO_DOMAIN } from '../store/key-domain.ts';
+import type { SesContent } from './ses-rules.ts';
 import type { TransportLimits } from './transport-limits.ts';
 
 /** What the message itself says. */
-export interface Subject {
+export interface Subject extends SesContent {
   readonly sender: Sender;
   /** All recipients. */
   readonly recipients: readonly string[];
@@ -36,7 +38,8 @@ export function decide(subject: Subject, facts: Facts): Refusal | null {
     checkLocalParts(subject, facts.transport) ??
     checkAllowList(facts.outside) ??
     checkSuppression(facts.suppressed) ??
-    (facts.sentAsReceived ? checkTransport(subject, facts.transport) : null)
+    (facts.sentAsReceived ? checkTransport(subject, facts.transport) : null) ??
+    facts.transport.refuse(subject, facts.sentAsReceived)
   );
 }
 
@@ -106,8 +109,10 @@ function checkSuppression(suppressed: readonly string[]): Refusal | null {
   );
 }
 
-function checkTransport({ bytes, longestLine }: Subject, transport: TransportLimits): Refusal | null {
-  if (bytes > transport.messageBytes) {
+function checkTransport({ bytes, longestLine, fields }: Subject, transport: TransportLimits): Refusal | null {
+  // What is added is a part of the header: far from the limit it need not be counted.
+  const added = bytes > transport.messageBytes / 2 ? mostBytesAdded(fields, !transport.smtpUtf8) : 0;
+  if (bytes + added > transport.messageBytes) {
     return sizeRefusal(
       'transport_size',
       `The message is larger than ${transport.messageBytes} bytes: send less or a link`,

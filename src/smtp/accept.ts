@@ -3,10 +3,12 @@ import { type ControlSettings, readControlHeaders } from '../message/control-hea
 import { freeMemory } from '../message/free-memory.ts';
 import { readHeaderFields } from '../message/header-fields.ts';
 import type { Parser } from '../message/parser.ts';
+import type { MessageParts } from '../message/parts.ts';
 import { allAddresses, refuseTooMany, resolveRecipients } from '../message/recipients.ts';
 import type { LeftOutHeader } from '../message/sendable-headers.ts';
 import { readSender } from '../message/sender.ts';
 import { decide } from '../policy/decide.ts';
+import { transportLimits } from '../policy/transport-limits.ts';
 import type { SendJob } from '../queue/send-job.ts';
 import type { IdempotencyClaim, IdempotencyOutcome } from '../store/idempotency.ts';
 import type { UsageCount } from '../store/key-usage.ts';
@@ -70,8 +72,11 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   const accepted = { captured, bytes: raw.length, recipients: recipients.length, leftOut: [] };
   if (earlier) return { ...accepted, emailId: repeatedId(earlier), repeated: true };
 
-  const question = { sender: header.sender, recipients, bytes: raw.length, longestLine };
-  const refusal = steps.take('decide', () => decide(question, { ...facts, outside: captured ? [] : outside }));
+  const { fields, sender } = header;
+  const contentFields = sentContentFields(parts, deps.settings);
+  const question = { sender, recipients, bytes: raw.length, longestLine, fields, contentFields };
+  const way = captured ? { outside: [], transport: transportLimits('capture') } : { outside };
+  const refusal = steps.take('decide', () => decide(question, { ...facts, ...way }));
   if (refusal) throw refusal;
 
   const counted = deps.rates.countOf(owner.key, recipients.length);
@@ -107,6 +112,11 @@ function partsOptions(control: ControlSettings, settings: AcceptSettings) {
     contents: !settings.keepOriginal,
     hashes: control.idempotencyKey !== null,
   };
+}
+
+/** OpenSend's worker writes the fields of its parts itself, with the names that the row has. */
+function sentContentFields({ attachments, contentFields }: MessageParts, { keepOriginal }: AcceptSettings) {
+  return keepOriginal ? contentFields : { fileNames: attachments.map(({ filename }) => filename), unreadable: null };
 }
 
 /** Both, and not the first failure of one: what the other still works on counts as in flight. */

@@ -29,6 +29,7 @@ suite('what goes out of a message', () => {
     'an empty Bcc': 'Bcc:\r\n',
     'Bcc over several lines': 'Bcc: one@example.com,\r\n two@example.com,\r\n\t \r\n\tthree@example.com\r\n',
     'Resent-Bcc': 'Resent-Bcc: secret@example.com\r\n',
+    'Return-Path': 'Return-Path: <bounce@acme.test>\r\n',
     'our control header fields': 'X-OpenSend-Tag: a=b\r\nx-opensend-idempotency-key: 1\r\nX-OPENSEND-New: 1\r\n',
     'their aliases': 'X-PM-Tag: a\r\nX-Mailgun-Track: yes\r\nResend-Idempotency-Key: 1\r\n',
     'those of SES': 'X-SES-SOURCE-ARN: arn:aws:ses:x\r\nX-SES-CONFIGURATION-SET: y\r\n z\r\n',
@@ -39,7 +40,7 @@ suite('what goes out of a message', () => {
       assert.equal(composed(`${first}${field}${last}\r\nText\r\n`), `${first}${last}\r\nText\r\n`);
       assert.equal(composed(`${field}${first}${last}\r\nText\r\n`), `${first}${last}\r\nText\r\n`);
       assert.equal(composed(`${first}${last}${field}\r\nText\r\n`), `${first}${last}\r\nText\r\n`);
-      assert.equal(composed(`${field}${first}${field}${field}${last}`), `${first}${last}`);
+      assert.equal(composed(`${field}${first}${field}${field}${last}`), `${first}${last}\r\n`);
     });
   }
 
@@ -80,11 +81,11 @@ suite('what the client left out (RFC 6409 section 8)', () => {
 
   const withoutBody = {
     'no body': ['From: a@acme.test\r\n\r\n', `From: a@acme.test\r\n${DATE}${MESSAGE_ID}\r\n`],
-    'no empty line': ['From: a@acme.test\r\n', `From: a@acme.test\r\n${DATE}${MESSAGE_ID}`],
-    'no line end': ['From: a@acme.test', `From: a@acme.test\r\n${DATE}${MESSAGE_ID}`],
-    'nothing left of its header': ['Bcc: x@example.com', `${DATE}${MESSAGE_ID}`],
+    'no empty line': ['From: a@acme.test\r\n', `From: a@acme.test\r\n${DATE}${MESSAGE_ID}\r\n`],
+    'no line end': ['From: a@acme.test', `From: a@acme.test\r\n${DATE}${MESSAGE_ID}\r\n`],
+    'nothing left of its header': ['Bcc: x@example.com', `${DATE}${MESSAGE_ID}\r\n`],
     'no header': ['\r\nText\r\n', `${DATE}${MESSAGE_ID}\r\nText\r\n`],
-    'nothing at all': ['', `${DATE}${MESSAGE_ID}`],
+    'nothing at all': ['', `${DATE}${MESSAGE_ID}\r\n`],
   } as const;
   for (const [name, [before, after]] of Object.entries(withoutBody)) {
     test(`where the message has ${name}`, () => {

@@ -15,7 +15,7 @@ export interface Attachment {
   readonly content_id: string | null;
 }
 
-export type ReadMessage = Omit<MessageParts, 'attachments' | 'attachmentsJson'> & {
+export type ReadMessage = Omit<MessageParts, 'attachments' | 'attachmentsJson' | 'contentFields'> & {
   readonly attachments: Attachment[];
 };
 

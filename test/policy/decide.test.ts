@@ -5,11 +5,15 @@ import { transportLimits } from '../../src/policy/transport-limits.ts';
 
 const mailbox = (address: string) => ({ name: null, address });
 
+const field = (name: string, value: string) => ({ name, value, spaceBeforeColon: false });
+
 const SUBJECT: Subject = {
   sender: { from: mailbox('hello@acme.test'), sender: null },
   recipients: ['someone@example.com'],
   bytes: 1000,
   longestLine: 78,
+  fields: [field('Date', 'x'), field('Message-ID', '<1@acme.test>')],
+  contentFields: { fileNames: [], unreadable: null },
 };
 
 const FACTS: Facts = {
@@ -72,6 +76,8 @@ describe('decide', () => {
     const { messageBytes, lineBytes } = FACTS.transport;
     assert.equal(refusal({ bytes: messageBytes, longestLine: lineBytes }, {}), null);
     assert.match(refusal({ bytes: messageBytes + 1 }, {}) ?? '', /^552 5\.3\.4/);
+    // With the Date and Message-ID that it lacks, it would be larger than what SES takes.
+    assert.match(refusal({ bytes: messageBytes, fields: [] }, {}) ?? '', /^552 5\.3\.4/);
     assert.match(refusal({ longestLine: lineBytes + 1 }, {}) ?? '', /^554 5\.6\.0/);
     assert.equal(refusal({ bytes: messageBytes + 1, longestLine: lineBytes + 1 }, { sentAsReceived: false }), null);
   });

@@ -3,9 +3,9 @@ import type { Tag } from '../../message/control-headers.ts';
 import type { OutgoingMessage } from '../transport.ts';
 import type { SendEmailParameters } from './ses-request.ts';
 
-/** SES API v2, SendEmail, EmailTags. */
+/** SES API v2, SendEmail, EmailTags; MessageTag. */
 const MAX_TAGS = 50;
-const TAG_PART = /^[A-Za-z0-9_.@-]{1,256}$/;
+const TAG_PART = /^[A-Za-z0-9_-]{1,256}$/;
 
 /**
  * What SES is told about a message besides its bytes.

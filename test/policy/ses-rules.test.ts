@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { compose } from '../../src/delivery/compose.ts';
+import { readHeaderFields } from '../../src/message/header-fields.ts';
+import { readParts } from '../../src/message/parts.ts';
+import { Refusal } from '../../src/message/refusal.ts';
+import { readSender } from '../../src/message/sender.ts';
+import { decide, type Facts } from '../../src/policy/decide.ts';
+import { SES_RULES } from '../../src/policy/ses-rules.ts';
+import { transportLimits } from '../../src/policy/transport-limits.ts';
+import { PARTS_OPTIONS } from '../message/read-parts.ts';
+import { randomMail } from '../support/random-mail.ts';
+import { rawFault } from '../support/ses/strict/raw.ts';
+
+const COMPOSE = {
+  emailId: '4bf7c8f9-fd1b-419e-810e-a8d6a4fe3e43',
+  acceptedAt: new Date('2026-11-03T09:05:07.890Z'),
+  fromDomain: 'acme.test',
+  plainAddresses: true,
+};
+const FACTS: Facts = {
+  keyDomain: null,
+  foreignDomain: null,
+  suppressed: [],
+  outside: [],
+  transport: transportLimits('ses'),
+  sentAsReceived: true,
+};
+const SEEDS = 10_000;
+
+/** What the relay says to a message that is to go through SES; null where it takes it. */
+async function refusalOf(raw: Buffer): Promise<Refusal | null> {
+  try {
+    const fields = readHeaderFields(raw, 1_000_000);
+    const sender = readSender(fields);
+    const { contentFields } = await readParts(raw, { ...PARTS_OPTIONS, contents: false });
+    const longestLine = Math.max(
+      ...raw
+        .toString('latin1')
+        .split('\r\n')
+        .map(line => line.length),
+    );
+    return decide({ sender, recipients: [], bytes: raw.length, longestLine, fields, contentFields }, FACTS);
+  } catch (error) {
+    if (error instanceof Refusal) return error;
+    throw error;
+  }
+}
+
+async function replyTo(...fields: readonly string[]): Promise<string | null> {
+  const refusal = await refusalOf(Buffer.from(`${['From: a@acme.test', ...fields].join('\r\n')}\r\n\r\nx\r\n`));
+  return refusal && `${refusal.code} ${refusal.enhancedCode} ${refusal.message}`;
+}
+
+describe('what SES refuses', () => {
+  it('is refused at the acceptance, in ten thousand messages of all kinds', async () => {
+    const counts = { taken: 0, refused: new Map<string, number>() };
+    for (let seed = 0; seed < SEEDS; seed += 1) {
+      const { raw } = randomMail(seed, 'acme.test');
+      const refusal = await refusalOf(raw);
+      if (refusal) counts.refused.set(refusal.rule, (counts.refused.get(refusal.rule) ?? 0) + 1);
+      else {
+        counts.taken += 1;
+        const sent = compose(raw, COMPOSE);
+        assert.equal(rawFault(sent), null, `seed ${seed}:\n${raw}\n--- goes out as\n${sent}`);
+      }
+    }
+    // Were nearly all refused, or none by a rule, nothing would be tried.
+    assert.ok(counts.taken > SEEDS / 3, `${counts.taken} taken`);
+    for (const rule of ['header_twice', 'address_syntax', 'content_field_syntax', 'attachment_type']) {
+      assert.ok((counts.refused.get(rule) ?? 0) > 10, `${rule}: ${JSON.stringify([...counts.refused])}`);
+    }
+  });
+
+  it('names a header that may be there once, whatever its case', async () => {
+    for (const name of [
+      'Subject',
+      'LIST-ID',
+      'dkim-signature',
+      'Comments',
+      'acceptLanguage',
+      'Delivered-To',
+      'To',
+      'CC',
+    ]) {
+      const value = /^(?:to|cc)$/i.test(name) ? 'b@x.test' : 'x';
+      const reply = await replyTo(`${name.toLowerCase()}: ${value}`, `X-Between: y`, `${name}: ${value}`);
+      assert.match(reply ?? '', new RegExp(`^550 5\\.6\\.0 Header ${name} is there twice`));
+      assert.equal(await replyTo(`${name}: ${value}`), null);
+    }
+  });
+
+  it('does not count what does not go out, and what may be there often', async () => {
+    for (const name of [
+      'Bcc',
+      'Return-Path',
+      'Resent-Bcc',
+      'X-SES-TENANT',
+      'X-OpenSend-New',
+      'Received',
+      'X-Any',
+      'ARC-Seal',
+    ]) {
+      assert.equal(await replyTo(`${name}: <a@x.test>`, `${name}: <b@x.test>`), null, name);
+    }
+  });
+
+  it('names a field of addresses that cannot be read', async () => {
+    for (const field of [
+      'Cc: <First Last <first@example.com, Second Person <second@example.com>',
+      'Reply-To: Acme, Inc. <h@acme.test>',
+      'To: Bob',
+      'Sender: jürgen@acme.test',
+      'cc: jürgen@example.com',
+    ]) {
+      const [name = ''] = field.split(':');
+      assert.match(
+        (await replyTo(field)) ?? '',
+        new RegExp(`^554 5\\.6\\.0 Header ${name} cannot be read \\(.+\\)`),
+        field,
+      );
+    }
+  });
+
+  it('names a content field that is not of its form, and a type of file', async () => {
+    const broken = 'Content-Type: application/pdf; name=my report.pdf';
+    assert.match((await replyTo(broken)) ?? '', /^554 5\.6\.0 A Content-Type header is not of the form/);
+    const file = 'Content-Disposition: attachment; filename="Setup.EXE"';
+    assert.match((await replyTo(file)) ?? '', /^554 5\.6\.0 Amazon SES carries no \.EXE files/);
+  });
+
+  it('has a source in each line of the table', () => {
+    for (const { source } of SES_RULES) assert.match(source, /^SES |^RFC /);
+  });
+
+  it('is no reason for other transports', () => {
+    const header = (name: string) => ({ name, value: 'x', spaceBeforeColon: false });
+    const content = {
+      fields: [header('Subject'), header('Subject')],
+      contentFields: { fileNames: ['a.exe'], unreadable: 'Content-Type' as const },
+    };
+    assert.equal(transportLimits('smtp').refuse(content, true), null);
+    assert.equal(transportLimits('capture').refuse(content, true), null);
+    assert.equal(transportLimits('ses').refuse(content, true)?.rule, 'header_twice');
+  });
+
+  it('holds for names of files beside OpenSend, whose worker writes the rest itself', () => {
+    const header = (name: string) => ({ name, value: 'x', spaceBeforeColon: false });
+    const contentFields = { fileNames: [] as string[], unreadable: 'Content-Type' as const };
+    const content = { fields: [header('Subject'), header('Subject'), header('To')], contentFields };
+    assert.equal(transportLimits('ses').refuse(content, false), null);
+    const named = { ...content, contentFields: { ...contentFields, fileNames: ['a.vbs '] } };
+    assert.equal(transportLimits('ses').refuse(named, false)?.rule, 'attachment_type');
+  });
+});
