@@ -93,6 +93,31 @@ describe('a key restricted by what looks like no id', () => {
   });
 });
 
+describe("senderDomains: owned on OpenSend's table", () => {
+  it('knows a domain by its name, however often and in whatever case it is there', async t => {
+    const settings = { senderDomains: 'owned' };
+    const owner = await seedOwner(relay.db, { domain: 'other.test', keyDomain: null });
+    const owned = await startRelay(t, { queue: false, settings, shareWith: { databaseUrl: relay.databaseUrl, owner } });
+    for (const name of ['ACME.test', 'acme.test', ' Shop.test\n', 'bücher.test']) await addDomain(owner.userId, name);
+    for (const domain of ['acme.test', 'shop.test', 'xn--bcher-kva.test'])
+      await accepted(t, owned, from(`a@${domain}`));
+    await addDomain('somebody', 'theirs.test');
+    await submit(t, owned, from('a@theirs.test'), {}, '550 5.7.1 theirs.test is not one of your domains');
+  });
+});
+
+describe('a key restricted by an id, of a trusted network', () => {
+  it('is held to its domain too', async t => {
+    const to = await keyed('acme.test');
+    const settings = { trustedNetworks: [{ network: '127.0.0.0/8', keyId: to.owner.keyId }] };
+    const trusting = await startRelay(t, { queue: false, settings, shareWith: to });
+    const client = await SmtpClient.greeted(t, trusting);
+    const message = (address: string) => ({ from: address, to: ['b@example.com'], data: messageFrom(address) });
+    await client.transact(message('a@acme.test'), '250 2.0.0');
+    await client.transact(message('a@other.test'), '550 5.7.1 This API key may only send from acme.test');
+  });
+});
+
 describe('within ten seconds', { concurrency: true }, () => {
   for (const [what, sql, next] of [
     ['is renamed', "update domains set name = 'renamed.test' where id = $1", 'a@renamed.test'],
