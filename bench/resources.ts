@@ -80,6 +80,7 @@ async function measureAll(databaseUrl: string, count: number): Promise<void> {
     pool,
     adapters: createAdapters(createSecretBox([Buffer.alloc(32).toString('base64')])),
     holder: 'bench',
+    allowEmpty: false,
   };
   await takeLease(pool, parts.holder, 3_600_000);
 

@@ -10,6 +10,7 @@ import {
   revokeKey,
   showKey,
 } from '../store/api-keys.ts';
+import { blockKey, unblockKey } from '../store/blocked-keys.ts';
 import { storedRestriction } from '../store/key-domain.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
@@ -30,7 +31,7 @@ const COLUMNS: readonly Column<ApiKeyListing>[] = [
   { title: 'KEY', value: key => key.preview },
   { title: 'OWNER', value: key => key.owner },
   { title: 'DOMAIN', value: describeDomain },
-  { title: 'PERMISSION', value: key => key.permission },
+  { title: 'PERMISSION', value: key => (key.blocked ? 'blocked' : key.permission) },
   { title: 'LAST USED', value: key => key.lastUsedAt ?? 'never' },
   { title: 'NAME', value: key => key.name },
 ];
@@ -66,21 +67,52 @@ export function addKeysCommands(program: Command, context: CliContext): void {
     'keys show "Billing server"',
     'keys show 0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11 --json',
   );
+  addRevoke(keys, context);
+  addUnblock(keys, context);
+}
+
+function addRevoke(keys: Command, context: CliContext): void {
   examples(
     keys
       .command('revoke')
       .description('Revoke an API key; sessions that are open with it stop within 10 seconds')
       .argument('<key>', REFERENCE)
+      .option('--block', 'have it refused whatever documents and dashboards say, and leave its row; see keys unblock')
       .addOption(jsonOption())
-      .action(async (reference: string, options: JsonOptions) => {
-        const revoked = await withDatabase(context, pool => revokeKey(pool, reference));
-        const human = `Revoked ${revoked.preview ?? revoked.id} (${revoked.name}) of ${revoked.owner ?? 'no owner'}.\n`;
-        print(context, options, revoked, human);
+      .action(async (reference: string, options: JsonOptions & { block?: boolean }) => {
+        const end = options.block ? blockKey : revokeKey;
+        const ended = await withDatabase(context, pool => end(pool, reference));
+        print(context, options, ended, `${options.block ? 'Blocked' : 'Revoked'} ${nameOf(ended)}.\n`);
         note(context, options, 'Sessions that are open with it stop within 10 seconds.');
       }),
     'keys revoke "Billing server"',
+    'keys revoke billing-server --block',
     'keys revoke 0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11 --json',
   );
+}
+
+function addUnblock(keys: Command, context: CliContext): void {
+  examples(
+    keys
+      .command('unblock')
+      .description('Let an API key be used again that was blocked; it works within 10 seconds')
+      .argument('<key>', REFERENCE)
+      .addOption(jsonOption())
+      .action(async (reference: string, options: JsonOptions) => {
+        const key = await withDatabase(context, pool => unblockKey(pool, reference));
+        print(
+          context,
+          options,
+          key,
+          key ? `Unblocked ${nameOf(key)}.\n` : 'Unblocked a key that does not exist now.\n',
+        );
+      }),
+    'keys unblock billing-server',
+  );
+}
+
+function nameOf({ preview, id, name, owner }: ApiKeyListing): string {
+  return `${preview ?? id} (${name}) of ${owner ?? 'no owner'}`;
 }
 
 function addCreate(keys: Command, context: CliContext): void {
@@ -131,6 +163,7 @@ function describeKey(key: ApiKeyDetails): string {
     ['Permission', key.permission],
     ['Created', key.createdAt],
     ['Last used', key.lastUsedAt ?? 'never'],
+    ['State', key.blocked ? 'blocked: refused until keys unblock' : 'active'],
     ['Limits', describeLimits(key.limits)],
     ['Declared by', key.declaredBy === null ? 'no document' : `SmtpCredential/${key.declaredBy}`],
   ]);

@@ -3,7 +3,8 @@ import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import type pg from 'pg';
 import { loadConfig } from '../config/load.ts';
-import { type Adapters, createAdapters } from '../resources/adapters.ts';
+import { createAdapters } from '../resources/adapters.ts';
+import type { ApplyParts } from '../resources/apply.ts';
 import type { Desired } from '../resources/desired.ts';
 import { isDue, type ObjectPlan } from '../resources/object-plan.ts';
 import { makePlan } from '../resources/plan.ts';
@@ -41,6 +42,7 @@ const COLUMNS: readonly Column<Change>[] = [
   { title: 'MESSAGE', value: row => row.message },
 ];
 
+const ALLOW_EMPTY = 'remove what was declared also where all documents are gone, or all of a folder';
 const PATHS = 'files or folders; resources.directory where none is named';
 /** Milliseconds. Longer than the work takes; it is given back after it. */
 const LEASE_TIME = 120_000;
@@ -52,10 +54,11 @@ export function addDiff(resources: Command, context: CliContext): void {
       .description('Show what differs between documents and database; exit code 1 where something does')
       .argument('[paths...]', PATHS)
       .option('--secrets <folder>', 'the folder below which keys and secrets are')
+      .option('--allow-empty', ALLOW_EMPTY)
       .addOption(jsonOption())
-      .action(async (paths: string[], options: JsonOptions & PathOptions) => {
-        const { desired, adaptersFor } = await prepare(context, paths, options);
-        const changes = await withDatabase(context, async pool => changesOf(pool, desired, await adaptersFor(pool)));
+      .action(async (paths: string[], options: JsonOptions & SourceOptions) => {
+        const { desired, partsFor } = await prepare(context, paths, options);
+        const changes = await withDatabase(context, async pool => changesOf(desired, await partsFor(pool)));
         tell(context, options, { desired, changes, none: 'The database is as the documents say.\n' });
         if (changes.length + desired.problems.length > 0) {
           throw new CheckFailed('the database is not as the documents say');
@@ -76,13 +79,14 @@ export function addApply(resources: Command, context: CliContext): void {
       .argument('[paths...]', `${PATHS}; name all of them, since what was declared in others is removed`)
       .option('--dry-run', 'only show what would be done')
       .option('--secrets <folder>', 'the folder below which keys and secrets are')
+      .option('--allow-empty', ALLOW_EMPTY)
       .addOption(jsonOption())
-      .action(async (paths: string[], options: JsonOptions & PathOptions & { dryRun?: boolean }) => {
-        const { desired, adaptersFor } = await prepare(context, paths, options);
+      .action(async (paths: string[], options: JsonOptions & SourceOptions & { dryRun?: boolean }) => {
+        const { desired, partsFor } = await prepare(context, paths, options);
         const changes = await withDatabase(context, async pool => {
-          const adapters = await adaptersFor(pool);
-          const planned = await changesOf(pool, desired, adapters);
-          return options.dryRun || planned.length === 0 ? planned : apply(pool, desired, adapters);
+          const parts = await partsFor(pool);
+          const planned = await changesOf(desired, parts);
+          return options.dryRun || planned.length === 0 ? planned : apply(desired, parts);
         });
         tell(context, options, { desired, changes, none: 'Nothing to do.\n' });
         if (options.dryRun) note(context, options, 'Nothing was written: this is what apply would do.');
@@ -94,16 +98,26 @@ export function addApply(resources: Command, context: CliContext): void {
   );
 }
 
-async function prepare(context: CliContext, paths: readonly string[], options: PathOptions) {
-  const { webhooks } = loadConfig(context.env, { checkTlsFiles: false }).config;
+interface SourceOptions extends PathOptions {
+  readonly allowEmpty?: boolean;
+}
+
+type Parts = Omit<ApplyParts, 'holder'>;
+
+async function prepare(context: CliContext, paths: readonly string[], options: SourceOptions) {
+  const { webhooks, resources } = loadConfig(context.env, { checkTlsFiles: false }).config;
   const sources = await sourcesOf(context, paths, options);
   const desired = await createDesiredReader()(sources.paths, sources.folders);
   const box = createSecretBox(webhooks.secretKeys);
-  return { desired, adaptersFor: async (pool: pg.Pool) => createAdapters(box, await pipelineOf(context, pool)) };
+  const allowEmpty = options.allowEmpty ?? resources.allowEmpty;
+  const partsFor = async (pool: pg.Pool): Promise<Parts> => {
+    return { pool, adapters: createAdapters(box, await pipelineOf(context, pool)), allowEmpty };
+  };
+  return { desired, partsFor };
 }
 
-async function changesOf(pool: pg.Pool, desired: Desired, adapters: Adapters): Promise<Change[]> {
-  const { objects } = await makePlan(pool, desired, adapters);
+async function changesOf(desired: Desired, { pool, adapters, allowEmpty }: Parts): Promise<Change[]> {
+  const { objects } = await makePlan(pool, desired, adapters, { allowEmpty });
   return objects.filter(plan => isDue(plan) || plan.record?.ready === false).map(changeOf);
 }
 
@@ -112,15 +126,16 @@ function changeOf({ action, kind, name, changes, record }: ObjectPlan): Change {
   return { action, kind, name, changes, ready, reason, message };
 }
 
-async function apply(pool: pg.Pool, desired: Desired, adapters: Adapters): Promise<Change[]> {
+async function apply(desired: Desired, parts: Parts): Promise<Change[]> {
+  const { pool } = parts;
   const holder = `cli-${hostname()}-${randomBytes(4).toString('hex')}`;
   if (!(await takeLease(pool, holder, LEASE_TIME))) {
     const other = (await leaseHolder(pool)) ?? 'another process';
     throw new StoreError('conflict', `${other} has the lease, and applies the documents that are mounted there`);
   }
   try {
-    const planned = await changesOf(pool, desired, adapters);
-    const { written } = await reconcile(desired, { pool, adapters, holder });
+    const planned = await changesOf(desired, parts);
+    const { written } = await reconcile(desired, { ...parts, holder });
     const records = new Map(written.map(record => [`${record.kind}/${record.name}`, record]));
     return planned.map(change => ({ ...change, ...statusOf(records.get(`${change.kind}/${change.name}`)) }));
   } finally {

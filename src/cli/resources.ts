@@ -46,6 +46,7 @@ function addList(resources: Command, context: CliContext): void {
   examples(
     resources
       .command('list')
+      .alias('status')
       .description('List declared objects, and whether they are as declared')
       .addOption(new Option('--kind <kind>', 'only this kind').choices(KINDS))
       .addOption(jsonOption())
@@ -55,6 +56,7 @@ function addList(resources: Command, context: CliContext): void {
         print(context, options, rows, table(COLUMNS, rows));
       }),
     'resources list',
+    'resources status --kind SmtpCredential',
     'resources list --json | jq \'.[] | select(.ready == "False")\'',
   );
 }

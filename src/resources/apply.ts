@@ -19,6 +19,8 @@ export interface ApplyParts {
   readonly adapters: Adapters;
   /** Who has the lease. */
   readonly holder: string;
+  /** Remove also what is no longer declared because all documents are gone (`kept.ts`). */
+  readonly allowEmpty: boolean;
 }
 
 /** Objects that share a transaction, and their rows. */
@@ -84,9 +86,10 @@ async function recordFailure(
   { code }: { readonly code: string },
   parts: ApplyParts,
 ): Promise<DeclaredRecord> {
-  const { hash = '', generation = null } = record ?? {};
+  const { hash = '', generation = null, source = null } = record ?? {};
   const message = `The database refuses it (SQLSTATE ${code}).`;
-  const failed = { kind, name, hash, generation, ready: false, reason: 'Refused', message, owned: ownedBefore };
+  const status = { ready: false, reason: 'Refused', message, source };
+  const failed = { kind, name, hash, generation, ...status, owned: ownedBefore, standing: [] };
   await inTransaction(parts, client => writeDeclared(client, [failed]));
   return failed;
 }

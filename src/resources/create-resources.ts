@@ -26,6 +26,7 @@ export function createResources({ live, pool, registry, logger, id }: ResourcesP
     adapters: createAdapters(createSecretBox(webhooks.secretKeys), pipeline),
     folders: { documents: directory, secrets: secretsDirectory || directory },
     interval,
+    allowEmpty: () => live.current.resources.allowEmpty,
     id,
     metrics: createResourcesMetrics(registry),
     logger: logger.child({ room: 'resources' }),

@@ -33,10 +33,12 @@ export interface Desired {
    * nothing may be removed.
    */
   readonly isWhole: boolean;
+  /** The files and folders that were read. */
+  readonly paths: readonly string[];
 }
 
 /** Makes of documents the rows that there shall be, and finds what is wrong with them together. */
-export function desiredOf(reading: Reading, texts: MountedTexts): Desired {
+export function desiredOf(reading: Reading, texts: MountedTexts, paths: readonly string[]): Desired {
   const problems = [...reading.problems, ...reading.documents.flatMap(({ problems }) => problems)];
   const isWhole = reading.problems.length === 0 && reading.documents.every(({ id }) => id !== null);
   const gathering: Gathering = { texts, problems, routes: namesOfRoutes(reading), patterns: new Map() };
@@ -49,7 +51,7 @@ export function desiredOf(reading: Reading, texts: MountedTexts): Desired {
     else byId.set(id, [checked]);
   }
   const objects = [...byId.values()].map(same => desiredObject(same, gathering));
-  return { objects, problems, isWhole };
+  return { objects, problems, isWhole, paths };
 }
 
 interface Gathering {

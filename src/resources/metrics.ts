@@ -15,6 +15,7 @@ export interface ResourcesMetrics {
   changed(kind: KindName, action: 'create' | 'update' | 'remove'): void;
   failed(seconds: number): void;
   problems(count: number): void;
+  kept(count: number): void;
 }
 
 export function createResourcesMetrics(registry: Registry): ResourcesMetrics {
@@ -33,6 +34,11 @@ export function createResourcesMetrics(registry: Registry): ResourcesMetrics {
   const problems = new Gauge({
     name: 'smtp_relay_resources_problems',
     help: 'What is wrong with the documents, as they were last read by the process that has the lease',
+    registers,
+  });
+  const kept = new Gauge({
+    name: 'smtp_relay_resources_kept',
+    help: 'Declared objects that no document declares any more, and that are kept since all documents of their folder are gone',
     registers,
   });
   const changes = new Counter({
@@ -60,6 +66,7 @@ export function createResourcesMetrics(registry: Registry): ResourcesMetrics {
       if (isLeader) return;
       objects.reset();
       problems.reset();
+      kept.reset();
     },
     passed(seconds, found) {
       passes.observe({ result: 'ok' }, seconds);
@@ -74,5 +81,6 @@ export function createResourcesMetrics(registry: Registry): ResourcesMetrics {
     changed: (kind, action) => changes.inc({ kind, action }),
     failed: seconds => passes.observe({ result: 'failed' }, seconds),
     problems: count => problems.set(count),
+    kept: count => kept.set(count),
   };
 }

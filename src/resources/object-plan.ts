@@ -7,6 +7,8 @@ export interface ObjectPlan {
   readonly kind: KindName;
   readonly name: string;
   readonly action: 'create' | 'update' | 'remove' | 'none';
+  /** No document declares it any more, and it is kept all the same. */
+  readonly isKept?: boolean;
   /** What changes, by name; never by value. */
   readonly changes: readonly string[];
   readonly insert: readonly WithId<unknown>[];
@@ -33,6 +35,7 @@ export function isKnown(record: DeclaredRecord, known: DeclaredObject | undefine
     known.generation === record.generation &&
     known.ready === record.ready &&
     known.reason === record.reason &&
-    known.message === record.message
+    known.message === record.message &&
+    known.source === record.source
   );
 }

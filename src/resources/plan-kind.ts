@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { DeclaredObject } from '../store/declared.ts';
-import type { OwnedRow, WithId } from '../store/declared-table.ts';
+import type { OwnedRow, Withheld, WithId } from '../store/declared-table.ts';
 import type { Queryable } from '../store/pool.ts';
 import { SecretError } from '../webhooks/secret-box.ts';
 import type { Adapter } from './adapters.ts';
@@ -16,6 +16,8 @@ export interface KindInput {
   readonly known: ReadonlyMap<string, DeclaredObject>;
   /** Whether what is not wanted is really gone. */
   readonly isWhole: boolean;
+  /** Why an object that is gone stays all the same; null where it does not. */
+  readonly whyKept: (object: DeclaredObject) => string | null;
 }
 
 /** What is to become of an object's rows, as far as the object alone tells. */
@@ -32,14 +34,35 @@ interface Draft {
 
 /** Plans the objects of one kind. */
 export async function planKind(db: Queryable, input: KindInput): Promise<ObjectPlan[]> {
-  const { adapter, wanted, known, isWhole } = input;
+  const { adapter, wanted, known, isWhole, whyKept } = input;
   const owned = Map.groupBy(await adapter.table.readOwned(db), ({ document }) => document);
   const drafts = wanted.map(object => draftOf(object, owned.get(object.name) ?? [], adapter));
   const names = new Set(wanted.map(({ name }) => name));
-  const gone = isWhole ? [...known.keys()].filter(name => !names.has(name)) : [];
-  const removals = gone.map(name => removalOf(input.kind, name, owned.get(name) ?? []));
+  const gone = isWhole ? [...known.values()].filter(({ name }) => !names.has(name)) : [];
+  const removals = gone.map(object => {
+    const rows = owned.get(object.name) ?? [];
+    const why = rows.length > 0 ? whyKept(object) : null;
+    return why === null ? removalOf(input.kind, object.name, rows) : keptPlan(input.kind, object, rows, why);
+  });
   const refusals = await findRefusals(db, adapter, drafts, new Set(removals.flatMap(({ remove }) => remove)));
-  return [...removals, ...drafts.map(draft => finish(draft, refusals, adapter, known.get(draft.object.name)))];
+  const withheld = (await adapter.table.findWithheld?.(db)) ?? (() => null);
+  const finished = drafts.map(draft => finish(draft, { refusals, withheld }, adapter, known.get(draft.object.name)));
+  return [...removals, ...finished];
+}
+
+/** It is in force as before, and says why it should not be. */
+function keptPlan(
+  kind: KindName,
+  known: DeclaredObject,
+  owned: readonly OwnedRow<unknown>[],
+  message: string,
+): ObjectPlan {
+  const { name, hash, generation, source } = known;
+  const ownedBefore = owned.map(({ id }) => id);
+  const status = { ready: false, reason: 'Kept', message, source };
+  const record = { kind, name, hash, generation, ...status, owned: ownedBefore, standing: [] };
+  const nothing = { action: 'none', changes: [], insert: [], update: [], remove: [] } as const;
+  return { kind, name, ...nothing, ownedBefore, record, isNews: !isKnown(record, known), isKept: true };
 }
 
 function draftOf(object: DesiredObject, owned: readonly OwnedRow<unknown>[], adapter: Adapter): Draft {
@@ -75,8 +98,19 @@ function removalOf(kind: KindName, name: string, owned: readonly OwnedRow<unknow
   return { kind, name, action: 'remove', ...nothing, remove, ownedBefore, record: null, isNews: true };
 }
 
+interface Refused extends Failure {
+  /** The row that is there already. */
+  readonly standing?: string;
+}
+
 /** The rows that cannot be, and why. */
-type Refusals = ReadonlyMap<unknown, Failure>;
+type Refusals = ReadonlyMap<unknown, Refused>;
+
+/** What may be wrong with a draft's rows. */
+interface Findings {
+  readonly refusals: Refusals;
+  readonly withheld: (row: unknown) => Withheld | null;
+}
 
 async function findRefusals(
   db: Queryable,
@@ -84,7 +118,7 @@ async function findRefusals(
   drafts: readonly Draft[],
   goneIds: ReadonlySet<string>,
 ): Promise<Refusals> {
-  const refusals = new Map<unknown, Failure>();
+  const refusals = new Map<unknown, Refused>();
   const claims = drafts.flatMap(draft => draft.claims.map(claim => ({ ...claim, draft })));
   if (claims.length === 0) return refusals;
   const leaving = new Set([...goneIds, ...drafts.flatMap(({ removals }) => removals)]);
@@ -96,8 +130,9 @@ async function findRefusals(
     const identity = adapter.identityOf(row);
     const other = standing.get(index);
     const first = firstOf.get(identity);
-    if (other !== undefined && other !== id && !leaving.has(other)) refusals.set(row, conflict(owners.get(other)));
-    else if (first !== undefined) refusals.set(row, conflict(first));
+    if (other !== undefined && other !== id && !leaving.has(other)) {
+      refusals.set(row, { ...conflict(owners.get(other)), standing: other });
+    } else if (first !== undefined) refusals.set(row, conflict(first));
     else firstOf.set(identity, draft.object.name);
   }
   return refusals;
@@ -112,7 +147,8 @@ function conflict(owner: string | undefined): Failure {
   return { reason: 'Conflict', message };
 }
 
-function finish(draft: Draft, refusals: Refusals, adapter: Adapter, known: DeclaredObject | undefined): ObjectPlan {
+function finish(draft: Draft, findings: Findings, adapter: Adapter, known: DeclaredObject | undefined): ObjectPlan {
+  const { refusals, withheld } = findings;
   const { object, owned } = draft;
   const failure = object.failure ?? adapter.refusal;
   if (failure) return unchanged(draft, failure, known);
@@ -122,7 +158,10 @@ function finish(draft: Draft, refusals: Refusals, adapter: Adapter, known: Decla
   const stored = storedRows(draft, claims, adapter);
   if ('failure' in stored) return unchanged(draft, stored.failure, known);
   const kept = [...draft.kept, ...claims.map(({ id }) => id)];
-  const record = recordOf(object, { ready: true, reason: 'Applied', message: appliedMessage(refused.length) }, kept);
+  const [against] = (object.wanted?.rows ?? []).flatMap(row => withheld(row) ?? []);
+  const applied = { ready: true, reason: 'Applied', message: appliedMessage(refused.length) };
+  const standing = refused.flatMap(({ standing: id }) => id ?? []);
+  const record = recordOf(object, against ? { ready: false, ...against } : applied, kept, standing);
   const changes = [
     ...new Set([...draft.updates.flatMap(update => update.changes), ...claimChanges(draft, claims, adapter)]),
   ];
@@ -175,9 +214,10 @@ function unchanged({ object, owned }: Draft, failure: Failure, known: DeclaredOb
 }
 
 function recordOf(
-  { kind, name, hash, generation }: DesiredObject,
+  { kind, name, hash, generation, source }: DesiredObject,
   status: { readonly ready: boolean; readonly reason: string; readonly message: string },
   owned: readonly string[],
+  standing: readonly string[] = [],
 ) {
-  return { kind, name, hash, generation, ...status, owned };
+  return { kind, name, hash, generation, ...status, source: source.file, owned, standing };
 }

@@ -11,7 +11,7 @@ export function createDesiredReader(): ReadDesired {
   return async (paths, folders) => {
     const reading = await reader.read(paths);
     const documents = reading.documents.flatMap(({ document }) => document ?? []);
-    return desiredOf(reading, await readMountedTexts(documents, folders));
+    return desiredOf(reading, await readMountedTexts(documents, folders), paths);
   };
 }
 

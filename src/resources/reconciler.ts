@@ -17,6 +17,8 @@ export interface ReconcilerOptions {
   readonly folders: Folders & { readonly secrets: string };
   /** Milliseconds between two comparisons of the database with the documents. */
   readonly interval: number;
+  /** Whether documents that are all gone are meant to be. */
+  readonly allowEmpty: () => boolean;
   /** Names this process among all. */
   readonly id: string;
   readonly metrics: ResourcesMetrics;
@@ -155,24 +157,30 @@ export class Reconciler {
       const changes = { created: 0, updated: 0, removed: 0 };
       const name = error instanceof Error ? error.name : 'unknown';
       const at = new Date().toISOString();
-      this.#lastPass = { at, seconds: seconds(), changes, error: name, problems: this.#lastPass?.problems ?? [] };
+      const { problems = [], kept = 0 } = this.#lastPass ?? {};
+      this.#lastPass = { at, seconds: seconds(), changes, kept, error: name, problems };
       logger.error({ err: error }, 'declared resources were not reconciled; tried again later');
     }
   }
 
   async #reconcile(): Promise<PassResult> {
-    const { folders, pool, adapters, id } = this.#options;
+    const { folders, pool, adapters, id, allowEmpty } = this.#options;
     const desired = await this.#read([folders.documents], folders);
-    const result = await reconcile(desired, { pool, adapters, holder: id });
+    const result = await reconcile(desired, { pool, adapters, holder: id, allowEmpty: allowEmpty() });
     this.#fingerprint = fingerprintOf(desired);
     return result;
   }
 
-  #note({ desired, written, changes, done }: PassResult, seconds: number): void {
+  #note({ desired, written, changes, done, kept }: PassResult, seconds: number): void {
     const { metrics, logger } = this.#options;
     const problems = desired.problems.slice(0, MOST_PROBLEMS);
-    this.#lastPass = { at: new Date().toISOString(), seconds, changes, error: null, problems };
+    if (kept > 0 && kept !== this.#lastPass?.kept) {
+      const text = 'documents are gone, all of a folder; what they declared is kept: is a volume not mounted?';
+      logger.error({ kept, folders: desired.paths }, text);
+    }
+    this.#lastPass = { at: new Date().toISOString(), seconds, changes, kept, error: null, problems };
     metrics.problems(desired.problems.length);
+    metrics.kept(kept);
     for (const { kind, action } of done) metrics.changed(kind, action);
     if (done.length > 0) logger.info({ ...changes }, 'declared resources reconciled');
     for (const { kind, name, reason, message } of written.filter(({ ready }) => !ready)) {

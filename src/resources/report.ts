@@ -25,6 +25,8 @@ export interface PassReport {
   readonly at: string;
   readonly seconds: number;
   readonly changes: PassCounts;
+  /** Objects that no document declares any more, and that stay since all documents of their folder are gone. */
+  readonly kept: number;
   /** The class of the error that ended it; null where it came to its end. */
   readonly error: string | null;
   /** Documents that are not right; at most a hundred. */

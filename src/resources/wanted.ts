@@ -152,6 +152,11 @@ function suppressionRows(spec: Specs['SuppressionList'], text: string | null): S
     if (address === '' || address.startsWith('#')) continue;
     add(address, ['spec', 'addressesFile'], `names a file whose line ${index + 1} is not an email address`);
   }
+  // As with a folder: one that is not there yet looks the same, and all addresses would be written to again.
+  if (text !== null && rows.size === 0) {
+    const fix = 'put the addresses into it, or remove this document';
+    throw new FieldError(['spec', 'addressesFile'], 'names a file without an address', fix, 'FileUnreadable');
+  }
   return [...rows.values()];
 }
 

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { refuseDeclared } from './declaration.ts';
 import { isUniqueViolation, StoreError } from './errors.ts';
 import { DOMAIN_NAME, DOMAIN_OF_KEY, NO_DOMAIN } from './key-domain.ts';
 import type { UsageLimits } from './key-usage.ts';
@@ -31,6 +32,8 @@ export interface ApiKeyListing {
   readonly permission: string;
   readonly createdAt: Date;
   readonly lastUsedAt: Date | null;
+  /** It is refused, since a person has blocked it (`blocked-keys.ts`). */
+  readonly blocked: boolean;
 }
 
 /** All that is known of one key. */
@@ -68,17 +71,19 @@ const PREVIEW_LENGTH = 12;
 const FOUND = `
   select k.id, k.user_id as "userId", ${DOMAIN_NAME} as domain, restricted.id as "domainId", c.limits
     from api_keys k ${DOMAIN_OF_KEY}
-    left join smtp_relay_credentials c on c.api_key_id = k.id`;
+    left join smtp_relay_credentials c on c.api_key_id = k.id
+   where not exists (select from smtp_relay_blocked_keys b where b.token_hash = k.token_hash)`;
 
 const FIND_BY_HASH = `
-  ${FOUND} where k.token_hash = $1`;
+  ${FOUND} and k.token_hash = $1`;
 
 const FIND_BY_ID = `
-  ${FOUND} where k.id = $1`;
+  ${FOUND} and k.id = $1`;
 
 const LISTING = `
   k.id, k.name, k.token_preview as preview, k.user_id as owner, nullif(btrim(${DOMAIN_NAME}, E' \\t\\r\\n'), '') as domain,
-  restricted.id as "domainId", k.permission, k.created_at as "createdAt", k.last_used_at as "lastUsedAt"`;
+  restricted.id as "domainId", k.permission, k.created_at as "createdAt", k.last_used_at as "lastUsedAt",
+  exists (select from smtp_relay_blocked_keys b where b.token_hash = k.token_hash) as blocked`;
 
 const INSERT = `
   with k as (
@@ -124,7 +129,7 @@ export function previewOf(key: string): string {
   return `${key.slice(0, Math.min(PREVIEW_LENGTH, key.length >> 1))}…`;
 }
 
-/** The key with this hash, or null. One without an owner is invalid, so null as well. */
+/** The key with this hash, or null. One without an owner is invalid, and a blocked one refused, so null as well. */
 export async function findByHash(db: Queryable, hash: string): Promise<ApiKey | null> {
   return validKey((await db.query<KeyRow>(FIND_BY_HASH, [hash])).rows[0]);
 }
@@ -167,7 +172,7 @@ export async function listKeys(db: Queryable, owner?: string): Promise<ApiKeyLis
  * The one key that `reference` names: its id, its preview, its name, or the key itself.
  * Throws `StoreError` where there is none or more than one.
  */
-async function findByReference(db: Queryable, reference: string): Promise<ApiKeyListing> {
+export async function findByReference(db: Queryable, reference: string): Promise<ApiKeyListing> {
   const { rows } = await db.query<ApiKeyListing>(FIND_BY_REFERENCE, [reference.trim(), hashKey(reference)]);
   const [found, ...others] = rows;
   if (!found) throw new StoreError('not-found', 'no key has this id, name or preview, or is this one');
@@ -185,9 +190,11 @@ export async function showKey(db: Queryable, reference: string): Promise<ApiKeyD
   return { ...found, limits: null, declaredBy: null, ...rows[0] };
 }
 
-/** Deletes the key that `reference` names, as `findByReference` reads it. */
+/** Deletes the key that `reference` names, as `findByReference` reads it. @throws StoreError also for one that is declared */
 export async function revokeKey(db: Queryable, reference: string): Promise<ApiKeyListing> {
   const found = await findByReference(db, reference);
+  const instead = ', or have it refused at once: smtp-relay keys revoke --block';
+  await refuseDeclared(db, 'SmtpCredential', [found.id], { what: 'this key', instead });
   await db.query(DELETE, [found.id]);
   return found;
 }

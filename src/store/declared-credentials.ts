@@ -1,4 +1,5 @@
 import { comparableDomain } from '../message/address.ts';
+import { BLOCKED, readBlockedKeys } from './blocked-keys.ts';
 import { type DeclaredTable, idsOf, type OwnedRow, ownedBy, ownedRows, positions } from './declared-table.ts';
 import { comparableName, spellings } from './domains.ts';
 import { DOMAIN_NAME, DOMAIN_OF_KEY, NO_DOMAIN, ownedDomainId } from './key-domain.ts';
@@ -81,6 +82,10 @@ export const declaredCredentials: DeclaredTable<CredentialRow> = {
   insert: (db, rows) => idsOf(db, INSERT, rows.map(withSpellings)),
   update: (db, rows) => idsOf(db, UPDATE, rows.map(withSpellings)),
   remove: async (db, ids) => void (await db.query(REMOVE, [ids])),
+  async findWithheld(db) {
+    const blocked = await readBlockedKeys(db);
+    return ({ tokenHash }) => (blocked.has(tokenHash) ? BLOCKED : null);
+  },
 };
 
 /** Restrictions are compared by what they come to: a name, however it is stored, or none that there is. */

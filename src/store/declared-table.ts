@@ -25,6 +25,13 @@ export interface DeclaredTable<R> {
   /** Gives rows that are there other values. @returns the ids of those that were there */
   update(db: Queryable, rows: readonly WithId<R>[]): Promise<string[]>;
   remove(db: Queryable, ids: readonly string[]): Promise<void>;
+  /** Tells what keeps a row from being in force though it is as declared; left out where nothing can. */
+  findWithheld?(db: Queryable): Promise<(row: R) => Withheld | null>;
+}
+
+export interface Withheld {
+  readonly reason: string;
+  readonly message: string;
 }
 
 /** Part of a statement: the rows that documents of a kind own. */

@@ -12,6 +12,8 @@ export interface DeclaredStatus {
   /** One word, such as `Applied`, `Invalid`, `Conflict`. */
   readonly reason: string;
   readonly message: string;
+  /** The file of the document; null where it was not noted yet. */
+  readonly source: string | null;
 }
 
 export interface DeclaredObject extends DeclaredStatus {
@@ -22,24 +24,31 @@ export interface DeclaredObject extends DeclaredStatus {
 /** With the ids of all rows that were made for it. */
 export interface DeclaredRecord extends DeclaredStatus {
   readonly owned: readonly string[];
+  /** The ids of rows that were there already and are as good; they stay when the document goes. */
+  readonly standing: readonly string[];
 }
 
 /** Names an object. */
 export type DeclaredKey = Pick<DeclaredStatus, 'kind' | 'name'>;
 
+const COLUMNS = `
+  kind, name, hash, generation::float8 as generation, ready, reason, message, source, transition_at as "transitionAt"`;
+
 const READ = `
-  select kind, name, hash, generation::float8 as generation, ready, reason, message, transition_at as "transitionAt"
-    from smtp_relay_declared order by kind, name`;
+  select ${COLUMNS} from smtp_relay_declared order by kind, name`;
 
 const WRITE = `
-  insert into smtp_relay_declared as d (kind, name, hash, generation, ready, reason, message, owned)
-  select kind, name, hash, generation, ready, reason, message,
-         array(select id::uuid from jsonb_array_elements_text(w.owned) as id)
+  insert into smtp_relay_declared as d (kind, name, hash, generation, ready, reason, message, source, owned, standing)
+  select kind, name, hash, generation, ready, reason, message, source,
+         array(select id::uuid from jsonb_array_elements_text(w.owned) as id),
+         array(select id::uuid from jsonb_array_elements_text(w.standing) as id)
     from jsonb_to_recordset($1::jsonb) as w (
-         kind text, name text, hash text, generation bigint, ready boolean, reason text, message text, owned jsonb)
+         kind text, name text, hash text, generation bigint, ready boolean, reason text, message text, source text,
+         owned jsonb, standing jsonb)
   on conflict (kind, name) do update
     set hash = excluded.hash, generation = excluded.generation, ready = excluded.ready, reason = excluded.reason,
-        message = excluded.message, owned = excluded.owned, updated_at = now(),
+        message = excluded.message, source = excluded.source, owned = excluded.owned, standing = excluded.standing,
+        updated_at = now(),
         transition_at = case when d.ready = excluded.ready then d.transition_at else now() end`;
 
 const REMOVE = `
@@ -69,8 +78,7 @@ const COUNT = `
   select count(*)::integer as total, (count(*) filter (where ready))::integer as ready from smtp_relay_declared`;
 
 const READ_SOME = `
-  select kind, name, hash, generation::float8 as generation, ready, reason, message, transition_at as "transitionAt"
-    from smtp_relay_declared order by ready, kind, name limit $1`;
+  select ${COLUMNS} from smtp_relay_declared order by ready, kind, name limit $1`;
 
 export async function countDeclared(db: Queryable): Promise<DeclaredCounts> {
   return (await db.query<DeclaredCounts>(COUNT)).rows[0] ?? { total: 0, ready: 0 };

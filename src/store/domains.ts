@@ -1,6 +1,7 @@
 import { domainToUnicode } from 'node:url';
 import { comparableDomain, parseAddress } from '../message/address.ts';
 import { isUuid } from '../message/uuid.ts';
+import { refuseDeclared } from './declaration.ts';
 import { StoreError } from './errors.ts';
 import { createLookupCache } from './lookup-cache.ts';
 import type { Queryable } from './pool.ts';
@@ -173,14 +174,19 @@ function whichOf(name: string, rows: readonly Domain[]): string {
   return `${rows.length} domains are called ${name}; name one by its id: ${rows.map(({ id }) => id).join(', ')}`;
 }
 
-/** Removes a domain from its owner; the owner may be left out where there is only one. */
+/**
+ * Removes a domain from its owner; the owner may be left out where there is only one.
+ *
+ * @throws StoreError as `findDomain`, and for one that is declared
+ */
 export async function removeDomain(db: Queryable, name: string, owner?: string): Promise<Domain> {
   const found = await findDomain(db, name, owner);
+  await refuseDeclared(db, 'SendingDomain', [found.id], { what: 'this domain' });
   await db.query(DELETE, [found.id]);
   return found;
 }
 
-/** Changes how messages from a domain are sent. @throws StoreError as `findDomain`, and `invalid` */
+/** Changes how messages from a domain are sent. @throws StoreError as `removeDomain`, and `invalid` */
 export async function changeDomain(
   db: Queryable,
   name: string,
@@ -191,6 +197,7 @@ export async function changeDomain(
     ? trackingSubdomain(changes.trackingSubdomain)
     : changes.trackingSubdomain;
   const { id } = await findDomain(db, name, owner);
+  await refuseDeclared(db, 'SendingDomain', [id], { what: 'this domain' });
   const values = [
     id,
     changes.region ?? null,

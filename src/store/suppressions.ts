@@ -1,4 +1,5 @@
 import { comparableAddress, parseAddress, suppressionForms } from '../message/address.ts';
+import { refuseDeclared } from './declaration.ts';
 import { StoreError } from './errors.ts';
 import type { Queryable } from './pool.ts';
 
@@ -146,7 +147,11 @@ export async function* eachSuppression(db: Queryable, owner?: string): AsyncGene
 
 export async function removeSuppression(db: Queryable, owner: string, address: string): Promise<Suppression> {
   const email = normaliseEmail(address);
-  const { rows } = await db.query<Suppression>(DELETE, [owner, suppressionForms(email)]);
+  const forms = suppressionForms(email);
+  const found = await db.query<Suppression>(FIND, [owner, forms]);
+  const ids = found.rows.map(({ id }) => id);
+  await refuseDeclared(db, 'SuppressionList', ids, { what: 'this address' });
+  const { rows } = await db.query<Suppression>(DELETE, [owner, forms]);
   if (!rows[0]) throw new StoreError('not-found', `${email} is not on the suppression list of ${owner}`);
   return rows[0];
 }

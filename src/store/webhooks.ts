@@ -1,4 +1,5 @@
 import { isUuid } from '../message/uuid.ts';
+import { refuseDeclared } from './declaration.ts';
 import { StoreError } from './errors.ts';
 import type { Queryable } from './pool.ts';
 
@@ -111,7 +112,7 @@ export async function readSecrets(db: Queryable, id?: string): Promise<WebhookSe
  * Gives an endpoint another secret, and keeps the old one beside it for a while.
  *
  * @param overlap milliseconds
- * @throws StoreError where the secret has changed since `secrets` was read
+ * @throws StoreError where the secret has changed since `secrets` was read, and where a document names it
  */
 export async function rotateSecret(
   db: Queryable,
@@ -120,6 +121,7 @@ export async function rotateSecret(
   overlap: number,
 ): Promise<void> {
   const { id, current } = secrets;
+  await refuseDeclared(db, 'WebhookEndpoint', [id], { what: 'this secret', instead: ', or the file that it names' });
   const { rowCount } = await db.query(ROTATE, [id, secret, current, overlap > 0 ? current : null, overlap / 1000]);
   if (rowCount !== 1) throw new StoreError('conflict', 'the secret was changed by someone else; look, and try again');
 }
@@ -136,9 +138,10 @@ export async function enableWebhook(db: Queryable, id: string): Promise<Webhook>
   return findWebhook(db, found);
 }
 
-/** Removes an endpoint with its deliveries. */
+/** Removes an endpoint with its deliveries. @throws StoreError also for one that is declared */
 export async function deleteWebhook(db: Queryable, id: string): Promise<Webhook> {
   const found = await findWebhook(db, id);
+  await refuseDeclared(db, 'WebhookEndpoint', [found.id], { what: 'this endpoint' });
   await db.query(DELETE, [found.id]);
   return found;
 }

@@ -7,6 +7,7 @@ import { eventually } from '../support/eventually.ts';
 import { startRelay } from '../support/relay.ts';
 import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 import { startWorker } from '../support/worker.ts';
+import { document } from './support.ts';
 
 const KEY = 'os_live_00112233445566778899aabbccddeeff';
 
@@ -64,7 +65,14 @@ it('what documents declare is in force in relay and worker, and ends with them',
   const { rows } = await worker.db.query('select transport from smtp_relay_attempts where email_id = $1', [id]);
   assert.deepEqual(rows, [{ transport: 'capture' }]);
 
+  // As where the volume is not mounted.
   await rm(join(directory, 'all.yaml'));
+  await eventually(() => [...relay.logs, ...worker.logs].some(({ level, kept }) => level === 50 && kept === 3));
+  await tryToLogIn('235 ');
+  await writeFile(
+    join(directory, 'other.yaml'),
+    document('SendingDomain', 'other', { owner: 'acme', name: 'other.test' }),
+  );
   await eventually(() => tryToLogIn('535 '));
 });
 

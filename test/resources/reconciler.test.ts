@@ -23,6 +23,7 @@ const domain = (name: string) => document('SendingDomain', name, { owner: 'acme'
 interface Options {
   readonly documents?: string;
   readonly interval?: number;
+  readonly allowEmpty?: boolean;
 }
 
 function startReconciler(system: System, id: string, options: Options = {}) {
@@ -33,6 +34,7 @@ function startReconciler(system: System, id: string, options: Options = {}) {
     adapters: system.adapters,
     folders: { documents, secrets: system.secrets.path },
     interval,
+    allowEmpty: () => options.allowEmpty ?? false,
     leaseTime: 6_000,
     id,
     metrics: createResourcesMetrics(registry),

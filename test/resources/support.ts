@@ -62,8 +62,8 @@ export async function createSystem(t: TestContext, files: Readonly<Record<string
     secrets,
     adapters,
     read: () => read([documents.path], { documents: documents.path, secrets: secrets.path }),
-    async reconcile() {
-      return reconcile(await this.read(), { pool, adapters, holder: 'test' });
+    async reconcile({ allowEmpty = false } = {}) {
+      return reconcile(await this.read(), { pool, adapters, holder: 'test', allowEmpty });
     },
     async status(kind: string, name: string): Promise<DeclaredObject | undefined> {
       return (await readDeclared(pool)).find(object => object.kind === kind && object.name === name);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { blockKey } from '../../src/store/blocked-keys.ts';
 import { createOwnPostgres } from '../faults/support/own-postgres.ts';
 import { eventually } from '../support/eventually.ts';
 import { seedOwner } from '../support/owner.ts';
@@ -69,9 +70,12 @@ describe('API keys', () => {
     assert.ok(performance.now() - made < 9_000);
   });
 
-  it('that are revoked stop within 10 s, on open connections too, before MAIL and in mid-transaction', async t => {
+  it('that are revoked or blocked stop within 10 s, on open connections too, before MAIL and in mid-transaction', async t => {
     const relay = await startRelay(t, base);
     const [idle, busy] = [await SmtpClient.loggedIn(t, relay), await SmtpClient.loggedIn(t, relay)];
+    const other = { ...relay, owner: await seedOwner(relay.db) };
+    const blocked = await SmtpClient.loggedIn(t, other);
+    await blockKey(relay.db, other.owner.keyId);
     await idle.transact(message, '250 2.0.0');
     await busy.command('MAIL FROM:<a@acme.test>', '250 ');
     await busy.command('RCPT TO:<b@example.com>', '250 ');
@@ -81,6 +85,8 @@ describe('API keys', () => {
     await idle.command('MAIL FROM:<a@acme.test>', '530 5.7.0');
     await busy.command(`${message.data}\r\n.`, '530 5.7.0');
     await (await SmtpClient.secured(t, relay)).logIn(relay.owner.apiKey, '535 5.7.8');
+    await blocked.command('MAIL FROM:<a@acme.test>', '530 5.7.0');
+    await (await SmtpClient.secured(t, other)).logIn(other.owner.apiKey, '535 5.7.8');
     const { rows } = await relay.db.query('select 1 from emails');
     assert.equal(rows.length, 1);
   });

@@ -1,4 +1,4 @@
-import { optional, path } from '../formats.ts';
+import { boolean, optional, path } from '../formats.ts';
 import { duration } from '../formats-time.ts';
 import { setting } from '../setting.ts';
 
@@ -16,6 +16,12 @@ export const declaration = {
       format: optional(path),
       default: '',
       reloadable: false,
+    }),
+    allowEmpty: setting({
+      doc: 'Whether what is no longer declared is removed also where all documents are gone, or all of a folder below. Otherwise it is kept, since a volume that is not mounted looks the same.',
+      format: boolean,
+      default: false,
+      reloadable: true,
     }),
     interval: setting({
       doc: 'How often the database is compared with the documents. A changed document counts at once.',
