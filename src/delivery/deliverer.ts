@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../observability/log.ts';
 import { newTrace, readTraceparent, type TraceContext } from '../observability/trace.ts';
 import { type Attributes, NO_TRACING, type Span, type Tracer } from '../observability/tracing.ts';
-import type { HandleJobs, TakenJob } from '../queue/job-source.ts';
+import type { HandleJobs, JobOutcome, TakenJob } from '../queue/job-source.ts';
 import type { Claim, Claims } from '../store/claims.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import { HandedBack, type StopSignals, type Traced } from './send-message.ts';
@@ -67,16 +67,29 @@ export class Deliverer {
     const wanted = new Set(jobs.map(({ emailId }) => emailId).filter(emailId => !this.#inHand.has(emailId)));
     const claimed = wanted.size > 0 ? await claims.take([...wanted]) : [];
     metrics.claims.inc({ source: 'job' }, claimed.length);
+    for (const { emailId } of claimed) wanted.delete(emailId);
     const traces = new Map(jobs.map(job => [job.emailId, traceOf(job)]));
-    const done = await Promise.all(
-      claimed.map(claim => this.#deliver(claim, traces.get(claim.emailId) ?? storedTrace(claim))),
-    );
-    const open = new Set(claimed.filter((_, index) => !done[index]).map(({ emailId }) => emailId));
-    const got = new Set(claimed.map(({ emailId }) => emailId));
-    const strange = [...wanted].filter(emailId => !got.has(emailId));
-    const foreign = new Set(strange.length > 0 ? await claims.findForeign(strange) : []);
-    return jobs.map(({ emailId }) => (open.has(emailId) ? 'left' : foreign.has(emailId) ? 'foreign' : 'done'));
+    const [done, others] = await Promise.all([
+      Promise.all(claimed.map(claim => this.#deliver(claim, traces.get(claim.emailId) ?? storedTrace(claim)))),
+      this.#outcomesOf([...wanted]),
+    ]);
+    const own = claimed.map(({ emailId }, index): [string, JobOutcome] => [emailId, done[index] ? 'done' : 'left']);
+    const outcomes = new Map([...own, ...others]);
+    return jobs.map(({ emailId }) => outcomes.get(emailId) ?? 'done');
   };
+
+  /** What becomes of jobs whose messages this worker did not get. Never rejects: others of their batch are sent meanwhile. */
+  async #outcomesOf(emailIds: readonly string[]): Promise<[string, JobOutcome][]> {
+    if (emailIds.length === 0) return [];
+    const { claims, logger } = this.#dependencies;
+    try {
+      const foreign = new Set(await claims.findForeign(emailIds));
+      return emailIds.map(emailId => [emailId, foreign.has(emailId) ? 'foreign' : 'done']);
+    } catch (error) {
+      logger.debug({ err: error, jobs: emailIds.length }, 'jobs are left, since nobody knows whose they are');
+      return emailIds.map(emailId => [emailId, 'left']);
+    }
+  }
 
   /**
    * Begins no further message, waits for those under way, and gives back what was not begun.

@@ -22,17 +22,18 @@ function startDeliverer(t: TestContext, tryMessage: DelivererDependencies['tryMe
   const expired: Claim[] = [];
   const handedBack: string[] = [];
   const limits: number[] = [];
-  const deliverer = new Deliverer({
-    claims: {
-      take: async ids => ids.map(claim),
-      findForeign: async () => [],
-      takeOver: async limit => {
-        limits.push(limit);
-        return expired.splice(0, limit);
-      },
-      renew: async () => {},
-      handBack: async claims => void handedBack.push(...claims.map(({ emailId }) => emailId)),
+  const claims: DelivererDependencies['claims'] = {
+    take: async ids => ids.map(claim),
+    findForeign: async () => [],
+    takeOver: async limit => {
+      limits.push(limit);
+      return expired.splice(0, limit);
     },
+    renew: async () => {},
+    handBack: async given => void handedBack.push(...given.map(({ emailId }) => emailId)),
+  };
+  const deliverer = new Deliverer({
+    claims,
     turns: createTurns({ concurrency: CONCURRENCY, bytes: 1_000 }),
     tryMessage,
     metrics: createDeliveryMetrics(createRegistry()),
@@ -43,7 +44,7 @@ function startDeliverer(t: TestContext, tryMessage: DelivererDependencies['tryMe
   t.after(() => deliverer.stop(0));
   const jobs = (count: number) =>
     Array.from({ length: count }, () => ({ emailId: randomUUID(), userId: null, ...newTrace() }));
-  return { deliverer, expired, handedBack, limits, jobs };
+  return { deliverer, claims, expired, handedBack, limits, jobs };
 }
 
 /** Ends when the worker gives up waiting. */
@@ -111,6 +112,19 @@ describe('the deliverer', () => {
     await eventually(() => handedBack.includes(late.emailId));
     await deliverer.stop(0);
     await stopping;
+  });
+
+  it('sends what it got, and leaves what it cannot ask about', async t => {
+    const { deliverer, claims, jobs } = startDeliverer(t, async () => {});
+    const [got, theirs, done] = jobs(3);
+    claims.take = async () => [claim(got?.emailId)];
+    claims.findForeign = async ids => ids.filter(id => id === theirs?.emailId);
+    const batch = [theirs, got, done].filter(job => job !== undefined);
+    assert.deepEqual(await deliverer.handle(batch), ['foreign', 'done', 'done']);
+    claims.findForeign = async () => {
+      throw new Error('the database is away');
+    };
+    assert.deepEqual(await deliverer.handle(batch), ['left', 'done', 'left']);
   });
 
   it('leaves a claim to run out when a try fails unexpectedly, so that it is not tried without a pause', async t => {
