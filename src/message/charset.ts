@@ -2,12 +2,29 @@ import { isUtf8 } from 'node:buffer';
 import { Transform, type TransformCallback } from 'node:stream';
 import libmime from 'libmime';
 import { decode } from 'libmime/lib/charset.js';
+import { decodeSevenBit, isSevenBitCharset } from './seven-bit-charsets.ts';
 
 /** RFC 1428's name for text of which nothing is known but that it may have bytes beyond ASCII. */
 export const UNKNOWN_8BIT = 'unknown-8bit';
+/** The same for HTML, which may name its charset itself. */
+export const UNKNOWN_HTML = 'unknown-8bit-html';
+
+/** HTML names its charset in its beginning; plain text at most by a byte order mark or escape sequences. */
+export type TextKind = 'plain' | 'html';
 
 const US_ASCII = /^(?:us-?)?ascii$|^ansi_x3\.4-19(?:68|86)$/i;
 const UTF_8 = /^utf-?8$/i;
+const ESCAPE = 0x1b;
+/** ISO 2022 without a word about it (RFC 1468, RFC 1557): what the first escape sequence designates. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: ESC begins them
+const DESIGNATION = /\x1b(?:\$(?:[@B]|\([@BD])|\([IJ]|\$\)C)/;
+/** Beginnings and ends that Outlook Express and others put around a charset's name. */
+const AROUND_NAME = /^_|\$(?:ESC|SIO)$/gi;
+/** The same in an encoded word, which libmime does not take for one. */
+const ODD_NAME = /=\?_?([\w-]{1,40})\$(?:ESC|SIO)\?/gi;
+/** How far into HTML its charset is looked for: as browsers do (HTML, section 13.2.3.2). */
+const META_WITHIN = 1024;
+const META_CHARSET = /<meta\s[^>]{0,500}?charset\s*=\s*["']?\s*([\w.:-]{1,40})/i;
 
 /** Names that Python's `email.header` writes and nobody else knows. */
 const ALIASES: ReadonlyMap<string, string> = new Map([
@@ -18,48 +35,133 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
 /** The charset to read text by; US-ASCII says as little as none about the bytes that should not be there. */
 export function effectiveCharset(declared: string | false | undefined): string {
   if (!declared || US_ASCII.test(declared)) return UNKNOWN_8BIT;
-  return ALIASES.get(declared.toLowerCase()) ?? declared;
+  const name = declared.trim().replaceAll(AROUND_NAME, '');
+  return ALIASES.get(name.toLowerCase()) ?? name;
 }
 
-/** Decodes the bytes of a text part. Where its charset is not declared, or not known, see `decodeUnknown`. */
-export function decodeText(bytes: Buffer, declared: string | undefined): string {
+/**
+ * The charset of a text: as it is declared, where it can be that; else by what the bytes say themselves, which is a byte order
+ * mark, escape sequences, being UTF-8, or the `meta` element of HTML; else windows-1252, which loses no byte.
+ */
+export function charsetOf(bytes: Buffer, declared: string | false | undefined, kind: TextKind = 'plain'): string {
   const charset = effectiveCharset(declared);
-  if (UTF_8.test(charset)) return bytes.toString('utf8');
-  return isKnown(charset) ? decode(bytes, charset) : decodeUnknown(bytes);
+  return isKnown(charset) ? charset : guess(bytes, kind);
 }
 
-/** `decodeText` as a stream from bytes to UTF-8. */
+/** Whether a charset is declared of which nobody knows how it is written. */
+export function isForeign(declared: string | false | undefined): boolean {
+  const charset = effectiveCharset(declared);
+  return charset !== UNKNOWN_8BIT && !isKnown(charset);
+}
+
+/** Decodes the bytes of a text part, its byte order mark not included. Where its charset is not declared, or not known, see `charsetOf`. */
+export function decodeText(bytes: Buffer, declared: string | false | undefined, kind: TextKind = 'plain'): string {
+  return decodeAs(bytes, charsetOf(bytes, declared, kind)).replace(/^\ufeff/, '');
+}
+
+function decodeAs(bytes: Buffer, charset: string): string {
+  if (UTF_8.test(charset)) return bytes.toString('utf8');
+  if (isSevenBitCharset(charset)) return decodeSevenBit(bytes, charset);
+  return decode(bytes, charset);
+}
+
+/** `decodeText` as a stream from bytes to UTF-8. @param charset may be `UNKNOWN_HTML` */
 export function createTextDecoder(charset: string): Transform {
-  return isKnown(charset) ? libmime.createDecodeStream(charset) : new UnknownDecoder();
+  const isStream = isKnown(charset) && !isSevenBitCharset(charset);
+  return isStream ? libmime.createDecodeStream(charset) : new WholeDecoder(charset);
 }
 
 /** Decodes the encoded words of a text (RFC 2047), each as `decodeText` would. Half a character of UTF-16 is none. */
 export function decodeWords(text: string): string {
-  return text.includes('=?') ? new WordDecoder().decodeWords(text).toWellFormed() : text;
+  return text.includes('=?') ? new WordDecoder().decodeWords(text.replaceAll(ODD_NAME, '=?$1?')).toWellFormed() : text;
 }
 
 class WordDecoder extends libmime.Libmime {
   override decodeWord(declared: string, encoding: string, text: string): string {
     // RFC 2231 section 5 allows a language behind an asterisk.
     const charset = effectiveCharset(declared.split('*', 1)[0]);
-    if (isKnown(charset)) return super.decodeWord(charset, encoding, text);
-    // `binary` gives each byte as the character of its number.
-    return decodeUnknown(Buffer.from(super.decodeWord('binary', encoding, text), 'latin1'));
+    const bytes = wordBytes(encoding, text, charset);
+    if (bytes === null) return super.decodeWord(charset, encoding, text);
+    return decodeAs(bytes, charsetOf(bytes, charset));
   }
 }
 
+/**
+ * The bytes of an encoded word that libmime cannot decode: it knows not the charset, or characters stand in it that should be
+ * encoded. Those are bytes of its charset where the field was read as Latin-1 for want of a better; else they are themselves.
+ *
+ * @returns null where libmime can
+ */
+function wordBytes(encoding: string, text: string, charset: string): Buffer | null {
+  const raw = /[^\0-\x7f]/.test(text);
+  if (!raw && isKnown(charset) && !isSevenBitCharset(charset)) return null;
+  const written = raw ? writtenBytes(text, UTF_8.test(charset)) : Buffer.from(text, 'latin1');
+  if (encoding.toLowerCase() === 'b') return Buffer.from(written.toString('latin1'), 'base64');
+  return unquoted(written);
+}
+
+function writtenBytes(text: string, asUtf8: boolean): Buffer {
+  const bytes = Buffer.from(text, 'latin1');
+  const isLatin1 = bytes.toString('latin1') === text;
+  return isLatin1 && (!asUtf8 || isUtf8(bytes)) ? bytes : Buffer.from(text);
+}
+
+/** The `Q` encoding (RFC 2047 section 4.2). */
+function unquoted(written: Buffer): Buffer {
+  const characters = written.toString('latin1').replaceAll('_', ' ');
+  const bytes = characters.replaceAll(/=([0-9a-f]{2})/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return Buffer.from(bytes, 'latin1');
+}
+
 function isKnown(charset: string): boolean {
-  if (charset === UNKNOWN_8BIT) return false;
-  return UTF_8.test(charset) || libmime.createDecodeStream(charset).supported;
+  if (charset === UNKNOWN_8BIT || charset === UNKNOWN_HTML) return false;
+  return UTF_8.test(charset) || isSevenBitCharset(charset) || libmime.createDecodeStream(charset).supported;
 }
 
-/** UTF-8 where it is, which other text hardly ever is by chance; else windows-1252, which loses no byte. */
-function decodeUnknown(bytes: Buffer): string {
-  return isUtf8(bytes) ? bytes.toString('utf8') : new TextDecoder('windows-1252').decode(bytes);
+function guess(bytes: Buffer, kind: TextKind): string {
+  const marked = byMark(bytes) ?? (bytes.includes(ESCAPE) ? byDesignation(bytes) : null);
+  if (marked !== null) return marked;
+  // Other text than UTF-8 is hardly ever UTF-8 by chance.
+  if (isUtf8(bytes)) return 'utf-8';
+  return (kind === 'html' ? byMeta(bytes) : null) ?? 'windows-1252';
 }
 
-class UnknownDecoder extends Transform {
+/** A byte order mark (Encoding Standard, "BOM sniff"). */
+function byMark(bytes: Buffer): string | null {
+  if (bytes.length >= 2 && bytes.length % 2 === 0) {
+    const first = bytes.readUInt16BE(0);
+    if (first === 0xfeff) return 'utf-16be';
+    if (first === 0xfffe) return 'utf-16le';
+  }
+  return bytes.subarray(0, 3).equals(UTF_8_MARK) ? 'utf-8' : null;
+}
+
+const UTF_8_MARK = Buffer.from('\ufeff');
+
+function byDesignation(bytes: Buffer): string | null {
+  const [designation] = DESIGNATION.exec(bytes.toString('latin1')) ?? [];
+  if (designation === undefined) return null;
+  return designation.endsWith(')C') ? 'iso-2022-kr' : 'iso-2022-jp';
+}
+
+function byMeta(bytes: Buffer): string | null {
+  const [, named] = META_CHARSET.exec(bytes.toString('latin1', 0, META_WITHIN)) ?? [];
+  const charset = effectiveCharset(named);
+  // What can be read as ASCII, up to that name, is in neither of these.
+  return /^utf-?(?:16|32|7)/i.test(charset) || UTF_8.test(charset) || !isKnown(charset) ? null : charset;
+}
+
+/** Decodes at the end, when all bytes are there to be judged. */
+class WholeDecoder extends Transform {
+  readonly #charset: string;
   readonly #chunks: Buffer[] = [];
+
+  constructor(charset: string) {
+    super();
+    this.#charset = charset;
+  }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.#chunks.push(chunk);
@@ -67,6 +169,7 @@ class UnknownDecoder extends Transform {
   }
 
   override _flush(done: TransformCallback): void {
-    done(null, Buffer.from(decodeUnknown(Buffer.concat(this.#chunks))));
+    const kind = this.#charset === UNKNOWN_HTML ? 'html' : 'plain';
+    done(null, Buffer.from(decodeText(Buffer.concat(this.#chunks), this.#charset, kind)));
   }
 }

@@ -34,7 +34,7 @@ export function bodyOffset(raw: Buffer): number {
  * Splits the header section into fields, in the order written, from the raw bytes: decisions about identity
  * must not rest on a lenient parser's reading.
  *
- * Bytes that are not UTF-8 (RFC 6532) are read as Latin-1, so that nothing is lost.
+ * A field whose bytes are not UTF-8 (RFC 6532) is read as Latin-1, so that nothing is lost.
  *
  * @throws Refusal 552 where the section is longer than `maxBytes`; 554 for a line that is no header field.
  */
@@ -44,7 +44,8 @@ export function readHeaderFields(raw: Buffer, maxBytes: number): readonly Header
     throw sizeRefusal('header_size', `Message header is larger than ${maxBytes} bytes: shorten it`);
   }
   const section = raw.subarray(0, end);
-  const text = isUtf8(section) ? section.toString('utf8') : section.toString('latin1');
+  const allUtf8 = isUtf8(section);
+  const text = section.toString(allUtf8 ? 'utf8' : 'latin1');
   const fields: HeaderField[] = [];
   let start = 0;
   while (start < text.length) {
@@ -52,9 +53,15 @@ export function readHeaderFields(raw: Buffer, maxBytes: number): readonly Header
     const line = text.slice(start, next);
     start = next;
     if (line === '\r\n') break;
-    fields.push(readField(line, fields.length + 1));
+    fields.push(readField(allUtf8 ? line : readBytes(line), fields.length + 1));
   }
   return fields;
+}
+
+/** One client writes some of its fields, another program the others: each tells for itself what it is. */
+function readBytes(latin1: string): string {
+  const bytes = Buffer.from(latin1, 'latin1');
+  return isUtf8(bytes) ? bytes.toString('utf8') : latin1;
 }
 
 /** The offset behind a field's last line: a line that begins with white space continues the one before it. */

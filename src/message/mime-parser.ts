@@ -1,8 +1,11 @@
+import type { Transform } from 'node:stream';
 import { MailParser, type MailParserOptions } from 'mailparser';
-import { createTextDecoder, effectiveCharset } from './charset.ts';
+import { createTextDecoder, decodeText, effectiveCharset, UNKNOWN_8BIT, UNKNOWN_HTML } from './charset.ts';
 import { type ContentFields, readContentFields } from './content-fields.ts';
 import { unfold } from './header-fields.ts';
+import { effectiveEncoding, effectiveType, isKnownEncoding, isUuencoded, mayBeBody } from './part-header.ts';
 import { contentRefusal } from './refusal.ts';
+import { UuDecoder } from './uuencode.ts';
 
 /** How far a message may be nested and divided before it is refused. */
 export interface MimeLimits {
@@ -21,10 +24,13 @@ export interface MimeParserOptions {
    * of them. null decodes them.
    */
   readonly counted: ReadonlyMap<string, number> | null;
+  /** Refuse attachments in a transfer encoding that nobody knows: their contents cannot be told. */
+  readonly refuseUnknownEncodings: boolean;
 }
 
 /** A node of mailparser's tree: what this file reads of it. */
 interface TreeNode {
+  readonly node: SplitNode;
   readonly contentType: string;
   readonly disposition?: string;
   readonly isAttachment?: boolean;
@@ -37,13 +43,21 @@ interface TreeNode {
 interface SplitNode {
   type: string;
   value?: Buffer;
+  contentType: string | false;
   charset: string | false;
+  encoding: string | false;
   flowed: boolean;
+  readonly delSp: boolean;
   disposition: string | false;
+  readonly _boundary: Buffer | false;
+  getDecoder(): Transform;
   readonly filename: string | false;
   readonly partNr: readonly (string | number)[];
   /** Lines have the whole field, as it was written. */
-  readonly headers: { getList(): readonly { readonly key: string; readonly line: string }[] };
+  readonly headers: {
+    getList(): readonly { readonly key: string; readonly line: string }[];
+    hasHeader(name: string): boolean;
+  };
   readonly parentNode?: SplitNode & { readonly multipart: string | false };
 }
 
@@ -51,6 +65,7 @@ interface SplitNode {
 interface MailParserInternals {
   tree: TreeNode | false;
   curnode: TreeNode | false;
+  createNode(node: SplitNode): TreeNode;
   processChunk(chunk: SplitNode, done: (error?: Error) => void): void;
 }
 
@@ -70,7 +85,8 @@ const Base = MailParser as unknown as new (options: MailParserOptions) => MailPa
  * mailparser, with what it is too free about put right:
  *
  * - text and HTML parts come out as they were written, one after the other; mailparser mixes text into HTML, and joins
- *   the lines of `format=flowed`;
+ *   the lines of all that is `format=flowed`; here only those with `delsp=yes`, whose words are broken (RFC 3676);
+ * - types and transfer encodings are what was meant (`part-header.ts`), and a multipart without parts is text;
  * - nesting is bounded (it bounds only the number of parts);
  * - a part without a charset, or with one that cannot be right, keeps its characters (`charset.ts`);
  * - a text file that is shown inline, as Apple Mail sends it, keeps its name: it is an attachment.
@@ -80,6 +96,8 @@ export class MimeParser extends Base {
   readonly #options: MimeParserOptions;
   /** Of the message and of each part, in the order met. */
   readonly contentFields: ContentFields[] = [];
+  /** What stands in a multipart that has no parts as yet. */
+  readonly #loose = new Map<TreeNode, Buffer[]>();
   #skippedBase64 = 0;
   #runsMet = 0;
 
@@ -110,9 +128,15 @@ export class MimeParser extends Base {
         return;
       }
       this.contentFields.push(contentFieldsOf(chunk));
-      chunk.flowed = false;
-      chunk.charset = effectiveCharset(chunk.charset);
+      chunk.contentType = effectiveType(chunk);
+      chunk.encoding = effectiveEncoding(chunk.encoding);
+      chunk.flowed &&= chunk.delSp;
+      const charset = effectiveCharset(chunk.charset);
+      chunk.charset = charset === UNKNOWN_8BIT && chunk.contentType === 'text/html' ? UNKNOWN_HTML : charset;
+      if (isUuencoded(chunk.encoding)) chunk.getDecoder = () => new UuDecoder();
       if (isNamedFile(chunk)) chunk.disposition = 'attachment';
+    } else if (this.curnode && isEmptyMultipart(this.curnode)) {
+      this.#keepLoose(this.curnode, chunk.value);
     } else if (chunk.type === 'body' && this.#skips(this.curnode)) {
       this.#count(chunk.value ?? Buffer.alloc(0));
       setImmediate(done);
@@ -121,13 +145,29 @@ export class MimeParser extends Base {
     super.processChunk(chunk, done);
   }
 
+  override createNode(split: SplitNode): TreeNode {
+    const node = super.createNode(split);
+    if (this.#options.refuseUnknownEncodings && node.isAttachment && !isKnownEncoding(split.encoding)) {
+      this.destroy(unknownEncoding(String(split.encoding)));
+    }
+    return node;
+  }
+
+  #keepLoose(node: TreeNode, bytes: Buffer | undefined): void {
+    if (!bytes) return;
+    const before = this.#loose.get(node);
+    if (before) before.push(bytes);
+    else this.#loose.set(node, [bytes]);
+  }
+
   /** Called by mailparser's constructor: how it decodes text parts. */
   getDecoder(): { decodeStream: typeof createTextDecoder } {
     return { decodeStream: createTextDecoder };
   }
 
   #skips(node: TreeNode | false): boolean {
-    return this.#options.counted !== null && node !== false && node.isAttachment === true && node.encoding === 'base64';
+    if (this.#options.counted === null || node === false) return false;
+    return node.isAttachment === true && node.encoding === 'base64' && !mayBeBody(node.node);
   }
 
   #count(chunk: Buffer): void {
@@ -150,23 +190,47 @@ export class MimeParser extends Base {
     return { type: 'text' };
   }
 
-  /** Whether a multipart has no part: no boundary is named, or the one that is never comes, and what it has is lost. */
+  /** Without delimiters, which are nobody's text. */
+  #looseText(node: TreeNode): string[] {
+    const delimiters = boundariesOf(node.node);
+    const lines = Buffer.concat(this.#loose.get(node) ?? [])
+      .toString('latin1')
+      .split('\r\n')
+      .filter(line => !delimiters.some(delimiter => line.startsWith(delimiter)));
+    const text = decodeText(Buffer.from(lines.join('\n'), 'latin1'), node.node.charset).trim();
+    return text === '' ? [] : [`${text}\n`];
+  }
+
+  /** Whether a multipart has no part: no boundary is named, or the one that is never comes. */
   hasEmptyMultipart(): boolean {
-    const isEmpty = ({ contentType, children }: TreeNode): boolean =>
-      children.length === 0 ? /^multipart\//.test(contentType) : children.some(isEmpty);
+    const isEmpty = (node: TreeNode): boolean => isEmptyMultipart(node) || node.children.some(isEmpty);
     return this.tree !== false && isEmpty(this.tree);
   }
 
-  /** The inline parts of that type, decoded, one after the other; null where there is none. Line ends are LF. */
+  /**
+   * The inline parts of that type, decoded, one after the other; null where there is none. Line ends are LF. What stands in a
+   * multipart without parts is text.
+   */
   bodyOf(contentType: 'text/plain' | 'text/html'): string | null {
     const found: string[] = [];
     const visit = (node: TreeNode): void => {
-      if (node.contentType === contentType && !node.isAttachment) found.push(node.textContent ?? '');
+      if (node.contentType === contentType && !node.isAttachment)
+        found.push(node.textContent?.replace(/^\ufeff/, '') ?? '');
+      else if (contentType === 'text/plain' && isEmptyMultipart(node)) found.push(...this.#looseText(node));
       node.children.forEach(visit);
     };
     if (this.tree) visit(this.tree);
     return found.length === 0 ? null : found.join('\n');
   }
+}
+
+function isEmptyMultipart(node: TreeNode): boolean {
+  return node.children.length === 0 && node.contentType.startsWith('multipart/');
+}
+
+function unknownEncoding(encoding: string) {
+  const text = `Content-Transfer-Encoding ${encoding.slice(0, 40)} of an attachment is not known: use base64`;
+  return contentRefusal('transfer_encoding', text.replaceAll(/[^ -~]/g, '?'));
 }
 
 /** A part with a file name that stands beside a body, not for one. */
@@ -181,6 +245,12 @@ function contentFieldsOf({ headers }: SplitNode): ContentFields {
     return line === undefined ? undefined : unfold(line.slice(line.indexOf(':') + 1));
   };
   return readContentFields(fieldValue('content-type'), fieldValue('content-disposition'));
+}
+
+/** The boundaries of a part and of those around it. */
+function boundariesOf(node: SplitNode): string[] {
+  const own = node._boundary ? [`--${node._boundary.toString('latin1')}`] : [];
+  return node.parentNode ? [...own, ...boundariesOf(node.parentNode)] : own;
 }
 
 function depthOf(node: SplitNode): number {

@@ -5,8 +5,10 @@ import type { AttachmentStream } from 'mailparser';
 import { contentId, fileName, mediaType, namedContentIds } from './attachment-fields.ts';
 import { Base64Lines } from './base64-lines.ts';
 import { elideBase64 } from './base64-runs.ts';
+import { decodeText } from './charset.ts';
 import { type ContentFields, joinContentFields } from './content-fields.ts';
 import { type MimeLimits, MimeParser } from './mime-parser.ts';
+import { isAmpVersion, mayBeBody, type PartHeader } from './part-header.ts';
 import { contentRefusal, type Refusal, sizeRefusal } from './refusal.ts';
 
 /** An attachment without its content. */
@@ -65,8 +67,29 @@ export async function readParts(raw: Buffer, options: PartsOptions): Promise<Mes
 
 const NO_RUNS: ReadonlyMap<string, number> = new Map();
 
+const COMMENT = '\\([^()\\r\\n]*\\)';
+const BOUNDARY_COMMENT = new RegExp(
+  `^(content-type[ \\t]*:[^\\r\\n]*(?:\\r\\n[ \\t][^\\r\\n]*)*?\\bboundary\\s*=\\s*)(?:${COMMENT}\\s*)?([^\\s";()]*)(?:${COMMENT})?`,
+  'gim',
+);
+
+/**
+ * A comment beside a boundary's name (RFC 5322 section 3.2.2 allows it), which the library takes for a part of the name.
+ *
+ * @returns null where there is none
+ */
+function withoutBoundaryComments(raw: Buffer): Buffer | null {
+  const text = raw.toString('latin1');
+  const plain = text.replaceAll(BOUNDARY_COMMENT, '$1$2');
+  return plain === text ? null : Buffer.from(plain, 'latin1');
+}
+
 async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<string, number> | null) {
-  const parser = new MimeParser(options.mime, { hash: options.hashes, counted });
+  const parser = new MimeParser(options.mime, {
+    hash: options.hashes,
+    counted,
+    refuseUnknownEncodings: options.contents,
+  });
   const collector = new AttachmentCollector(options, () => parser.takeSkippedBytes());
   parser.on('data', (item: { type: string }) => {
     if (item.type === 'attachment') collector.collect(item as AttachmentStream, error => parser.destroy(error));
@@ -80,12 +103,13 @@ async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<str
     throw readError(error as Error & { code?: string }, options.mime);
   }
   if (parser.hasEmptyMultipart()) {
-    throw contentRefusal('mime_boundary', 'A multipart has no parts: name its boundary and begin each part with it');
+    const plain = withoutBoundaryComments(raw);
+    if (plain !== null) return read(plain, options, counted);
   }
   const html = parser.bodyOf('text/html');
+  const text = parser.bodyOf('text/plain') ?? (html === null ? collector.takeBody() : null);
   const attachments = collector.finish(html ?? '');
   const attachmentsJson = collector.json(attachments);
-  const text = parser.bodyOf('text/plain');
   const contentFields = joinContentFields(parser.contentFields);
   const parts: MessageParts = { text, html, attachments, attachmentsJson, contentFields };
   return { parts, metAllRuns: parser.metAllRuns };
@@ -107,6 +131,7 @@ class AttachmentCollector {
   readonly #contents: (readonly Buffer[])[] = [];
   readonly #skippedBytes: () => number;
   #base64Bytes = 0;
+  #body: BodyCandidate | null = null;
 
   constructor(options: PartsOptions, skippedBytes: () => number) {
     this.#options = options;
@@ -115,21 +140,38 @@ class AttachmentCollector {
 
   /** Reads one attachment to its end and lets the parser go on; `fail` ends the parsing. */
   collect(attachment: AttachmentStream, fail: (error: Refusal) => void): void {
+    const header = headerOf(attachment);
+    if (isAmpVersion(header)) {
+      drain(attachment);
+      return;
+    }
+    const body: Buffer[] | null = this.#body === null && mayBeBody(header) ? [] : null;
     const lines = new Base64Lines();
     let size = 0;
     attachment.content.on('data', (chunk: Buffer) => {
       size += chunk.length;
       if (this.#options.contents) lines.push(chunk);
+      body?.push(chunk);
       if (this.#exceeds(size)) fail(this.#tooLarge());
     });
     attachment.content.on('end', () => {
       size += this.#skippedBytes();
       if (this.#exceeds(size)) return fail(this.#tooLarge());
       this.#base64Bytes += base64Length(size);
+      if (body) this.#body = { index: this.#attachments.length, charset: charsetOf(attachment), chunks: body };
       this.#attachments.push(describe(attachment, size, this.#attachments.length + 1));
       if (this.#options.contents) this.#contents.push(lines.end());
       attachment.release?.();
     });
+  }
+
+  /** Makes the first unknown kind of text the message's text, which has no other; null where there is none. */
+  takeBody(): string | null {
+    if (this.#body === null) return null;
+    const { index, charset, chunks } = this.#body;
+    this.#attachments.splice(index, 1);
+    this.#contents.splice(index, 1);
+    return decodeText(Buffer.concat(chunks), charset).replaceAll('\r\n', '\n');
   }
 
   /** The attachments, now that the HTML is known. Without their contents they only say what the message has. */
@@ -163,6 +205,22 @@ class AttachmentCollector {
   }
 }
 
+/** A text that is an attachment where there is a better body. */
+interface BodyCandidate {
+  /** Among the attachments. */
+  readonly index: number;
+  readonly charset: string | undefined;
+  readonly chunks: readonly Buffer[];
+}
+
+function headerOf({ contentType, contentDisposition, filename }: AttachmentStream): PartHeader {
+  return { contentType: contentType ?? false, disposition: contentDisposition ?? false, filename: filename ?? false };
+}
+
+function drain(attachment: AttachmentStream): void {
+  attachment.content.on('end', () => attachment.release?.()).resume();
+}
+
 function base64Length(bytes: number): number {
   return Math.ceil(bytes / 3) * 4;
 }
@@ -180,8 +238,15 @@ function describe(attachment: AttachmentStream, size: number, number: number): A
 
 /** The declared type; mailparser guesses another one from the file's name where it is application/octet-stream. */
 function contentTypeOf(attachment: AttachmentStream): string {
-  const declared = attachment.headers.get('content-type') as { value?: string } | undefined;
-  return mediaType(declared?.value || attachment.contentType || '');
+  return mediaType(declaredType(attachment)?.value || attachment.contentType || '');
+}
+
+function charsetOf(attachment: AttachmentStream): string | undefined {
+  return declaredType(attachment)?.params?.['charset'];
+}
+
+function declaredType(attachment: AttachmentStream) {
+  return attachment.headers.get('content-type') as { value?: string; params?: Record<string, string> } | undefined;
 }
 
 function extensionOf(type: string): string {

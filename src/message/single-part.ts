@@ -19,10 +19,14 @@ export function readSinglePart(raw: Buffer, fields: readonly HeaderField[]): Mes
   const encoding = soleValue(content, 'content-transfer-encoding');
   if (type === null || encoding === null || fieldsNamed(content, 'content-disposition').length > 0) return null;
   const { value, params } = libmime.parseHeaderValue(type || 'text/plain', { stripComments: true });
+  // RFC 3676: its lines have to be joined.
+  if (params['format']?.trim().toLowerCase() === 'flowed' && params['delsp'] !== undefined) return null;
   const [, kind] = TEXT_TYPE.exec(value.trim().toLowerCase()) ?? [];
   const bytes = kind === undefined ? null : decodeTransfer(raw.subarray(bodyOffset(raw)), encoding.toLowerCase());
   if (bytes === null) return null;
-  const text = decodeText(bytes, params['charset']).replaceAll('\r\n', '\n').toWellFormed();
+  const text = decodeText(bytes, params['charset'], kind === 'html' ? 'html' : 'plain')
+    .replaceAll('\r\n', '\n')
+    .toWellFormed();
   return {
     text: kind === 'plain' ? text : null,
     html: kind === 'html' ? text : null,

@@ -67,7 +67,7 @@ function readContent(raw: Buffer, { start, end, encoding }: TextPart): Transfer 
 
 function readBody(part: TextPart, transfer: Transfer | null): Body | null {
   if (part.contentType !== 'text/html' || transfer === null) return null;
-  const text = readEncodedText(transfer.decoded, part.charset);
+  const text = readEncodedText(transfer.decoded, part.charset, 'html');
   // Line breaks of an encoding with two bytes a character are none to those who carry the message.
   if (text === null || (transfer.keepsLines && text.unit !== 1)) return null;
   return { part, transfer, text, facts: readHtml(text) };

@@ -91,9 +91,14 @@ function textPart({ contentType, charset, encoding }: MimeNode, { start, end }: 
 }
 
 function isShownText(node: MimeNode): boolean {
-  if (!TEXT_TYPE.test(node.contentType || '') || isNamedFile(node)) return false;
+  if (!TEXT_TYPE.test(node.contentType || '') || isNamedFile(node) || isDigested(node)) return false;
   for (let part: MimeNode | false = node; part; part = part.parentNode) if (isAttached(part)) return false;
   return true;
+}
+
+/** A message in a digest, where no type says so (RFC 2046 section 5.1.5). */
+function isDigested({ parentNode, headers }: MimeNode): boolean {
+  return parentNode !== false && parentNode.multipart === 'digest' && !(headers && headers.hasHeader('Content-Type'));
 }
 
 /** A disposition that is not known counts as an attachment (RFC 2183 section 2.8). */

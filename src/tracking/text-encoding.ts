@@ -1,4 +1,4 @@
-import { decodeText, effectiveCharset, UNKNOWN_8BIT } from '../message/charset.ts';
+import { charsetOf, decodeText, isForeign, type TextKind } from '../message/charset.ts';
 
 /** The bytes of a text as characters that can be searched for HTML, and edited without touching the rest. */
 export interface EncodedText {
@@ -26,8 +26,9 @@ const ASCII_AGAIN = /^\x1b\([BJ]/;
  * @param declared the charset that Content-Type names
  * @returns null for a charset in which HTML cannot be told from the rest, or that nobody knows
  */
-export function readEncodedText(bytes: Buffer, declared: string | undefined): EncodedText | null {
-  const charset = effectiveCharset(declared);
+export function readEncodedText(bytes: Buffer, declared: string | undefined, kind: TextKind): EncodedText | null {
+  if (isForeign(declared)) return null;
+  const charset = charsetOf(bytes, declared, kind);
   const encoding = encodingOf(charset);
   switch (encoding) {
     case null:
@@ -36,10 +37,9 @@ export function readEncodedText(bytes: Buffer, declared: string | undefined): En
     case 'utf-16be':
       return utf16(bytes, charset, encoding);
     case 'iso-2022-jp':
-    case UNKNOWN_8BIT:
-      return byteText(bytes, declared, bytes.includes(ESCAPE));
+      return byteText(bytes, charset, bytes.includes(ESCAPE));
     default:
-      return byteText(bytes, declared, false);
+      return byteText(bytes, charset, false);
   }
 }
 
@@ -49,7 +49,6 @@ export function readEncodedText(bytes: Buffer, declared: string | undefined): En
  * the bytes of another character.
  */
 function encodingOf(charset: string): string | null {
-  if (charset === UNKNOWN_8BIT) return charset;
   try {
     return new TextDecoder(charset).encoding;
   } catch {
@@ -57,7 +56,7 @@ function encodingOf(charset: string): string | null {
   }
 }
 
-function byteText(bytes: Buffer, declared: string | undefined, shifts: boolean): EncodedText | null {
+function byteText(bytes: Buffer, charset: string, shifts: boolean): EncodedText | null {
   const characters = bytes.toString('latin1');
   const scan = shifts ? characters.replace(SHIFTED, run => 'x'.repeat(run.length)) : characters;
   // What is shifted to the end has no place where ASCII could be put behind it.
@@ -65,7 +64,7 @@ function byteText(bytes: Buffer, declared: string | undefined, shifts: boolean):
   return {
     scan,
     unit: 1,
-    slice: (start, end) => decodeText(bytes.subarray(start, end), declared),
+    slice: (start, end) => decodeText(bytes.subarray(start, end), charset),
     encode: ascii => Buffer.from(ascii, 'latin1'),
   };
 }

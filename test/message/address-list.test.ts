@@ -183,6 +183,15 @@ describe('encoded words', () => {
     ['=?windows-1251?B?z/Do4uXy?=', 'Привет'],
     ['=?us-ascii*en?Q?language?=', 'language'],
     ['=?iso-8859-1*fr?Q?=E9?=', 'é'],
+    // Characters that should be encoded stand for themselves, or for bytes where the field is no UTF-8.
+    ['=?utf-8?Q?café_=C3=A9?=', 'café é'],
+    ['=?utf-8?Q?日本=E6=97=A5?=', '日本日'],
+    ['=?koi8-r?Q?\u00f0\u00d2?=', 'Пр'],
+    ['=?utf-8?Q?caf\u00c3\u00a9?=', 'café'],
+    ['=?iso-8859-1?Q?=E9 é?=', 'é é'],
+    ['=?utf-7?Q?+AOk-?=', 'é'],
+    ['=?iso-2022-kr?B?GyQpQw4+SDNnDw==?=', '안녕'],
+    ['=?_iso-2022-jp$ESC?B?GyRCRnxLXBsoQg==?=', '日本'],
     // As Python's email.header names them.
     ['=?big5_tw?b?p0Gmbg==?=', '你好'],
     ['=?eucgb2312_cn?b?xOO6ww==?=', '你好'],

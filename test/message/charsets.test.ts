@@ -86,9 +86,79 @@ describe('charsets', () => {
     assert.equal((await read(raw)).text, 'é\n\né\n\nП\n\né\n');
   });
 
-  it('UTF-7 is not decoded, since it can hide markup', async () => {
-    const raw = mail('Content-Type: text/html; charset=utf-7', '', '+ADw-script+AD4-');
-    assert.equal((await read(raw)).html, '+ADw-script+AD4-\n');
+  const sevenBit = [
+    ['utf-7', 'Hi Mom -+Jjo--+ACE- +ZeVnLIqe-', 'Hi Mom -\u263a-! 日本語'],
+    ['unicode-1-1-utf-7', '+AGEA6Q-', 'aé'],
+    ['iso-2022-kr', '\x1b$)C\r\n\x0e>H3g\x0f hi \x0e>H3g\x0f', '안녕 hi 안녕'],
+    ['hz-gb-2312', 'a ~{<:Ky2;S{~} ~~', 'a 己所不欲 ~'],
+    ['_iso-2022-jp$ESC', '\x1b$BF|K\\\x1b(B', '日本'],
+  ] as const;
+  for (const [charset, encoded, text] of sevenBit) {
+    it(`${charset}, which is all ASCII, is decoded`, async () => {
+      const raw = mail(`Content-Type: text/plain; charset="${charset}"`, '', encoded);
+      assert.equal((await read(raw)).text?.trimEnd(), text);
+    });
+  }
+
+  const unnamed = [
+    [
+      'a meta element',
+      'text/html',
+      bytes('3c6d65746120636861727365743d2277696e646f77732d31323531223ecff0e8'),
+      '<meta charset="windows-1251">При',
+    ],
+    [
+      'a meta element of HTML 4',
+      'text/html; charset=us-ascii',
+      Buffer.concat([
+        Buffer.from('<html><head>\r\n<META http-equiv="Content-Type" content="text/html; charset=koi8-r">'),
+        bytes('f0d2c9'),
+      ]),
+      '<html><head>\n<META http-equiv="Content-Type" content="text/html; charset=koi8-r">При',
+    ],
+    [
+      'a meta element that is wrong',
+      'text/html',
+      Buffer.from('<meta charset="windows-1251">é日'),
+      '<meta charset="windows-1251">é日',
+    ],
+    [
+      'a meta element of nobody',
+      'text/html',
+      Buffer.from('<meta charset=x-y>caf\xe9', 'latin1'),
+      '<meta charset=x-y>café',
+    ],
+    [
+      'a meta element in plain text',
+      'text/plain',
+      Buffer.from('<meta charset=koi8-r>\xe9', 'latin1'),
+      '<meta charset=koi8-r>é',
+    ],
+    ['the mark of UTF-8', 'text/plain', Buffer.from('\ufeffGrüße'), 'Grüße'],
+    ['the escapes of ISO-2022-JP', 'text/plain', bytes('1b2442467c4b5c1b284220 6f6b'.replaceAll(' ', '')), '日本 ok'],
+    [
+      'the escapes of ISO-2022-JP in HTML',
+      'text/html',
+      bytes('3c703e1b244a'.replace('4a', '42467c4b5c1b2842')),
+      '<p>日本',
+    ],
+    ['the escapes of ISO-2022-KR', 'text/plain', Buffer.from('\x1b$)C\x0e>H3g\x0f', 'latin1'), '안녕'],
+  ] as const;
+  for (const [what, type, encoded, text] of unnamed) {
+    it(`is known by ${what}, where no header names it`, async () => {
+      const raw = mail(`Content-Type: ${type}`, '', encoded);
+      const { text: plain, html } = await read(raw);
+      assert.equal((plain ?? html)?.trimEnd(), text);
+      const whole = await read(multipart('mixed', raw, mail('Content-Type: image/png', '', 'x')));
+      assert.equal((whole.text ?? whole.html)?.trimEnd(), text);
+    });
+  }
+
+  it('UTF-16 is known by its mark, where no header names it', async () => {
+    for (const encoded of [utf16le('\ufeffhéllo'), utf16le('\ufeffhéllo').swap16()]) {
+      const raw = mail('Content-Type: text/plain', 'Content-Transfer-Encoding: base64', '', encoded.toString('base64'));
+      assert.equal((await read(raw)).text, 'héllo');
+    }
   });
 
   // What is not UTF-8 there is nearly always Windows' or a printer's; as windows-1252 no byte is lost.

@@ -106,3 +106,15 @@ describe('header fields', () => {
     assert.equal(firstValue(fields, 'cc'), undefined);
   });
 });
+
+describe('a field that is not UTF-8', () => {
+  it('says nothing about the others', () => {
+    const raw = Buffer.concat([
+      Buffer.from('From: Jörg <a@müller.test>\r\nSubject: 日本\r\nX-Printer: caf'),
+      Buffer.from([0xe9]),
+      Buffer.from('\r\n und mehr\r\nTo: é@example.com\r\n\r\n'),
+    ]);
+    const values = readHeaderFields(raw, 1_000).map(({ value }) => value);
+    assert.deepEqual(values, ['Jörg <a@müller.test>', '日本', 'café und mehr', 'é@example.com']);
+  });
+});

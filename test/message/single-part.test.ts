@@ -16,7 +16,7 @@ const TYPES = [
   'CONTENT-TYPE: TEXT/HTML; CHARSET="UTF-8"',
   'Content-Type : text/html (a comment); charset=(c)utf-8',
   'Content-Type: text/plain; charset=us-ascii; name=body.txt',
-  'Content-Type: text/plain; charset=iso-8859-1; format=flowed; delsp=yes',
+  'Content-Type: text/plain; charset=iso-8859-1; format=flowed',
   'Content-Type: text/plain; charset=windows-1252',
   'Content-Type: text/plain; charset=x-unknown',
   "Content-Type: text/html; charset*=utf-8''iso-8859-2",

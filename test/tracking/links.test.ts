@@ -6,7 +6,7 @@ import { readEncodedText } from '../../src/tracking/text-encoding.ts';
 
 /** The targets of the links that are chosen. */
 function chosen(html: string, listUnsubscribe: readonly string[] = []): string[] {
-  const text = readEncodedText(Buffer.from(html), 'utf-8');
+  const text = readEncodedText(Buffer.from(html), 'utf-8', 'html');
   assert.ok(text);
   const targetOf = createLinkChooser(listUnsubscribe);
   return readHtml(text).links.flatMap(link => targetOf(link) ?? []);
@@ -82,7 +82,7 @@ test('only http and https are for tracking', () => {
 
 test('links that are broken are not', () => {
   assert.deepEqual(chosen('<a href="https://example.com/>x</a> <p class="y">'), []);
-  const text = readEncodedText(Buffer.from('<a href="https://example.com/\xe4">x</a>', 'latin1'), 'utf-8');
+  const text = readEncodedText(Buffer.from('<a href="https://example.com/\xe4">x</a>', 'latin1'), 'utf-8', 'html');
   assert.deepEqual(text && readHtml(text).links.flatMap(link => createLinkChooser([])(link) ?? []), []);
 });
 
