@@ -26,27 +26,30 @@ const OURS =
   'others are to be altered. Here';
 
 const COLUMNS = `
-  select name as "table", attname as column, format_type(atttypid, null) as type,
+  select name as "table", attname as column, format_type(atttypid, null) as type, typcategory = 'S' as "isText",
          case when atttypid in ('varchar'::regtype, 'bpchar'::regtype) and atttypmod > 4 then atttypmod - 4 end as length,
          attnotnull as required, atthasdef or attidentity <> '' as "hasDefault"
     from unnest($1::text[]) name
-    join pg_attribute on attrelid = to_regclass(quote_ident(name)) and attnum > 0 and not attisdropped`;
+    join pg_attribute on attrelid = to_regclass(quote_ident(name)) and attnum > 0 and not attisdropped
+    join pg_type t on t.oid = atttypid`;
 
 interface Column {
   readonly table: string;
   readonly column: string;
   /** As Postgres prints it, without a length. */
   readonly type: string;
+  /** Of the category of texts, to which types of extensions belong, too, such as citext. */
+  readonly isText: boolean;
   /** Characters at most; null where nothing limits them. */
   readonly length: number | null;
   readonly required: boolean;
   readonly hasDefault: boolean;
 }
 
+/** Texts that are not kept as they are: one is filled with blanks, and the others are short. */
+const POOR_TEXTS = ['character', 'name', '"char"'];
 /** Types that take whatever the needed one does. */
 const TYPES: Readonly<Record<string, readonly string[]>> = {
-  varchar: ['character varying', 'text'],
-  text: ['text', 'character varying'],
   timestamptz: ['timestamp with time zone'],
   integer: ['integer', 'bigint'],
 };
@@ -91,10 +94,11 @@ function problemOf(column: Column | undefined, needed: string | undefined): stri
   return null;
 }
 
-function takes({ type, length }: Column, needed: string): boolean {
+function takes({ type, isText, length }: Column, needed: string): boolean {
   const [, name = needed, most] = /^(\w+)\((\d+)\)$/.exec(needed) ?? [];
-  const isOfType = (TYPES[name] ?? [name]).includes(type);
-  return isOfType && (length === null || (most !== undefined && length >= Number(most)));
+  if (name !== 'text' && name !== 'varchar') return (TYPES[name] ?? [name]).includes(type);
+  const isLongEnough = length === null || (most !== undefined && length >= Number(most));
+  return isText && !POOR_TEXTS.includes(type) && isLongEnough;
 }
 
 function printType({ type, length }: Column): string {

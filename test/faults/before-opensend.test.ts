@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { freePort } from '../../src/dev/ports.ts';
+import { runCli } from '../cli/run-cli.ts';
 import { spawnWorker } from '../delivery/faults/support/worker-process.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -70,6 +71,24 @@ describe('a relay that is started before OpenSend', () => {
     await alter('alter table emails alter "from" type varchar(512)');
     await eventually(() => client.logIn(relay.owner.apiKey).then(() => true));
   });
+});
+
+it('a standalone relay takes no installation of OpenSend for its own, and changes nothing', async t => {
+  const url = await createDatabase(t, { empty: true });
+  await withClient(url, createOpenSendTables);
+  for (const migrations of ['auto', 'none']) {
+    const { code, stderr } = await runCli(['relay'], {
+      DATABASE_URL: url,
+      SMTP_RELAY_PIPELINE: 'standalone',
+      SMTP_RELAY_MIGRATIONS: migrations,
+      SMTP_RELAY_PORT: '0',
+      SMTP_RELAY_HTTP_PORT: '0',
+    });
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /OpenSend.*smtp-relay migrate --set-pipeline standalone/s);
+  }
+  const made = await withClient(url, client => client.query("select from pg_tables where tablename ~ '^smtp_relay_'"));
+  assert.equal(made.rowCount, 0);
 });
 
 describe('who starts in an outage and then finds a database of the other pipeline, ends with the reason', () => {

@@ -11,6 +11,11 @@ const UNFIT: readonly (readonly [string, string])[] = [
   ['alter table emails alter "from" type varchar(255)', 'emails.from is varchar(255), and varchar(512) is needed'],
   ['alter table emails alter subject type varchar(998)', 'emails.subject is varchar(998), and text is needed'],
   ['alter table api_keys alter domain type char(255)', 'api_keys.domain is char(255), and varchar(255) is needed'],
+  ['alter table emails alter status type name', 'emails.status is name, and varchar(50) is needed'],
+  [
+    "create type reason as enum ('manual'); alter table email_suppressions alter reason type reason using 'manual'",
+    'email_suppressions.reason is reason, and varchar(50) is needed',
+  ],
   ['alter table emails alter headers type text', 'emails.headers is text, and jsonb is needed'],
   ['alter table emails alter cc set not null', 'emails.cc does not take null'],
   ['alter table emails add team text not null', 'emails.team takes no null and has no default'],
@@ -26,6 +31,7 @@ const FIT = [
   'alter table emails add note text',
   'alter table emails alter provider_retry_count type bigint',
   'alter table api_keys drop column document',
+  "create domain address as text check (value <> ''); alter table email_suppressions alter email type address",
 ];
 
 describe('the shared tables', () => {
