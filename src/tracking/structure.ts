@@ -98,7 +98,8 @@ function isShownText(node: MimeNode): boolean {
 
 /** A message in a digest, where no type says so (RFC 2046 section 5.1.5). */
 function isDigested({ parentNode, headers }: MimeNode): boolean {
-  return parentNode !== false && parentNode.multipart === 'digest' && !(headers && headers.hasHeader('Content-Type'));
+  const isTyped = headers ? headers.hasHeader('Content-Type') : false;
+  return parentNode !== false && parentNode.multipart === 'digest' && !isTyped;
 }
 
 /** A disposition that is not known counts as an attachment (RFC 2183 section 2.8). */
