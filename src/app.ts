@@ -15,7 +15,7 @@ import { queueNameOf } from './queue/messaging-attributes.ts';
 import { Publisher } from './queue/publisher.ts';
 import { createResources } from './resources/create-resources.ts';
 import { createSessionDependencies } from './smtp/create-sessions.ts';
-import { openListeners } from './smtp/listeners.ts';
+import { type ListenerPorts, openListeners } from './smtp/listeners.ts';
 import { createSmtpMetrics } from './smtp/metrics.ts';
 import { touchLastUsed } from './store/api-keys.ts';
 import { createConfiguredPool, createConfiguredPreparation } from './store/configured.ts';
@@ -35,7 +35,7 @@ export interface App {
    * @returns the ports, also where the configuration asked for any free one
    * @throws where the database belongs to another pipeline, a port is taken, or the certificate cannot be used
    */
-  start(): Promise<{ readonly port: number; readonly implicitTlsPort?: number; readonly httpPort?: number }>;
+  start(): Promise<ListenerPorts & { readonly httpPort?: number }>;
   /** Rejects where the database, away at the start, turns out not to be one for this relay. */
   readonly ended: Promise<never>;
   /** Finishes what is under way, and frees everything. Also after a start that failed or has not ended. */

@@ -120,7 +120,7 @@ function definitions(): Schema {
       properties: {
         enabled: { type: 'boolean' },
         port: { type: 'integer', minimum: 1, maximum: 65535 },
-        target: { enum: ['smtp', 'smtps'] },
+        target: { enum: ['smtp', 'smtps', 'legacy'] },
         nodePort: { type: ['integer', 'null'], minimum: 1, maximum: 65535 },
         appProtocol: { type: 'string' },
       },

@@ -10,7 +10,7 @@ import { createQueueMetrics } from '../queue/metrics.ts';
 import { createPublisherMetrics } from '../queue/publisher-metrics.ts';
 import { createResourcesMetrics } from '../resources/metrics.ts';
 import { createSmtpMetrics, observeListeners } from '../smtp/metrics.ts';
-import { createTlsMetrics } from '../smtp/tls-metrics.ts';
+import { createHandshakeMetrics, createLegacyMetrics, createTlsMetrics } from '../smtp/tls-metrics.ts';
 import { createIntakeMetrics, createStoreMetrics } from '../store/metrics.ts';
 import { createHitMetrics } from '../tracking/hit-metrics.ts';
 import { createWebhooksMetrics } from '../webhooks/metrics.ts';
@@ -51,10 +51,12 @@ const PARTS: readonly Part[] = [
     roles: 'relay',
     add(registry, { connections = nothing }) {
       createSmtpMetrics(registry);
-      observeListeners(registry, { connections, bytesInFlight: nothing });
+      observeListeners(registry, { connections, addresses: nothing, bytesInFlight: nothing });
+      createHandshakeMetrics(registry);
     },
   },
   { title: 'The certificate', roles: 'relay with TLS', add: createTlsMetrics },
+  { title: 'The port for old devices', roles: 'relay with `tls.legacyPort`', add: createLegacyMetrics },
   { title: 'Storing messages', roles: 'relay', add: createIntakeMetrics },
   {
     title: 'The database and the outbox',

@@ -42,23 +42,28 @@ const tlsFiles: Check = {
   },
 };
 
-const implicitPort: Check = {
-  looksAt: ['port', 'tls.implicitPort', 'tls.certPath', 'tls.keyPath'],
-  run(config, sourceOf) {
-    const { implicitPort: number, certPath, keyPath } = config.tls;
-    if (number === 0) return {};
-    const problem = { setting: 'tls.implicitPort', source: sourceOf('tls.implicitPort') };
+const OTHER_PORTS = ['tls.implicitPort', 'tls.legacyPort'] as const;
+
+/** Ports beside `port`, which only make sense with a certificate. */
+const otherPorts: Check = {
+  looksAt: ['port', ...OTHER_PORTS, 'tls.certPath', 'tls.keyPath'],
+  run({ port, tls }, sourceOf) {
+    const taken = new Map<number, string>([[port, 'port']]);
     const problems: ConfigProblem[] = [];
-    if (certPath === '' && keyPath === '') {
-      const fix = 'set tls.certPath and tls.keyPath, or set tls.implicitPort to 0';
-      problems.push({ ...problem, why: 'a port for TLS needs a certificate and a key', fix });
-    }
-    if (number === config.port) {
-      problems.push({
-        ...problem,
-        why: `port ${number} is also the value of port`,
-        fix: 'choose another port for one of them',
-      });
+    for (const setting of OTHER_PORTS) {
+      const number = setting === 'tls.implicitPort' ? tls.implicitPort : tls.legacyPort;
+      if (number === 0) continue;
+      const problem = { setting, source: sourceOf(setting) };
+      if (tls.certPath === '' && tls.keyPath === '') {
+        const fix = `set tls.certPath and tls.keyPath, or set ${setting} to 0`;
+        problems.push({ ...problem, why: 'a port for TLS needs a certificate and a key', fix });
+      }
+      const other = taken.get(number);
+      if (other !== undefined) {
+        const fix = 'choose another port for one of them';
+        problems.push({ ...problem, why: `port ${number} is also the value of ${other}`, fix });
+      }
+      taken.set(number, setting);
     }
     return { problems };
   },
@@ -142,10 +147,12 @@ const anyDatabaseServer: Check = {
 
 const roomForOneMessage: Check = {
   looksAt: ['limits.bytesInFlight', 'maxMessageSizeBytes'],
-  run({ limits, maxMessageSizeBytes }) {
+  run({ limits, maxMessageSizeBytes }, sourceOf) {
     if (maxMessageSizeBytes <= limits.bytesInFlight) return {};
-    const text = `limits.bytesInFlight: messages over ${limits.bytesInFlight} bytes never find room, although maxMessageSizeBytes allows them.`;
-    return { warnings: [text] };
+    const source = sourceOf('limits.bytesInFlight');
+    const why = `one message may have ${maxMessageSizeBytes} bytes (maxMessageSizeBytes), which never find room in it`;
+    const fix = `set limits.bytesInFlight to ${maxMessageSizeBytes} at least, or maxMessageSizeBytes to less`;
+    return { problems: [{ setting: 'limits.bytesInFlight', source, why, fix }] };
   },
 };
 
@@ -162,7 +169,7 @@ export function checkTogether(
 ): CheckResult {
   const checks = [
     tlsPair,
-    implicitPort,
+    otherPorts,
     opensendRecipients,
     smarthost,
     captureNeedsOurWorker,

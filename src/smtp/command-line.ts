@@ -86,14 +86,17 @@ export function unknownParameter(args: PathCommand['args'], command: 'MAIL' | 'R
   return Object.keys(args || {}).find(name => !known.includes(name));
 }
 
-/**
- * How the client calls itself by EHLO or HELO. Devices without a name of their own send none; it decides nothing here.
- *
- * @returns null for a name with control characters, which goes into logs, `Received:` and the database
- */
-export function greetingName(line: string): string | null {
-  const name = line.trim().split(/\s+/).slice(1).join(' ');
-  return /\p{Cc}/u.test(name) ? null : name.slice(0, 255).toLowerCase().toWellFormed() || 'unknown';
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+const CONTROL = /[\x00-\x08\x0a-\x1f\x7f-\x9f]/;
+/** Commands that have no parameters (RFC 5321 section 4.1.1). QUIT has none either, but who says it shall go. */
+const BARE_COMMAND = /^(DATA|RSET)\s+\S/i;
+
+/** Why a command is not even looked at, as the text of a 501; null where it is. */
+export function malformation(command: Buffer): string | null {
+  const line = command.toString();
+  if (CONTROL.test(line)) return '5.5.2 The command has a control character: remove it';
+  const [, name] = BARE_COMMAND.exec(line) ?? [];
+  return name === undefined ? null : `5.5.4 ${name.toUpperCase()} takes no parameter`;
 }
 
 /** How many bytes a line may have. @param isAnswer it answers a challenge of AUTH */

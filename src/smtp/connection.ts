@@ -3,18 +3,22 @@ import type net from 'node:net';
 import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import type { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
 import type { Arrival } from '../store/new-message.ts';
-import { greetingName, longestLine, MAX_AUTH_LINE, parsePathCommand, unknownParameter } from './command-line.ts';
+import { type AuthConnection, AuthExchange } from './auth-exchange.ts';
+import { longestLine, MAX_AUTH_LINE, malformation, parsePathCommand, unknownParameter } from './command-line.ts';
 import { ClientGone, DataStream } from './data-stream.ts';
+import { extensions, greetingName } from './ehlo.ts';
 import { noRoomRefusal } from './incoming-message.ts';
 import { replyTo } from './reply.ts';
-import { MECHANISMS, readPassword } from './sasl.ts';
 import type { RelayServer } from './server.ts';
 import type { Session, Step } from './session.ts';
-import { limitOf, SHUTTING_DOWN, sessionTooLong } from './session-refusals.ts';
+import { SessionClock } from './session-clock.ts';
+import { bareLineCommand, recipientLimitOf, SHUTTING_DOWN, timeIsOver, tooManyMistakes } from './session-refusals.ts';
+import { UnaskedTls } from './tls-handshake.ts';
 import { declaredSize, envelopeOf, protocolOf } from './transaction.ts';
 
-const EXTENSIONS = ['PIPELINING', '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTATUSCODES'];
 const ENHANCED_CODE = /^([245]\.\d{1,3}\.\d{1,3}) /;
+/** As many as the library allows of unknown commands. */
+const MAX_MISTAKES = 10;
 
 type Done = () => void;
 type RejectParameters = Parameters<SMTPConnection['_rejectInvalidParams']>;
@@ -27,21 +31,106 @@ export class RelayConnection extends SMTPConnection {
   /** Asked by the library's MAIL and RCPT; see `RelayServer`. */
   readonly client: Session;
   readonly #server: RelayServer;
-  readonly #deadline: number;
+  readonly #clock: SessionClock;
+  readonly #auth: AuthExchange;
   #enhancedCode: string | null = null;
-  #isLoggedIn = false;
+  #repliedAt = performance.now();
+  /** The socket that is read from; while a TLS handshake goes on the library still keeps the one below. */
+  #topSocket: net.Socket;
+  #handshakeError: Error | null = null;
 
   constructor(server: RelayServer, socket: net.Socket, options?: SMTPConnectionOptions) {
     super(server, socket, options);
     this.#server = server;
+    this.#topSocket = socket;
     this.client = server.openSession(this.id, this.remoteAddress);
+    this.#auth = new AuthExchange(this.#authConnection());
     server.metrics.connections.inc();
-    this.#deadline = performance.now() + server.settings.sessionTimeout;
+    this.#clock = this.#watch();
+  }
+
+  #watch(): SessionClock {
+    const connection = this;
+    const watched = {
+      get isBusy() {
+        return connection.isBusy && !connection.#isReceiving;
+      },
+      get isReceiving() {
+        return connection.#isReceiving;
+      },
+      get needsLogIn() {
+        return !connection.#auth.isLoggedIn && !connection.client.isTrusted;
+      },
+      get activeAt() {
+        const parser = connection._parser as DataStream | false;
+        return Math.max(connection.#repliedAt, parser ? parser.heardAt : 0);
+      },
+    };
+    const beganAt = this.#server.acceptedAt(this.id);
+    return new SessionClock(
+      beganAt,
+      watched,
+      () => this.#server.settings,
+      limit => {
+        if (this._upgrading) this.destroy(new Error(`no TLS handshake in time: ${limit}`));
+        else this.#refuse('session', timeIsOver(limit));
+      },
+    );
+  }
+
+  #authConnection(): AuthConnection {
+    const connection = this;
+    return {
+      get mayAuthenticate() {
+        return connection.#mayAuthenticate;
+      },
+      get isInTransaction() {
+        return Boolean(connection.session.envelope.mailFrom);
+      },
+      send: (code, text, context) => this.send(code, text, context),
+      refuse: error => this.#refuse('AUTH', error),
+      takeNextLine: take => {
+        this._nextHandler = take;
+      },
+      attemptLogIn: () => this.client.attemptLogIn(),
+      logIn: async password => {
+        await this.client.authenticate(password);
+        // The library asks for it before MAIL.
+        this.session.user = 'apikey';
+        this.#server.loggedIn(this.id);
+      },
+    };
+  }
+
+  get #isReceiving(): boolean {
+    return Boolean(this._dataStream) && this._parser !== false && this._parser._dataMode;
   }
 
   /** Whether a command or message is being worked on. */
   get isBusy(): boolean {
     return this._handlerPending || Boolean(this._dataStream);
+  }
+
+  /** Ends the connection without a word. Taking the socket from below a TLS handshake would be no end to rely on. */
+  destroy(why?: Error): void {
+    this.#topSocket.destroy(why);
+    if (this.#topSocket !== this._socket) this._socket.destroy();
+  }
+
+  /** The library's time-out of silence starts anew with each byte; `SessionClock` takes its place. */
+  override _armTimeout(socket: net.Socket = this._socket): void {
+    this.#topSocket = socket;
+  }
+
+  override _onError(error: Error): void {
+    if (this._upgrading) this.#handshakeError ??= error;
+    super._onError(error);
+  }
+
+  override _onClose(): void {
+    this.#clock.stop();
+    if (this._upgrading && !this._closed) this.#server.handshakeFailed(this.id, this.#handshakeError);
+    super._onClose();
   }
 
   /** Greets at once: the library waits 100 ms for clients that talk too early. */
@@ -58,11 +147,12 @@ export class RelayConnection extends SMTPConnection {
    * the library keeps are refusals like all others.
    */
   override send(code: number, data?: string | string[] | null, context?: string | false): void {
-    const limit = limitOf(data);
-    if (limit) {
-      this.#refuse(limit.step, limit.refusal);
+    const refusal = recipientLimitOf(data);
+    if (refusal) {
+      this.#refuse('RCPT', refusal);
       return;
     }
+    this.#repliedAt = performance.now();
     this.#server.metrics.replied(code);
     const [prefix, enhancedCode] = (typeof data === 'string' && ENHANCED_CODE.exec(data)) || [];
     this.#enhancedCode = enhancedCode ?? null;
@@ -78,32 +168,67 @@ export class RelayConnection extends SMTPConnection {
   override _onCommand(command: Buffer, callback: Done = () => {}): void {
     if (this.#server.isDraining) {
       this.send(421, SHUTTING_DOWN);
-    } else if (performance.now() > this.#deadline) {
-      this.#refuse('session', sessionTooLong());
+    } else if (this.#clock.isOver) {
+      this.#refuse('session', timeIsOver('session_timeout'));
     } else if (command.length > longestLine(command, Boolean(this._nextHandler))) {
       this.send(500, '5.5.2 Command line is too long');
       callback();
-    } else {
+    } else if (!this.#refuseMalformed(command, callback)) {
       // The library asks for this before MAIL, and forgets it at STARTTLS.
       if (this.client.isTrusted) this.session.user ||= 'trusted';
       super._onCommand(command, callback);
     }
   }
 
-  /** Decodes DATA by our own decoder: the library takes bare line ends as they come, and seconds over many dots. */
+  /** Whether the command is none that may be run. What was sent before a TLS handshake is for nobody to answer. */
+  #refuseMalformed(command: Buffer, callback: Done): boolean {
+    if (this._upgrading || this._nextHandler) return false;
+    try {
+      this.#auth.count(command);
+    } catch (error) {
+      this.#refuse('AUTH', error);
+      return true;
+    }
+    const fault = malformation(command);
+    if (fault !== null) this.#mistake(() => this.send(501, fault), callback);
+    return fault !== null;
+  }
+
+  #mistake(reply: () => void, callback: Done): void {
+    this._unrecognizedCommands += 1;
+    if (this._unrecognizedCommands >= MAX_MISTAKES) {
+      this.#refuse('session', tooManyMistakes());
+      return;
+    }
+    reply();
+    setImmediate(() => this._whenWritable(callback));
+  }
+
+  /** Reads commands and DATA by our own stream; see there. */
   override _createParser(): SMTPStream {
-    const parser = new DataStream({ maxCommandLength: MAX_AUTH_LINE });
-    parser.oncommand = (command, callback) => this._onCommand(command, callback);
+    const onCommand = (command: Buffer, callback: Done) => this._onCommand(command, callback);
+    const parser = new DataStream(MAX_AUTH_LINE, {
+      onCommand,
+      onBareLine: (command, callback) => {
+        if (this.#server.settings.bareLineEndings === 'accept' || this._upgrading) onCommand(command, callback);
+        else this.#mistake(() => this.#refuse('session', bareLineCommand()), callback);
+      },
+      onTls: () => {
+        this.#server.handshakeFailed(this.id, new UnaskedTls('TLS began where a command was due'));
+        this.destroy();
+      },
+    });
     parser.on('error', () => this.send(421, '4.5.2 Command line is too long'));
     return parser;
   }
 
   /** Offers AUTH only where it may be used; without it the library would let MAIL pass. An empty name is forgiven. */
   override handler_EHLO(command: Buffer, callback: Done): void {
-    const features = [...EXTENSIONS, `SIZE ${this._server.options.size}`];
-    if (this.#mayAuthenticate() && !this.#isLoggedIn) features.push(`AUTH ${MECHANISMS}`);
-    if (!this.secure && this.#server.settings.startTls) features.push('STARTTLS');
-    this.#greetBack(command, [this.name, ...features], callback);
+    const { messageBytes, recipients, startTls } = this.#server.settings;
+    const offersAuth = this.#mayAuthenticate && !this.#auth.isLoggedIn;
+    const offersStartTls = startTls && !this.secure;
+    const lines = extensions({ messageBytes, recipients, offersAuth, offersStartTls });
+    this.#greetBack(command, [this.name, ...lines], callback);
   }
 
   override handler_HELO(command: Buffer, callback: Done): void {
@@ -111,18 +236,13 @@ export class RelayConnection extends SMTPConnection {
   }
 
   #greetBack(command: Buffer, lines: string[], callback: Done): void {
-    const name = greetingName(command.toString());
-    if (name === null) {
-      this.send(501, '5.5.4 The name has control characters: send the host name', false);
-    } else {
-      this.hostNameAppearsAs = name;
-      this._resetSession();
-      this.send(250, lines, false);
-    }
+    this.hostNameAppearsAs = greetingName(command.toString());
+    this._resetSession();
+    this.send(250, lines, false);
     callback();
   }
 
-  #mayAuthenticate(): boolean {
+  get #mayAuthenticate(): boolean {
     return this.secure || !this.#server.settings.startTls;
   }
 
@@ -148,46 +268,9 @@ export class RelayConnection extends SMTPConnection {
     super._applyMailParams(parsed);
   }
 
-  /** Checks Base64, takes empty user names, and counts failures: the library does none of it. */
+  /** By an exchange of our own; see there. */
   override handler_AUTH(command: Buffer, callback: Done): void {
-    if (!this.#mayAuthenticate()) {
-      this.send(538, '5.7.11 Encryption is required: issue STARTTLS first');
-    } else if (this.#isLoggedIn) {
-      this.send(503, '5.5.1 Already authenticated');
-    } else {
-      void this.#authenticate(command.toString(), callback);
-      return;
-    }
-    callback();
-  }
-
-  async #authenticate(command: string, callback: Done): Promise<void> {
-    let lineDone = callback;
-    const ask = (challenge: string): Promise<string> => {
-      const answer = Promise.withResolvers<string>();
-      this._nextHandler = (line, done) => {
-        lineDone = done;
-        answer.resolve(line.toString());
-      };
-      this.send(334, challenge, false);
-      lineDone();
-      return answer.promise;
-    };
-    try {
-      const result = await readPassword(command, ask);
-      if ('password' in result) await this.#logIn(result.password);
-      else this.send(result.code, result.text);
-    } catch (error) {
-      this.#refuse('AUTH', error);
-    }
-    lineDone();
-  }
-
-  async #logIn(password: string): Promise<void> {
-    await this.client.authenticate(password);
-    this.session.user = 'apikey';
-    this.#isLoggedIn = true;
-    this.send(235, '2.7.0 Authentication successful');
+    void this.#auth.run(command, callback);
   }
 
   /** Refuses before 354 what can be refused, and tells a lost client from a message that ended. */
@@ -232,7 +315,7 @@ export class RelayConnection extends SMTPConnection {
       clientAddress: this.remoteAddress,
       sessionId: this.id,
       helo: this.hostNameAppearsAs || 'unknown',
-      protocol: protocolOf(this, this.#isLoggedIn),
+      protocol: protocolOf(this, this.#auth.isLoggedIn),
       receivedBy: this.name,
     };
   }

@@ -1,6 +1,7 @@
 import type { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
 import type { Refusal } from '../message/refusal.ts';
+import { type CommandLine, CommandLines } from './command-lines.ts';
 import { type DataPace, tooSlowRefusal, watchPace } from './data-watch.ts';
 import type { IncomingMessage } from './incoming-message.ts';
 
@@ -18,13 +19,111 @@ export interface Receiving {
   readonly onTooSlow: (refusal: Refusal) => void;
 }
 
+/** Commands that are run in one turn of the event loop, however many came at once. */
+const COMMANDS_A_TURN = 100;
+/** The first byte of a TLS handshake (RFC 8446 section 5.1), which no command begins with. */
+const TLS_HANDSHAKE = 0x16;
+
+type Done = (error?: Error | null) => void;
+
+/** What the stream tells of. */
+export interface StreamHandlers {
+  /** Takes a command; calls back when the next may follow. */
+  readonly onCommand: (command: Buffer, done: () => void) => void;
+  /** The same for one that ended in LF without CR. */
+  readonly onBareLine: (command: Buffer, done: () => void) => void;
+  /** The client speaks TLS, and has not asked for it. */
+  readonly onTls: () => void;
+}
+
 /**
  * The library's command parser with another way through DATA: the bytes go to an `IncomingMessage` and not through a
- * stream, which costs more than all else on a small message.
+ * stream, which costs more than all else on a small message. And with another way to commands: the library takes a bare LF
+ * for their end, and keeps them as strings.
  */
 export class DataStream extends SMTPStream {
+  /** When the last whole command or piece of a message came, as `performance.now()` tells it. */
+  heardAt = performance.now();
+  readonly #handlers: StreamHandlers;
+  readonly #longestLine: number;
+  readonly #lines = new CommandLines();
+  #hasBegun = false;
   #message: IncomingMessage | null = null;
   #arrived: () => void = () => {};
+
+  /** @param longestLine bytes; a longer one is an `error` */
+  constructor(longestLine: number, handlers: StreamHandlers) {
+    super();
+    this.#longestLine = longestLine;
+    this.#handlers = handlers;
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: Done): void {
+    if (this.isClosed) {
+      done();
+    } else if (!this.#hasBegun && chunk[0] === TLS_HANDSHAKE) {
+      this.#handlers.onTls();
+      done();
+    } else if (this._dataMode) {
+      this._feedDataStream(chunk, done);
+    } else {
+      this.#hasBegun = true;
+      this.#lines.push(chunk);
+      this.#runCommands(done);
+    }
+  }
+
+  /** Runs what has arrived, command by command. One that needs time goes on from its callback. */
+  #runCommands(done: Done): void {
+    let left = COMMANDS_A_TURN;
+    let isRunning = false;
+    let again = false;
+    const run = (): void => {
+      // A command that is answered at once calls back while it runs: a loop does not grow the stack.
+      again = true;
+      if (isRunning) return;
+      isRunning = true;
+      while (again) {
+        again = false;
+        const line = this.#nextLine(done);
+        if (line === null) return;
+        this.heardAt = performance.now();
+        left -= 1;
+        const next = left > 0 ? run : pause;
+        if (line.isBare) this.#handlers.onBareLine(line.bytes, next);
+        else this.#handlers.onCommand(line.bytes, next);
+      }
+      isRunning = false;
+    };
+    const pause = (): void => {
+      left = COMMANDS_A_TURN;
+      setImmediate(run);
+    };
+    run();
+  }
+
+  /** The next command; null where there is none as yet, which ends what `done` waits for. */
+  #nextLine(done: Done): CommandLine | null {
+    if (this.isClosed) {
+      done();
+      return null;
+    }
+    if (this._dataMode) {
+      const rest = this.#lines.takeRest();
+      if (rest.length === 0) done();
+      else this._feedDataStream(rest, done);
+      return null;
+    }
+    const line = this.#lines.next();
+    const length = line ? line.bytes.length : this.#lines.length;
+    if (length > this.#longestLine) {
+      this.#lines.takeRest();
+      done(new Error('a command line is too long'));
+      return null;
+    }
+    if (line === null) done();
+    return line;
+  }
 
   /**
    * Takes what follows as a message's text, up to its end.
@@ -46,7 +145,8 @@ export class DataStream extends SMTPStream {
     await arrived.finally(endWatch);
   }
 
-  override _feedDataStream(chunk: Buffer, done: (error?: Error | null) => void): void {
+  override _feedDataStream(chunk: Buffer, done: Done): void {
+    this.heardAt = performance.now();
     const end = this.#message?.push(chunk) ?? -1;
     if (end === -1) {
       done();

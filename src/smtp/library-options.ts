@@ -1,4 +1,5 @@
 import { constants } from 'node:crypto';
+import type { SecureVersion } from 'node:tls';
 import type { TlsPair } from './tls.ts';
 
 export interface ServerSettings {
@@ -8,13 +9,20 @@ export interface ServerSettings {
   readonly implicitTls: boolean;
   /** Offer STARTTLS, and AUTH only after it. */
   readonly startTls: boolean;
+  /** The oldest version of TLS. */
+  readonly minVersion: SecureVersion;
+  /** In the words of OpenSSL; empty for those of RFC 9325. */
+  readonly ciphers: string;
   readonly messageBytes: number;
   readonly bareLineEndings: 'reject' | 'accept';
   readonly recipients: number;
   readonly connections: number;
   /** Of one address, on all listeners. */
   readonly connectionsPerAddress: number;
+  /** The most of one address that have not logged in, on all listeners. */
+  readonly strangersPerAddress: number;
   /** Times in milliseconds. */
+  readonly loginTimeout: number;
   readonly idleTimeout: number;
   readonly dataTimeout: number;
   readonly dataGrace: number;
@@ -24,8 +32,24 @@ export interface ServerSettings {
   readonly proxyHeaderTimeout: number;
 }
 
+/**
+ * Forward secrecy and AEAD (RFC 9325 section 4.2). The library lets the server choose, and a device
+ * without AES in hardware chooses ChaCha20 by putting it first (`PRIORITIZE_CHACHA`).
+ */
+const CIPHERS = [
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+].join(':');
+/** Of TLS 1.3, which Node switches off where a list names none of them. */
+const CIPHERS_13 = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
 /** Commands that the library knows and a submission relay has no use for. */
 const DISABLED_COMMANDS = ['WIZ', 'SHELL', 'KILL', 'XCLIENT', 'XFORWARD', 'HELP'];
+/** Milliseconds. Load balancers forget connections that were silent for 4 minutes (Azure) or 350 s (NLB). */
+const KEEP_ALIVE = 60_000;
 /** AUTH LOGIN alone takes three lines; this leaves room for the failed logins that are allowed. */
 const UNAUTHENTICATED_COMMANDS = 100;
 
@@ -34,6 +58,7 @@ export function libraryLimits(settings: ServerSettings) {
   return {
     size: settings.messageBytes,
     maxRecipients: settings.recipients,
+    // Until there is a session; then `SessionClock` watches it.
     socketTimeout: settings.idleTimeout,
     // Here for connections without a session as yet; the others are told so by `RelayConnection`.
     maxClients: settings.connections,
@@ -56,14 +81,22 @@ export function libraryOptions(settings: ServerSettings, tls: TlsPair | null) {
     maxAllowedUnauthenticatedCommands: UNAUTHENTICATED_COMMANDS,
     hideENHANCEDSTATUSCODES: false,
     disableReverseLookup: true,
+    keepAlive: true,
+    keepAliveInitialDelay: KEEP_ALIVE,
     ...libraryLimits(settings),
     logger: false as const,
     ...(tls && {
       key: tls.key,
       cert: tls.cert,
-      minVersion: 'TLSv1.2' as const,
+      minVersion: settings.minVersion,
+      ciphers: cipherList(settings.ciphers),
       // A client must not make us do handshakes over and over in one connection.
-      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_PRIORITIZE_CHACHA,
     }),
   };
+}
+
+function cipherList(configured: string): string {
+  const list = configured || CIPHERS;
+  return list.includes('TLS_') ? list : `${CIPHERS_13}:${list}`;
 }

@@ -3,15 +3,15 @@ import { type LiveConfig, perGeneration } from '../config/live.ts';
 import type { Config } from '../config/schema.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
+import { AddressCounts } from './address-counts.ts';
 import { ByteBudget } from './byte-budget.ts';
 import type { ServerSettings } from './library-options.ts';
 import { observeListeners, type SmtpMetrics } from './metrics.ts';
 import { createNetworkMatcher } from './networks.ts';
 import { RelayServer } from './server.ts';
 import type { SessionDependencies } from './session.ts';
-import { Tally } from './tally.ts';
 import { readTlsPair, type TlsPair } from './tls.ts';
-import { createTlsMetrics } from './tls-metrics.ts';
+import { createHandshakeMetrics, createLegacyMetrics, createTlsMetrics } from './tls-metrics.ts';
 import { watchTlsPair } from './tls-watch.ts';
 import { createTrust } from './trusted-networks.ts';
 
@@ -27,6 +27,20 @@ export interface ListenersOptions {
   readonly running: AsyncDisposableStack;
 }
 
+/** Where clients connect. */
+export interface ListenerPorts {
+  readonly port: number;
+  readonly implicitTlsPort?: number;
+  readonly legacyPort?: number;
+}
+
+interface ListenerMode {
+  readonly implicitTls: boolean;
+  readonly startTls: boolean;
+  /** TLS for old devices. */
+  readonly legacyTls: boolean;
+}
+
 /** @returns the ports, also where the configuration asked for any free one */
 export async function openListeners({
   live,
@@ -36,7 +50,7 @@ export async function openListeners({
   logger,
   drainTime,
   running,
-}: ListenersOptions): Promise<{ readonly port: number; readonly implicitTlsPort?: number }> {
+}: ListenersOptions): Promise<ListenerPorts> {
   const config = live.current;
   const tls = hasTls(config) ? await readTlsPair(config.tls) : null;
   if (tls === null) logger.warn('no TLS certificate is configured: API keys and messages travel in clear text');
@@ -44,30 +58,51 @@ export async function openListeners({
   running.defer(async () => {
     await Promise.all(servers.map(server => server.drain(drainTime)));
   });
+  const counts = new AddressCounts();
   const budget = new ByteBudget(() => live.current.limits.bytesInFlight);
   const countConnections = () => servers.reduce((count, server) => count + server.connections.size, 0);
-  observeListeners(registry, { connections: countConnections, bytesInFlight: () => budget.used });
+  observeListeners(registry, {
+    connections: countConnections,
+    addresses: () => counts.addresses,
+    bytesInFlight: () => budget.used,
+  });
   const trust = perGeneration(live, ({ trustedNetworks }) => createTrust(trustedNetworks));
   const shared = {
     tls,
     session,
     budget,
     countConnections,
-    addresses: new Tally(),
+    counts,
     trustedKey: (address: string) => trust()(address),
     metrics,
+    handshakes: createHandshakeMetrics(registry),
     isProxy: createNetworkMatcher(config.proxyProtocol.networks),
     logger: logger.child({ room: 'smtp' }),
   };
-  const open = (port: number, implicitTls: boolean): Promise<number> => {
-    const mode = { implicitTls, startTls: tls !== null && !implicitTls };
+  const open = (port: number, mode: ListenerMode): Promise<number> => {
     const server = new RelayServer({ ...shared, settings: perGeneration(live, of => serverSettings(of, mode)) });
     servers.push(server);
     running.defer(live.onChange(() => server.settingsChanged()));
     return server.open(port, config.host);
   };
-  const port = await open(config.port, false);
-  const implicitTlsPort = config.tls.implicitPort === 0 ? null : await open(config.tls.implicitPort, true);
+  const port = await open(config.port, { implicitTls: false, startTls: tls !== null, legacyTls: false });
+  const { implicitPort, legacyPort } = config.tls;
+  const ports = {
+    port,
+    ...(implicitPort !== 0 && {
+      implicitTlsPort: await open(implicitPort, { implicitTls: true, startTls: false, legacyTls: false }),
+    }),
+    ...(legacyPort !== 0 && {
+      legacyPort: await open(legacyPort, { implicitTls: false, startTls: true, legacyTls: true }),
+    }),
+  };
+  if (legacyPort !== 0) {
+    createLegacyMetrics(registry);
+    logger.warn(
+      { port: legacyPort, minVersion: config.tls.legacyMinVersion },
+      'a port for old devices is open: its TLS protects little, so let nobody else use it',
+    );
+  }
   if (tls) {
     const tlsMetrics = createTlsMetrics(registry);
     tlsMetrics.inUse(tls);
@@ -78,18 +113,23 @@ export async function openListeners({
       watchTlsPair({ paths: config.tls, current: tls, onChange: useEverywhere, metrics: tlsMetrics, logger }),
     );
   }
-  return { port, ...(implicitTlsPort !== null && { implicitTlsPort }) };
+  return ports;
 }
 
-function serverSettings(config: Config, mode: { readonly implicitTls: boolean; readonly startTls: boolean }) {
+function serverSettings(config: Config, { legacyTls, ...mode }: ListenerMode) {
+  const { tls } = config;
   return {
     ...mode,
+    minVersion: legacyTls ? tls.legacyMinVersion : tls.minVersion,
+    ciphers: legacyTls ? tls.legacyCiphers : tls.ciphers,
     name: greetingName(config),
     messageBytes: config.maxMessageSizeBytes,
     bareLineEndings: config.bareLineEndings,
     recipients: envelopeLimit(config),
     connections: config.limits.connections,
     connectionsPerAddress: config.limits.connectionsPerAddress,
+    strangersPerAddress: Math.ceil((config.limits.connections * config.limits.addressShare) / 100),
+    loginTimeout: config.limits.loginTimeout,
     idleTimeout: config.limits.idleTimeout,
     dataTimeout: config.limits.dataTimeout,
     dataRate: config.limits.dataRate,

@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { LRUCache } from 'lru-cache';
 import { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
 import { loginDelay } from '../policy/login-delay.ts';
@@ -7,6 +6,7 @@ import type { FailedLogins } from '../store/failed-logins.ts';
 import { clientNetwork } from './client-network.ts';
 import type { SmtpMetrics } from './metrics.ts';
 import { Tally } from './tally.ts';
+import { Turnstile } from './turnstile.ts';
 
 export interface LoginLimits {
   /** Failures that have no consequence; 0: none ever has. */
@@ -25,33 +25,47 @@ export interface LoginGuardDependencies {
 
 /** Log-ins of one address that may wait at the same time on this pod; its others are told to come back. */
 const WAITING = 10;
-const GOOD_TTL = 3_600_000;
-const MAX_GOOD = 50_000;
+/** Look-ups of keys at the same time, of all addresses that keep failing: what they cost the database has a bound. */
+const LOOK_UPS = 2;
 /** Of the key's hash: too little to guess the key by, enough to tell keys apart. */
 const KEY_DIGITS = 8;
 
 /**
- * Slows down who tries keys, without locking anybody out. After many failures of an address or of a wrong key, on any pod,
- * its next log-ins wait before they are looked at, longer with each failure. Behind a shared address a key that logged in
- * from there before does not wait, and a new one only waits.
+ * Slows down who tries keys, without locking anybody out. A key is looked up before anything waits, so that a good one gets
+ * in at once, whoever guesses behind the same address. After many failures of an address or of a wrong key, on any pod, the
+ * next wrong keys wait for their answer, longer with each failure.
  */
 export class LoginGuard {
   readonly #deps: LoginGuardDependencies;
   readonly #waiting = new Tally();
-  readonly #good = new LRUCache<string, true>({ max: MAX_GOOD, ttl: GOOD_TTL });
+  readonly #lookUps = new Turnstile(LOOK_UPS);
 
   constructor(deps: LoginGuardDependencies) {
     this.#deps = deps;
   }
 
+  /** Looks a key up; for an address that keeps failing, when it is its turn. @throws what `find` throws */
+  async lookUp<T>(address: string, find: () => Promise<T>): Promise<T> {
+    const isFailing = (await this.#waitOf([addressSubject(address)])) > 0;
+    return isFailing ? this.#lookUps.pass(find) : find();
+  }
+
   /**
-   * Waits as long as this log-in has to.
+   * The key was wrong. Waits as long as its answer has to, and resolves when all pods can know.
    *
    * @param keyHash `hashKey` of what was given as the key
    * @throws Refusal 454 where too many of that address wait already
    */
-  async admit(address: string, keyHash: string): Promise<void> {
-    const wait = this.#good.has(goodName(address, keyHash)) ? 0 : await this.#waitOf(address, keyHash);
+  async failed(address: string, keyHash: string): Promise<void> {
+    if (!this.#isOn) return;
+    const subjects = [addressSubject(address), `key ${keyHash.slice(0, KEY_DIGITS)}`];
+    await this.#wait(address, await this.#waitOf(subjects));
+    await this.#deps.failedLogins.add(subjects).catch(error => {
+      this.#deps.logger.warn({ err: error }, 'failed log-in not counted');
+    });
+  }
+
+  async #wait(address: string, wait: number): Promise<void> {
     if (wait === 0) return;
     const network = clientNetwork(address);
     if (!this.#waiting.tryTake(network, WAITING)) throw tooManyFailures(wait);
@@ -60,29 +74,16 @@ export class LoginGuard {
     this.#waiting.giveBack(network);
   }
 
-  /** The key was right. */
-  succeeded(address: string, keyHash: string): void {
-    this.#good.set(goodName(address, keyHash), true);
-  }
-
-  /** It was not. Resolves when all pods can know. */
-  async failed(address: string, keyHash: string): Promise<void> {
-    this.#good.delete(goodName(address, keyHash));
-    if (!this.#isOn) return;
-    await this.#deps.failedLogins.add(subjectsOf(address, keyHash)).catch(error => {
-      this.#deps.logger.warn({ err: error }, 'failed log-in not counted');
-    });
-  }
-
   get #isOn(): boolean {
     const { failedLoginsPerAddress, failedLoginsPerKey } = this.#deps.limits();
     return failedLoginsPerAddress > 0 || failedLoginsPerKey > 0;
   }
 
-  async #waitOf(address: string, keyHash: string): Promise<number> {
+  /** @param subjects the address; and the key, where it counts too */
+  async #waitOf(subjects: readonly string[]): Promise<number> {
     if (!this.#isOn) return 0;
     const { failedLoginsPerAddress, failedLoginsPerKey, loginDelay: longest } = this.#deps.limits();
-    const [ofAddress = 0, ofKey = 0] = await this.#countOf(subjectsOf(address, keyHash));
+    const [ofAddress = 0, ofKey = 0] = await this.#countOf(subjects);
     return Math.max(
       loginDelay(ofAddress, failedLoginsPerAddress, longest),
       loginDelay(ofKey, failedLoginsPerKey, longest),
@@ -95,12 +96,8 @@ export class LoginGuard {
   }
 }
 
-function goodName(address: string, keyHash: string): string {
-  return `${clientNetwork(address)} ${keyHash}`;
-}
-
-function subjectsOf(address: string, keyHash: string): string[] {
-  return [`address ${clientNetwork(address)}`, `key ${keyHash.slice(0, KEY_DIGITS)}`];
+function addressSubject(address: string): string {
+  return `address ${clientNetwork(address)}`;
 }
 
 function tooManyFailures(wait: number): Refusal {

@@ -6,6 +6,8 @@ import { type MessageStep, STEPS, type StepTimes } from './steps.ts';
 /** Read when they are scraped. */
 export interface ListenerState {
   readonly connections: () => number;
+  /** Client addresses that have any. */
+  readonly addresses: () => number;
   readonly bytesInFlight: () => number;
 }
 
@@ -137,8 +139,10 @@ function createStepTimes(registers: Registry[]): StepTimes {
 }
 
 /** What the listeners have open. */
-export function observeListeners(registry: Registry, { connections, bytesInFlight }: ListenerState): void {
+export function observeListeners(registry: Registry, state: ListenerState): void {
+  const { connections, addresses, bytesInFlight } = state;
   gauge(registry, 'smtp_relay_connections', 'Client connections that are open', connections);
+  gauge(registry, 'smtp_relay_client_addresses', 'Client addresses that have connections', addresses);
   gauge(registry, 'smtp_relay_bytes_in_flight', 'Bytes of messages that are being received or stored', bytesInFlight);
 }
 

@@ -3,9 +3,6 @@ import { Refusal } from '../message/refusal.ts';
 /** Sends a challenge, which is Base64. @returns the client's next line, which answers it */
 export type Ask = (challenge: string) => Promise<string>;
 
-/** What an AUTH command comes to: the password, or the reply to one that begins no exchange. */
-export type SaslResult = { readonly password: string } | { readonly code: number; readonly text: string };
-
 export const MECHANISMS = 'PLAIN LOGIN';
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
@@ -18,21 +15,22 @@ const PASSWORD = 'UGFzc3dvcmQ6';
  * ignored: the password is the API key.
  *
  * @param command `AUTH mechanism [initial-response]` (RFC 4954); `=` stands for an empty response
- * @throws Refusal 501 for an exchange that the client cancels (`*`) and for what is not Base64
+ * @returns the password
+ * @throws Refusal 501 for an exchange that the client cancels (`*`) and for what is not Base64, 504 for another mechanism
  */
-export async function readPassword(command: string, ask: Ask): Promise<SaslResult> {
+export async function readPassword(command: string, ask: Ask): Promise<string> {
   const [, mechanism = '', initialResponse, ...rest] = command.trim().split(/\s+/);
   if (mechanism === '' || rest.length > 0) {
-    return { code: 501, text: '5.5.4 Syntax: AUTH mechanism [initial-response]' };
+    throw syntaxRefusal('Syntax: AUTH mechanism [initial-response]', '5.5.4');
   }
   switch (mechanism.toUpperCase()) {
     case 'PLAIN':
-      return { password: passwordIn(decode(initialResponse ?? (await ask('')))) };
+      return passwordIn(decode(initialResponse ?? (await ask(''))));
     case 'LOGIN':
       decode(initialResponse ?? (await ask(USERNAME)));
-      return { password: decode(await ask(PASSWORD)) };
+      return decode(await ask(PASSWORD));
     default:
-      return { code: 504, text: '5.5.4 Unknown mechanism: use PLAIN or LOGIN' };
+      throw unknownMechanism();
   }
 }
 
@@ -55,6 +53,11 @@ function decode(line: string): string {
   return Buffer.from(text, 'base64').toString('utf8');
 }
 
-function syntaxRefusal(text: string): Refusal {
-  return new Refusal({ code: 501, enhancedCode: '5.5.2', text, rule: 'sasl' });
+function syntaxRefusal(text: string, enhancedCode = '5.5.2'): Refusal {
+  return new Refusal({ code: 501, enhancedCode, text, rule: 'sasl' });
+}
+
+function unknownMechanism(): Refusal {
+  const text = 'Unknown mechanism: use PLAIN or LOGIN';
+  return new Refusal({ code: 504, enhancedCode: '5.5.4', text, rule: 'sasl' });
 }

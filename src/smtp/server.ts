@@ -4,10 +4,10 @@ import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { SMTPServer, type SMTPServerAddress, type SMTPServerSession } from 'smtp-server';
 import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
-import type { Refusal } from '../message/refusal.ts';
+import { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
+import type { AddressCounts, CountedConnection } from './address-counts.ts';
 import type { ByteBudget } from './byte-budget.ts';
-import { clientNetwork } from './client-network.ts';
 import type { PathCommand } from './command-line.ts';
 import { RelayConnection } from './connection.ts';
 import { IncomingMessage } from './incoming-message.ts';
@@ -16,9 +16,10 @@ import type { SmtpMetrics } from './metrics.ts';
 import { readProxyHeader } from './proxy-protocol.ts';
 import { asLibraryError } from './reply.ts';
 import { Session, type SessionDependencies, type Step } from './session.ts';
-import { SHUTTING_DOWN, tooManyConnections, tooManyOfAddress } from './session-refusals.ts';
-import type { Tally } from './tally.ts';
+import { SHUTTING_DOWN, tooManyConnections } from './session-refusals.ts';
 import type { TlsPair } from './tls.ts';
+import { handshakeDetail, handshakeFailure } from './tls-handshake.ts';
+import type { HandshakeMetrics } from './tls-metrics.ts';
 
 export interface ServerDependencies {
   /** Those in force now. */
@@ -33,13 +34,15 @@ export interface ServerDependencies {
   readonly isProxy: (address: string) => boolean;
   /** The id of the key as which this address may send without a log-in; null for none. */
   readonly trustedKey: (address: string) => string | null;
-  /** Connections by client address; shared by all listeners. */
-  readonly addresses: Tally;
+  /** Shared by all listeners. */
+  readonly counts: AddressCounts;
   readonly metrics: SmtpMetrics;
+  readonly handshakes: HandshakeMetrics;
   readonly logger: Logger;
 }
 
 type Callback = (error?: Error | null) => void;
+type UpgradeCallback = Parameters<SMTPServer['_upgrade']>[1];
 type ProxyCallback = Parameters<SMTPServer['_handleProxy']>[1];
 
 /** One SMTP listener: smtp-server, with its connections replaced by ours. */
@@ -47,8 +50,10 @@ export class RelayServer extends SMTPServer {
   readonly #deps: ServerDependencies;
   /** Those that are closing too, until their socket has gone. */
   readonly #open = new Map<SMTPServerSession, RelayConnection>();
-  /** Connections on their way to a session. */
+  /** What is known of connections, from their acceptance to their end. */
   readonly #incoming = new Map<string, Incoming>();
+  /** The ids of connections by their socket, below any TLS. */
+  readonly #ids = new WeakMap<net.Socket, string>();
   #draining = false;
 
   constructor(deps: ServerDependencies) {
@@ -99,7 +104,7 @@ export class RelayServer extends SMTPServer {
   #cutOff(): void {
     for (const connection of this.#open.values()) {
       connection.send(421, SHUTTING_DOWN);
-      connection._socket.destroy();
+      connection.destroy();
     }
   }
 
@@ -109,6 +114,7 @@ export class RelayServer extends SMTPServer {
   }
 
   override connect(socket: net.Socket, options?: SMTPConnectionOptions): void {
+    clearTimeout(this.#incoming.get(options?.id ?? '')?.deadline);
     const connection = new RelayConnection(this, socket, options);
     this.connections.add(connection);
     connection.on('error', error => this.emit('error', error));
@@ -119,6 +125,28 @@ export class RelayServer extends SMTPServer {
   override onClose(session: SMTPServerSession): void {
     this.#open.get(session)?.client.closed();
     this.#open.delete(session);
+    this.#forget(session.id);
+  }
+
+  /** When the connection was accepted, as `performance.now()` tells it. */
+  acceptedAt(id: string): number {
+    return this.#incoming.get(id)?.acceptedAt ?? performance.now();
+  }
+
+  /** The client of this connection has logged in. */
+  loggedIn(id: string): void {
+    this.#incoming.get(id)?.counted?.known();
+  }
+
+  /** @param error what ended the handshake; null where the connection just ended */
+  handshakeFailed(id: string, error: Error | null): void {
+    const incoming = this.#incoming.get(id);
+    const reason = handshakeFailure(error);
+    this.#deps.handshakes.failed(reason);
+    // Load balancers see so whether the port is open.
+    const isCheck = reason === 'closed' && !incoming?.hasSpoken();
+    const details = { client: incoming?.address, reason, ...(error && { said: handshakeDetail(error) }) };
+    this.#deps.logger[isCheck ? 'debug' : 'info'](details, 'TLS handshake failed');
   }
 
   get metrics(): SmtpMetrics {
@@ -138,7 +166,7 @@ export class RelayServer extends SMTPServer {
   /** Why the connection is one too many; null where it is not. */
   refusalOf(id: string): Refusal | null {
     if (this.#deps.countConnections() > this.settings.connections) return tooManyConnections();
-    return this.#incoming.get(id)?.isOver ? tooManyOfAddress() : null;
+    return this.#incoming.get(id)?.refusal ?? null;
   }
 
   /** Whether a message of that declared size (RFC 1870; 0 for none) would be let in now. */
@@ -151,7 +179,8 @@ export class RelayServer extends SMTPServer {
     callback();
   }
 
-  override onSecure(_socket: TLSSocket, _session: SMTPServerSession, callback: Callback): void {
+  override onSecure(socket: TLSSocket, _session: SMTPServerSession, callback: Callback): void {
+    this.#deps.handshakes.secured(socket.getProtocol());
     callback();
   }
 
@@ -187,26 +216,54 @@ export class RelayServer extends SMTPServer {
 
   /** Counts the connection for its address, from here to its end. */
   #letIn(socket: net.Socket, { id, address, isNamed, ...remote }: Caller, callback: ProxyCallback): void {
-    const { addresses, metrics } = this.#deps;
-    const network = clientNetwork(address);
-    const limit = isNamed ? this.settings.connectionsPerAddress : 0;
-    const isOver = !addresses.tryTake(network, limit || Number.POSITIVE_INFINITY);
-    this.#incoming.set(id, { isNamed, isOver });
-    const forget = (): void => {
-      this.#incoming.delete(id);
-      if (!isOver) addresses.giveBack(network);
-    };
-    if (socket.destroyed) forget();
-    else socket.once('close', forget);
-    if (isOver && this.settings.implicitTls) {
+    const taken = isNamed ? this.#count(address) : null;
+    const refusal = taken instanceof Refusal ? taken : null;
+    const counted = refusal ? null : (taken as CountedConnection | null);
+    const before = socket.bytesRead;
+    const hasSpoken = () => socket.bytesRead > before;
+    const acceptedAt = performance.now();
+    // No session watches the time as yet.
+    const deadline = setTimeout(() => this.#tooLate(socket), this.settings.loginTimeout).unref();
+    this.#incoming.set(id, { address, isNamed, refusal, counted, acceptedAt, deadline, hasSpoken });
+    this.#ids.set(socket, id);
+    // STARTTLS takes all listeners off the socket: a connection with a session ends by `onClose`.
+    if (socket.destroyed) this.#forget(id);
+    else socket.once('close', () => this.#forget(id));
+    if (refusal && this.settings.implicitTls) {
       // A handshake, for the sake of a reply, is what the limit is to spare.
-      metrics.connections.inc();
-      metrics.refusals.inc({ step: 'connect', rule: 'connections_per_address' });
+      this.metrics.connections.inc();
+      this.metrics.refusals.inc({ step: 'connect', rule: refusal.rule });
       socket.destroy();
-      callback(tooManyOfAddress());
+      callback(refusal);
       return;
     }
     callback(null, { id, ...remote });
+  }
+
+  #count(address: string): CountedConnection | Refusal {
+    const isKnown = this.#deps.trustedKey(address) !== null;
+    return this.#deps.counts.take(address, isKnown, this.settings);
+  }
+
+  #tooLate(socket: net.Socket): void {
+    // Taking the socket from below a TLS handshake would be no end to rely on.
+    (this._pendingSockets.get(socket) ?? socket).destroy(new Error('no TLS handshake in time'));
+  }
+
+  #forget(id: string): void {
+    const incoming = this.#incoming.get(id);
+    clearTimeout(incoming?.deadline);
+    incoming?.counted?.ended();
+    this.#incoming.delete(id);
+  }
+
+  /** Of implicit TLS. The library makes an `error` of a failed handshake, which names the load balancer as the client. */
+  override _upgrade(socket: net.Socket, callback: UpgradeCallback): void {
+    const id = this.#ids.get(socket) ?? '';
+    super._upgrade(socket, (error, tlsSocket) => {
+      if (error) this.handshakeFailed(id, error);
+      callback(error, tlsSocket);
+    });
   }
 
   override _handleProxy(socket: net.Socket, callback: ProxyCallback): void {
@@ -223,7 +280,9 @@ export class RelayServer extends SMTPServer {
         this.#letIn(socket, { id, address, isNamed: source !== undefined, ...options }, callback);
       },
       error => {
-        this.#deps.logger.info({ err: error, peer: socket.remoteAddress }, 'connection without a valid PROXY header');
+        // Load balancers see so whether the port is open.
+        const level = socket.bytesRead === 0 ? 'debug' : 'info';
+        this.#deps.logger[level]({ err: error, peer: socket.remoteAddress }, 'connection without a valid PROXY header');
         socket.destroy();
         callback(error);
       },
@@ -235,12 +294,22 @@ function recipientsOf({ envelope }: SMTPServerSession): readonly string[] {
   return envelope.rcptTo.map(({ address }) => address);
 }
 
-/** What is known of a connection before it has a session. */
+/** What is known of a connection, from its acceptance to its end. */
 interface Incoming {
+  /** The client's, or the load balancer's. */
+  readonly address: string;
   /** Whether its address is the client's. */
   readonly isNamed: boolean;
   /** It is one more than its address may have. */
-  readonly isOver: boolean;
+  readonly refusal: Refusal | null;
+  /** null where it is not counted. */
+  readonly counted: CountedConnection | null;
+  /** As `performance.now()` tells it. */
+  readonly acceptedAt: number;
+  /** Until there is a session. */
+  readonly deadline: NodeJS.Timeout;
+  /** Whether anything came behind the PROXY header. */
+  readonly hasSpoken: () => boolean;
 }
 
 interface Caller extends Pick<Incoming, 'isNamed'> {

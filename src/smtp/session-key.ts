@@ -45,7 +45,7 @@ export class SessionKey {
   readonly #client: Client;
   readonly #logger: Logger;
   #keyHash: string | null = null;
-  #failedLogins = 0;
+  #attempts = 0;
   /** The key that this session is counted for. */
   #countedFor: string | null = null;
   #closed = false;
@@ -67,9 +67,14 @@ export class SessionKey {
     this.#stopCounting();
   }
 
+  /** Counts a log-in, so that also those that come to nothing have an end. @throws Refusal 421 for one too many */
+  attempt(): void {
+    if (this.#attempts >= this.#deps.settings.failedLogins) throw tooManyLogins();
+    this.#attempts += 1;
+  }
+
   /** @param password the API key */
   async logIn(password: string): Promise<void> {
-    if (this.#failedLogins >= this.#deps.settings.failedLogins) throw tooManyLogins();
     const hash = hashKey(password);
     const key = await this.#findLogin(hash);
     this.#countFor(key);
@@ -78,24 +83,18 @@ export class SessionKey {
     this.#deps.markUsed(key.id);
   }
 
-  /** The key with this hash, after the wait that failed log-ins before it have earned. */
+  /** The key with this hash. Who has none waits as long as failed log-ins before have earned. */
   async #findLogin(hash: string): Promise<ApiKey> {
     const { guard, findKey } = this.#deps;
     const { clientAddress } = this.#client;
-    await guard.admit(clientAddress, hash).catch(error => {
-      this.#failedLogins += 1;
-      throw error;
-    });
-    const key = await findKey(hash).catch(cause => {
-      throw new Refusal({ code: 454, enhancedCode: '4.7.0', text: KEYS_UNREACHABLE, rule: 'auth_fault', cause });
-    });
-    if (key === null) {
-      this.#failedLogins += 1;
-      await guard.failed(clientAddress, hash);
-      throw new Refusal({ code: 535, enhancedCode: '5.7.8', text: 'Authentication failed', rule: 'auth' });
-    }
-    guard.succeeded(clientAddress, hash);
-    return key;
+    const key = await guard
+      .lookUp(clientAddress, () => findKey(hash))
+      .catch(cause => {
+        throw new Refusal({ code: 454, enhancedCode: '4.7.0', text: KEYS_UNREACHABLE, rule: 'auth_fault', cause });
+      });
+    if (key !== null) return key;
+    await guard.failed(clientAddress, hash);
+    throw new Refusal({ code: 535, enhancedCode: '5.7.8', text: 'Authentication failed', rule: 'auth' });
   }
 
   /** @throws Refusal 421 where the key has as many sessions as it may */

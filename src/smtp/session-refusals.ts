@@ -1,52 +1,40 @@
 import { Refusal } from '../message/refusal.ts';
-import type { Step } from './session.ts';
+import type { TimeLimit } from './session-clock.ts';
 
 /** The text of a 421 that every client understands as: later, and elsewhere. */
 export const SHUTTING_DOWN = '4.3.2 Shutting down: try again on a new connection';
 
-/** What is refused, and with which words. */
-interface RefusedStep {
-  readonly step: Step;
-  readonly refusal: Refusal;
+/** A limit that the library keeps, by what it says then: nothing else tells that it refuses. */
+const TOO_MANY_RECIPIENTS = 'Error: too many recipients';
+
+/** What the client is told where this reply of the library's says that there are too many recipients; else undefined. */
+export function recipientLimitOf(reply: unknown): Refusal | undefined {
+  if (reply !== TOO_MANY_RECIPIENTS) return undefined;
+  const text = 'Too many recipients: send to the others in another message';
+  return new Refusal({ code: 452, enhancedCode: '4.5.3', text, rule: 'recipient_limit' });
 }
 
-/** Limits that the library keeps, by what it says then: nothing else tells that it refuses. */
-const BY_LIBRARY: ReadonlyMap<unknown, RefusedStep> = new Map([
-  [
-    'Timeout - closing connection',
-    {
-      step: 'session',
-      refusal: new Refusal({
-        code: 421,
-        enhancedCode: '4.4.2',
-        text: 'The connection was silent for too long: open a new one',
-        rule: 'idle_timeout',
-      }),
-    },
-  ],
-  [
-    'Error: too many recipients',
-    {
-      step: 'RCPT',
-      refusal: new Refusal({
-        code: 452,
-        enhancedCode: '4.5.3',
-        text: 'Too many recipients: send to the others in another message',
-        rule: 'recipient_limit',
-      }),
-    },
-  ],
-]);
+const TIME_IS_OVER: Readonly<Record<TimeLimit, string>> = {
+  login_timeout: 'No log-in in time: open a new connection',
+  idle_timeout: 'The connection was silent for too long: open a new one',
+  session_timeout: 'The session has lasted too long: open a new connection',
+};
 
-/** The limit that this reply of the library's is about; undefined where it is about none. */
-export function limitOf(reply: unknown): RefusedStep | undefined {
-  return BY_LIBRARY.get(reply);
+/** `421 4.4.2`. */
+export function timeIsOver(limit: TimeLimit): Refusal {
+  return new Refusal({ code: 421, enhancedCode: '4.4.2', text: TIME_IS_OVER[limit], rule: limit });
 }
 
-/** `421 4.4.2` to a session's next command. */
-export function sessionTooLong(): Refusal {
-  const text = 'The session has lasted too long: open a new connection';
-  return new Refusal({ code: 421, enhancedCode: '4.4.2', text, rule: 'session_timeout' });
+/** `500 5.5.2`: where a command ends must not be a matter of opinion. */
+export function bareLineCommand(): Refusal {
+  const text = 'Commands must end with CR LF, but a bare LF was sent (RFC 5321 section 2.3.8): mend the client';
+  return new Refusal({ code: 500, enhancedCode: '5.5.2', text, rule: 'bare_line_ending' });
+}
+
+/** To one client that makes one mistake after the other. */
+export function tooManyMistakes(): Refusal {
+  const text = 'Too many commands that are none: mend the client';
+  return new Refusal({ code: 421, enhancedCode: '4.7.0', text, rule: 'malformed_commands' });
 }
 
 /** To AUTH, and to the first MAIL of a client that need not log in. */
@@ -69,4 +57,10 @@ export function tooManyConnections(): Refusal {
 export function tooManyOfAddress(): Refusal {
   const text = 'Too many connections from your address: close one first';
   return new Refusal({ code: 421, enhancedCode: '4.7.0', text, rule: 'connections_per_address' });
+}
+
+/** To one more that has not logged in. */
+export function tooManyStrangers(): Refusal {
+  const text = 'Too many connections from your address that have not logged in: close one first';
+  return new Refusal({ code: 421, enhancedCode: '4.7.0', text, rule: 'address_share' });
 }

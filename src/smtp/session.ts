@@ -40,6 +40,9 @@ export interface SessionSettings extends SessionKeySettings {
   readonly smtpUtf8: boolean;
 }
 
+/** A client that does all wrong has as many lines in the log, and as many again for each message that it gets accepted. */
+const MAX_REFUSED_LINES = 25;
+
 /** What is refused: a connection, to go on with it (`session`), a command, or a message at its end (`DATA`). */
 export type Step = 'connect' | 'session' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA';
 
@@ -58,6 +61,8 @@ export class Session {
   #refused: readonly string[] = [];
   /** Of the transaction under way. */
   #mostRecipients = Number.POSITIVE_INFINITY;
+  /** Lines that may still be logged of what is refused. */
+  #linesLeft = MAX_REFUSED_LINES;
 
   constructor(client: Client, deps: SessionDependencies) {
     this.#deps = deps;
@@ -73,6 +78,11 @@ export class Session {
   /** The connection has ended. */
   closed(): void {
     this.#key.closed();
+  }
+
+  /** One more AUTH, whatever becomes of it. @throws Refusal 421 where the connection has had too many */
+  attemptLogIn(): void {
+    this.#key.attempt();
   }
 
   /** AUTH: the password is the API key. */
@@ -135,6 +145,7 @@ export class Session {
     const accepted = await this.#deps.accept({ ...message, owner, steps });
     span.set({ 'smtp_relay.email_id': accepted.emailId, 'smtp_relay.recipients': accepted.recipients });
     this.#deps.markUsed(key.id);
+    this.#linesLeft = MAX_REFUSED_LINES;
     const result = accepted.repeated ? 'repeated' : accepted.captured ? 'captured' : 'queued';
     this.#deps.metrics.messages.inc({ result });
     for (const { reason } of accepted.leftOut) metrics.headersLeftOut.inc({ reason });
@@ -158,13 +169,13 @@ export class Session {
     const { code, enhancedCode, rule } = replyTo(error);
     this.#deps.metrics.refusals.inc({ step, rule });
     if (step === 'AUTH') this.#deps.metrics.logins.inc({ result: loginResult(rule) });
-    if (isFault(error)) this.#logger.error({ err: error, step, code }, 'not accepted: fault on our side');
     // Too many connections may be very many, and pools leave theirs idle until they are ended.
-    else
-      this.#logger[step === 'connect' || step === 'session' ? 'debug' : 'info'](
-        { step, code, enhancedCode, rule },
-        'refused',
-      );
+    const level = step === 'connect' || step === 'session' ? 'debug' : 'info';
+    if (this.#linesLeft < 0) return;
+    if (this.#linesLeft === 0) this.#logger.warn('no more is logged of what is refused in this session');
+    else if (isFault(error)) this.#logger.error({ err: error, step, code }, 'not accepted: fault on our side');
+    else this.#logger[level]({ step, code, enhancedCode, rule }, 'refused');
+    this.#linesLeft -= 1;
   }
 
   /** Counts a message that arrived and was not accepted. */

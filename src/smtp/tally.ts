@@ -2,6 +2,11 @@
 export class Tally {
   readonly #counts = new Map<string, number>();
 
+  /** How many names there are something of. */
+  get names(): number {
+    return this.#counts.size;
+  }
+
   /** One more of that name, unless there are `limit` already. */
   tryTake(name: string, limit: number): boolean {
     const count = this.#counts.get(name) ?? 0;

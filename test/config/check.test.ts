@@ -152,9 +152,13 @@ describe('settings together', () => {
     assert.doesNotMatch(beside, /fewer than/, 'nobody uses it beside OpenSend');
   });
 
-  it('are warned of where the largest message never finds room', () => {
-    const { warnings } = load({ SMTP_RELAY_LIMITS_BYTES_IN_FLIGHT: '1MiB' });
-    assert.match(warnings.join(), /^limits\.bytesInFlight: messages over 1048576 bytes never find room/);
+  it('are refused where the largest message never finds room', () => {
+    const { problems } = loadError({ SMTP_RELAY_LIMITS_BYTES_IN_FLIGHT: '1MiB' });
+    assert.deepEqual(
+      problems.map(({ setting, fix }) => [setting, fix]),
+      [['limits.bytesInFlight', 'set limits.bytesInFlight to 47185920 at least, or maxMessageSizeBytes to less']],
+    );
+    load({ SMTP_RELAY_LIMITS_BYTES_IN_FLIGHT: '1MiB', SMTP_RELAY_MAX_MESSAGE_SIZE_BYTES: '1048576' });
   });
 
   it('are not checked with a value that is itself wrong', () => {

@@ -76,7 +76,6 @@ describe('the whole way', () => {
     const shared = { pipeline: 'standalone', ...settings };
     const relay = await startRelay(t, {
       queue: false,
-      tls: false,
       settings: { ...shared, 'proxyProtocol.networks': ['127.0.0.0/8'] },
     });
     const worker = await startWorker(t, { databaseUrl: relay.databaseUrl, settings: shared });

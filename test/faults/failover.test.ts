@@ -32,7 +32,7 @@ describe('a primary that becomes read-only', { skip: needs('postgres15') }, asyn
   const address = await startTcpProxy(t, { host: '127.0.0.1', port: primary.port });
   const url = address.through(databaseUrl);
   const settings = { pipeline: 'standalone', transport: 'capture', 'worker.leaseTime': 3_000 };
-  const relay = await startRelay(t, { tls: false, queue: false, shareWith: { databaseUrl: url, owner }, settings });
+  const relay = await startRelay(t, { queue: false, shareWith: { databaseUrl: url, owner }, settings });
   const worker = await startWorker(t, { databaseUrl: url, settings });
 
   it('answers 451 at once and takes mail again as soon as it may write', async t => {

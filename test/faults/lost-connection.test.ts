@@ -16,7 +16,6 @@ const relay = await startRelay(
   { after },
   {
     shareWith: { databaseUrl, owner },
-    tls: false,
     settings: {
       pipeline: 'standalone',
       databaseUrl: proxy.through(databaseUrl),

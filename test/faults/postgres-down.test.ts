@@ -23,7 +23,7 @@ interface TestContext {
 }
 
 function start(t: TestContext, settings: RelayOptions['settings'] = {}): Promise<TestRelay> {
-  return startRelay(t, { shareWith: postgres, tls: false, settings: { 'database.poolSize': 2, ...settings } });
+  return startRelay(t, { shareWith: postgres, settings: { 'database.poolSize': 2, ...settings } });
 }
 
 /** Logs in and sends until that succeeds, as a client does that tries again. @returns the id behind the 250 */
@@ -73,7 +73,6 @@ describe('Postgres down', () => {
     await server.stop();
     const relay = await startRelay(t, {
       shareWith: { databaseUrl: url, owner },
-      tls: false,
       settings: { pipeline: 'standalone' },
     });
     await server.start();
@@ -153,7 +152,7 @@ describe('the disk of Postgres', () => {
   it('is full: 452, and 250 when there is room again', { skip: needs('devFull') }, async t => {
     const url = await server.createDatabase('full');
     await prepareDatabase(url, 'opensend');
-    const relay = await startRelay(t, { shareWith: { databaseUrl: url, owner }, tls: false, queue: false });
+    const relay = await startRelay(t, { shareWith: { databaseUrl: url, owner }, queue: false });
     await relay.db.query(
       `insert into api_keys (name, token_hash, user_id) values ('test', encode(sha256($1::bytea), 'hex'), 'acme')`,
       [owner.apiKey],

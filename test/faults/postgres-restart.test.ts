@@ -10,7 +10,7 @@ const SESSIONS = 8;
 const postgres = await createOwnPostgres({ after }, { pipeline: 'standalone' });
 const relay = await startRelay(
   { after },
-  { shareWith: postgres, tls: false, settings: { pipeline: 'standalone', 'database.connectTimeout': 5_000 } },
+  { shareWith: postgres, settings: { pipeline: 'standalone', 'database.connectTimeout': 5_000 } },
 );
 
 interface StoredRow {

@@ -23,7 +23,6 @@ async function start(
   const queue = await createQueue(t, { fifo: options.fifo ?? false });
   const sqs = await startFaultySqs(t, sqsEnv().AWS_ENDPOINT_URL_SQS);
   const relay = await startRelay(t, {
-    tls: false,
     queue: false,
     settings: {
       queueUrl: queue.url,
@@ -96,7 +95,7 @@ describe('the queue', { concurrency: 11 }, () => {
     const sqs = await startFaultySqs(t, sqsEnv().AWS_ENDPOINT_URL_SQS);
     await sqs.down();
     const settings = { queueUrl: queue.url, sqsEndpoint: sqs.endpoint, 'publishing.sweepInterval': 200 };
-    const relay = await startRelay(t, { tls: false, queue: false, settings });
+    const relay = await startRelay(t, { queue: false, settings });
     const ids = await sendMany(t, relay, 3);
     await sqs.up();
     assert.deepEqual(await published({ relay, sqs, queue }), ids.sort());
@@ -134,7 +133,7 @@ describe('the queue', { concurrency: 11 }, () => {
     assert.ok(performance.now() - began < 30_000);
     setup.sqs.behaviour = 'works';
     const settings = { queueUrl: setup.queue.url, sqsEndpoint: setup.sqs.endpoint, 'publishing.sweepInterval': 200 };
-    const next = await startRelay(t, { tls: false, queue: false, shareWith: setup.relay, settings });
+    const next = await startRelay(t, { queue: false, shareWith: setup.relay, settings });
     assert.deepEqual(await published({ ...setup, relay: next }), ids.sort());
   });
 });

@@ -13,7 +13,7 @@ import { messageFrom, SmtpClient } from '../support/smtp-client.ts';
 async function start(t: TestContext, options: RelayOptions = {}) {
   const httpPort = await freePort();
   const settings = { httpPort, httpHost: '127.0.0.1', ...options.settings };
-  const relay = await startRelay(t, { tls: false, ...options, settings });
+  const relay = await startRelay(t, { ...options, settings });
   const get = async (path: string) => {
     const response = await fetch(`http://127.0.0.1:${httpPort}${path}`);
     return { status: response.status, body: JSON.parse(await response.text()) };
@@ -60,7 +60,7 @@ describe('the operational listener of the relay', () => {
 
   it('names the port that is taken', async t => {
     const { httpPort } = await start(t, { queue: false });
-    const second = startRelay(t, { tls: false, queue: false, settings: { httpPort, httpHost: '127.0.0.1' } });
+    const second = startRelay(t, { queue: false, settings: { httpPort, httpHost: '127.0.0.1' } });
     await assert.rejects(second, /operational listener.*port is taken.*SMTP_RELAY_HTTP_PORT/);
   });
 
@@ -68,7 +68,7 @@ describe('the operational listener of the relay', () => {
     const { httpPort } = await start(t, { queue: false });
     const live = (config: Config): LiveConfig => ({ ...fixedConfig(config), isGiven: () => false });
     const settings = { httpPort, httpHost: '127.0.0.1' };
-    const relay = await startRelay(t, { tls: false, queue: false, settings, live });
+    const relay = await startRelay(t, { queue: false, settings, live });
     await (await SmtpClient.loggedIn(t, relay)).command('NOOP', '250 ');
     const warning = relay.logs.find(({ msg }) => msg.startsWith('no health and no metrics'));
     assert.match(JSON.stringify(warning), /port is taken.*SMTP_RELAY_HTTP_PORT/);

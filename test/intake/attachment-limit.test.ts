@@ -5,7 +5,7 @@ import { startRelay } from '../support/relay.ts';
 import { SmtpClient } from '../support/smtp-client.ts';
 import { accepted, countEmails, submit } from './submit.ts';
 
-const relay = await startRelay({ after }, { tls: false, queue: false });
+const relay = await startRelay({ after }, { queue: false });
 
 /** 3 bytes are 4 of Base64: the largest content is 31,457,280 bytes long. */
 const LIMIT = 41_943_040;
@@ -36,7 +36,7 @@ describe('attachments', () => {
   it('over the limit leave the session usable, and nothing stored, in both pipelines', async t => {
     for (const pipeline of ['opensend', 'standalone']) {
       const settings = { pipeline, 'limits.attachmentBytes': 4_000 };
-      const small = await startRelay(t, { tls: false, queue: false, settings });
+      const small = await startRelay(t, { queue: false, settings });
       await accepted(t, small, withAttachments(3_000));
       const client = await SmtpClient.loggedIn(t, small);
       const envelope = { from: 'a@acme.test', to: ['b@example.com'] };

@@ -4,7 +4,7 @@ import { mail } from '../support/mail.ts';
 import { startRelay } from '../support/relay.ts';
 import { countEmails, storedRow, submit } from './submit.ts';
 
-const relay = await startRelay({ after }, { tls: false, queue: false });
+const relay = await startRelay({ after }, { queue: false });
 const message = (...lines: readonly string[]) => mail('From: a@acme.test', ...lines, 'X-Kept: 1', '', 'x');
 
 describe('control headers', () => {

@@ -5,7 +5,7 @@ import { seedOwner } from '../support/owner.ts';
 import { startRelay } from '../support/relay.ts';
 import { accepted, collectJobs, countEmails, emailRow, submit } from './submit.ts';
 
-const relay = await startRelay({ after }, { tls: false });
+const relay = await startRelay({ after }, {});
 const jobs = collectJobs(relay);
 
 let tries = 0;
@@ -125,7 +125,7 @@ describe('an idempotency key', () => {
   });
 
   it('works in the standalone pipeline, which has no attachments in its rows', async t => {
-    const standalone = await startRelay(t, { tls: false, queue: false, settings: { pipeline: 'standalone' } });
+    const standalone = await startRelay(t, { queue: false, settings: { pipeline: 'standalone' } });
     const first = await accepted(t, standalone, message('standalone'));
     assert.equal(await accepted(t, standalone, message('standalone')), first);
     await submit(t, standalone, message('standalone', { file: 'another' }), {}, conflict);
@@ -133,7 +133,7 @@ describe('an idempotency key', () => {
   });
 
   it('knows recipients by the headers where those decide', async t => {
-    const byHeaders = await startRelay(t, { tls: false, queue: false, settings: { recipients: 'headers' } });
+    const byHeaders = await startRelay(t, { queue: false, settings: { recipients: 'headers' } });
     const compose = (to: string) => mail('From: a@acme.test', `To: ${to}`, 'X-OpenSend-Idempotency-Key: k', '', 'x');
     const first = await accepted(t, byHeaders, compose('b@example.com'));
     assert.notEqual(await accepted(t, byHeaders, compose('c@example.com')), first);

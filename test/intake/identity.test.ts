@@ -6,8 +6,8 @@ import { seedOwner } from '../support/owner.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
 import { accepted, countEmails, storedRow, submit } from './submit.ts';
 
-const relay = await startRelay({ after }, { tls: false, queue: false });
-const standalone = await startRelay({ after }, { tls: false, queue: false, settings: { pipeline: 'standalone' } });
+const relay = await startRelay({ after }, { queue: false });
+const standalone = await startRelay({ after }, { queue: false, settings: { pipeline: 'standalone' } });
 
 const from = (value: string, ...more: readonly string[]) => mail(`From: ${value}`, ...more, '', 'x');
 
@@ -118,10 +118,10 @@ describe("the owner's domains", () => {
   });
 
   it('are asked beside OpenSend too where senderDomains is owned, and not standalone where it is any', async t => {
-    const owned = await startRelay(t, { tls: false, queue: false, settings: { senderDomains: 'owned' } });
+    const owned = await startRelay(t, { queue: false, settings: { senderDomains: 'owned' } });
     await submit(t, await withKey(owned, null), from('a@other.test'), {}, '550 5.7.1');
     const settings = { pipeline: 'standalone', senderDomains: 'any' };
-    const any = await startRelay(t, { tls: false, queue: false, settings });
+    const any = await startRelay(t, { queue: false, settings });
     await accepted(t, await withKey(any, null), from('a@other.test'));
   });
 });
@@ -129,7 +129,7 @@ describe("the owner's domains", () => {
 describe('local parts beyond ASCII', () => {
   it('get 553 5.6.7, in From and in a recipient, since SES cannot deliver them', async t => {
     await submit(t, relay, from('ü@acme.test'), {}, '553 5.6.7 An address');
-    const byHeaders = await startRelay(t, { tls: false, queue: false, settings: { recipients: 'headers' } });
+    const byHeaders = await startRelay(t, { queue: false, settings: { recipients: 'headers' } });
     const raw = mail('From: a@acme.test', 'To: ü@example.com', '', 'x');
     await submit(t, byHeaders, raw, {}, '553 5.6.7 An address');
   });

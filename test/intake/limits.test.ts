@@ -8,7 +8,7 @@ import { startRelay, type TestRelay } from '../support/relay.ts';
 import { messageFrom, type Reply, SmtpClient } from '../support/smtp-client.ts';
 import { countEmails } from './submit.ts';
 
-const base = { queue: false, tls: false } as const;
+const base = { queue: false } as const;
 const data = messageFrom('a@acme.test');
 
 /** Sends on a session; a refusal of any command is the answer. */

@@ -4,7 +4,7 @@ import { base64Lines, mail, multipart } from '../support/mail.ts';
 import { startRelay } from '../support/relay.ts';
 import { accepted, emailRow, originalRow, storedRow, submit } from './submit.ts';
 
-const relay = await startRelay({ after }, { tls: false, queue: false });
+const relay = await startRelay({ after }, { queue: false });
 const PDF = Buffer.from('%PDF-1.7\r\n\0\xff', 'latin1');
 
 const TEXT = mail('Content-Type: text/plain; charset=windows-1251', '', Buffer.from('cff0e8e2e5f2', 'hex'));

@@ -5,7 +5,7 @@ import { startRelay, type TestRelay } from '../support/relay.ts';
 import { SmtpClient } from '../support/smtp-client.ts';
 import { accepted, countEmails, emailRow, originalRow, storedRow, submit } from './submit.ts';
 
-const relay = await startRelay({ after }, { tls: false, queue: false });
+const relay = await startRelay({ after }, { queue: false });
 
 async function suppress(relay: TestRelay, email: string, userId = relay.owner.userId): Promise<void> {
   const insert = `insert into email_suppressions (user_id, email, reason) values ($1, $2, 'bounced')`;
@@ -62,7 +62,7 @@ describe('recipients by the envelope', () => {
 });
 
 describe('recipients by the headers', async () => {
-  const byHeaders = await startRelay({ after }, { tls: false, queue: false, settings: { recipients: 'headers' } });
+  const byHeaders = await startRelay({ after }, { queue: false, settings: { recipients: 'headers' } });
 
   it('are To, Cc and Bcc; RCPT TO is ignored', async t => {
     const raw = mail(
@@ -96,7 +96,7 @@ describe('recipients by the headers', async () => {
 
   it('are the envelope of the standalone pipeline', async t => {
     const settings = { pipeline: 'standalone', recipients: 'headers' };
-    const standalone = await startRelay(t, { tls: false, queue: false, settings });
+    const standalone = await startRelay(t, { queue: false, settings });
     const raw = mail('From: a@acme.test', 'To: ann@example.com', 'Bcc: b@example.com', '', 'x');
     const id = await accepted(t, standalone, raw, { to: ['ignored@example.com'] });
     assert.deepEqual((await originalRow(standalone, id))?.recipients, ['ann@example.com', 'b@example.com']);
@@ -145,7 +145,7 @@ describe('suppression', () => {
   });
 
   it('recipient: refuses that one at RCPT with 550 5.1.1, and the others get the message', async t => {
-    const each = await startRelay(t, { tls: false, queue: false, settings: { suppression: 'recipient' } });
+    const each = await startRelay(t, { queue: false, settings: { suppression: 'recipient' } });
     await suppress(each, 'bounced@example.com');
     const client = await SmtpClient.loggedIn(t, each);
     await client.command('MAIL FROM:<a@acme.test>', '250 ');
@@ -162,7 +162,7 @@ describe('suppression', () => {
 
   it('recipient: has no meaning for recipients by the headers, where the message is refused', async t => {
     const settings = { suppression: 'recipient', recipients: 'headers' };
-    const each = await startRelay(t, { tls: false, queue: false, settings });
+    const each = await startRelay(t, { queue: false, settings });
     await suppress(each, 'bounced@example.com');
     const raw = mail('From: a@acme.test', 'To: bounced@example.com', '', 'x');
     await submit(t, each, raw, { to: ['bounced@example.com'] }, '550 5.7.1 bounced@example.com');

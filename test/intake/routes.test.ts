@@ -5,7 +5,7 @@ import { SmtpClient } from '../support/smtp-client.ts';
 import { submit } from './submit.ts';
 
 const routes = [{ domains: ['local.test', '*.local.test'], transport: 'capture' }];
-const common = { tls: false, queue: false, owner: { keyDomain: null } } as const;
+const common = { queue: false, owner: { keyDomain: null } } as const;
 const relay = await startRelay(
   { after },
   {

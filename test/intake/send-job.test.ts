@@ -24,7 +24,7 @@ async function outbox(relay: TestRelay): Promise<Entry[]> {
 async function relayWithQueue(fifo: boolean) {
   const context = { after };
   const queue = await createQueue(context, { fifo });
-  const relay = await startRelay(context, { tls: false, settings: { queueUrl: queue.url } });
+  const relay = await startRelay(context, { settings: { queueUrl: queue.url } });
   return { ...relay, queue };
 }
 
@@ -81,13 +81,13 @@ for (const [kind, fifo] of [
 
 describe('without a queue', () => {
   it("nothing is left for OpenSend's worker but the row, which it polls", async t => {
-    const relay = await startRelay(t, { tls: false, queue: false });
+    const relay = await startRelay(t, { queue: false });
     await accepted(t, relay, MESSAGE);
     assert.deepEqual(await outbox(relay), []);
   });
 
   it('the standalone worker finds the job in the outbox, free to be taken', async t => {
-    const relay = await startRelay(t, { tls: false, queue: false, settings: { pipeline: 'standalone' } });
+    const relay = await startRelay(t, { queue: false, settings: { pipeline: 'standalone' } });
     const id = await accepted(t, relay, MESSAGE);
     const [entry, ...others] = await outbox(relay);
     assert.deepEqual([entry?.email_id, entry?.user_id, entry?.try, others], [id, relay.owner.userId, 0, []]);
@@ -98,7 +98,7 @@ describe('without a queue', () => {
 
 describe('storing', () => {
   it('is one commit: with a row that Postgres refuses, nothing else of the message is there', async t => {
-    const relay = await startRelay(t, { tls: false, queue: false, settings: { pipeline: 'standalone' } });
+    const relay = await startRelay(t, { queue: false, settings: { pipeline: 'standalone' } });
     await relay.db.query(`alter table emails add constraint refuse check (subject <> 'refused')`);
     const refused = mail('From: a@acme.test', 'Subject: refused', 'X-OpenSend-Idempotency-Key: k', '', 'x');
     await submit(t, relay, refused, {}, '451 4.3.0 Temporary fault on our side');
@@ -109,7 +109,7 @@ describe('storing', () => {
   });
 
   it('takes the other messages of a shared commit, where one is refused', async t => {
-    const relay = await startRelay(t, { tls: false, queue: false });
+    const relay = await startRelay(t, { queue: false });
     await relay.db.query(`alter table emails add constraint refuse check (subject <> 'refused')`);
     const replies = await Promise.all(
       ['a', 'refused', 'b', 'c'].map(subject =>
@@ -123,7 +123,7 @@ describe('storing', () => {
   });
 
   it('is durable before the 250, whatever the database is set to', async t => {
-    const relay = await startRelay(t, { tls: false, queue: false });
+    const relay = await startRelay(t, { queue: false });
     await relay.db.query(`create table seen (setting text)`);
     await relay.db.query(`
       create function note() returns trigger language plpgsql as $$
@@ -131,7 +131,7 @@ describe('storing', () => {
     await relay.db.query('create trigger note after insert on emails for each row execute function note()');
     const name = new URL(relay.databaseUrl).pathname.slice(1);
     await relay.db.query(`alter database ${name} set synchronous_commit = off`);
-    const other = await startRelay(t, { tls: false, queue: false, shareWith: relay });
+    const other = await startRelay(t, { queue: false, shareWith: relay });
     await accepted(t, other, MESSAGE);
     await accepted(t, other, mail('From: a@acme.test', 'X-OpenSend-Idempotency-Key: k', '', 'x'));
     const { rows } = await relay.db.query('select setting from seen');

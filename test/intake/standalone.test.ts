@@ -6,7 +6,7 @@ import { startRelay } from '../support/relay.ts';
 import { SmtpClient } from '../support/smtp-client.ts';
 import { accepted, emailRow, originalRow, submit } from './submit.ts';
 
-const relay = await startRelay({ after }, { tls: false, queue: false, settings: { pipeline: 'standalone' } });
+const relay = await startRelay({ after }, { queue: false, settings: { pipeline: 'standalone' } });
 
 /** Sends it and compares what is stored with it, byte for byte. */
 async function assertStoredAsSent(t: { after(fn: () => void): void }, raw: Buffer): Promise<string> {
@@ -209,7 +209,7 @@ describe('the limits of Amazon SES', () => {
 
   it('do not bind where mail goes another way', async t => {
     const settings = { pipeline: 'standalone', transport: 'capture' };
-    const capture = await startRelay(t, { tls: false, queue: false, settings });
+    const capture = await startRelay(t, { queue: false, settings });
     await accepted(t, capture, mail('From: a@acme.test', '', 'x'.repeat(5_000)));
     await submit(t, capture, mail('From: ü@acme.test', '', 'x'), {}, '250 2.0.0');
   });

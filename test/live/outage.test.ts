@@ -19,7 +19,6 @@ it('Postgres and SQS are both away: relay and worker stay alive and ready, and s
   const ports = { relay: await freePort(), worker: await freePort() };
   await startRelay(t, {
     shareWith: postgres,
-    tls: false,
     queue: false,
     settings: { ...settings, httpPort: ports.relay },
   });

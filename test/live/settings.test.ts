@@ -306,7 +306,6 @@ describe('a setting that is reloadable is in force at once, and again as it was'
   before(async () => {
     const context = { after: (end: () => Promise<void>) => void ends.push(end) };
     relay = await startRelay(context, {
-      tls: false,
       queue: false,
       owner: { keyDomain: null },
       settings: { pipeline: 'standalone', senderDomains: 'any' },
@@ -401,7 +400,7 @@ describe('the worker takes over', () => {
 
   it('receivedHeader: the next message has it, or has it not', async t => {
     const config = new ChangeableConfig();
-    const relay = await startRelay(t, { tls: false, queue: false, settings: { pipeline: 'standalone' } });
+    const relay = await startRelay(t, { queue: false, settings: { pipeline: 'standalone' } });
     const worker = await startWorker(t, { databaseUrl: relay.databaseUrl, live: config.live });
     const client = await SmtpClient.loggedIn(t, relay);
     const isReceived = async (): Promise<boolean> => {

@@ -64,7 +64,7 @@ describe('drainDelay', () => {
 
   it('may change while the relay runs', async t => {
     const config = new ChangeableConfig();
-    const relay = await startRelay(t, { tls: false, queue: false, live: config.live });
+    const relay = await startRelay(t, { queue: false, live: config.live });
     config.change({ drainDelay: 3_000 });
     const began = performance.now();
     const stopped = relay.stop();

@@ -102,7 +102,7 @@ describe('the metrics', () => {
 
   it('show what a message went through', async t => {
     const httpPort = await freePort();
-    const relay = await startRelay(t, { tls: false, settings: { httpPort, httpHost: '127.0.0.1' } });
+    const relay = await startRelay(t, { settings: { httpPort, httpHost: '127.0.0.1' } });
     const client = await SmtpClient.loggedIn(t, relay);
     const from = `a@${relay.owner.domain}`;
     const to = ['b@example.com'];

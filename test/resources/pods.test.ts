@@ -77,7 +77,7 @@ it('what documents declare is in force in relay and worker, and ends with them',
 });
 
 it('a declared route says what the relay accepts, without a new generation of its configuration', async t => {
-  const relay = await startRelay(t, { queue: false, tls: false, settings: { pipeline: 'standalone' } });
+  const relay = await startRelay(t, { queue: false, settings: { pipeline: 'standalone' } });
   const from = `hello@${relay.owner.domain}`;
   const client = await SmtpClient.loggedIn(t, relay);
   await client.transact({ from, to: ['to@example.com'], data: messageFrom(from) }, '250 ');

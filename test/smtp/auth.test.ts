@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { startRelay } from '../support/relay.ts';
 import { base64, SmtpClient } from '../support/smtp-client.ts';
@@ -167,5 +168,49 @@ describe('known defect: failed log-ins without end: 421 after ten', () => {
     for (let attempt = 1; attempt <= 10; attempt += 1) await client.expect('535 5.7.8');
     await client.expect('421 4.7.0');
     await client.closed;
+  });
+});
+
+describe('every AUTH that comes to nothing counts', () => {
+  const LOGIN = `AUTH LOGIN ${base64('apikey')}`;
+  for (const [name, lines] of [
+    ['malformed', ['AUTH PLAIN !!!!']],
+    ['without a mechanism', ['AUTH']],
+    ['with a parameter too many', [`AUTH PLAIN ${plain} x`]],
+    ['by an unknown mechanism', ['AUTH CRAM-MD5']],
+    ['cancelled', ['AUTH PLAIN', '*']],
+    ['half malformed', [LOGIN, '!!!!']],
+    ['without the fields of PLAIN', [`AUTH PLAIN ${base64('no nul')}`]],
+  ] as const) {
+    it(`${name}: 421 after ten, and as few lines in the log`, async t => {
+      const client = await SmtpClient.secured(t, relay);
+      const before = relay.logs.length;
+      await client
+        .send(
+          lines
+            .map(line => `${line}\r\n`)
+            .join('')
+            .repeat(300),
+        )
+        .catch(() => {});
+      let replies = 0;
+      let reply = await client.reply();
+      for (; reply.code !== 421; reply = await client.reply()) replies += 1;
+      assert.match(reply.last, /^421 4\.7\.0 Too many failed logins/);
+      assert.equal(replies, 10 * lines.length);
+      await client.closed;
+      assert.ok(relay.logs.length - before <= 15, `${relay.logs.length - before} lines`);
+    });
+  }
+
+  it('before EHLO and before STARTTLS, too', async t => {
+    const client = await SmtpClient.greeted(t, relay);
+    for (let attempt = 1; attempt <= 10; attempt += 1) await client.command(`AUTH PLAIN ${plain}`, '538 5.7.11');
+    await client.command('AUTH LOGIN', '421 4.7.0');
+    await client.closed;
+    const hasty = await SmtpClient.connect(t, relay);
+    await hasty.expect('220 ');
+    for (let attempt = 1; attempt <= 10; attempt += 1) await hasty.command(`AUTH PLAIN ${plain}`, '503 5.5.1');
+    await hasty.command('AUTH LOGIN', '421 4.7.0');
   });
 });

@@ -25,6 +25,15 @@ describe('commands', () => {
     await client.command('MAIL FROM:<a@acme.test>', '250 ');
   });
 
+  it('DATA and RSET take no parameter: 501', async t => {
+    const client = await SmtpClient.loggedIn(t, relay);
+    await client.command('MAIL FROM:<a@acme.test>', '250 ');
+    await client.command('RCPT TO:<b@example.com>', '250 ');
+    for (const line of ['DATA x', 'data 100', 'RSET x']) await client.command(line, '501 5.5.4');
+    await client.command('DATA ', '354 ');
+    await client.command(`${messageFrom('a@acme.test')}\r\n.`, '250 2.0.0');
+  });
+
   for (const line of [
     'FOO',
     'BDAT 100 LAST',
@@ -60,6 +69,23 @@ describe('commands', () => {
     while (reply.code === 250) reply = await client.reply();
     assert.equal(reply.code, 421);
     await client.closed;
+  });
+});
+
+describe('what a client does wrong is in the log, within bounds', () => {
+  it('a session has so many lines, and as many again for each message', async t => {
+    const client = await SmtpClient.loggedIn(t, relay);
+    const before = relay.logs.length;
+    await client.command('MAIL FROM:<a@acme.test>', '250 ');
+    await client.send('RCPT TO:<jürgen@example.com>\r\n'.repeat(500));
+    for (let count = 0; count < 500; count += 1) await client.expect('553 5.6.7');
+    assert.equal(relay.logs.slice(before).filter(({ msg }) => msg === 'refused').length, 25);
+    assert.equal(relay.logs.slice(before).filter(({ msg }) => msg.startsWith('no more is logged')).length, 1);
+    await client.command('RSET', '250 ');
+    const data = messageFrom('a@acme.test');
+    await client.transact({ from: 'a@acme.test', to: ['b@example.com'], data }, '250 2.0.0');
+    await client.command('MAIL FROM:<jürgen@acme.test>', '553 5.6.7');
+    assert.equal(relay.logs.at(-1)?.msg, 'refused');
   });
 });
 

@@ -8,7 +8,7 @@ import { messageFrom, SmtpClient } from '../support/smtp-client.ts';
 
 describe('connections', () => {
   it('past the limit get 421, and one that goes makes room', async t => {
-    const relay = await startRelay(t, { queue: false, tls: false, settings: { 'limits.connections': 2 } });
+    const relay = await startRelay(t, { queue: false, settings: { 'limits.connections': 2 } });
     const [first] = [await SmtpClient.greeted(t, relay), await SmtpClient.greeted(t, relay)];
     const third = await SmtpClient.connect(t, relay);
     await third.expect('421 4.3.2');

@@ -2,8 +2,8 @@ import { after, describe, it } from 'node:test';
 import { startRelay } from '../support/relay.ts';
 import { SmtpClient } from '../support/smtp-client.ts';
 
-const opensend = await startRelay({ after }, { queue: false, tls: false });
-const standalone = await startRelay({ after }, { queue: false, tls: false, settings: { pipeline: 'standalone' } });
+const opensend = await startRelay({ after }, { queue: false });
+const standalone = await startRelay({ after }, { queue: false, settings: { pipeline: 'standalone' } });
 
 const MIB = 1024 * 1024;
 const envelope = { from: 'a@acme.test', to: ['b@example.com'] };

@@ -58,7 +58,7 @@ describe('known defect: a pod stops in the middle of DATA: drained', () => {
   });
 
   it('a commit that takes long is waited for', async t => {
-    const relay = await startRelay(t, { queue: false, tls: false, settings });
+    const relay = await startRelay(t, { queue: false, settings });
     const client = await SmtpClient.loggedIn(t, relay);
     await client.transact({ from: 'a@acme.test', to: ['b@example.com'], data }, '250 ');
     let stopped: Promise<void> | undefined;
@@ -111,7 +111,7 @@ describe('known defect: a pod stops in the middle of DATA: drained', () => {
   });
 
   it('a client that does not finish is cut off at the deadline with 421', async t => {
-    const relay = await startRelay(t, { queue: false, tls: false, settings: { shutdownTimeout: 500 } });
+    const relay = await startRelay(t, { queue: false, settings: { shutdownTimeout: 500 } });
     const client = await SmtpClient.loggedIn(t, relay);
     await openData(client);
     await client.send(data);

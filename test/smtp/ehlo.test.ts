@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { startRelay } from '../support/relay.ts';
-import { SmtpClient } from '../support/smtp-client.ts';
+import { messageFrom, SmtpClient } from '../support/smtp-client.ts';
 
 const relay = await startRelay({ after });
+// What is announced where there is no TLS, and what devices say that know none.
 const clear = await startRelay({ after }, { tls: false, settings: { maxMessageSizeBytes: 12_345 } });
 
-const EXTENSIONS = ['8BITMIME', 'ENHANCEDSTATUSCODES', 'PIPELINING', 'SIZE 47185920', 'SMTPUTF8'];
+const standalone = await startRelay({ after }, { queue: false, settings: { pipeline: 'standalone' } });
+
+const EXTENSIONS = ['8BITMIME', 'ENHANCEDSTATUSCODES', 'LIMITS RCPTMAX=50', 'PIPELINING', 'SIZE 47185920', 'SMTPUTF8'];
 
 describe('EHLO', () => {
   it('announces STARTTLS and no AUTH before it', async t => {
@@ -69,6 +72,56 @@ describe('known defect: old devices send no EHLO name', () => {
       await client.logIn(clear.owner.apiKey);
     });
   }
+});
+
+describe('odd names', () => {
+  it('with a control character get 501, and the session goes on', async t => {
+    const client = await SmtpClient.secured(t, relay);
+    for (const name of ['a\0b', 'a\x1b[31m', 'a\rb', 'a\u0085b']) await client.command(`EHLO ${name}`, '501 5.5.2');
+    await client.command('HELO a\x7f', '501 5.5.2');
+    await client.command('EHLO client.test', '250 ');
+  });
+
+  for (const name of [
+    'jürgen.test',
+    'a\u2028b',
+    '\ufeff',
+    '日本',
+    '"quoted"',
+    "x'; drop table emails; --",
+    '<script>',
+    '%s%n',
+  ]) {
+    it(`${JSON.stringify(name)} never makes a message fail`, async t => {
+      for (const server of [relay, standalone]) {
+        const client = await SmtpClient.greeted(t, server);
+        await client.startTls();
+        await client.command(`EHLO ${name}`, '250 ');
+        await client.logIn(server.owner.apiKey);
+        const data = messageFrom('a@acme.test');
+        await client.transact({ from: 'a@acme.test', to: ['b@example.com'], data }, '250 2.0.0');
+      }
+    });
+  }
+
+  it('of bytes that are no UTF-8 likewise', async t => {
+    const client = await SmtpClient.greeted(t, standalone);
+    await client.startTls();
+    await client.send(Buffer.from('EHLO b\xfccher\r\n', 'latin1'));
+    await client.expect('250 ');
+    await client.logIn(standalone.owner.apiKey);
+    const data = messageFrom('a@acme.test');
+    await client.transact({ from: 'a@acme.test', to: ['b@example.com'], data }, '250 2.0.0');
+    const { rows } = await standalone.db.query("select helo from smtp_relay_messages where helo like 'b%cher'");
+    assert.equal(rows[0]?.helo, 'b?cher');
+  });
+});
+
+it('announces the recipients that a message may have (RFC 9422)', async t => {
+  const other = await startRelay(t, { queue: false, settings: { 'limits.recipients': 7 } });
+  const client = await SmtpClient.greeted(t, other);
+  const { lines } = await client.command('EHLO client.test', '250 ');
+  assert.ok(lines.includes('LIMITS RCPTMAX=7'), lines.join());
 });
 
 it('asks for EHLO first', async t => {

@@ -194,7 +194,7 @@ it('has limits of its own for each pipeline: 50 recipients beside OpenSend, 1,00
     ['opensend', 50],
     ['standalone', 1000],
   ] as const) {
-    const other = await startRelay(t, { settings: { pipeline }, queue: false, tls: false });
+    const other = await startRelay(t, { settings: { pipeline }, queue: false });
     const client = await SmtpClient.loggedIn(t, other);
     await client.command('MAIL FROM:<a@acme.test>', '250 ');
     const lines = Array.from({ length: limit + 1 }, (_, index) => `RCPT TO:<${index}@example.com>\r\n`);

@@ -9,7 +9,7 @@ import { seedOwner } from '../support/owner.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
 import { messageFrom, SmtpClient } from '../support/smtp-client.ts';
 
-const base = { queue: false, tls: false } as const;
+const base = { queue: false } as const;
 const message = { from: 'a@acme.test', to: ['b@example.com'], data: messageFrom('a@acme.test') };
 
 async function lastUsed(relay: TestRelay): Promise<Date | null> {

@@ -5,11 +5,13 @@ import { after, describe, it } from 'node:test';
 import { SMTPServer } from 'smtp-server';
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
+import { freePort } from '../../src/dev/ports.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
+import { AddressCounts } from '../../src/smtp/address-counts.ts';
 import { RelayConnection } from '../../src/smtp/connection.ts';
 import { createSmtpMetrics } from '../../src/smtp/metrics.ts';
 import { RelayServer } from '../../src/smtp/server.ts';
-import { Tally } from '../../src/smtp/tally.ts';
+import { eventually } from '../support/eventually.ts';
 import { startRelay } from '../support/relay.ts';
 import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 
@@ -19,6 +21,7 @@ import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
  * behaviour itself is tested in full by the other files of this folder.
  */
 const relay = await startRelay({ after }, { queue: false, settings: { pipeline: 'standalone' } });
+// Where what is overridden has nothing to do with TLS, and STARTTLS would only be in the way of seeing it.
 const clear = await startRelay({ after }, { queue: false, tls: false, settings: { 'limits.connections': 50 } });
 
 const message = { from: 'a@acme.test', to: ['b@example.com'], data: messageFrom('a@acme.test') };
@@ -32,9 +35,12 @@ describe('every override is tested here', () => {
   it('RelayConnection', () => {
     assert.deepEqual(overridesOf(RelayConnection, SMTPConnection).sort(), [
       '_applyMailParams',
+      '_armTimeout',
       '_createParser',
       '_getEnhancedStatusCode',
+      '_onClose',
       '_onCommand',
+      '_onError',
       '_parseAddressCommand',
       '_rejectInvalidParams',
       'handler_AUTH',
@@ -50,6 +56,7 @@ describe('every override is tested here', () => {
     assert.deepEqual(overridesOf(RelayServer, SMTPServer).sort(), [
       '_expectsProxyHeader',
       '_handleProxy',
+      '_upgrade',
       'connect',
       'onClose',
       'onConnect',
@@ -82,6 +89,34 @@ describe('RelayConnection', () => {
   it('_createParser: DATA passes through our decoder, which refuses a bare LF', async t => {
     const client = await SmtpClient.loggedIn(t, clear);
     await client.transact({ ...message, data: `${message.data}\nbare` }, '550 5.6.11');
+  });
+
+  it('_createParser: commands are cut by our own stream, which takes no bare LF for their end', async t => {
+    const client = await SmtpClient.secured(t, relay);
+    await client.send('NOOP\n');
+    await client.expect('500 5.5.2 Commands must end with CR LF');
+  });
+
+  it('_armTimeout, _onClose: our own clock, where each byte would put the library off', async t => {
+    const settings = { 'limits.idleTimeout': 700 };
+    const impatient = await startRelay(t, { queue: false, settings });
+    const client = await SmtpClient.secured(t, impatient);
+    const sending = setInterval(() => client.socket.write('N'), 50);
+    t.after(() => clearInterval(sending));
+    await client.expect('421 4.4.2 The connection was silent');
+  });
+
+  it('_onError, _onClose: a handshake that fails is reported, once', async t => {
+    const client = await SmtpClient.greeted(t, relay);
+    await client.command('STARTTLS', '220 ');
+    await client.send('this is no ClientHello\r\n');
+    await client.closed;
+    const lines = () => relay.logs.filter(({ msg }) => msg === 'TLS handshake failed');
+    await eventually(() => lines().length > 0);
+    assert.deepEqual(
+      lines().map(({ reason, client: address }) => [reason, address]),
+      [['not_tls', '127.0.0.1']],
+    );
   });
 
   it('handler_EHLO: no AUTH before STARTTLS, and an empty name is taken', async t => {
@@ -171,6 +206,16 @@ describe('RelayServer', () => {
     assert.ok(asked.length > 0 && asked.every(address => address === '127.0.0.1'));
   });
 
+  it('_upgrade: a handshake of implicit TLS that fails is reported with the client of the PROXY header', async t => {
+    const settings = { 'tls.implicitPort': await freePort(), 'proxyProtocol.networks': ['127.0.0.0/8'] };
+    const proxied = await startRelay(t, { queue: false, settings });
+    const preamble = 'PROXY TCP4 192.0.2.7 198.51.100.2 55555 2465\r\nEHLO early.test\r\n';
+    const client = await SmtpClient.connect(t, proxied, { port: proxied.implicitTlsPort, preamble });
+    await client.closed;
+    const line = await eventually(() => proxied.logs.find(({ msg }) => msg === 'TLS handshake failed'));
+    assert.deepEqual([line?.['reason'], line?.['client']], ['not_tls', '192.0.2.7']);
+  });
+
   it('onClose: a client that never closes its side does not outlast the deadline', async t => {
     const server = new RelayServer({ ...dependencies(), isProxy: () => false });
     const port = await server.open(0, '127.0.0.1');
@@ -190,7 +235,7 @@ describe('RelayServer', () => {
     let greeted = false;
     server.onConnect(null as never, () => (greeted = true));
     assert.ok(greeted, 'not in the same turn');
-    server.onSecure(null as never, null as never, () => (greeted = false));
+    server.onSecure({ getProtocol: () => 'TLSv1.3' } as never, null as never, () => (greeted = false));
     assert.ok(!greeted, 'not in the same turn');
   });
 
@@ -204,8 +249,8 @@ describe('RelayServer', () => {
   function dependencies() {
     const session = { settings: {}, logger: { child: () => ({ info() {} }) } };
     const logger = { debug() {}, info() {} };
-    const times = { idleTimeout: 60_000, sessionTimeout: 60_000, proxyHeaderTimeout: 60_000 };
-    const settings = { name: 'relay.test', connections: 5, connectionsPerAddress: 0, ...times };
+    const times = { loginTimeout: 60_000, idleTimeout: 60_000, sessionTimeout: 60_000, proxyHeaderTimeout: 60_000 };
+    const settings = { name: 'relay.test', connections: 5, connectionsPerAddress: 0, strangersPerAddress: 5, ...times };
     return {
       settings: () => settings,
       tls: null,
@@ -213,7 +258,8 @@ describe('RelayServer', () => {
       budget: null,
       countConnections: () => 0,
       trustedKey: () => null,
-      addresses: new Tally(),
+      counts: new AddressCounts(),
+      handshakes: { secured() {}, failed() {} },
       metrics: createSmtpMetrics(createRegistry()),
       logger,
     } as never as ConstructorParameters<typeof RelayServer>[0];

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readPassword, type SaslResult } from '../../src/smtp/sasl.ts';
+import { Refusal } from '../../src/message/refusal.ts';
+import { readPassword } from '../../src/smtp/sasl.ts';
 
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 
@@ -11,19 +12,19 @@ async function exchange(command: string, ...lines: string[]) {
     challenges.push(Buffer.from(challenge, 'base64').toString());
     return lines.shift() ?? assert.fail('asked once too often');
   };
-  const result: SaslResult = await readPassword(command, ask);
+  const result = await readPassword(command, ask);
   assert.deepEqual(lines, [], 'not asked for all');
   return { result, challenges };
 }
 
 async function passwordOf(command: string, ...lines: string[]): Promise<string> {
-  const { result } = await exchange(command, ...lines);
-  return 'password' in result ? result.password : assert.fail(result.text);
+  return (await exchange(command, ...lines)).result;
 }
 
 async function replyTo(command: string): Promise<string> {
-  const { result } = await exchange(command);
-  return 'code' in result ? `${result.code} ${result.text}` : assert.fail('it was taken');
+  const refusal = await exchange(command).catch(error => error);
+  assert.ok(refusal instanceof Refusal, 'it was taken');
+  return `${refusal.code} ${refusal.enhancedCode} ${refusal.message}`;
 }
 
 const CANCELLED = { code: 501, enhancedCode: '5.7.0' };
@@ -66,7 +67,7 @@ describe('readPassword', () => {
   it('LOGIN: prompts as every client knows them', async () => {
     const { challenges, result } = await exchange('AUTH login', base64('user'), base64('secret'));
     assert.deepEqual(challenges, ['Username:', 'Password:']);
-    assert.deepEqual(result, { password: 'secret' });
+    assert.deepEqual(result, 'secret');
   });
 
   it('LOGIN: with the user name as initial response, which may be empty', async () => {

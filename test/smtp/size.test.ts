@@ -76,7 +76,6 @@ describe('known defect: the size limit is checked only against SIZE=: counted wh
 describe('bytes in flight', () => {
   const room = {
     queue: false,
-    tls: false,
     settings: { 'limits.bytesInFlight': 2 * MIB, shutdownTimeout: 500 },
   } as const;
 
@@ -133,7 +132,7 @@ describe('bytes in flight', () => {
 });
 
 it('the transport has limits of its own in the standalone pipeline: 552 before any 250', async t => {
-  const other = await startRelay(t, { queue: false, tls: false, settings: { pipeline: 'standalone' } });
+  const other = await startRelay(t, { queue: false, settings: { pipeline: 'standalone' } });
   const client = await SmtpClient.loggedIn(t, other);
   await client.transact({ ...envelope, data: sized(40 * MIB + 1) }, '552 5.3.4');
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { startRelay } from '../support/relay.ts';
-import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
+import { base64, emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 
 const strict = await startRelay({ after }, { settings: { pipeline: 'standalone' } });
 const lenient = await startRelay({ after }, { settings: { pipeline: 'standalone', bareLineEndings: 'accept' } });
@@ -93,10 +93,45 @@ describe('bare CR and LF', () => {
     assert.equal(body, 'one\r\ntwo\r\nthree\r\nfour\r\n.\r\n.five\r\n');
   });
 
-  it('in commands are no more than an end of line', async t => {
+  it('a bare LF ends no command: 500, and what it was to hide is not run', async t => {
     const client = await SmtpClient.loggedIn(t, strict);
+    await client.send('NOOP\nNOOP\r\n');
+    await client.expect('500 5.5.2 Commands must end with CR LF');
+    await client.expect('250 2.0.0');
+    await client.send('MAIL FROM:<a@acme.test>\n');
+    await client.expect('500 5.5.2');
+    await client.command('RCPT TO:<b@example.com>', '503 ');
+    await client.command('AUTH LOGIN', '503 5.5.1 Already');
+  });
+
+  it('nor an answer to AUTH; and many of them are the end', async t => {
+    const client = await SmtpClient.secured(t, strict);
+    await client.command('AUTH LOGIN', '334 ');
+    await client.send(`${base64('apikey')}\n`);
+    await client.expect('500 5.5.2');
+    await client.send('NOOP\n'.repeat(20));
+    let reply = await client.reply();
+    for (; reply.code === 500; reply = await client.reply());
+    assert.match(reply.last, /^421 4\.7\.0/);
+    await client.closed;
+  });
+
+  it('under bareLineEndings: accept it is an end of line as any other', async t => {
+    const client = await SmtpClient.loggedIn(t, lenient);
     await client.send('NOOP\nNOOP\r\n');
     await client.expect('250 2.0.0');
     await client.expect('250 2.0.0');
+  });
+
+  it('a bare CR in a command is no white space: 501', async t => {
+    const client = await SmtpClient.loggedIn(t, lenient);
+    for (const line of ['MAIL FROM:<a@acme.test>\r', 'MAIL FROM:\r<a@acme.test>', 'MAIL FROM:<a@acme.test> \rSIZE=1']) {
+      await client.command(line, '501 5.5.2');
+    }
+    await client.command('MAIL FROM:<a@acme.test>', '250 ');
+    for (const line of ['RCPT TO:<b@example.com>\r', 'RCPT TO:\r<b@example.com>', 'RCPT TO:<b@exam\rple.com>']) {
+      await client.command(line, '501 5.5.2');
+    }
+    await client.command('DATA', '503 ');
   });
 });

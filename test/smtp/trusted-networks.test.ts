@@ -50,7 +50,7 @@ describe('trustedNetworks', () => {
   });
 
   it('are bound to what their key may do', async t => {
-    const relay = await startTrusting(t, ['127.0.0.0/8'], { tls: false });
+    const relay = await startTrusting(t, ['127.0.0.0/8']);
     const client = await SmtpClient.greeted(t, relay);
     const elsewhere = { ...message, data: messageFrom('a@elsewhere.test') };
     await client.transact(elsewhere, '550 5.7.1 This API key may only send from acme.test');
@@ -71,8 +71,18 @@ describe('trustedNetworks', () => {
     assert.deepEqual(rows, [{ user_id: 'somebody' }]);
   });
 
+  it('may not log in amid a transaction, whose key would be another at its end: 503', async t => {
+    const relay = await startTrusting(t, ['127.0.0.0/8']);
+    const client = await SmtpClient.secured(t, relay);
+    await client.command('MAIL FROM:<a@acme.test>', '250 ');
+    await client.logIn(relay.owner.apiKey, '503 5.5.1 AUTH is not for the middle of a transaction');
+    await client.command('RCPT TO:<b@example.com>', '250 ');
+    await client.command('RSET', '250 ');
+    await client.logIn(relay.owner.apiKey);
+  });
+
   it('hold for the address that the balancer names, not for its own', async t => {
-    const relay = await startTrusting(t, ['10.1.0.0/16', '127.0.0.0/8'], { tls: false, settings: proxied });
+    const relay = await startTrusting(t, ['10.1.0.0/16', '127.0.0.0/8'], { settings: proxied });
     const printer = await SmtpClient.greeted(t, relay, { preamble: PRINTER });
     await printer.transact(message, '250 2.0.0');
     const local = Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex');
@@ -83,9 +93,9 @@ describe('trustedNetworks', () => {
   });
 
   it('whose key was revoked have nothing any more', async t => {
-    const relay = await startTrusting(t, ['127.0.0.0/8'], { tls: false });
+    const relay = await startTrusting(t, ['127.0.0.0/8']);
     await relay.db.query('delete from api_keys where id = $1', [KEY]);
-    const client = await SmtpClient.greeted(t, relay);
+    const client = await SmtpClient.secured(t, relay);
     await client.command('MAIL FROM:<a@acme.test>', '530 5.7.0 Authentication required');
     assert.ok(relay.logs.some(({ msg }) => msg === 'the key of a trusted network does not exist'));
     await client.logIn(relay.owner.apiKey);
@@ -94,7 +104,7 @@ describe('trustedNetworks', () => {
 
   it('that are taken away while it runs count no more, in open sessions either', async t => {
     const configuration = new ChangeableConfig();
-    const relay = await startTrusting(t, ['127.0.0.0/8'], { tls: false, live: configuration.live });
+    const relay = await startTrusting(t, ['127.0.0.0/8'], { live: configuration.live });
     const client = await SmtpClient.greeted(t, relay);
     await client.transact(message, '250 2.0.0');
     configuration.change({ trustedNetworks: [] });
@@ -102,7 +112,7 @@ describe('trustedNetworks', () => {
   });
 
   it('are none unless they are set', async t => {
-    const relay = await startRelay(t, { queue: false, tls: false });
+    const relay = await startRelay(t, { queue: false });
     const client = await SmtpClient.greeted(t, relay);
     await client.command('MAIL FROM:<a@acme.test>', '530 5.7.0');
   });

@@ -97,7 +97,7 @@ async function runRelay(t: TestContext, databaseUrl: string, owner: Owner): Prom
     'limits.messagesPerMinute': 100,
     'limits.messagesPerDay': 100,
   };
-  const relay = await startRelay(t, { shareWith: { databaseUrl, owner }, queue: false, tls: false, settings });
+  const relay = await startRelay(t, { shareWith: { databaseUrl, owner }, queue: false, settings });
   const stranger = await SmtpClient.secured(t, relay);
   await stranger.logIn('os_live_wrong', '535 ');
   const client = await SmtpClient.loggedIn(t, relay);

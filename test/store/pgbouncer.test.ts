@@ -45,7 +45,6 @@ async function startSystem(t: TestContext, poolSize: number) {
   const key = randomBytes(32).toString('base64');
   const shared = { pipeline: 'standalone', transport: 'capture', migrationsDatabaseUrl: direct };
   const relay = await startRelay(context, {
-    tls: false,
     queue: false,
     // The tables are made as the relay starts, so that there is no owner yet.
     shareWith: { databaseUrl, owner: { userId: 'acme', domain: 'acme.test', apiKey: '', keyId: '' } },

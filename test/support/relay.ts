@@ -43,6 +43,8 @@ export interface TestRelay {
   readonly port: number;
   /** 0 without one. */
   readonly implicitTlsPort: number;
+  /** 0 without one. */
+  readonly legacyPort: number;
   /** The authority of the relay's certificate, PEM; empty without TLS. */
   readonly ca: string;
   /** The certificate's files, which may be replaced. */
@@ -87,9 +89,10 @@ export async function startRelay(t: TestContext, options: RelayOptions = {}): Pr
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= app.stop());
   parts.defer(stop);
-  const { port, implicitTlsPort = 0 } = await app.start();
+  const { port, implicitTlsPort = 0, legacyPort = 0 } = await app.start();
   const ca = certificate?.ca ?? '';
-  return { host: HOST, port, implicitTlsPort, ca, certificate, config, owner, databaseUrl, db, queue, logs, stop };
+  const ports = { port, implicitTlsPort, legacyPort };
+  return { host: HOST, ...ports, ca, certificate, config, owner, databaseUrl, db, queue, logs, stop };
 }
 
 function baseSettings(databaseUrl: string, queue: TestQueue | null, certificate: CertificateFiles | null) {

@@ -36,6 +36,8 @@ const REPLY = /^(?:\d{3}-.*\r\n)*\d{3}(?: .*)?\r\n/;
 export class SmtpClient {
   readonly #server: Server;
   #socket: net.Socket;
+  /** Below any TLS. */
+  readonly #connection: net.Socket;
   #received = '';
   #ended = false;
   #changed: () => void = () => {};
@@ -44,6 +46,7 @@ export class SmtpClient {
   private constructor(server: Server, socket: net.Socket) {
     this.#server = server;
     this.#socket = socket;
+    this.#connection = socket;
     this.#listen(socket);
   }
 
@@ -182,6 +185,11 @@ export class SmtpClient {
   /** Drops the connection without a word. */
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  /** Drops it by a TCP reset. */
+  reset(): void {
+    this.#connection.resetAndDestroy();
   }
 
   #listen(socket: net.Socket): void {

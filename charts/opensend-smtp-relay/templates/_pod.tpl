@@ -109,6 +109,11 @@ spec:
           containerPort: {{ int . }}
           protocol: TCP
         {{- end }}
+        {{- with ($config.tls).legacyPort }}
+        - name: legacy
+          containerPort: {{ int . }}
+          protocol: TCP
+        {{- end }}
         {{- else if $config.publicPort }}
         - name: public
           containerPort: {{ int $config.publicPort }}

@@ -35,6 +35,12 @@ export const bounds = {
       default: 0,
       reloadable: true,
     }),
+    addressShare: setting({
+      doc: 'Which share of `limits.connections` one client address may hold on a pod with connections that have not logged in, in per cent; further ones get 421. It leaves room for others, whatever one address opens, and takes nothing from clients that log in: also where a load balancer without the PROXY protocol, or Kubernetes (`externalTrafficPolicy: Cluster`), makes all of them come from one address. `100`: no such bound.',
+      format: wholeNumber(1, 100),
+      default: 75,
+      reloadable: true,
+    }),
     sessionsPerKey: setting({
       doc: 'The most sessions of one API key on this pod at one time; further log-ins get 421. `0`: no limit of its own.',
       format: wholeNumber(0, 1_000_000),
@@ -119,8 +125,14 @@ export const bounds = {
       default: 1000,
       reloadable: true,
     }),
+    loginTimeout: setting({
+      doc: 'How long a connection may take from its first byte to its log-in, TLS included; then it gets 421. Clients of `trustedNetworks` need not log in.',
+      format: duration,
+      default: 60_000,
+      reloadable: true,
+    }),
     idleTimeout: setting({
-      doc: 'How long a connection may stay silent before it is ended (421).',
+      doc: 'How long a connection may stay silent before it is ended (421): since its last whole command, or the last bytes of a message.',
       format: duration,
       default: 300_000,
       reloadable: true,

@@ -1,6 +1,7 @@
-import { hostName, listenAddress, networks, optional, path, port } from '../formats.ts';
+import { hostName, listenAddress, networks, oneOf, optional, path, port } from '../formats.ts';
 import { trustedNetworks } from '../formats-access.ts';
 import { delay, duration } from '../formats-time.ts';
+import { ciphers } from '../formats-tls.ts';
 import { setting } from '../setting.ts';
 
 /** Where and how clients connect. */
@@ -40,6 +41,36 @@ export const listening = {
       doc: 'A second port where TLS begins with the connection (usually 2465). `0`: none.',
       format: port,
       default: 0,
+      reloadable: false,
+    }),
+    minVersion: setting({
+      doc: 'The oldest version of TLS that clients may use.',
+      format: oneOf('TLSv1.2', 'TLSv1.3'),
+      default: 'TLSv1.2',
+      reloadable: false,
+    }),
+    ciphers: setting({
+      doc: 'The ciphers that clients may use, in the words of OpenSSL (`openssl ciphers`). Empty: those with forward secrecy and AEAD, as RFC 9325 asks for.',
+      format: optional(ciphers),
+      default: '',
+      reloadable: false,
+    }),
+    legacyPort: setting({
+      doc: 'A port of its own, with STARTTLS, for printers and other devices that know no TLS of today: it has `tls.legacyMinVersion` and `tls.legacyCiphers`, and all else is as on the other ports. Whoever listens on the way may come to read what such devices send, their API key included: give them keys of their own, with a domain, and keep the port inside. `0`: none.',
+      format: port,
+      default: 0,
+      reloadable: false,
+    }),
+    legacyMinVersion: setting({
+      doc: 'The oldest version of TLS on `tls.legacyPort`.',
+      format: oneOf('TLSv1', 'TLSv1.1', 'TLSv1.2'),
+      default: 'TLSv1',
+      reloadable: false,
+    }),
+    legacyCiphers: setting({
+      doc: 'The ciphers on `tls.legacyPort`, in the words of OpenSSL. TLS before 1.2 needs `@SECLEVEL=0` in them.',
+      format: ciphers,
+      default: 'DEFAULT@SECLEVEL=0',
       reloadable: false,
     }),
   },
