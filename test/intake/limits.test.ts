@@ -136,7 +136,7 @@ describe('messages and recipients of a key', () => {
     const client = await SmtpClient.loggedIn(t, relay);
     for (let count = 0; count < 3; count += 1) assert.equal((await send(client)).code, 250);
     assert.equal((await send(client)).code, 450);
-    const second = await SmtpClient.greeted(t, relay);
+    const second = await SmtpClient.secured(t, relay);
     await second.logIn(relay.owner.apiKey, '421 4.7.0');
   });
 
