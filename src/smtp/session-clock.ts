@@ -44,7 +44,8 @@ export class SessionClock {
     this.#session = session;
     this.#times = times;
     this.#onOver = onOver;
-    this.#look();
+    // The session is not greeted as yet.
+    this.#lookIn(0);
   }
 
   stop(): void {
@@ -61,7 +62,11 @@ export class SessionClock {
     const now = performance.now();
     const [limit, at] = this.#next(now);
     if (at <= now && limit) this.#onOver(limit);
-    else this.#timer = setTimeout(() => this.#look(), Math.min(Math.max(1, Math.ceil(at - now)), MAX_TIMER)).unref();
+    else this.#lookIn(Math.ceil(at - now));
+  }
+
+  #lookIn(milliseconds: number): void {
+    this.#timer = setTimeout(() => this.#look(), Math.min(milliseconds, MAX_TIMER)).unref();
   }
 
   /** What comes next, and when; no limit where it is only time to look again. */

@@ -73,6 +73,8 @@ const secondLogin: Probe = async (_client, relay, t) => {
   const { code } = await client.reply();
   if (code !== 220) return code;
   await client.command('EHLO client.test', '250 ');
+  await client.startTls();
+  await client.command('EHLO client.test', '250 ');
   client.socket.write(`AUTH PLAIN ${base64(`\0apikey\0${relay.owner.apiKey}`)}\r\n`);
   const reply = await client.reply();
   client.destroy();
@@ -220,6 +222,18 @@ const CASES: Partial<Record<SettingName, Case>> = {
     before: 235,
     after: 421,
   },
+  'limits.addressShare': {
+    values: { 'limits.addressShare': 1, 'limits.connections': 100 },
+    // One that has not logged in is there before.
+    probe: async (client, relay, t) => {
+      const stranger = await eventually(() => SmtpClient.greeted(t, relay));
+      const code = await secondLogin(client, relay, t);
+      stranger.destroy();
+      return code;
+    },
+    before: 235,
+    after: 421,
+  },
   'limits.sessionsPerKey': { values: { 'limits.sessionsPerKey': 1 }, probe: secondLogin, before: 235, after: 421 },
   'limits.keyShare': {
     values: { 'limits.keyShare': 1, 'limits.connections': 100 },
@@ -278,6 +292,17 @@ const CASES: Partial<Record<SettingName, Case>> = {
   'limits.idleTimeout': {
     values: { 'limits.idleTimeout': SHORT },
     probe: endsBy(async () => {}),
+    before: null,
+    after: 421,
+  },
+  'limits.loginTimeout': {
+    values: { 'limits.loginTimeout': SHORT },
+    probe: async (_client, relay, t) => {
+      const client = await SmtpClient.greeted(t, relay);
+      const reply = await client.reply(LONG_ENOUGH).catch(() => null);
+      client.destroy();
+      return reply?.code ?? null;
+    },
     before: null,
     after: 421,
   },
