@@ -9,6 +9,7 @@ import { readHeaderFields } from '../../src/message/header-fields.ts';
 import type { Claim, ClaimedMessage } from '../../src/store/claims.ts';
 import type { NewMessage } from '../../src/store/new-message.ts';
 import { needs } from '../support/needs.ts';
+import { rawFault } from '../support/ses/strict/raw.ts';
 
 const ID = '6f1c2d1e-0000-4000-8000-000000000001';
 
@@ -128,6 +129,8 @@ describe('a failure notice', () => {
     const raw = buildFailureNotice({ ...NOTICE, original: { ...NOTICE.original, header, subject: 'ü'.repeat(2000) } });
     const text = raw.toString('latin1');
     assert.ok(raw.every(byte => byte < 128));
+    // A notice that SES refused would be one more failure to tell of.
+    assert.equal(rawFault(raw), null);
     assert.ok(text.split('\r\n').every(line => line.length <= 998 && !/[\r\n]/.test(line)));
   });
 });
