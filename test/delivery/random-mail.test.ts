@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
+import { OpenSendWorker } from '../support/opensend/worker.ts';
 import { randomMail } from '../support/random-mail.ts';
 import { startRelay } from '../support/relay.ts';
 import { startFakeSes } from '../support/ses/start.ts';
@@ -23,6 +24,9 @@ await startWorker(
     settings: { ...SES, 'ses.endpoint': ses.endpoint, 'ses.sendRate': 100_000 },
   },
 );
+
+/** Beside OpenSend. */
+const beside = await startRelay({ after }, { queue: false, owner: { keyDomain: null } });
 
 async function send(client: SmtpClient, seed: number): Promise<Reply> {
   const { raw } = randomMail(seed, DOMAIN);
@@ -60,5 +64,20 @@ describe('random messages on their whole way', () => {
       [...accepted.keys()].filter(id => !ids.has(id)),
       [],
     );
+  });
+
+  it("are taken likewise of OpenSend's worker", async t => {
+    const worker = new OpenSendWorker({ db: beside.db, ses });
+    t.after(() => worker.close());
+    const client = await SmtpClient.loggedIn(t, beside);
+    let accepted = 0;
+    for (let seed = 0; seed < MESSAGES; seed += 1) {
+      const reply = await send(client, seed);
+      if (reply.code !== 250) continue;
+      accepted += 1;
+      const { outcome, error } = await worker.deliver(emailIdOf(reply));
+      assert.equal(outcome, 'sent', `seed ${seed}: ${error?.message}`);
+    }
+    assert.ok(accepted > MESSAGES / 3, `${accepted} accepted`);
   });
 });

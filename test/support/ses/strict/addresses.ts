@@ -182,7 +182,6 @@ function localPart(tokens: readonly Token[]): string {
   const alternates = tokens.every((token, index) => isDot(token) === (index % 2 === 1)) && tokens.length % 2 === 1;
   if (!alternates) throw new Illegal('Local address contains dot-dot');
   const text = tokens.map(token => token.text).join('');
-  if (/^=\?.*\?=$/.test(text)) throw new Illegal('Local address contains illegal character');
   if (text.length > MAX_LOCAL_PART) throw new Illegal('Local address is too long');
   return text;
 }
