@@ -58,6 +58,29 @@ suite('what goes out of a message', () => {
   });
 });
 
+suite('address fields for a server without SMTPUTF8', () => {
+  const plain = (text: string, encoding: BufferEncoding = 'utf8') =>
+    compose(Buffer.from(text, encoding), { ...OPTIONS, plainAddresses: true }).toString();
+  const rest = `${COMPLETE}Subject: Grüße an jörg@example.com\r\nErrors-To: ö@example.com\r\n\r\nTo: jörg@bücher.example\r\n`;
+
+  test('are written anew where they have to be, in their place', () => {
+    const [to, cc] = ['TO : Jörg\r\n <a@bücher.example>\r\n', 'Cc: Bob <b@example.com>,\r\n\tc@example.com\r\n'];
+    const anew = 'TO: =?UTF-8?B?SsO2cmc=?=\r\n <a@xn--bcher-kva.example>\r\n';
+    assert.equal(plain(`${to}${cc}${rest}`), `${anew}${cc}${rest}`);
+    assert.equal(compose(Buffer.from(`${to}${cc}${rest}`), OPTIONS).toString(), `${to}${cc}${rest}`);
+  });
+
+  test('are read as the acceptance read them: as Latin-1 where the header is not UTF-8', () => {
+    const header = `To: J\xf6rg <a@example.com>\r\n${COMPLETE}\r\n`;
+    assert.equal(plain(header, 'latin1'), `To: =?UTF-8?B?SsO2cmc=?=\r\n <a@example.com>\r\n${COMPLETE}\r\n`);
+  });
+
+  test('stay where nobody can read them', () => {
+    const text = `Cc: Bob <b@example.com, ü\r\n${rest}`;
+    assert.equal(plain(text), text);
+  });
+});
+
 suite('what the client left out (RFC 6409 section 8)', () => {
   test('comes at the end of the header section', () => {
     assert.equal(
