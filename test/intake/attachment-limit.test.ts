@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { base64Lines, mail, multipart } from '../support/mail.ts';
+import { TOO_LARGE_FOR_SES } from '../support/opensend/sent.ts';
 import { startRelay } from '../support/relay.ts';
 import { SmtpClient } from '../support/smtp-client.ts';
 import { accepted, countEmails, submit } from './submit.ts';
 
-const relay = await startRelay({ after }, { queue: false });
+const relay = await startRelay({ after }, { queue: false, unsendable: TOO_LARGE_FOR_SES });
 
 /** 3 bytes are 4 of Base64: the largest content is 31,457,280 bytes long. */
 const LIMIT = 41_943_040;

@@ -1,8 +1,9 @@
 import { after, describe, it } from 'node:test';
+import { TOO_LARGE_FOR_SES } from '../support/opensend/sent.ts';
 import { startRelay } from '../support/relay.ts';
 import { SmtpClient } from '../support/smtp-client.ts';
 
-const opensend = await startRelay({ after }, { queue: false });
+const opensend = await startRelay({ after }, { queue: false, unsendable: TOO_LARGE_FOR_SES });
 const standalone = await startRelay({ after }, { queue: false, settings: { pipeline: 'standalone' } });
 
 const MIB = 1024 * 1024;

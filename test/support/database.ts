@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { migrate } from '../../src/store/migrate.ts';
 import type { Pipeline } from '../../src/store/pipeline.ts';
 import { shared } from './environment.ts';
+import { reportUnsent, type Unsendable } from './opensend/sent.ts';
 import { createOpenSendTables } from './opensend/tables.ts';
 import { withClient } from './postgres-server.ts';
 
@@ -14,6 +15,8 @@ export interface DatabaseOptions {
   readonly empty?: boolean;
   /** Whose shared tables are in it: ours (`standalone`, unless given) or OpenSend's. It is recorded as used with that. */
   readonly pipeline?: Pipeline;
+  /** What OpenSend's worker cannot send of what it holds at the end; unless given, all of that can be sent. */
+  readonly unsendable?: Unsendable;
 }
 
 /** A database of the test's own on the run's Postgres, migrated, dropped afterwards. @returns its URL */
@@ -23,9 +26,12 @@ export async function createDatabase(t: TestContext, options: DatabaseOptions = 
   const migrated = shared(`${options.pipeline ?? 'standalone'}Template`);
   const template = options.empty ? 'template0' : migrated;
   await withClient(admin, client => client.query(`create database ${name} template ${template}`));
-  t.after(() => withClient(admin, async client => void (await client.query(`drop database ${name} with (force)`))));
   const url = new URL(admin);
   url.pathname = `/${name}`;
+  t.after(async () => {
+    await reportUnsent(url.href, options.unsendable);
+    await withClient(admin, client => client.query(`drop database ${name} with (force)`));
+  });
   return url.href;
 }
 

@@ -6,6 +6,7 @@ import { assembleConfig, type Config, type SettingName } from '../../src/config/
 import { createLogger } from '../../src/observability/log.ts';
 import type { Tracer } from '../../src/observability/tracing.ts';
 import { createDatabase } from './database.ts';
+import type { Unsendable } from './opensend/sent.ts';
 import { type Owner, type OwnerOptions, seedOwner } from './owner.ts';
 import { openPool } from './pool.ts';
 import { createQueue, sqsEnv, type TestQueue } from './queue.ts';
@@ -27,6 +28,8 @@ export interface RelayOptions {
   readonly tracer?: Tracer;
   /** The database of another relay, with its owner; one of its own, as the setting `pipeline` has it, unless given. */
   readonly shareWith?: Pick<TestRelay, 'databaseUrl' | 'owner'>;
+  /** What OpenSend's worker cannot send of what it accepts; unless given, all of that can be sent. */
+  readonly unsendable?: Unsendable;
   /** How the configuration changes while the relay runs; not at all unless given. */
   readonly live?: (config: Config) => LiveConfig;
 }
@@ -69,8 +72,10 @@ export async function startRelay(t: TestContext, options: RelayOptions = {}): Pr
   t.after(() => parts.disposeAsync());
   const context = { after: (fn: () => Promise<void>) => parts.defer(fn) };
 
+  const { unsendable } = options;
   const pipeline = options.settings?.pipeline === 'standalone' ? 'standalone' : 'opensend';
-  const databaseUrl = options.shareWith?.databaseUrl ?? (await createDatabase(context, { pipeline }));
+  const databaseUrl =
+    options.shareWith?.databaseUrl ?? (await createDatabase(context, { pipeline, ...(unsendable && { unsendable }) }));
   const queue = options.queue === false ? null : await createQueue(context);
   const certificate = options.tls === false ? null : await makeCertificate(context);
   const db = createPool(databaseUrl, context);

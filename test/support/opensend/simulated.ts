@@ -5,8 +5,8 @@ import { addEvent, markSent, type QueuedRow, setStatus } from './row.ts';
  * Contract: "Recipients `delivered`, `bounced`, `complained`, `suppressed` (also `+label`) at `resend.dev` are simulated,
  * if all recipients of a message are such: events as if SES had sent them, nothing goes out."
  *
- * Seen in a run of OpenSend's worker: all of them have to have one outcome, `suppressed` has no label, and the status
- * stays `sent`.
+ * Seen in a run of OpenSend's worker: all of them have to have one outcome, `suppressed` has no label, and the event
+ * makes the status.
  */
 const SIMULATED = /^(?:(delivered|bounced|complained)(?:\+[^@]*)?|(suppressed))@resend\.dev$/i;
 
@@ -25,8 +25,8 @@ export function simulatedOutcome({ to, cc, bcc }: QueuedRow): string | null {
 }
 
 export async function simulate(db: Queryable, row: QueuedRow, outcome: string): Promise<void> {
-  if (outcome === 'suppressed') await setStatus(db, row.id, 'suppressed');
-  else await markSent(db, row.id);
+  if (outcome !== 'suppressed') await markSent(db, row.id);
+  await setStatus(db, row.id, outcome);
   if (outcome === 'delivered') await addEvent(db, row, 'sent', { recipients: row.to });
   await addEvent(db, row, outcome, { recipients: row.to });
   if (outcome !== 'bounced' && outcome !== 'complained') return;

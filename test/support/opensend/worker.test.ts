@@ -168,7 +168,7 @@ describe("the stand-in for OpenSend's worker", () => {
     const { db, ses, worker, store, events, status } = await setUp(t);
     await store({ ...nobody, to: ['bounced+label@resend.dev'] });
     assert.equal((await worker.poll())[0]?.outcome, 'simulated');
-    assert.deepEqual([await status(), await events()], ['sent', ['bounced']]);
+    assert.deepEqual([await status(), await events()], ['bounced', ['bounced']]);
     const { rows } = await db.query('select email, reason from email_suppressions');
     assert.deepEqual(rows, [{ email: 'bounced+label@resend.dev', reason: 'bounced' }]);
     await store({ id: '1b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11', to: ['delivered@resend.dev'] });

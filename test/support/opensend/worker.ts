@@ -38,7 +38,8 @@ const BATCH = 10;
 
 /**
  * A stand-in for OpenSend's worker, written from the pipeline contract: it takes jobs from the queue or polls the table,
- * claims, and asks SES for what the contract says of a row. It neither tracks nor sends webhooks.
+ * claims, and asks SES for what the contract says of a row. It neither tracks nor sends webhooks. What it makes of some
+ * fifty rows was compared with what OpenSend's own worker (5b944e3) made of them: requests, statuses, events, suppressions.
  */
 export class OpenSendWorker {
   readonly #options: OpenSendWorkerOptions;
