@@ -1,17 +1,9 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { after, describe, it, type TestContext } from 'node:test';
-import nodemailer from 'nodemailer';
-import { createDatabase } from '../support/database.ts';
-import { eventually } from '../support/eventually.ts';
 import { base64Lines, mail, multipart } from '../support/mail.ts';
-import { type OutgoingMail, outgoingMail } from '../support/opensend/outgoing.ts';
-import { createOpenSendTables } from '../support/opensend/tables.ts';
-import { OpenSendWorker } from '../support/opensend/worker.ts';
-import { sqsEnv } from '../support/queue.ts';
-import { startRelay, type TestRelay } from '../support/relay.ts';
-import { startFakeSes } from '../support/ses/start.ts';
-import { base64, SmtpClient } from '../support/smtp-client.ts';
+import { type Mail, startInstallation } from '../support/opensend/installation.ts';
+import type { OutgoingMail } from '../support/opensend/outgoing.ts';
 import { accepted } from './submit.ts';
 
 /*
@@ -20,81 +12,16 @@ import { accepted } from './submit.ts';
  * documents as refused.
  */
 
-const owner = {
-  userId: 'acme',
-  domain: 'acme.test',
-  apiKey: `os_live_${randomBytes(16).toString('hex')}`,
-  keyId: randomUUID(),
-};
-const ses = await startFakeSes({ after });
+const installation = await startInstallation({ after });
 const PDF = Buffer.concat([Buffer.from('%PDF-1.7\r\n'), randomBytes(5_000)]);
 const TO = ['ann@example.com'];
 
-/** As OpenSend's dashboard does: the restriction is the domain's id. */
-async function addKey({ db }: TestRelay): Promise<void> {
-  const { rows } = await db.query('insert into domains (name, user_id) values ($1, $2) returning id', [
-    owner.domain,
-    owner.userId,
-  ]);
-  const hash = createHash('sha256').update(owner.apiKey).digest('hex');
-  const key = [owner.keyId, hash, rows[0].id, owner.userId];
-  await db.query(`insert into api_keys (id, name, token_hash, domain, user_id) values ($1, 'shop', $2, $3, $4)`, key);
-}
-
-/** The relay first, which waits; then the tables and the key. */
-async function setUp(): Promise<TestRelay> {
-  const databaseUrl = await createDatabase({ after }, { empty: true });
-  const relay = await startRelay({ after }, { shareWith: { databaseUrl, owner } });
-  assert.equal(await logIn(relay), 454);
-  await createOpenSendTables(relay.db);
-  await addKey(relay);
-  const began = performance.now();
-  await eventually(async () => (await logIn(relay)) === 235);
-  assert.ok(performance.now() - began < 15_000, 'ready by itself when the tables are there');
-  return relay;
-}
-
-/** @returns the code of the reply to AUTH */
-async function logIn(relay: TestRelay): Promise<number> {
-  const client = await SmtpClient.secured({ after }, relay);
-  const { code } = await client.command(`AUTH PLAIN ${base64(`\0apikey\0${owner.apiKey}`)}`, '');
-  client.end();
-  return code;
-}
-
-const relay = await setUp();
-const queue = { url: String(relay.queue?.url), endpoint: sqsEnv().AWS_ENDPOINT_URL_SQS };
-const worker = new OpenSendWorker({ db: relay.db, ses, queue });
-after(async () => worker.close());
-
-type Mail = Parameters<ReturnType<typeof nodemailer.createTransport>['sendMail']>[0];
-
-/** Lets the worker have its job. @returns what SES got */
-async function deliver(emailId: string): Promise<OutgoingMail> {
-  const delivery = await eventually(async () => (await worker.receive()).find(found => found.emailId === emailId));
-  assert.equal(delivery?.outcome, 'sent', String(delivery?.error));
-  const message = ses.mailbox.messages.find(({ tags }) => tags['X-Entity-ID'] === emailId);
-  assert.ok(message);
-  return outgoingMail(message);
-}
-
 async function deliverRaw(t: TestContext, raw: Buffer): Promise<OutgoingMail> {
-  return deliver(await accepted(t, relay, raw, { to: TO }));
+  return installation.deliver(await accepted(t, installation.relay, raw, { to: TO }));
 }
 
 async function deliverNodemailer(message: Mail): Promise<OutgoingMail> {
-  const { host, port, ca } = relay;
-  const auth = { user: 'resend', pass: owner.apiKey };
-  const transport = nodemailer.createTransport({
-    host,
-    port,
-    requireTLS: true,
-    tls: { ca, servername: 'localhost' },
-    auth,
-  });
-  const { response } = await transport.sendMail({ to: 'Ann <ann@example.com>', ...message });
-  transport.close();
-  return deliver(response.split(' ').at(-1) ?? '');
+  return installation.deliver(await installation.send({ to: 'Ann <ann@example.com>', ...message }));
 }
 
 /** One that holds nothing but what the message adds. */

@@ -35,20 +35,26 @@ export const TOO_LARGE_FOR_SES: Unsendable = {
 };
 
 /**
- * Has everything sent that is queued in a database that is used beside OpenSend; does nothing in any other. What is
- * refused fails the test's file, and is shown on standard error: a hook that throws would keep the hooks after it from
- * closing what they have to close.
+ * What `findUnsent` finds fails the test's file, and is shown on standard error: a hook that throws would keep the hooks
+ * after it from closing what they have to close.
  */
 export async function reportUnsent(databaseUrl: string, unsendable?: Unsendable): Promise<void> {
+  const found = await findUnsent(databaseUrl, unsendable).catch((error: Error) => String(error.stack));
+  if (found === null) return;
+  process.exitCode = 1;
+  process.stderr.write(`${found}\n`);
+}
+
+/**
+ * Has everything sent that is queued in a database that is used beside OpenSend; does nothing in any other.
+ *
+ * @returns what the worker or SES refused, with the rows, for people; null where all went out
+ */
+export async function findUnsent(databaseUrl: string, unsendable?: Unsendable): Promise<string | null> {
   const db = openPool(databaseUrl, TURNS);
   try {
     const refused = (await sendQueued(db)).filter(({ error }) => !unsendable?.refusal.test(String(error)));
-    if (refused.length === 0) return;
-    process.exitCode = 1;
-    process.stderr.write(`${await describe(db, refused)}\n`);
-  } catch (error) {
-    process.exitCode = 1;
-    process.stderr.write(`${(error as Error).stack}\n`);
+    return refused.length === 0 ? null : await describe(db, refused);
   } finally {
     await db.end();
   }
