@@ -1,3 +1,4 @@
+import { decodeHeaderText } from '../message/address-list.ts';
 import type { EmailStory, StoryAttempt, StoryDelivery, StoryEvent } from '../store/email-story.ts';
 import { details, printable } from './output.ts';
 
@@ -24,11 +25,11 @@ function describeMessage(story: EmailStory): string {
     ['Created', story.createdAt],
     ['Sent', story.sentAt],
     ['Message-ID', story.messageId && `<${story.messageId}>`],
-    ['From', story.from],
+    ['From', decodeHeaderText(story.from)],
     ['To', story.to],
     ['Cc', story.cc],
     ['Bcc', story.bcc],
-    ['Reply-To', story.replyTo],
+    ['Reply-To', story.replyTo?.map(entry => decodeHeaderText(entry))],
     ['Subject', story.subject],
     ['Tags', story.tags?.map(tag => `${tag.name}=${tag.value}`)],
     [

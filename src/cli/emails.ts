@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { decodeHeaderText } from '../message/address-list.ts';
 import { readEmailStory } from '../store/email-story.ts';
 import { type EmailSummary, listEmails } from '../store/emails.ts';
 import type { CliContext } from './context.ts';
@@ -21,7 +22,7 @@ const COLUMNS: readonly Column<EmailSummary>[] = [
   { title: 'CREATED', value: row => row.createdAt },
   { title: 'STATUS', value: row => row.status },
   { title: 'OWNER', value: row => row.owner },
-  { title: 'FROM', value: row => row.from },
+  { title: 'FROM', value: row => decodeHeaderText(row.from) },
   { title: 'TO', value: row => row.to.join(', ') },
   { title: 'SUBJECT', value: row => row.subject },
 ];

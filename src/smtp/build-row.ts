@@ -1,7 +1,7 @@
 import { formatMailbox, isAscii, type Mailbox } from '../message/address.ts';
 import { sha256 } from '../message/digest.ts';
 import type { MessageParts } from '../message/parts.ts';
-import { contentRefusal, type Refusal } from '../message/refusal.ts';
+import { contentRefusal, Refusal } from '../message/refusal.ts';
 import { messageIdOf, replyToOf, rowHeaders, subjectOf } from '../message/row-fields.ts';
 import { MAX_MAILBOX, rowMailbox } from '../message/row-mailbox.ts';
 import { type LeftOutHeader, sendableHeaders } from '../message/sendable-headers.ts';
@@ -82,7 +82,7 @@ function asReceived({ header, parts }: AcceptedMessage, replyTo: readonly Mailbo
 
 /** The row is all that OpenSend's worker has: what it makes of it, SES has to take. */
 function forOpenSend({ header, parts }: AcceptedMessage, replyTo: readonly Mailbox[]): Content {
-  if (replyTo.some(({ address }) => !isAscii(address))) throw unsupportedLocalPart();
+  refuseForeignAddresses(header, replyTo);
   const hasAttachments = parts.attachments.length > 0;
   const { headers, leftOut } = sendableHeaders(header.fields, hasAttachments);
   const mailboxes = { from: rowMailbox(header.sender.from), replyTo: replyTo.map(rowMailbox) };
@@ -93,6 +93,15 @@ function forOpenSend({ header, parts }: AcceptedMessage, replyTo: readonly Mailb
   const body =
     html === null ? { html, text: breakLongLines(text ?? '', false) } : { html: breakLongLines(html, true), text };
   return { ...mailboxes, ...body, headers, leftOut };
+}
+
+/** SES decodes encoded words where they are no address, and refuses what comes out; those of recipients are ASCII by now. */
+function refuseForeignAddresses({ recipients: { to, cc, bcc } }: ReadHeader, replyTo: readonly Mailbox[]): void {
+  if (replyTo.some(({ address }) => !isAscii(address))) throw unsupportedLocalPart();
+  const isEncoded = ({ address }: Mailbox): boolean => /^=\?.*\?=@/.test(address);
+  if (![...to, ...cc, ...bcc, ...replyTo].some(isEncoded)) return;
+  const text = 'An address has an encoded word before the @, which cannot be delivered: send it decoded';
+  throw new Refusal({ code: 553, enhancedCode: '5.1.3', text, rule: 'encoded_address' });
 }
 
 /** SES refuses a message without a body, and a multipart without one is malformed. */

@@ -107,15 +107,19 @@ describe('smtp-relay emails', { concurrency: true }, () => {
     const id = await withClient(url, async client => {
       const { rows } = await client.query(
         `insert into emails ("from", "to", subject, text, user_id)
-         values ('a@acme.test', '["b@example.com", "c@example.com"]', $1, $2, 'acme') returning id`,
+         values ('=?UTF-8?B?SsO2cmc=?= <a@acme.test>', '["b@example.com", "c@example.com"]', $1, $2, 'acme') returning id`,
         ['red \u001b[31malert\u202e', 'line one\nline \u001b]0;two'],
       );
       return rows[0].id;
     });
     const list = await cli.text('emails', 'list', '--status', 'queued', '--since', '1h', '--owner', 'acme');
-    assert.match(list, /b@example\.com, c@example\.com {2}red \\u\{1b\}\[31malert\\u\{202e\}\n$/);
+    assert.match(
+      list,
+      / {2}Jörg <a@acme\.test> {2}b@example\.com, c@example\.com {2}red \\u\{1b\}\[31malert\\u\{202e\}\n$/,
+    );
     const shown = await cli.text('emails', 'show', id);
     assert.match(shown, /^Status: +queued$/m);
+    assert.match(shown, /^From: +Jörg <a@acme\.test>$/m);
     assert.match(shown, /^To: +b@example\.com, c@example\.com$/m);
     assert.match(shown, /\nline one\nline \\u\{1b\}\]0;two\n$/);
     assert.equal((await cli.json('emails', 'show', id)).subject, 'red \u001b[31malert\u202e');

@@ -210,6 +210,8 @@ describe('what no row can carry is refused', () => {
 
   it('a Reply-To that SES cannot take', async t => {
     await submit(t, relay, mail(FROM, 'Reply-To: é@acme.test', '', 'x'), {}, '553 5.6.7');
+    await submit(t, relay, mail(FROM, 'Reply-To: =?utf-8?Q?a?=@acme.test', '', 'x'), {}, '553 5.1.3');
+    await submit(t, relay, mail(FROM, '', 'x'), { to: ['=?utf-8?Q?a?=@example.com'] }, '553 5.1.3');
   });
 
   it('a Subject or recipients that fill more than a line, beside attachments', async t => {
