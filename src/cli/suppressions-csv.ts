@@ -1,4 +1,3 @@
-import { type Info, parse } from 'csv-parse';
 import { stringify } from 'csv-stringify';
 import {
   SUPPRESSION_REASONS,
@@ -6,12 +5,14 @@ import {
   type SuppressionImport,
   suppressionAddress,
 } from '../store/suppressions.ts';
+import { type CsvRecord, readRecords } from './csv-records.ts';
+import { readTime } from './time-text.ts';
 
 type Reason = SuppressionImport['reason'];
 
 /** What a line of the file says, or why it cannot be taken. */
 export type CsvLine =
-  | { readonly line: number; readonly row: SuppressionImport }
+  | { readonly line: number; readonly row: SuppressionImport; readonly note?: string }
   | { readonly line: number; readonly problem: string };
 
 export interface CsvDefaults {
@@ -21,34 +22,46 @@ export interface CsvDefaults {
   readonly reason?: Reason | undefined;
 }
 
-type Field = 'email' | 'reason' | 'owner' | 'suppressedAt';
+type Field = 'email' | 'reason' | 'owner' | 'suppressedAt' | 'status';
 
-/** Names of columns, ours and those in exports of others (SES, Postmark, Mailgun, SendGrid, Resend), as `plain` makes them. */
-const FIELDS: ReadonlyMap<string, Field> = new Map([
-  ...(['email', 'emailaddress', 'address', 'recipient'] as const).map(name => [name, 'email'] as const),
-  ...(['reason', 'suppressionreason', 'type'] as const).map(name => [name, 'reason'] as const),
-  ...(['owner', 'userid'] as const).map(name => [name, 'owner'] as const),
-  ...(['suppressedat', 'createdat', 'created', 'lastupdatetime'] as const).map(name => [name, 'suppressedAt'] as const),
-]);
+/** Names of columns, ours and those in exports of others, as `plain` makes them. */
+const NAMES: Readonly<Record<Field, readonly string[]>> = {
+  email: ['email', 'emailaddress', 'address', 'recipient', 'recipientemail', 'subscriberemail', 'mail'],
+  reason: ['reason', 'suppressionreason', 'type'],
+  owner: ['owner', 'userid'],
+  suppressedAt: [
+    ...['suppressedat', 'createdat', 'created', 'date', 'time', 'timestamp', 'bouncedat', 'unsubscribedat'],
+    ...['lastupdatetime', 'lastupdatedtime', 'lastupdated', 'cleantime', 'unsubtime'],
+  ],
+  status: ['status', 'code'],
+};
+const FIELDS: ReadonlyMap<string, Field> = new Map(
+  Object.entries(NAMES).flatMap(([field, names]) => names.map(name => [name, field as Field] as const)),
+);
 
 const REASONS: ReadonlyMap<string, Reason> = new Map([
   ...SUPPRESSION_REASONS.map(reason => [reason, reason] as const),
-  ...(['bounce', 'hardbounce', 'permanent'] as const).map(name => [name, 'bounced'] as const),
-  ...(['complaint', 'spamcomplaint', 'spam', 'spamreport'] as const).map(name => [name, 'complained'] as const),
+  ...(['bounce', 'hardbounce', 'permanent', 'cleaned', 'blocked', 'invalid'] as const).map(
+    name => [name, 'bounced'] as const,
+  ),
+  ...(['complaint', 'spamcomplaint', 'spam', 'spamreport', 'abuse'] as const).map(
+    name => [name, 'complained'] as const,
+  ),
   ...(['manualsuppression', 'unsubscribe', 'unsubscribed'] as const).map(name => [name, 'manual'] as const),
 ]);
 
-const MAX_RECORD = 65_536;
+/** The reply of a server, or its enhanced status code: 550 5.1.1, #5.1.1, 4.4.2. */
+const SERVER_REPLY = /^[45]\d\d\b|(?:^|[^\d.])[45]\.\d{1,3}\.\d{1,3}(?![\d.])/;
+const DELIMITERS = [',', ';', '\t', '|'];
 const MAX_QUOTED = 80;
 
-interface ParsedRecord {
-  readonly record: Readonly<Partial<Record<Field, string>>>;
-  readonly info: Info;
-}
+type Named = Partial<Record<Field, string>>;
+/** Finds in a record what we know. */
+type Layout = (fields: readonly string[]) => Named;
 
 /**
- * Reads a file of suppressions: a header line, then an address a line. Columns that are not known are passed over; commas,
- * semicolons and tabs separate.
+ * Reads a file of suppressions: a header line, then an address a line; or no header line, and lines with an address each. Columns
+ * that are not known are passed over. What separates them, the first line tells: comma, semicolon, tab or bar.
  *
  * @throws Error in plain words where the file as a whole cannot be read
  */
@@ -56,21 +69,16 @@ export async function* readSuppressionsCsv(
   input: NodeJS.ReadableStream,
   defaults: CsvDefaults,
 ): AsyncGenerator<CsvLine> {
-  const parser = parse({
-    bom: true,
-    columns: fieldsOf,
-    delimiter: [',', ';', '\t'],
-    info: true,
-    max_record_size: MAX_RECORD,
-    relax_column_count: true,
-    skip_empty_lines: true,
-    trim: true,
-  });
-  input.on('error', error => parser.destroy(error));
-  input.pipe(parser);
-  for await (const { record, info } of parser as AsyncIterable<ParsedRecord>) {
-    const read = readRecord(record, defaults);
-    yield typeof read === 'string' ? { line: info.lines, problem: read } : { line: info.lines, row: read };
+  let layout: Layout | undefined;
+  for await (const record of readRecords(input, delimiterOf)) {
+    if ('problem' in record) {
+      yield record;
+    } else if (layout === undefined && isHeader(record.fields)) {
+      layout = headerLayout(record.fields);
+    } else {
+      layout ??= looseLayout;
+      yield readRecord(record, layout(record.fields), defaults);
+    }
   }
 }
 
@@ -85,30 +93,83 @@ export function suppressionsCsvWriter() {
   return stringify({ header: true, columns, cast: { date: date => date.toISOString() } });
 }
 
-function fieldsOf(header: readonly string[]): (Field | false)[] {
-  const seen = new Set<Field>();
-  const fields = header.map(name => {
-    const field = FIELDS.get(plain(name));
-    if (field === undefined || seen.has(field)) return false;
-    seen.add(field);
-    return field;
-  });
-  if (!seen.has('email')) throw new Error('the first line must name the columns, "email" among them');
-  return fields;
+/** @throws Error where the first line is neither a header nor has an address */
+function delimiterOf(line: string): string {
+  const split = DELIMITERS.map(delimiter => ({ delimiter, fields: line.split(delimiter).map(unquoted) }));
+  const named = split.filter(({ fields }) => isHeader(fields));
+  const known = (fields: readonly string[]): number => fields.filter(name => FIELDS.has(plain(name))).length;
+  const [best] = named.sort((one, other) => known(other.fields) - known(one.fields));
+  const found = best ?? split.find(({ fields }) => fields.some(isAddress));
+  if (found) return found.delimiter;
+  const hint = /^\s*[[{]/.test(line) ? '; JSON is to be made CSV first, see docs/migration.md' : '';
+  throw new Error(`the first line must name the columns, "email" among them, or be an address${hint}`);
 }
 
-/** @returns the row, or what is wrong */
-function readRecord(record: ParsedRecord['record'], defaults: CsvDefaults): SuppressionImport | string {
-  const { email: address = '', reason: given = '', suppressedAt: since = '' } = record;
+function isHeader(fields: readonly string[]): boolean {
+  return fields.some(name => FIELDS.get(plain(name)) === 'email');
+}
+
+function isAddress(text: string): boolean {
+  return text.includes('@') && suppressionAddress(text) !== null;
+}
+
+function headerLayout(header: readonly string[]): Layout {
+  const positions = new Map<Field, number>();
+  for (const [position, name] of header.entries()) {
+    const field = FIELDS.get(plain(name));
+    if (field !== undefined && !positions.has(field)) positions.set(field, position);
+  }
+  const at = (fields: readonly string[], shift: number): Named =>
+    Object.fromEntries([...positions].map(([field, position]) => [field, fields[position + shift] ?? '']));
+  return fields => {
+    const shift = fields.length - header.length;
+    const read = at(fields, 0);
+    // A text before the address has commas and no quotes: what stands behind it is counted from the end.
+    return shift > 0 && !isAddress(read.email ?? '') ? at(fields, shift) : read;
+  };
+}
+
+/** Without a header, as in a bare list, or what `aws --output text` prints: what looks like it is it. */
+function looseLayout(fields: readonly string[]): Named {
+  const email = fields.find(isAddress) ?? fields[0] ?? '';
+  const others = fields.filter(field => field !== email);
+  const reason = others.find(field => REASONS.has(plain(field))) ?? '';
+  const suppressedAt = others.find(field => /^\d{4}-\d\d-\d\d/.test(field)) ?? '';
+  return { email, reason, suppressedAt };
+}
+
+function readRecord({ line, note }: CsvRecord, named: Named, defaults: CsvDefaults): CsvLine {
+  const { email: address = '', suppressedAt: since = '' } = named;
   const email = suppressionAddress(address);
-  if (email === null) return `${quoted(address)} is not an email address`;
-  const owner = record.owner || defaults.owner;
-  if (!owner) return 'it names no owner, and neither does --owner';
-  const reason = defaults.reason ?? (given === '' ? 'manual' : REASONS.get(plain(given)));
-  if (reason === undefined) return `the reason ${quoted(given)} is none of ${SUPPRESSION_REASONS.join(', ')}`;
-  const suppressedAt = since === '' ? null : new Date(since);
-  if (suppressedAt && Number.isNaN(suppressedAt.getTime())) return `${quoted(since)} is not a time`;
-  return { owner, email, reason, suppressedAt };
+  if (email === null) return { line, problem: `${quoted(address)} is not an email address` };
+  const owner = named.owner || defaults.owner;
+  if (!owner) return { line, problem: 'it names no owner, and neither does --owner' };
+  if (owner.includes('\0')) return { line, problem: 'its owner has a NUL' };
+  const { reason, remark } = readReason(named, defaults);
+  if (reason === null) {
+    return { line, problem: `the reason ${quoted(named.reason ?? '')} is none of ${SUPPRESSION_REASONS.join(', ')}` };
+  }
+  const suppressedAt = since === '' ? null : readTime(since);
+  const late =
+    since !== '' && suppressedAt === null ? `${quoted(since)} is not a time, so it counts from now on` : null;
+  const notes = [note, remark, late].filter(text => text !== null && text !== undefined);
+  return { line, row: { owner, email, reason, suppressedAt }, ...(notes.length > 0 && { note: notes.join('; ') }) };
+}
+
+/** Some write there what the server said. That an address must not be written to weighs more than why. */
+function readReason(
+  { reason: given = '', status = '' }: Named,
+  defaults: CsvDefaults,
+): { readonly reason: Reason | null; readonly remark?: string } {
+  const known = defaults.reason ?? (given === '' ? 'manual' : REASONS.get(plain(given)));
+  if (known !== undefined) return { reason: known };
+  if (SERVER_REPLY.test(given) || SERVER_REPLY.test(status)) return { reason: 'bounced' };
+  if (!/\s/.test(given)) return { reason: null };
+  return { reason: 'manual', remark: `the reason ${quoted(given)} is taken as manual` };
+}
+
+function unquoted(text: string): string {
+  return text.trim().replaceAll(/^"|"$/g, '');
 }
 
 /** `Suppression_Reason` and `suppression reason` are the same to everybody but a computer. */

@@ -3,18 +3,13 @@ import { stdin } from 'node:process';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Command, Option } from 'commander';
-import {
-  eachSuppression,
-  importSuppressions,
-  SUPPRESSION_REASONS,
-  type SuppressionImport,
-  type SuppressionReason,
-} from '../store/suppressions.ts';
+import { eachSuppression, SUPPRESSION_REASONS, type SuppressionReason } from '../store/suppressions.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';
 import { note, print, printable } from './output.ts';
 import { readSuppressionsCsv, suppressionsCsvWriter } from './suppressions-csv.ts';
+import { Import } from './suppressions-import.ts';
 
 interface ImportOptions extends JsonOptions {
   readonly owner?: string;
@@ -22,14 +17,8 @@ interface ImportOptions extends JsonOptions {
   readonly strict?: boolean;
 }
 
-interface BadLine {
-  readonly line: number;
-  readonly problem: string;
-}
-
 /** `-` in the place of a file: standard input or output. */
 const STANDARD = '-';
-const BATCH = 1_000;
 /** A file of something else altogether has nothing but bad lines. */
 const MAX_LISTED = 100;
 
@@ -42,7 +31,7 @@ export function addSuppressionTransfers(suppressions: Command, context: CliConte
       )
       .argument(
         '<file>',
-        'with the columns email and, if need be, reason, owner, suppressed_at; "-" for standard input',
+        'with the columns email and, if need be, reason, owner, suppressed_at, or an export of another system, or an address a line; "-" for standard input',
       )
       .option('--owner <id>', 'whose list, for lines that name no owner')
       .addOption(
@@ -68,34 +57,52 @@ export function addSuppressionTransfers(suppressions: Command, context: CliConte
 
 async function importFile(context: CliContext, file: string, options: ImportOptions): Promise<void> {
   const input = file === STANDARD ? stdin : createReadStream(file);
-  const lines = readSuppressionsCsv(input, options);
-  const bad: BadLine[] = [];
-  const total = await withDatabase(context, async pool => {
-    let pending: SuppressionImport[] = [];
-    const counts = { read: 0, added: 0 };
-    const flush = async (): Promise<void> => {
-      for (; pending.length > 0; pending = pending.slice(BATCH)) {
-        counts.added += await importSuppressions(pool, pending.slice(0, BATCH));
-      }
-    };
-    for await (const line of lines) {
-      if ('problem' in line) bad.push(line);
-      else pending.push(line.row);
-      if ('row' in line) counts.read += 1;
-      if (pending.length >= BATCH && !options.strict) await flush();
-    }
-    if (!options.strict || bad.length === 0) await flush();
-    return counts;
-  });
-  list(context, bad);
-  if (options.strict && bad.length > 0) throw new Error(`nothing was imported: ${count(bad.length, 'bad line')}`);
-  const answer = { added: total.added, existing: total.read - total.added, bad };
-  print(context, options, answer, `${answer.added} added, ${answer.existing} there already, ${bad.length} bad.\n`);
+  const work = new Import(options);
+  try {
+    await withDatabase(context, pool => work.run(pool, readSuppressionsCsv(input, options)));
+  } catch (error) {
+    // What is on the lists by now stays there, and whoever tries again should know.
+    if (work.hasBegun && !options.strict) tell(context, options, work, { upToLine: work.doneLine });
+    throw error;
+  }
+  if (options.strict && work.bad.length > 0) {
+    listLines(context, work);
+    throw new Error(`nothing was imported: ${count(work.bad.length, 'bad line')}`);
+  }
+  tell(context, options, work);
 }
 
-function list(context: CliContext, bad: readonly BadLine[]): void {
-  for (const { line, problem } of bad.slice(0, MAX_LISTED)) note(context, {}, `line ${line}: ${printable(problem)}`);
-  if (bad.length > MAX_LISTED) note(context, {}, `and ${count(bad.length - MAX_LISTED, 'bad line')} more`);
+function tell(context: CliContext, options: ImportOptions, work: Import, ended?: { readonly upToLine: number }): void {
+  listLines(context, work);
+  const { added, existing, bad, noted } = work;
+  const answer = { added, existing, bad, ...(noted.length > 0 && { noted }), ...ended };
+  const notes = noted.length === 0 ? '' : `, ${noted.length} noted`;
+  const end = ended ? `, up to line ${ended.upToLine}; it ended early` : '';
+  print(context, options, answer, `${added} added, ${existing} there already, ${bad.length} bad${notes}${end}.\n`);
+}
+
+function listLines(context: CliContext, { bad, noted }: Import): void {
+  list(
+    context,
+    bad.map(({ line, problem }) => ({ line, text: problem })),
+    'bad line',
+  );
+  list(
+    context,
+    noted.map(({ line, note: text }) => ({ line, text })),
+    'noted line',
+  );
+}
+
+interface Listed {
+  readonly line: number;
+  readonly text: string;
+}
+
+function list(context: CliContext, lines: readonly Listed[], what: string): void {
+  for (const { line, text } of lines.slice(0, MAX_LISTED)) note(context, {}, `line ${line}: ${printable(text)}`);
+  const more = lines.length - MAX_LISTED;
+  if (more > 0) note(context, {}, `and ${count(more, what)} more`);
 }
 
 async function exportFile(context: CliContext, file: string, owner: string | undefined): Promise<void> {

@@ -42,13 +42,15 @@ const KEEP_ROUTES = (made: string): string => `
   )`;
 
 const INSERT = `
-  with ${WANTED}, made as (
+  with ${WANTED}, there as (
+    select wanted.id from wanted, jsonb_array_elements_text(spellings) as spelling
+      join domains d on ${comparableName('d.name')} = spelling where d.user_id = wanted.owner
+  ), made as (
     insert into domains (id, name, user_id, region, track_opens, track_clicks, tracking_subdomain,
                          ses_configuration_set_name, tls, created_at)
     select id, name, owner, region, "trackOpens", "trackClicks", "trackingSubdomain", "configurationSet", tls, now()
       from wanted
-     where not exists (
-       select from domains d where d.user_id = wanted.owner and wanted.spellings ? ${comparableName('d.name')})
+     where id not in (select id from there)
     on conflict do nothing
     returning id
   ), ${KEEP_ROUTES('made')}

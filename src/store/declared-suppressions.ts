@@ -18,13 +18,18 @@ const FIND_STANDING = `
     join email_suppressions s on s.user_id = asked.owner and s.email = asked.email`;
 
 const WANTED = `
-  wanted as (select * from jsonb_to_recordset($1::jsonb) as w (id uuid, owner text, email text, forms jsonb))`;
+  wanted as materialized (
+    select * from jsonb_to_recordset($1::jsonb) as w (id uuid, owner text, email text, forms text[])
+  )`;
 
 const INSERT = `
-  with ${WANTED}
+  with ${WANTED}, there as (
+    select id from wanted, unnest(forms) as form
+     where exists (select from email_suppressions s where s.user_id = owner and s.email = form)
+  )
   insert into email_suppressions (id, user_id, email, reason)
   select id, owner, email, 'manual' from wanted
-   where not exists (select from email_suppressions s where s.user_id = owner and wanted.forms ? s.email)
+   where id not in (select id from there)
   on conflict do nothing
   returning id`;
 

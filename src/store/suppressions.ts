@@ -41,13 +41,21 @@ const FIND = `
 const LIST = `
   select ${COLUMNS} from email_suppressions where $1::text is null or user_id = $1 order by user_id, email`;
 
-/** One that is there already stays, under whichever form. */
+/**
+ * One that is there already stays, under whichever form. Forms are compared one by one, so that the index finds them, however
+ * many are on the lists.
+ */
 const IMPORT = `
+  with wanted as materialized (
+    select * from jsonb_to_recordset($1::jsonb) as w (
+      position integer, owner text, email text, forms text[], reason text, "suppressedAt" timestamptz)
+  ), there as (
+    select position from wanted, unnest(forms) as form
+     where exists (select from email_suppressions s where s.user_id = owner and s.email = form)
+  )
   insert into email_suppressions (user_id, email, reason, suppressed_at)
-  select owner, email, reason, coalesce("suppressedAt", now())
-    from jsonb_to_recordset($1::jsonb) as wanted (
-         owner text, email text, forms jsonb, reason text, "suppressedAt" timestamptz)
-   where not exists (select from email_suppressions s where s.user_id = owner and wanted.forms ? s.email)
+  select owner, email, reason, coalesce("suppressedAt", now()) from wanted
+   where position not in (select position from there)
    order by owner, email
   on conflict do nothing`;
 
@@ -127,7 +135,7 @@ export function suppressionAddress(text: string): string | null {
 
 /** Puts many addresses on lists by one statement. Those that are there stay as they are. @returns how many are new */
 export async function importSuppressions(db: Queryable, wanted: readonly SuppressionImport[]): Promise<number> {
-  const rows = wanted.map(row => ({ ...row, forms: suppressionForms(row.email) }));
+  const rows = wanted.map((row, position) => ({ ...row, position, forms: suppressionForms(row.email) }));
   return (await db.query(IMPORT, [JSON.stringify(rows)])).rowCount ?? 0;
 }
 
