@@ -11,7 +11,7 @@ import { SCENARIOS, type Scenario } from './scenarios.ts';
 import { startSystem } from './system.ts';
 import { measureYardstick } from './yardstick.ts';
 
-const HELP = `Usage: node bench/intake.ts [options]
+const HELP = `Usage: node bin/node24.js bench/intake.ts [options]
 
   --scenario <names>   only these, separated by commas: ${SCENARIOS.map(({ name }) => name).join(', ')}
   --seconds <n>        how long each is measured (10)

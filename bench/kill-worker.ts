@@ -12,7 +12,7 @@ import type { Program } from './program.ts';
 import { type Stage, type System, startSystem } from './system.ts';
 import { startWorker } from './worker-process.ts';
 
-const HELP = `Usage: node bench/kill-worker.ts [options]
+const HELP = `Usage: node bin/node24.js bench/kill-worker.ts [options]
 
   --seconds <n>       how long messages are stored and workers are killed (300)
   --rate <n>          messages a second (100)

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { type Compared, compare, type Figures, medianOf, present, ROUND_OPTIONS, type Round } from './rounds.ts';
 
-const HELP = `Usage: node bench/limits.ts [options]
+const HELP = `Usage: node bin/node24.js bench/limits.ts [options]
 
   --rounds <n>       how often both are measured, in turns (5)
   --seconds <n>      how long each time (4)

@@ -14,7 +14,7 @@ import { takeLease } from '../src/store/declared-lease.ts';
 import { createSecretBox } from '../src/webhooks/secret-box.ts';
 import { startSystem } from './system.ts';
 
-const HELP = 'node bench/resources.ts [--objects 10000]';
+const HELP = 'node bin/node24.js bench/resources.ts [--objects 10000]';
 
 const { values } = parseArgs({
   options: {

@@ -17,9 +17,9 @@ import { startSystem } from './system.ts';
  * What retention costs: how long a million rows of each kind take, how long its longest statement holds others up, and how
  * long a message takes to be stored meanwhile.
  *
- *     node bench/retention.ts --rows 1000000
+ *     node bin/node24.js bench/retention.ts --rows 1000000
  */
-const HELP = 'node bench/retention.ts [--rows 1000000] [--rate 100] [--seconds 10]';
+const HELP = 'node bin/node24.js bench/retention.ts [--rows 1000000] [--rate 100] [--seconds 10]';
 
 const { values: options } = parseArgs({
   options: {

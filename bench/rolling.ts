@@ -9,7 +9,7 @@ import { type Pod, startPod } from './rolling/pod.ts';
 import { type Service, startService } from './rolling/service.ts';
 import { type Stage, type System, startSystem } from './system.ts';
 
-const HELP = `Usage: node bench/rolling.ts [options]
+const HELP = `Usage: node bin/node24.js bench/rolling.ts [options]
 
   --restarts <n>     how often all pods are replaced (50)
   --pods <n>         how many there are (2)

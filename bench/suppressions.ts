@@ -6,7 +6,7 @@ import { readSuppressionsCsv } from '../src/cli/suppressions-csv.ts';
 import { Import } from '../src/cli/suppressions-import.ts';
 import { startSystem } from './system.ts';
 
-const HELP = 'node bench/suppressions.ts [--addresses 100000] [--beside 50000]';
+const HELP = 'node bin/node24.js bench/suppressions.ts [--addresses 100000] [--beside 50000]';
 
 const { values } = parseArgs({
   options: {

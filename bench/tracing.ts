@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { compare, type Figures, medianOf, present, ROUND_OPTIONS, type Round } from './rounds.ts';
 
-const HELP = `Usage: node bench/tracing.ts [options]
+const HELP = `Usage: node bin/node24.js bench/tracing.ts [options]
 
   --rounds <n>     how often each variant is measured, one after the other (5)
   --seconds <n>    how long each time (4)

@@ -16,7 +16,7 @@ import { type SesProcess, startSes } from './ses-process.ts';
 import { type Stage, type System, startSystem } from './system.ts';
 import { startWorker } from './worker-process.ts';
 
-const HELP = `Usage: node bench/worker.ts [options]
+const HELP = `Usage: node bin/node24.js bench/worker.ts [options]
 
   --scenario <names>   only these, separated by commas: throughput, latency, memory
   --messages <n>       for throughput (20000)

@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { env as processEnv } from 'node:process';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { createKey } from '../src/store/api-keys.ts';
+import { addDomain } from '../src/store/domains.ts';
+import { addSuppression } from '../src/store/suppressions.ts';
+import { runInProcess } from './cli/run-cli.ts';
+import { createDatabase } from './support/database.ts';
+import { type Command, commandsIn } from './support/document-commands.ts';
+import { openPool } from './support/pool.ts';
+import { sesEnv, startFakeSes } from './support/ses/start.ts';
+import { storeMessage } from './support/stored.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const shell = promisify(execFile);
+
+/** Programs of others, for which the document needs a cloud, a cluster or a registry, or an operator's log files. */
+const OTHERS = new Set([
+  'docker',
+  'helm',
+  'aws',
+  'cosign',
+  'curl',
+  'jq',
+  'comm',
+  'join',
+  'while',
+  '.',
+  'kubectl',
+  'psql',
+  'git',
+  'openssl',
+]);
+/** They run until they are told to stop: `test/faults/process.test.ts`, `test/delivery/faults/` and `test/dev/` start them. */
+const RUN_ON = new Set(['relay', 'worker', 'dev', 'demo-postgres']);
+/** What they find is their answer: no records in the DNS, a difference, an endpoint that is not there. */
+const MAY_END_WITH_1 = /^(?:domains check|webhooks test|resources (?:diff|list|status|validate))/;
+
+async function readDocuments(): Promise<{ name: string; commands: readonly Command[] }[]> {
+  const folders = ['.', 'docs', 'bench'];
+  const names = await Promise.all(
+    folders.map(async folder => (await readdir(join(ROOT, folder))).map(name => join(folder, name))),
+  );
+  const markdown = names.flat().filter(name => name.endsWith('.md') && name !== 'CHANGELOG.md');
+  return Promise.all(
+    markdown.map(async name => ({ name, commands: commandsIn(await readFile(join(ROOT, name), 'utf8')) })),
+  );
+}
+
+/** A standalone installation that has what the documents speak of. */
+class Installation {
+  readonly env: Record<string, string>;
+  readonly folder: string;
+  readonly ids: Readonly<Record<string, string>>;
+
+  constructor(env: Record<string, string>, folder: string, ids: Readonly<Record<string, string>>) {
+    this.env = env;
+    this.folder = folder;
+    this.ids = ids;
+  }
+
+  /** With the names of files and ids that a reader would put in. */
+  argumentsOf({ words }: Command): string[] {
+    const [, ...args] = words;
+    const room = args[0] ?? '';
+    return args.map(word => {
+      if (word === '<id>' || word === '"$id"' || word === '$id') return this.ids[room] ?? word;
+      if (word === '5ce7200a-ad56-46bf-acb8-629e819448e5') return this.ids['emails'] as string;
+      if (word === '$OLD_PASSWORD') return 'a-password-of-old';
+      return /^[\w/-]+\.csv$|^deploy\//.test(word) ? join(this.folder, word) : word;
+    });
+  }
+}
+
+const CSV = 'email,reason\nsomeone@example.com,bounced\n';
+const DOCUMENT = `apiVersion: relay.opensend.dev/v1alpha1
+kind: SendingDomain
+metadata: {name: acme}
+spec: {owner: acme, name: acme.com}
+`;
+
+async function install(t: { after(fn: () => Promise<void>): void }): Promise<Installation> {
+  const databaseUrl = await createDatabase(t);
+  const db = openPool(databaseUrl, 1);
+  const ses = await startFakeSes(t);
+  const folder = await mkdtemp(join(tmpdir(), 'smtp-relay-documents-'));
+  t.after(async () => {
+    await db.end();
+    await rm(folder, { recursive: true, force: true });
+  });
+  for (const name of [
+    'suppressions',
+    'ses',
+    'postmark',
+    'mailgun-bounces',
+    'bounces',
+    'complaints',
+    'unsubscribes',
+    'spam_reports',
+    'suppressed',
+  ]) {
+    await writeFile(join(folder, `${name}.csv`), CSV);
+  }
+  await mkdir(join(folder, 'deploy/relay'), { recursive: true });
+  await writeFile(join(folder, 'deploy/relay/acme.yaml'), DOCUMENT);
+  await createKey(db, { name: 'documents', owner: 'acme' });
+  await addDomain(db, { name: 'demo.test', owner: 'demo', region: 'us-east-1' });
+  await addSuppression(db, { owner: 'demo', email: 'you@example.com', reason: 'bounced' });
+  const email = await storeMessage(db, { userId: 'acme' });
+  const { AWS_ENDPOINT_URL_SESV2: _, ...credentials } = sesEnv(ses);
+  // The SDK reads its credentials there.
+  Object.assign(processEnv, credentials);
+  const env = {
+    DATABASE_URL: databaseUrl,
+    SMTP_RELAY_PIPELINE: 'standalone',
+    SMTP_RELAY_RESOURCES_DIRECTORY: join(folder, 'deploy/relay'),
+    SMTP_RELAY_WEBHOOKS_SECRET_KEYS: Buffer.alloc(32, 7).toString('base64'),
+    SMTP_RELAY_WEBHOOKS_ALLOWED_NETWORKS: '127.0.0.0/8',
+    ...sesEnv(ses),
+  };
+  const made = await runInProcess(['webhooks', 'create', 'https://acme.test/hook', '--owner', 'acme', '--json'], env);
+  assert.equal(made.code, 0, made.stderr);
+  return new Installation(env, folder, { emails: email, webhooks: JSON.parse(made.stdout).id });
+}
+
+const documents = await readDocuments();
+
+describe('commands of the documents', () => {
+  it('are found', () => {
+    const all = documents.flatMap(({ commands }) => commands.map(({ words }) => words[0]));
+    for (const program of ['smtp-relay', 'node', 'make', 'npm'])
+      assert.ok(all.filter(word => word === program).length > 5, program);
+  });
+
+  it('are those of a program that is known here', () => {
+    const known = new Set([...OTHERS, 'smtp-relay', 'node', 'make', 'npm', 'npx', 'export', 'sort', 'biome']);
+    const unknown = documents.flatMap(({ name, commands }) =>
+      commands.filter(({ words }) => !known.has(words[0] ?? '')).map(({ text }) => `${name}: ${text}`),
+    );
+    assert.deepEqual(unknown, []);
+  });
+});
+
+for (const { name, commands } of documents) {
+  const of = (program: string) => commands.filter(({ words }) => words[0] === program);
+
+  describe(`commands of ${name}`, () => {
+    let installation: Installation;
+    const own = of('smtp-relay').filter(({ words }) => words.length > 1 && !RUN_ON.has(words[1] ?? ''));
+    const parts = new AsyncDisposableStack();
+    before(async () => {
+      if (own.length > 0) installation = await install({ after: fn => parts.defer(fn) });
+    });
+    after(() => parts.disposeAsync());
+
+    for (const command of own) {
+      it(command.text, async () => {
+        const args = installation.argumentsOf(command);
+        // Those in running text name a command, and leave its arguments to the reader.
+        const isWhole = command.isBlock && !args.some(argument => argument.includes('…') || argument === '...');
+        const { code, stdout, stderr } = await runInProcess(
+          isWhole ? args : [...nameOf(args), '--help'],
+          installation.env,
+        );
+        const allowed = isWhole && MAY_END_WITH_1.test(args.join(' ')) ? [0, 1] : [0];
+        assert.ok(allowed.includes(code), `${code}: ${stderr}${stdout}`);
+        if (!isWhole)
+          for (const flag of flagsOf(args)) assert.ok(stdout.includes(flag), `${flag} is not in its --help`);
+      });
+    }
+
+    for (const { text, words } of of('node')) {
+      it(text, async () => {
+        const [, file = '', ...rest] = words;
+        assert.ok(existsSync(join(ROOT, file)), file);
+        const program = rest.find(word => word.startsWith('bench/'));
+        if (program === undefined) return;
+        // By the Node that a user has, which may be an older one.
+        const { stdout } = await shell('node', [file, program, '--help'], { cwd: ROOT });
+        for (const flag of flagsOf(rest)) assert.ok(stdout.includes(flag), `${flag} is not in its --help`);
+      });
+    }
+
+    for (const { text, words } of of('make')) {
+      it(text, async () => {
+        await shell('make', ['--dry-run', ...words.slice(1).filter(word => !word.startsWith('<'))], { cwd: ROOT });
+      });
+    }
+
+    for (const { text, words } of of('npm')) {
+      it(text, async () => {
+        const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
+        const script = words[1] === 'run' ? words[2] : words[1];
+        assert.ok(script === 'ci' || scripts[script ?? ''], `no script ${script}`);
+        for (const file of words.filter(word => word.endsWith('.test.ts')))
+          assert.ok(existsSync(join(ROOT, file)), file);
+      });
+    }
+  });
+}
+
+/** A command without its arguments: `keys create`. */
+function nameOf(args: readonly string[]): string[] {
+  const end = args.findIndex(argument => !/^[a-z]+(?:-[a-z]+)*$/.test(argument));
+  return args.slice(0, Math.min(end === -1 ? args.length : end, 2));
+}
+
+function flagsOf(args: readonly string[]): string[] {
+  return args
+    .filter(argument => /^--[a-z]/.test(argument) && argument !== '--help')
+    .map(argument => argument.split('=', 1)[0] as string);
+}
