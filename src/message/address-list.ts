@@ -1,4 +1,4 @@
-import { type Mailbox, parseAddress } from './address.ts';
+import { type Mailbox, parseAddress, quoteOddDots } from './address.ts';
 import { decodeWords } from './charset.ts';
 import { trimWhiteSpace } from './header-fields.ts';
 
@@ -206,7 +206,8 @@ class AddressListReader {
     this.#entry = newEntry();
     const text = trimWhiteSpace(entry.text);
     if (text === '' && entry.angle === null) return;
-    const address = parseAddress(entry.angle ?? text);
+    const written = entry.angle ?? text;
+    const address = parseAddress(written) ?? parseAddress(quoteOddDots(written));
     if (entry.angle === null && entry.commentAt !== null && entry.text.slice(entry.commentAt).trim() !== '') {
       this.#ambiguous('a comment stands inside an address');
     }

@@ -15,6 +15,8 @@ const MAX_LOCAL_PART = 64;
 const MAX_DOMAIN = 253;
 
 const DOT_ATOM = /^[\w!#$%&'*+/=?^`{|}~\u0080-\u{10ffff}-]+(?:\.[\w!#$%&'*+/=?^`{|}~\u0080-\u{10ffff}-]+)*$/u;
+/** Dots where RFC 5321 has none: at an end, or two in a row. Mobile carriers gave out such addresses. */
+const ODD_DOTS = /^[\w!#$%&'*+/=?^`{|}~\u0080-\u{10ffff}.-]+$/u;
 const QUOTED_LOCAL_PART = /^"(?:[^"\\\p{Cc}]|\\[^\p{Cc}])*"$/u;
 /** What no reader shows, or shows as a space; the joiners of Persian and Indian scripts (U+200C, U+200D) are letters' business. */
 const INVISIBLE = /[\p{Cc}\u0085\u00a0\u1680\u2000-\u200b\u2028-\u202f\u205f\u3000]|(?![\u200c\u200d])\p{Cf}/u;
@@ -90,20 +92,48 @@ export function comparableDomain(domain: string): string {
   return domainToASCII(trimmed) || trimmed;
 }
 
-/** An address in the form in which suppressions and recipients are compared: lower case, domain in A-labels. */
-export function comparableAddress(address: string): string {
-  return address.toLowerCase();
+/**
+ * An address whose local part has odd dots (`user..name.@docomo.test`) with quotes around it, as RFC 5321 asks for; all else as
+ * it is.
+ */
+export function quoteOddDots(text: string): string {
+  const at = text.lastIndexOf('@');
+  const localPart = text.slice(0, Math.max(0, at));
+  return ODD_DOTS.test(localPart) && !DOT_ATOM.test(localPart) ? `"${localPart}"${text.slice(at)}` : text;
 }
 
 /**
- * The forms under which an address may stand on a suppression list: ours (A-labels) and, for an internationalised
- * domain, the Unicode one that another program sharing the table may have written.
+ * The one way to write an address among several that are the same mailbox (RFC 5321 section 4.1.2): quotes and backslashes in
+ * the local part only where they are needed.
+ */
+export function canonicalAddress(address: string): string {
+  const at = address.lastIndexOf('@');
+  if (at < 1) return address;
+  const localPart = address.slice(0, at);
+  const content = QUOTED_LOCAL_PART.test(localPart) ? localPart.slice(1, -1).replaceAll(/\\(.)/gu, '$1') : localPart;
+  const needsNone = DOT_ATOM.test(content);
+  return `${needsNone ? content : `"${content.replaceAll(/["\\]/g, '\\$&')}"`}${address.slice(at)}`;
+}
+
+/** An address in the form in which suppressions and recipients are compared: lower case, domain in A-labels, no needless quotes. */
+export function comparableAddress(address: string): string {
+  return canonicalAddress(address).toLowerCase();
+}
+
+/**
+ * The forms under which an address may stand on a suppression list: ours (A-labels) and those that another program sharing the
+ * table may have written: a local part with the quotes that ours lacks, or without those that it has, and the Unicode form of an
+ * internationalised domain.
  */
 export function suppressionForms(address: string): readonly string[] {
   const comparable = comparableAddress(address);
-  const domain = domainOf(comparable);
-  if (!domain.includes('xn--')) return [comparable];
-  return [comparable, `${localPartOf(comparable)}@${domainToUnicode(domain)}`];
+  const [localPart, domain] = [localPartOf(comparable), domainOf(comparable)];
+  const content = localPart.startsWith('"') ? localPart.slice(1, -1) : localPart;
+  const localParts = ODD_DOTS.test(content)
+    ? [localPart, localPart === content ? `"${content}"` : content]
+    : [localPart];
+  const domains = domain.includes('xn--') ? [domain, domainToUnicode(domain)] : [domain];
+  return domains.flatMap(name => localParts.map(part => `${part}@${name}`));
 }
 
 const NEEDS_QUOTES = /[()<>[\]:;@\\,."]|^\s|\s$/;

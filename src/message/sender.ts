@@ -37,6 +37,7 @@ function singleMailbox(fields: readonly HeaderField[], name: 'From' | 'Sender'):
   const [mailbox, second] = mailboxes;
   if (mailbox === undefined) throw refuse('it has no address');
   if (second !== undefined) throw refuse('it has more than one address');
+  if (!field.value.includes(localPartOf(mailbox.address))) throw refuse('an address has dots where none may be');
   // `"a@evil.example"@good.example` is one address, but readers exist that take the quoted one, or trim it.
   if (/@|^"\\?\s|\s"$/.test(localPartOf(mailbox.address))) throw refuse('an address is quoted inside its address');
   return mailbox;

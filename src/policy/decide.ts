@@ -22,6 +22,8 @@ export interface Facts {
   readonly keyDomain: string | null;
   /** The domain of From or Sender that is not one of the owner's; null where there is none, or that is not asked. */
   readonly foreignDomain: string | null;
+  /** The domain of MAIL FROM, where bounces would go to it and it is not one of the owner's; else null. */
+  readonly foreignReturn: string | null;
   /** Those of the recipients that are on the owner's suppression list. */
   readonly suppressed: readonly string[];
   /** Those of the recipients that may get no mail from here. */
@@ -35,6 +37,7 @@ export interface Facts {
 export function decide(subject: Subject, facts: Facts): Refusal | null {
   return (
     checkIdentity(subject.sender, facts) ??
+    checkReturn(facts.foreignReturn) ??
     checkLocalParts(subject, facts.transport) ??
     checkAllowList(facts.outside) ??
     checkSuppression(facts.suppressed) ??
@@ -56,6 +59,13 @@ function checkIdentity({ from, sender }: Sender, facts: Facts): Refusal | null {
     return policyRefusal('domain_not_owned', text);
   }
   return null;
+}
+
+/** Whoever chooses where bounces go could have them sent to anybody. */
+function checkReturn(foreignDomain: string | null): Refusal | null {
+  if (foreignDomain === null) return null;
+  const text = `MAIL FROM is at ${foreignDomain}, which is not one of your domains, and bounces would go there: send from an address at one of yours, or from <>`;
+  return policyRefusal('return_path', text);
 }
 
 /** How the key is stored is nobody's business but the owner's dashboard's. */

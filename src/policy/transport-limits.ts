@@ -13,6 +13,8 @@ export interface TransportLimits {
   readonly lineBytes: number;
   /** Whether local parts may have other characters than ASCII (RFC 6531). */
   readonly smtpUtf8: boolean;
+  /** Whether bounces go to the MAIL FROM of clients, and not to an address of its own. */
+  readonly bouncesToSender: boolean;
   /** Refuses what it would refuse in header and structure. @param sentAsReceived else the message is made anew by another */
   readonly refuse: (content: SesContent, sentAsReceived: boolean) => Refusal | null;
 }
@@ -23,13 +25,20 @@ const TAKES_ALL = (): null => null;
 
 const LIMITS: Readonly<Record<TransportKind, TransportLimits>> = {
   // Amazon SES quotas: 40 MB a message after Base64; 1,000 characters a line; no SMTPUTF8.
-  ses: { messageBytes: 40 * MIB, lineBytes: 998, smtpUtf8: false, refuse: refuseForSes },
+  ses: { messageBytes: 40 * MIB, lineBytes: 998, smtpUtf8: false, bouncesToSender: false, refuse: refuseForSes },
   // RFC 5321 section 4.5.3.1.6; size and SMTPUTF8 are for the smarthost to say.
-  smtp: { messageBytes: Number.POSITIVE_INFINITY, lineBytes: 998, smtpUtf8: true, refuse: TAKES_ALL },
+  smtp: {
+    messageBytes: Number.POSITIVE_INFINITY,
+    lineBytes: 998,
+    smtpUtf8: true,
+    bouncesToSender: true,
+    refuse: TAKES_ALL,
+  },
   capture: {
     messageBytes: Number.POSITIVE_INFINITY,
     lineBytes: Number.POSITIVE_INFINITY,
     smtpUtf8: true,
+    bouncesToSender: false,
     refuse: TAKES_ALL,
   },
 };

@@ -62,7 +62,9 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
     steps.take('parse', () =>
       deps.parser.parse(submission.raw, header.fields, partsOptions(header.control, deps.settings)),
     ),
-    steps.take('facts', () => deps.facts({ owner, sender: header.sender, recipients })),
+    steps.take('facts', () =>
+      deps.facts({ owner, sender: header.sender, reversePath: envelope.reversePath, recipients }),
+    ),
   );
 
   const claim = idempotencyClaim(header, envelope, parts);
@@ -75,7 +77,7 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   const { fields, sender } = header;
   const contentFields = sentContentFields(parts, deps.settings);
   const question = { sender, recipients, bytes: raw.length, longestLine, fields, contentFields };
-  const way = captured ? { outside: [], transport: transportLimits('capture') } : { outside };
+  const way = captured ? { outside: [], foreignReturn: null, transport: transportLimits('capture') } : { outside };
   const refusal = steps.take('decide', () => decide(question, { ...facts, ...way }));
   if (refusal) throw refusal;
 

@@ -1,15 +1,18 @@
-import { parseAddress } from '../message/address.ts';
+import { canonicalAddress, parseAddress, quoteOddDots } from '../message/address.ts';
 import { withoutRoute } from '../message/address-list.ts';
 
 /** A MAIL or RCPT command taken apart, in the shape that smtp-server's handlers expect. */
 export interface PathCommand {
-  /** The path without angle brackets; empty for the null reverse-path. The domain in A-labels. */
+  /** The path without angle brackets; empty for the null reverse-path; or `POSTMASTER`. The domain in A-labels, no needless quotes. */
   readonly address: string;
   /** Parameters by upper-case keyword; true for one without a value. False where there are none. */
   readonly args: Record<string, string | true> | false;
   /** A keyword that is given twice. */
   readonly duplicate?: string;
 }
+
+/** A recipient without a domain, the only one (RFC 5321 section 4.1.1.3); any case. Who takes the command adds one. */
+export const POSTMASTER = 'postmaster';
 
 /** RFC 5321 section 4.5.3.1.4 asks for 512 bytes; parameters and long mailboxes need more. */
 const MAX_COMMAND = 2048;
@@ -62,7 +65,9 @@ function endOfPath(text: string): number {
 function readPath(path: string, mayBeEmpty: boolean): string | null {
   const mailbox = withoutRoute(path.trim());
   if (mailbox === '') return mayBeEmpty ? '' : null;
-  return parseAddress(mailbox);
+  if (!mayBeEmpty && mailbox.toLowerCase() === POSTMASTER) return POSTMASTER;
+  const address = parseAddress(mailbox) ?? parseAddress(quoteOddDots(mailbox));
+  return address === null ? null : canonicalAddress(address);
 }
 
 function readParameters(text: string): Pick<PathCommand, 'args' | 'duplicate'> | null {

@@ -138,7 +138,9 @@ function createAcceptDependencies(
   return perGeneration(live, config => {
     const sources = {
       findSuppressed,
-      isOwned: senderDomainsMode(config) === 'owned' ? ownership.isOwned : null,
+      isOwned: ownership.isOwned,
+      asksOwned: senderDomainsMode(config) === 'owned',
+      notices: config.pipeline === 'standalone' && config.failureNotices === 'on',
       // Declared routes change within a generation.
       limitsOf: (domain: string) => limits().of(domain),
       sentAsReceived: config.pipeline === 'standalone',

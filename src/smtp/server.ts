@@ -192,7 +192,10 @@ export class RelayServer extends SMTPServer {
     this.#ask(
       'RCPT',
       session,
-      client => client.recipient(address as PathCommand, session.envelope.smtpUtf8 === true, recipientsOf(session)),
+      async client => {
+        const smtpUtf8 = session.envelope.smtpUtf8 === true;
+        address.address = await client.recipient(address as PathCommand, smtpUtf8, recipientsOf(session));
+      },
       callback,
     );
   }

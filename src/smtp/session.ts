@@ -1,4 +1,4 @@
-import { comparableAddress, isAscii, localPartOf } from '../message/address.ts';
+import { comparableAddress, comparableDomain, domainOf, isAscii, localPartOf } from '../message/address.ts';
 import { tooManyRecipients } from '../message/recipients.ts';
 import { Refusal } from '../message/refusal.ts';
 import type { LeftOutHeader } from '../message/sendable-headers.ts';
@@ -7,7 +7,7 @@ import type { Span, Tracer } from '../observability/tracing.ts';
 import { outsideRefusal, undeclaredLocalPart, unsupportedLocalPart } from '../policy/decide.ts';
 import type { Arrival } from '../store/new-message.ts';
 import type { Accepted } from './accept.ts';
-import type { PathCommand } from './command-line.ts';
+import { type PathCommand, POSTMASTER } from './command-line.ts';
 import type { ReceivedMessage } from './incoming-message.ts';
 import { beginMessageSpan, refuseMessageSpan } from './message-span.ts';
 import type { LoginResult } from './metrics.ts';
@@ -59,6 +59,7 @@ export class Session {
   readonly #key: SessionKey;
   /** Recipients of the message at hand who were refused for the suppression list. */
   #refused: readonly string[] = [];
+  #reversePath = '';
   /** Of the transaction under way. */
   #mostRecipients = Number.POSITIVE_INFINITY;
   /** Lines that may still be logged of what is refused. */
@@ -93,21 +94,33 @@ export class Session {
   /** MAIL. */
   async mail(command: PathCommand): Promise<void> {
     this.#refused = [];
+    this.#reversePath = command.address;
     this.#refuseForeignLocalPart(command.address, command.args !== false && 'SMTPUTF8' in command.args);
     const key = await this.#key.atMail();
     this.#deps.rates.check(key, 1);
     this.#mostRecipients = this.#deps.rates.mostRecipients(key);
   }
 
-  /** RCPT. @param smtpUtf8 whether MAIL said SMTPUTF8; `others` are the addresses of the RCPT commands before it */
-  async recipient(command: PathCommand, smtpUtf8: boolean, others: readonly string[]): Promise<void> {
-    this.#refuseForeignLocalPart(command.address, smtpUtf8);
+  /**
+   * RCPT.
+   *
+   * @param smtpUtf8 whether MAIL said SMTPUTF8
+   * @param others the addresses of the RCPT commands before it
+   * @returns the recipient's address
+   */
+  async recipient(command: PathCommand, smtpUtf8: boolean, others: readonly string[]): Promise<string> {
+    const address = command.address === POSTMASTER ? await this.#postmaster() : command.address;
+    this.#refuseForeignLocalPart(address, smtpUtf8);
     const { envelopeDecides, refuseSuppressedRecipients, refuseRecipientsElsewhere } = this.#deps.settings;
-    if (envelopeDecides) this.#refuseTooMany(command.address, others);
-    if (refuseRecipientsElsewhere && !this.#deps.isAllowed(command.address)) throw outsideRefusal(command.address);
-    if (!refuseSuppressedRecipients) return;
+    if (envelopeDecides) this.#refuseTooMany(address, others);
+    if (refuseRecipientsElsewhere && !this.#deps.isAllowed(address)) throw outsideRefusal(address);
+    if (refuseSuppressedRecipients) await this.#refuseSuppressed(address);
+    return address;
+  }
+
+  async #refuseSuppressed(address: string): Promise<void> {
     const { userId } = await this.#key.current();
-    const [suppressed] = await this.#deps.findSuppressed(userId, [command.address]);
+    const [suppressed] = await this.#deps.findSuppressed(userId, [address]);
     if (suppressed !== undefined) {
       if (this.#refused.length < MAX_REFUSED) this.#refused = [...new Set([...this.#refused, suppressed])];
       const text = `${suppressed} is on your suppression list`;
@@ -183,6 +196,15 @@ export class Session {
     const { code, rule } = replyTo(error);
     const result = rule === 'fault' ? 'fault' : code < 500 ? 'deferred' : 'refused';
     this.#deps.metrics.messages.inc({ result });
+  }
+
+  /** At the domain of the key, or that of MAIL. @throws Refusal 553 where there is neither */
+  async #postmaster(): Promise<string> {
+    const { domain } = await this.#key.current();
+    const at = domain || domainOf(this.#reversePath);
+    if (at !== '') return `${POSTMASTER}@${comparableDomain(at)}`;
+    const text = 'postmaster has no domain here: write postmaster@ and a domain';
+    throw new Refusal({ code: 553, enhancedCode: '5.1.3', text, rule: 'postmaster' });
   }
 
   /** One that is named again is no other. */

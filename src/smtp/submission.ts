@@ -56,5 +56,7 @@ export interface AcceptSettings {
 export interface FactsQuestion {
   readonly owner: Submission['owner'];
   readonly sender: Sender;
+  /** MAIL FROM; empty for the null one. */
+  readonly reversePath: string;
   readonly recipients: readonly string[];
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
+  canonicalAddress,
   comparableAddress,
   comparableDomain,
   domainOf,
@@ -8,6 +9,7 @@ import {
   isAscii,
   localPartOf,
   parseAddress,
+  quoteOddDots,
   suppressionForms,
 } from '../../src/message/address.ts';
 
@@ -81,8 +83,54 @@ describe('addresses', () => {
   });
 
   it('are looked for on suppression lists in both spellings of their domain', () => {
-    assert.deepEqual(suppressionForms('A@b.test'), ['a@b.test']);
-    assert.deepEqual(suppressionForms('A@xn--bcher-kva.test'), ['a@xn--bcher-kva.test', 'a@bücher.test']);
+    assert.deepEqual(suppressionForms('A@b.test'), ['a@b.test', '"a"@b.test']);
+    assert.deepEqual(suppressionForms('A@xn--bcher-kva.test'), [
+      'a@xn--bcher-kva.test',
+      '"a"@xn--bcher-kva.test',
+      'a@bücher.test',
+      '"a"@bücher.test',
+    ]);
+    assert.deepEqual(suppressionForms('"a..b"@c.test'), ['"a..b"@c.test', 'a..b@c.test']);
+    assert.deepEqual(suppressionForms('"a b"@c.test'), ['"a b"@c.test']);
+  });
+
+  for (const [address, canonical] of [
+    ['a@b.test', 'a@b.test'],
+    ['"a"@b.test', 'a@b.test'],
+    ['"A.b"@B.test', 'A.b@B.test'],
+    ['"\\a"@b.test', 'a@b.test'],
+    ['"a\\"b"@c.test', '"a\\"b"@c.test'],
+    ['"a\\ b"@c.test', '"a b"@c.test'],
+    ['"a@b"@c.test', '"a@b"@c.test'],
+    ['"a\\@b"@c.test', '"a@b"@c.test'],
+    ['"a..b"@c.test', '"a..b"@c.test'],
+    ['a..b@c.test', '"a..b"@c.test'],
+    ['""@c.test', '""@c.test'],
+    ['"ü"@c.test', 'ü@c.test'],
+  ] as const) {
+    it(`${address} is the mailbox ${canonical}`, () => {
+      assert.equal(canonicalAddress(address), canonical);
+      assert.equal(canonicalAddress(canonical), canonical);
+      assert.equal(comparableAddress(address), canonical.toLowerCase());
+    });
+  }
+
+  it('with odd dots get quotes, and nothing else does', () => {
+    for (const local of ['user..name', '.user', 'user.', 'user..name.', '...']) {
+      assert.equal(quoteOddDots(`${local}@docomo.test`), `"${local}"@docomo.test`);
+      assert.equal(parseAddress(quoteOddDots(`${local}@docomo.test`)), `"${local}"@docomo.test`);
+    }
+    for (const text of [
+      'a.b@c.test',
+      '"a..b"@c.test',
+      'a b..c@d.test',
+      '@c.test',
+      'a..b',
+      'a,..b@c.test',
+      'a@b..@c.test',
+    ]) {
+      assert.equal(quoteOddDots(text), text);
+    }
   });
 
   it('need SMTPUTF8 where a character is beyond ASCII', () => {

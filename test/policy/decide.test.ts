@@ -19,6 +19,7 @@ const SUBJECT: Subject = {
 const FACTS: Facts = {
   keyDomain: null,
   foreignDomain: null,
+  foreignReturn: null,
   suppressed: [],
   outside: [],
   transport: transportLimits('ses'),

@@ -21,6 +21,7 @@ const COMPOSE = {
 const FACTS: Facts = {
   keyDomain: null,
   foreignDomain: null,
+  foreignReturn: null,
   suppressed: [],
   outside: [],
   transport: transportLimits('ses'),

@@ -117,14 +117,7 @@ describe('RCPT', () => {
     ['rcpt to:b@example.com', '250 2.1.5'],
     ['RCPT TO: b@example.com', '250 2.1.5'],
   ]);
-  for (const bad of [
-    'RCPT',
-    'RCPT TO:',
-    'RCPT TO:<>',
-    'RCPT TO:<postmaster>',
-    'RCPT TO:<b@>',
-    'RCPT FROM:<b@example.com>',
-  ]) {
+  for (const bad of ['RCPT', 'RCPT TO:', 'RCPT TO:<>', 'RCPT TO:<b@>', 'RCPT FROM:<b@example.com>']) {
     rcpt(`refuses ${bad}`, [[bad, '501 5']]);
   }
   rcpt('knows no parameter', [
