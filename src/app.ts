@@ -26,6 +26,7 @@ import { createLastUsedWriter } from './store/last-used.ts';
 import { deleteOldMessageIds } from './store/message-ids.ts';
 import { createIntakeMetrics, createStoreMetrics } from './store/metrics.ts';
 import { Outbox } from './store/outbox.ts';
+import { startSweeps } from './store/sweeps.ts';
 
 /** A relay that can be started once and stopped once. */
 export interface App {
@@ -50,7 +51,6 @@ export interface AppDependencies {
 
 /** How much of `shutdownTimeout` sessions have; the rest is for publishing and closing. */
 const DRAIN_SHARE = 0.8;
-const HOUSEKEEPING_INTERVAL = 60 * 60 * 1000;
 
 /** `serving` from when all ports are open until the stop. */
 type Phase = 'starting' | 'serving' | 'stopping';
@@ -166,14 +166,12 @@ function readiness(unprepared: readonly string[], phase: Phase): Condition {
 
 /** What no longer counts is forgotten: idempotency keys, what keys have sent, failed log-ins, Message-IDs beside OpenSend. */
 function housekeeping(live: LiveConfig, pool: pg.Pool, logger: Logger): Disposable {
-  const timer = setInterval(() => {
-    const sweeps = [
+  const sweep = () =>
+    Promise.all([
       deleteExpiredIdempotency(pool),
       deleteOldKeyUsage(pool),
       deleteOldFailedLogins(pool, live.current.limits.failedLoginsPeriod),
       ...(live.current.pipeline === 'opensend' ? [deleteOldMessageIds(pool)] : []),
-    ];
-    Promise.all(sweeps).catch(error => logger.warn({ err: error }, 'what no longer counts is not deleted'));
-  }, HOUSEKEEPING_INTERVAL).unref();
-  return { [Symbol.dispose]: () => clearInterval(timer) };
+    ]);
+  return startSweeps({ sweep, logger });
 }

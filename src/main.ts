@@ -16,6 +16,11 @@ function takeSignals(): AbortSignal {
   return stopping.signal;
 }
 
+/** As other servers take it: read again what may have changed. The terminal that is closed ends no server either. */
+function onHangUp(listener: () => void): void {
+  process.removeAllListeners('SIGHUP').on('SIGHUP', listener);
+}
+
 /**
  * No client and no dependency may end the process: what nobody caught is a mistake in this program, and is reported as
  * one, but whoever else is connected is still served. What was acknowledged is committed; memory holds no promise.
@@ -37,6 +42,7 @@ const context: CliContext = {
   stdout: process.stdout,
   stderr: process.stderr,
   takeSignals,
+  onHangUp,
   surviveFaults,
 };
 

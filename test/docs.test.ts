@@ -88,6 +88,7 @@ async function help(command: readonly string[]): Promise<string> {
     stdout: stream,
     stderr: stream,
     takeSignals: () => assert.fail('takes signals'),
+    onHangUp: () => assert.fail('takes signals'),
     surviveFaults: () => assert.fail('runs'),
   };
   assert.equal(await run([...command, '--help'], context), 0);

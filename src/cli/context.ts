@@ -9,6 +9,8 @@ export interface CliContext {
   readonly stderr: NodeJS.WritableStream;
   /** From now on, being asked to end (SIGTERM, Ctrl-C) aborts this signal; until then it ends the process. */
   readonly takeSignals: () => AbortSignal;
+  /** From now on, SIGHUP calls this and does not end the process. */
+  readonly onHangUp: (listener: () => void) => void;
   /** From now on, errors that nobody caught are logged here, and the process goes on. */
   readonly surviveFaults: (logger: Logger) => void;
 }

@@ -17,6 +17,10 @@ export function addRelayCommand(program: Command, context: CliContext): void {
         const logger = createLogger({ level: () => live.current.logLevel, format });
         context.surviveFaults(logger);
         const signal = context.takeSignals();
+        context.onHangUp(() => {
+          logger.info({ room: 'config' }, 'SIGHUP: configuration and certificates are looked at again');
+          live.requestReload();
+        });
         await using tracing = await startTracing({ env: context.env, role: 'relay', logger });
         for (const warning of warnings) logger.warn({ room: 'config' }, warning);
         // Loaded here, so that the other commands start without the relay's libraries.

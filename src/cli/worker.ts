@@ -19,6 +19,10 @@ export function addWorkerCommand(program: Command, context: CliContext): void {
         const logger = createLogger({ level: () => live.current.logLevel, format });
         context.surviveFaults(logger);
         const signal = context.takeSignals();
+        context.onHangUp(() => {
+          logger.info({ room: 'config' }, 'SIGHUP: configuration is looked at again');
+          live.requestReload();
+        });
         await using tracing = await startTracing({ env: context.env, role: 'worker', logger });
         for (const warning of warnings) logger.warn({ room: 'config' }, warning);
         // Loaded here, so that the other commands start without the worker's libraries.

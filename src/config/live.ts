@@ -34,6 +34,10 @@ export interface LiveConfig {
   isGiven(name: SettingName): boolean;
   /** Calls for each new generation from now on. @returns ends it */
   onChange(listener: (config: Config) => void): () => void;
+  /** Has all files that are watched looked at now: SIGHUP. */
+  requestReload(): void;
+  /** Calls when that is asked for: for what watches other files than the configuration's. @returns ends it */
+  onReloadRequest(listener: () => void): () => void;
   /** Begins to look for changes of the files. @returns ends it */
   watch(parts: LiveConfigParts): () => void;
 }
@@ -63,6 +67,8 @@ export function fixedConfig(config: Config): LiveConfig {
     status: () => ({ generation: 1, loadedAt, lastError: null, restartToApply: [] }),
     isGiven: () => true,
     onChange: () => () => {},
+    requestReload: () => {},
+    onReloadRequest: () => () => {},
     watch: () => () => {},
   };
 }
@@ -106,6 +112,7 @@ class MountedConfig implements LiveConfig {
   readonly #files: MountedFiles;
   readonly #reload: () => Promise<Read>;
   readonly #listeners = new Set<(config: Config) => void>();
+  readonly #requests = new Set<() => void>();
   readonly #given: ReadonlySet<SettingName>;
   /** Of the files that were last looked at, whether they could be used or not. */
   #fingerprint: string;
@@ -145,6 +152,15 @@ class MountedConfig implements LiveConfig {
     return () => void this.#listeners.delete(listener);
   }
 
+  requestReload(): void {
+    for (const look of this.#requests) look();
+  }
+
+  onReloadRequest(listener: () => void): () => void {
+    this.#requests.add(listener);
+    return () => void this.#requests.delete(listener);
+  }
+
   watch({ logger, registry }: LiveConfigParts): () => void {
     const child = logger.child({ room: 'config' });
     const metrics = createLiveConfigMetrics(registry);
@@ -155,6 +171,7 @@ class MountedConfig implements LiveConfig {
     return watchFolders({
       folders,
       look: () => this.#look(child, metrics),
+      onRequest: look => this.onReloadRequest(look),
       onFault: (error, folder) => child.warn({ err: error, folder }, 'folder cannot be watched; it is polled'),
     });
   }

@@ -6,6 +6,8 @@ export interface FolderWatchOptions {
   readonly look: () => Promise<void>;
   /** A folder cannot be watched; its files are still looked at from time to time. */
   readonly onFault: (error: unknown, folder: string) => void;
+  /** Calls a function when somebody wants a look at once. @returns ends it */
+  readonly onRequest?: (look: () => void) => () => void;
   /** Milliseconds between two looks where nothing is told of; 10 s unless given. */
   readonly poll?: number;
 }
@@ -23,7 +25,8 @@ const SETTLE = 200;
  *
  * @returns stops watching
  */
-export function watchFolders({ folders, look, onFault, poll: pollInterval = POLL }: FolderWatchOptions): () => void {
+export function watchFolders(options: FolderWatchOptions): () => void {
+  const { folders, look, onFault, onRequest, poll: pollInterval = POLL } = options;
   let settle: NodeJS.Timeout | undefined;
   let atWork = false;
   let again = false;
@@ -44,7 +47,9 @@ export function watchFolders({ folders, look, onFault, poll: pollInterval = POLL
 
   const watchers = [...new Set(folders)].flatMap(folder => watchFolder(folder, lookSoon, onFault));
   const poll = setInterval(lookOnce, pollInterval).unref();
+  const forget = onRequest?.(lookSoon);
   return () => {
+    forget?.();
     clearTimeout(settle);
     clearInterval(poll);
     for (const watcher of watchers) watcher.close();

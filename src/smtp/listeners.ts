@@ -110,7 +110,14 @@ export async function openListeners({
       for (const server of servers) server.useTls(pair);
     };
     running.defer(
-      watchTlsPair({ paths: config.tls, current: tls, onChange: useEverywhere, metrics: tlsMetrics, logger }),
+      watchTlsPair({
+        paths: config.tls,
+        current: tls,
+        onChange: useEverywhere,
+        onRequest: look => live.onReloadRequest(look),
+        metrics: tlsMetrics,
+        logger,
+      }),
     );
   }
   return ports;

@@ -40,6 +40,7 @@ export async function runInProcess(args: readonly string[], env: Readonly<Record
     stdout: collect('stdout'),
     stderr: collect('stderr'),
     takeSignals: () => new AbortController().signal,
+    onHangUp: () => {},
     surviveFaults: () => {},
   });
   return { code, ...output };

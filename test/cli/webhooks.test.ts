@@ -22,7 +22,7 @@ const newKey = () => randomBytes(32).toString('base64');
 async function runCommand(args: readonly string[], env: Record<string, string>) {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   const takeSignals = () => new AbortController().signal;
-  const context = { env, stdout, stderr, takeSignals, surviveFaults: () => {} };
+  const context = { env, stdout, stderr, takeSignals, onHangUp: () => {}, surviveFaults: () => {} };
   const code = await runProgram(['webhooks', ...args], context);
   for (const stream of [stdout, stderr]) stream.end();
   return { code, stdout: await text(stdout), stderr: await text(stderr) };

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import net from 'node:net';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { freePort } from '../../src/dev/ports.ts';
 import { runCli } from '../cli/run-cli.ts';
@@ -12,6 +14,7 @@ import { withClient } from '../support/postgres-server.ts';
 import { createQueue, sqsEnv } from '../support/queue.ts';
 import type { TestContext } from '../support/relay.ts';
 import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
+import { makeCertificate } from '../support/tls.ts';
 import { startFaultySqs } from './support/faulty-sqs.ts';
 import { spawnRelay } from './support/relay-process.ts';
 
@@ -54,6 +57,35 @@ describe('the relay as a process', { concurrency: 3 }, () => {
     const job = await eventually(async () => (await queue.receiveAll())[0]);
     assert.equal(JSON.parse(job?.Body ?? '').emailId, id);
     assert.ok(await isStored(databaseUrl, id));
+  });
+
+  it('SIGHUP: configuration and certificate are looked at again, and nobody is cut off', async t => {
+    const { owner, env } = await prepare(t);
+    const [pair, next] = [await makeCertificate(t), await makeCertificate(t)];
+    const configPath = join(pair.directory, 'relay.yaml');
+    await writeFile(configPath, 'limits: {recipients: 7}\n');
+    const relay = await spawnRelay(t, {
+      ...env,
+      SMTP_RELAY_CONFIG: configPath,
+      SMTP_RELAY_TLS_CERT_PATH: pair.certPath,
+      SMTP_RELAY_TLS_KEY_PATH: pair.keyPath,
+    }).listening();
+    const server = { host: relay.host, port: relay.port, ca: pair.ca, owner };
+    const client = await SmtpClient.loggedIn(t, server);
+    await writeFile(configPath, 'limits: {recipients: 8}\n');
+    // One after the other, as a script copies them.
+    await writeFile(pair.certPath, next.cert);
+    relay.child.kill('SIGHUP');
+    await eventually(() => relay.logs.some(({ msg }) => msg.startsWith('SIGHUP: ')));
+    await writeFile(pair.keyPath, next.key);
+    relay.child.kill('SIGHUP');
+    await eventually(() => relay.logs.some(({ msg }) => msg === 'new configuration in force'));
+    await eventually(() => relay.logs.some(({ msg }) => msg === 'TLS certificate renewed'));
+    assert.ok(!relay.logs.some(({ msg }) => msg.startsWith('new TLS certificate cannot be used')));
+    await SmtpClient.secured(t, { ...server, ca: next.ca });
+    await client.transact(message, '250 ');
+    client.destroy();
+    assert.equal(await relay.end('SIGTERM'), 0);
   });
 
   it('told to end while a message arrives: 250 after its commit, 421 for all else, exit code 0', async t => {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type tls from 'node:tls';
 import { freePort } from '../../src/dev/ports.ts';
 import { eventually } from '../support/eventually.ts';
@@ -106,6 +108,18 @@ describe('a new pair that cannot be used is refused and reported, and the old on
       await SmtpClient.secured(t, { ...relay, ca: second.ca });
     });
   }
+});
+
+it('a key that comes a moment after its certificate is no failure', async t => {
+  const [first, second] = [await makeCertificate(t), await makeCertificate(t)];
+  const settings = { 'tls.certPath': first.certPath, 'tls.keyPath': first.keyPath };
+  const relay = { ...(await startRelay(t, { queue: false, settings })), ca: first.ca };
+  await writeFile(first.certPath, second.cert);
+  await sleep(1_000);
+  await writeFile(first.keyPath, second.key);
+  await logged(relay, 'TLS certificate renewed');
+  assert.ok(!relay.logs.some(({ msg }) => msg.startsWith('new TLS certificate cannot be used')));
+  await SmtpClient.secured(t, { ...relay, ca: second.ca });
 });
 
 it('the start refuses such a pair', async t => {

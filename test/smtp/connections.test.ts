@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import type tls from 'node:tls';
 import { freePort } from '../../src/dev/ports.ts';
 import { eventually } from '../support/eventually.ts';
+import { needs } from '../support/needs.ts';
 import { startRelay } from '../support/relay.ts';
 import { messageFrom, SmtpClient } from '../support/smtp-client.ts';
 
@@ -18,6 +20,23 @@ describe('connections', () => {
       const next = await SmtpClient.connect(t, relay);
       return (await next.reply()).code === 220;
     });
+  });
+
+  it('have TCP keep-alive, so that balancers do not forget them', { skip: needs('procTcp') }, async t => {
+    const relay = await startRelay(t, { queue: false });
+    const client = await SmtpClient.secured(t, relay);
+    const port = (client.socket as tls.TLSSocket).localPort as number;
+    // Of the relay's side of it, what the kernel's timer is for: 2 is keep-alive, and when it is due in hundredths of a second.
+    const hex = (number: number) => number.toString(16).toUpperCase().padStart(4, '0');
+    const line = await eventually(async () => {
+      const table = (await readFile('/proc/net/tcp', 'utf8')).split('\n').map(row => row.trim().split(/\s+/));
+      const row = table.find(
+        ([, local, remote]) => local?.endsWith(`:${hex(relay.port)}`) && remote?.endsWith(`:${hex(port)}`),
+      );
+      return row?.[5]?.startsWith('02:') ? row[5] : null;
+    });
+    const due = Number.parseInt(line?.slice(3) ?? '', 16) / 100;
+    assert.ok(due > 30 && due <= 60, `due in ${due} s`);
   });
 
   it('that are waiting for their TLS handshake are bounded too', async t => {

@@ -11,6 +11,7 @@ const PROBES = {
   curl: ['curl', '--version'],
   swaks: ['/bin/sh', '-c', 'swaks --support 2>&1 | grep -q "TLS supported"'],
   openssl: ['openssl', 'version'],
+  procTcp: ['/bin/sh', '-c', 'test -r /proc/net/tcp'],
   devFull: ['/bin/sh', '-c', 'test -c /dev/full'],
   moto: [MOTO_SERVER, '--help'],
   pgbouncer: ['/usr/sbin/pgbouncer', '--version'],
