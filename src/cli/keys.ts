@@ -146,6 +146,7 @@ function addCreate(keys: Command, context: CliContext): void {
         ]);
         print(context, options, created, human);
         note(context, options, 'Keep the key now: only its hash is stored, and it cannot be shown again.');
+        if (created.blocked) note(context, options, 'It is blocked, and refused until: smtp-relay keys unblock');
       }),
     'keys create --owner acme --name "Billing server"',
     'keys create --owner acme --name "Web shop" --domain shop.acme.test',

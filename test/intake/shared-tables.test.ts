@@ -201,10 +201,10 @@ describe('transactions that are in the way', () => {
 it('EHLO with a control character is refused, and an odd name spoils no message', async t => {
   const client = await SmtpClient.connect(t, standalone);
   await client.expect('220 ');
-  await client.command('EHLO a\0b', '501 5.5.4');
+  await client.command('EHLO a\0b', '501 5.5.');
   await client.command('EHLO client.test', '250 ');
   await client.startTls();
-  await client.command('HELO a\u0007', '501 5.5.4');
+  await client.command('HELO a\u0007', '501 5.5.');
   await client.command('EHLO [192.0.2.1] \ufffd_x', '250 ');
   await client.logIn(standalone.owner.apiKey);
   await client.transact({ from: FROM, to: ['b@example.com'], data: messageFrom(FROM) }, '250 2.0.0');

@@ -23,7 +23,7 @@ const domain = (name: string) => document('SendingDomain', name, { owner: 'acme'
 interface Options {
   readonly documents?: string;
   readonly interval?: number;
-  readonly allowEmpty?: boolean;
+  readonly allowEmpty?: () => boolean;
 }
 
 function startReconciler(system: System, id: string, options: Options = {}) {
@@ -34,7 +34,7 @@ function startReconciler(system: System, id: string, options: Options = {}) {
     adapters: system.adapters,
     folders: { documents, secrets: system.secrets.path },
     interval,
-    allowEmpty: () => options.allowEmpty ?? false,
+    allowEmpty: options.allowEmpty ?? (() => false),
     leaseTime: 6_000,
     id,
     metrics: createResourcesMetrics(registry),
@@ -71,6 +71,28 @@ describe('a reconciler', () => {
     assert.match(String(object?.observedGeneration), /^[0-9a-f]{12}$/);
     assert.match(await metric('smtp_relay_resources'), /\{kind="SendingDomain",ready="true"\} 1/);
     assert.match(await metric('smtp_relay_resources_leader'), / 1$/);
+  });
+
+  it('keeps what documents declared that are all gone, and tells of it', async t => {
+    const system = await createSystem(t);
+    await giveLeaseBack(system.pool, 'test');
+    const mounted = await MountedFolder.create(t, { 'a.yaml': domain('one') });
+    let allowEmpty = false;
+    const options = { documents: mounted.path, interval: 100, allowEmpty: () => allowEmpty };
+    const { reconciler, metric } = startReconciler(system, 'pod-1', options);
+    const names = async () => (await system.rows('select name from domains')).map(({ name }) => name);
+    await eventually(async () => (await names()).length === 1);
+    await mounted.replace({});
+    const report = await eventually(async () => {
+      const found = await reconciler.report();
+      return found.lastPass?.kept === 1 ? found : null;
+    });
+    assert.deepEqual([report?.objects[0]?.ready, report?.objects[0]?.reason], ['False', 'Kept']);
+    assert.match(await metric('smtp_relay_resources_kept'), / 1$/);
+    assert.deepEqual(await names(), ['one.test']);
+    allowEmpty = true;
+    await eventually(async () => (await names()).length === 0);
+    await eventually(async () => / 0$/.test(await metric('smtp_relay_resources_kept')));
   });
 
   it('works in one process at a time, and in another when that one ends', async t => {

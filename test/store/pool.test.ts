@@ -43,6 +43,28 @@ describe('pool', () => {
     assert.equal((await pool.query('select 1')).rowCount, 1);
   });
 
+  it('repeats a single statement that was rolled back for others, and not for ever', async t => {
+    const url = await createDatabase(t);
+    const pool = openPool(t, url, { preparedStatements: true });
+    await pool.query(`
+      create sequence seen;
+      create function in_the_way(times integer, code text) returns bigint language plpgsql as $$
+        begin
+          if nextval('seen') <= times then raise exception 'in the way' using errcode = code; end if;
+          return currval('seen');
+        end
+      $$`);
+    for (const code of ['40001', '40P01']) {
+      await pool.query("select setval('seen', 1, false)");
+      const { rows } = await pool.query('select in_the_way($1, $2)::integer as tries', [3, code]);
+      assert.deepEqual(rows, [{ tries: 4 }]);
+      await pool.query("select setval('seen', 1, false)");
+      await assert.rejects(pool.query('select in_the_way($1, $2)', [100, code]), { code });
+    }
+    await pool.query("select setval('seen', 1, false)");
+    await assert.rejects(pool.query("select in_the_way(1, 'P0001')"), { code: 'P0001' });
+  });
+
   it('survives the loss of idle and of checked-out connections', async t => {
     const url = await createDatabase(t);
     const pool = openPool(t, url);
