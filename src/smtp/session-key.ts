@@ -90,6 +90,8 @@ export class SessionKey {
     const key = await guard
       .lookUp(clientAddress, () => findKey(hash))
       .catch(cause => {
+        // Our own fault costs the client no attempt: `limits.loginTimeout` ends the connection all the same.
+        this.#attempts -= 1;
         throw new Refusal({ code: 454, enhancedCode: '4.7.0', text: KEYS_UNREACHABLE, rule: 'auth_fault', cause });
       });
     if (key !== null) return key;
