@@ -1,3 +1,5 @@
+import { type BodyText, stringsOf } from './body-text.ts';
+
 /** RFC 2045 section 5.1: a token, a slash, a token. */
 const MEDIA_TYPE = /^[\w!#$%&'*+.^`{|}~-]+\/[\w!#$%&'*+.^`{|}~-]+$/;
 /** Longer ones are no registered types (RFC 6838 section 4.2 has 127 for each half), and would not leave room in a line. */
@@ -54,16 +56,20 @@ export function contentId(declared: string): string | null {
 const CID_LINK = /\bcid:(<[^<>"']*>|[^\s"'<>]*)/gi;
 
 /** The Content-IDs that HTML names by `cid:` (RFC 2392), in every way in which a link may be meant. */
-export function namedContentIds(html: string): ReadonlySet<string> {
+export function namedContentIds(html: BodyText): ReadonlySet<string> {
   const ids = new Set<string>();
-  for (const [, link = ''] of html.matchAll(CID_LINK)) {
-    // Each of its characters may be written as `%41`.
-    if (link.length > 3 * MAX_CONTENT_ID) continue;
-    const text = link.replaceAll(/&(?:amp|#38);/gi, '&').replace(/&(?:quot|apos|#34|#39);.*/i, '');
-    // What ends it in CSS and in `srcset` is part of it elsewhere.
-    for (const form of [text, text.split(/[),;]/, 1)[0] as string]) addMeanings(ids, form);
+  for (const piece of stringsOf(html)) {
+    for (const [, link = ''] of piece.matchAll(CID_LINK)) addLink(ids, link);
   }
   return ids;
+}
+
+function addLink(ids: Set<string>, link: string): void {
+  // Each of its characters may be written as `%41`.
+  if (link.length > 3 * MAX_CONTENT_ID) return;
+  const text = link.replaceAll(/&(?:amp|#38);/gi, '&').replace(/&(?:quot|apos|#34|#39);.*/i, '');
+  // What ends it in CSS and in `srcset` is part of it elsewhere.
+  for (const form of [text, text.split(/[),;]/, 1)[0] as string]) addMeanings(ids, form);
 }
 
 function addMeanings(ids: Set<string>, text: string): void {

@@ -1,13 +1,11 @@
 import { isUtf8 } from 'node:buffer';
-import { Transform, type TransformCallback } from 'node:stream';
+import type { Transform } from 'node:stream';
 import libmime from 'libmime';
 import { decode } from 'libmime/lib/charset.js';
 import { decodeSevenBit, isSevenBitCharset } from './seven-bit-charsets.ts';
 
 /** RFC 1428's name for text of which nothing is known but that it may have bytes beyond ASCII. */
 export const UNKNOWN_8BIT = 'unknown-8bit';
-/** The same for HTML, which may name its charset itself. */
-export const UNKNOWN_HTML = 'unknown-8bit-html';
 
 /** HTML names its charset in its beginning; plain text at most by a byte order mark or escape sequences. */
 export type TextKind = 'plain' | 'html';
@@ -65,10 +63,17 @@ function decodeAs(bytes: Buffer, charset: string): string {
   return decode(bytes, charset);
 }
 
-/** `decodeText` as a stream from bytes to UTF-8. @param charset may be `UNKNOWN_HTML` */
+/** libmime's own reader of these, and ours of those that it has not, know strings only. */
+const JAPANESE = /^(?:jis|iso-?2022-?jp|eucjp)/i;
+
+/** Whether a charset can be decoded only as a whole, or line by line. @param charset one that `charsetOf` gives */
+export function isDecodedWhole(charset: string): boolean {
+  return JAPANESE.test(charset) || isSevenBitCharset(charset);
+}
+
+/** `decodeText` as a stream from bytes to UTF-8. @param charset one that `charsetOf` gives, and that need not be decoded whole */
 export function createTextDecoder(charset: string): Transform {
-  const isStream = isKnown(charset) && !isSevenBitCharset(charset);
-  return isStream ? libmime.createDecodeStream(charset) : new WholeDecoder(charset);
+  return libmime.createDecodeStream(charset);
 }
 
 /** Decodes the encoded words of a text (RFC 2047), each as `decodeText` would. Half a character of UTF-16 is none. */
@@ -116,7 +121,7 @@ function unquoted(written: Buffer): Buffer {
 }
 
 function isKnown(charset: string): boolean {
-  if (charset === UNKNOWN_8BIT || charset === UNKNOWN_HTML) return false;
+  if (charset === UNKNOWN_8BIT) return false;
   return UTF_8.test(charset) || isSevenBitCharset(charset) || libmime.createDecodeStream(charset).supported;
 }
 
@@ -140,10 +145,16 @@ function byMark(bytes: Buffer): string | null {
 
 const UTF_8_MARK = Buffer.from('\ufeff');
 
+/** Bytes that are looked at together. */
+const WINDOW = 64 * 1024;
+const LONGEST_DESIGNATION = 4;
+
 function byDesignation(bytes: Buffer): string | null {
-  const [designation] = DESIGNATION.exec(bytes.toString('latin1')) ?? [];
-  if (designation === undefined) return null;
-  return designation.endsWith(')C') ? 'iso-2022-kr' : 'iso-2022-jp';
+  for (let start = bytes.indexOf(ESCAPE); start < bytes.length; start += WINDOW) {
+    const [designation] = DESIGNATION.exec(bytes.toString('latin1', start, start + WINDOW + LONGEST_DESIGNATION)) ?? [];
+    if (designation !== undefined) return designation.endsWith(')C') ? 'iso-2022-kr' : 'iso-2022-jp';
+  }
+  return null;
 }
 
 function byMeta(bytes: Buffer): string | null {
@@ -151,25 +162,4 @@ function byMeta(bytes: Buffer): string | null {
   const charset = effectiveCharset(named);
   // What can be read as ASCII, up to that name, is in neither of these.
   return /^utf-?(?:16|32|7)/i.test(charset) || UTF_8.test(charset) || !isKnown(charset) ? null : charset;
-}
-
-/** Decodes at the end, when all bytes are there to be judged. */
-class WholeDecoder extends Transform {
-  readonly #charset: string;
-  readonly #chunks: Buffer[] = [];
-
-  constructor(charset: string) {
-    super();
-    this.#charset = charset;
-  }
-
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    this.#chunks.push(chunk);
-    done();
-  }
-
-  override _flush(done: TransformCallback): void {
-    const kind = this.#charset === UNKNOWN_HTML ? 'html' : 'plain';
-    done(null, Buffer.from(decodeText(Buffer.concat(this.#chunks), this.#charset, kind)));
-  }
 }

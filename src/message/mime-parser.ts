@@ -1,9 +1,12 @@
 import type { Transform } from 'node:stream';
 import { MailParser, type MailParserOptions } from 'mailparser';
-import { createTextDecoder, decodeText, effectiveCharset, UNKNOWN_8BIT, UNKNOWN_HTML } from './charset.ts';
+import { type BodyText, joinTexts, readBodyText } from './body-text.ts';
+import { decodeText, effectiveCharset } from './charset.ts';
 import { type ContentFields, readContentFields } from './content-fields.ts';
+import { readFlowed } from './flowed.ts';
 import { unfold } from './header-fields.ts';
 import { effectiveEncoding, effectiveType, isKnownEncoding, isUuencoded, mayBeBody } from './part-header.ts';
+import { QuotedPrintableDecoder } from './quoted-printable.ts';
 import { contentRefusal } from './refusal.ts';
 import { UuDecoder } from './uuencode.ts';
 
@@ -32,10 +35,10 @@ export interface MimeParserOptions {
 interface TreeNode {
   readonly node: SplitNode;
   readonly contentType: string;
-  readonly disposition?: string;
+  disposition?: string;
   readonly isAttachment?: boolean;
   readonly encoding?: string;
-  readonly textContent?: string;
+  readonly decoder?: Transform;
   readonly children: readonly TreeNode[];
 }
 
@@ -55,10 +58,16 @@ interface SplitNode {
   readonly partNr: readonly (string | number)[];
   /** Lines have the whole field, as it was written. */
   readonly headers: {
-    getList(): readonly { readonly key: string; readonly line: string }[];
+    getList(): readonly HeaderLine[];
     hasHeader(name: string): boolean;
   };
   readonly parentNode?: SplitNode & { readonly multipart: string | false };
+}
+
+interface HeaderLine {
+  /** In lower case. */
+  readonly key: string;
+  readonly line: string;
 }
 
 /** The members of MailParser that its type declarations leave out. */
@@ -66,6 +75,7 @@ interface MailParserInternals {
   tree: TreeNode | false;
   curnode: TreeNode | false;
   createNode(node: SplitNode): TreeNode;
+  processHeaders(lines: readonly HeaderLine[]): Map<string, unknown>;
   processChunk(chunk: SplitNode, done: (error?: Error) => void): void;
 }
 
@@ -79,6 +89,10 @@ const OPTIONS: MailParserOptions = {
   keepDeliveryStatus: true,
 };
 
+/** What is read of a header. mailparser would parse each address of each list, and decode each encoded word. */
+const READ_FIELDS = new Set(['content-type', 'content-disposition', 'content-id']);
+const TEXT_TYPES: ReadonlySet<string> = new Set(['text/plain', 'text/html']);
+
 const Base = MailParser as unknown as new (options: MailParserOptions) => MailParser & MailParserInternals;
 
 /**
@@ -86,6 +100,7 @@ const Base = MailParser as unknown as new (options: MailParserOptions) => MailPa
  *
  * - text and HTML parts come out as they were written, one after the other; mailparser mixes text into HTML, and joins
  *   the lines of all that is `format=flowed`; here only those with `delsp=yes`, whose words are broken (RFC 3676);
+ * - large texts are no strings (`body-text.ts`), and header fields that nobody uses are not read;
  * - types and transfer encodings are what was meant (`part-header.ts`), and a multipart without parts is text;
  * - nesting is bounded (it bounds only the number of parts);
  * - a part without a charset, or with one that cannot be right, keeps its characters (`charset.ts`);
@@ -96,6 +111,8 @@ export class MimeParser extends Base {
   readonly #options: MimeParserOptions;
   /** Of the message and of each part, in the order met. */
   readonly contentFields: ContentFields[] = [];
+  /** Texts without their transfer encoding, in the charsets of their parts. */
+  readonly #texts = new Map<TreeNode, Buffer[]>();
   /** What stands in a multipart that has no parts as yet. */
   readonly #loose = new Map<TreeNode, Buffer[]>();
   #skippedBase64 = 0;
@@ -131,9 +148,9 @@ export class MimeParser extends Base {
       chunk.contentType = effectiveType(chunk);
       chunk.encoding = effectiveEncoding(chunk.encoding);
       chunk.flowed &&= chunk.delSp;
-      const charset = effectiveCharset(chunk.charset);
-      chunk.charset = charset === UNKNOWN_8BIT && chunk.contentType === 'text/html' ? UNKNOWN_HTML : charset;
+      chunk.charset = effectiveCharset(chunk.charset);
       if (isUuencoded(chunk.encoding)) chunk.getDecoder = () => new UuDecoder();
+      if (chunk.encoding === 'quoted-printable') chunk.getDecoder = () => new QuotedPrintableDecoder();
       if (isNamedFile(chunk)) chunk.disposition = 'attachment';
     } else if (this.curnode && isEmptyMultipart(this.curnode)) {
       this.#keepLoose(this.curnode, chunk.value);
@@ -150,7 +167,21 @@ export class MimeParser extends Base {
     if (this.#options.refuseUnknownEncodings && node.isAttachment && !isKnownEncoding(split.encoding)) {
       this.destroy(unknownEncoding(String(split.encoding)));
     }
+    if (node.decoder && !node.isAttachment && TEXT_TYPES.has(node.contentType)) this.#collectText(node, node.decoder);
     return node;
+  }
+
+  /** In place of mailparser, which decodes only what is `inline`. */
+  #collectText(node: TreeNode, decoder: Transform): void {
+    node.disposition = 'collected';
+    const chunks: Buffer[] = [];
+    this.#texts.set(node, chunks);
+    decoder.on('data', (chunk: Buffer) => chunks.push(chunk));
+    decoder.on('error', error => this.destroy(error));
+  }
+
+  override processHeaders(lines: readonly HeaderLine[]): Map<string, unknown> {
+    return super.processHeaders(lines.filter(({ key }) => READ_FIELDS.has(key)));
   }
 
   #keepLoose(node: TreeNode, bytes: Buffer | undefined): void {
@@ -158,11 +189,6 @@ export class MimeParser extends Base {
     const before = this.#loose.get(node);
     if (before) before.push(bytes);
     else this.#loose.set(node, [bytes]);
-  }
-
-  /** Called by mailparser's constructor: how it decodes text parts. */
-  getDecoder(): { decodeStream: typeof createTextDecoder } {
-    return { decodeStream: createTextDecoder };
   }
 
   #skips(node: TreeNode | false): boolean {
@@ -211,17 +237,26 @@ export class MimeParser extends Base {
    * The inline parts of that type, decoded, one after the other; null where there is none. Line ends are LF. What stands in a
    * multipart without parts is text.
    */
-  bodyOf(contentType: 'text/plain' | 'text/html'): string | null {
-    const found: string[] = [];
-    const visit = (node: TreeNode): void => {
-      if (node.contentType === contentType && !node.isAttachment)
-        found.push(node.textContent?.replace(/^\ufeff/, '') ?? '');
+  async bodyOf(contentType: 'text/plain' | 'text/html'): Promise<BodyText | null> {
+    const found: BodyText[] = [];
+    for (const node of this.tree ? allNodes(this.tree) : []) {
+      if (node.contentType === contentType && !node.isAttachment) found.push(await this.#textOf(node));
       else if (contentType === 'text/plain' && isEmptyMultipart(node)) found.push(...this.#looseText(node));
-      node.children.forEach(visit);
-    };
-    if (this.tree) visit(this.tree);
-    return found.length === 0 ? null : found.join('\n');
+    }
+    return found.length === 0 ? null : joinTexts(found);
   }
+
+  async #textOf(node: TreeNode): Promise<BodyText> {
+    const written = Buffer.concat(this.#texts.get(node) ?? []);
+    this.#texts.delete(node);
+    const bytes = node.node.flowed ? readFlowed(written) : written;
+    return readBodyText(bytes, node.node.charset, node.contentType === 'text/html' ? 'html' : 'plain');
+  }
+}
+
+/** Depth first, as they stand in the message. */
+function allNodes(node: TreeNode): TreeNode[] {
+  return [node, ...node.children.flatMap(allNodes)];
 }
 
 function isEmptyMultipart(node: TreeNode): boolean {

@@ -1,5 +1,7 @@
 import { move, transferableSymbol, valueSymbol } from 'piscina';
-import { type MessageParts, type PartsOptions, readParts } from './parts.ts';
+import { readHeaderFields } from './header-fields.ts';
+import type { MessageParts, PartsOptions } from './parts.ts';
+import { readMessage } from './read-message.ts';
 import { Refusal, type RefusalDetail } from './refusal.ts';
 
 /** One large message on its way into the thread; its memory moves along and comes back with the answer. */
@@ -19,7 +21,8 @@ export interface ParseAnswer {
 export default async function parse({ raw, options }: ParseTask): Promise<unknown> {
   const bytes = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
   try {
-    return moved({ raw, parts: await readParts(bytes, options) });
+    const fields = readHeaderFields(bytes, options.mime.headerBytes);
+    return moved({ raw, parts: await readMessage(bytes, fields, options) });
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const refusal = { code: error.code, enhancedCode: error.enhancedCode, text: error.message, rule: error.rule };
@@ -29,7 +32,9 @@ export default async function parse({ raw, options }: ParseTask): Promise<unknow
 
 /** Hands the answer's memory over to the main thread without a copy (piscina's Transferable). */
 function moved(answer: ParseAnswer): unknown {
-  const memory = [answer.raw.buffer, ownMemory(answer.parts?.attachmentsJson)].filter(buffer => buffer !== null);
+  const { text, html, attachmentsJson } = answer.parts ?? {};
+  const own = [text, html, attachmentsJson].map(bytes => (typeof bytes === 'string' ? null : ownMemory(bytes)));
+  const memory = [answer.raw.buffer, ...own].filter(buffer => buffer !== null);
   return move({ [transferableSymbol]: memory, [valueSymbol]: answer } as never);
 }
 

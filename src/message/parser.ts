@@ -2,9 +2,9 @@ import pLimit, { type LimitFunction } from 'p-limit';
 import { Piscina } from 'piscina';
 import type { HeaderField } from './header-fields.ts';
 import type { ParseAnswer, ParseTask } from './parse-thread.ts';
-import { type MessageParts, type PartsOptions, readParts } from './parts.ts';
+import type { MessageParts, PartsOptions } from './parts.ts';
+import { readMessage } from './read-message.ts';
 import { Refusal } from './refusal.ts';
-import { readSinglePart } from './single-part.ts';
 
 export interface ParserOptions {
   /** Messages of more bytes are parsed in a worker thread, so that they do not stall the others. */
@@ -54,7 +54,7 @@ export class Parser {
    */
   async parse(raw: Buffer, fields: readonly HeaderField[], options: PartsOptions): Promise<Parsed> {
     if (raw.length <= this.#options.threadBytes) {
-      return { raw, parts: readSinglePart(raw, fields) ?? (await readParts(raw, options)) };
+      return { raw, parts: await readMessage(raw, fields, options) };
     }
     const { raw: returned, parts, refusal } = await this.#turn(() => this.#inThread(withOwnMemory(raw), options));
     if (refusal) throw new Refusal(refusal);

@@ -5,11 +5,12 @@ import type { AttachmentStream } from 'mailparser';
 import { contentId, fileName, mediaType, namedContentIds } from './attachment-fields.ts';
 import { Base64Lines } from './base64-lines.ts';
 import { elideBase64 } from './base64-runs.ts';
-import { decodeText } from './charset.ts';
+import { type BodyText, mapLines, readBodyText } from './body-text.ts';
 import { type ContentFields, joinContentFields } from './content-fields.ts';
 import { type MimeLimits, MimeParser } from './mime-parser.ts';
 import { isAmpVersion, mayBeBody, type PartHeader } from './part-header.ts';
 import { contentRefusal, type Refusal, sizeRefusal } from './refusal.ts';
+import { breakLongLines } from './sendable-lines.ts';
 
 /** An attachment without its content. */
 export interface AttachmentInfo {
@@ -29,8 +30,8 @@ export interface AttachmentInfo {
 
 /** What a message consists of, decoded. */
 export interface MessageParts {
-  readonly text: string | null;
-  readonly html: string | null;
+  readonly text: BodyText | null;
+  readonly html: BodyText | null;
   readonly attachments: readonly AttachmentInfo[];
   /**
    * `emails.attachments` in full, as UTF-8 JSON: an array of {filename, content (Base64, CRLF after each 76 characters),
@@ -50,6 +51,8 @@ export interface PartsOptions {
   readonly contents: boolean;
   /** Hash the contents, to tell a repeated message. */
   readonly hashes: boolean;
+  /** Break lines of the body that SES refuses beside attachments. */
+  readonly breakLines: boolean;
 }
 
 /**
@@ -106,13 +109,21 @@ async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<str
     const plain = withoutBoundaryComments(raw);
     if (plain !== null) return read(plain, options, counted);
   }
-  const html = parser.bodyOf('text/html');
-  const text = parser.bodyOf('text/plain') ?? (html === null ? collector.takeBody() : null);
+  const html = await parser.bodyOf('text/html');
+  const text = (await parser.bodyOf('text/plain')) ?? (html === null ? await collector.takeBody() : null);
   const attachments = collector.finish(html ?? '');
   const attachmentsJson = collector.json(attachments);
   const contentFields = joinContentFields(parser.contentFields);
-  const parts: MessageParts = { text, html, attachments, attachmentsJson, contentFields };
+  const isBroken = options.breakLines && attachments.length > 0;
+  const bodies = isBroken ? breakBody(text, html) : { text, html };
+  const parts: MessageParts = { ...bodies, attachments, attachmentsJson, contentFields };
   return { parts, metAllRuns: parser.metAllRuns };
+}
+
+/** Of a message that OpenSend's worker writes anew, and with one body only. */
+function breakBody(text: BodyText | null, html: BodyText | null): Pick<MessageParts, 'text' | 'html'> {
+  if (html) return { text, html: mapLines(html, lines => breakLongLines(lines, true)) };
+  return { text: text && mapLines(text, lines => breakLongLines(lines, false)), html };
 }
 
 /** mailparser tells its limits by `EMAXLEN`. What else it throws would be a mistake in a program: ours or its own. */
@@ -166,16 +177,16 @@ class AttachmentCollector {
   }
 
   /** Makes the first unknown kind of text the message's text, which has no other; null where there is none. */
-  takeBody(): string | null {
+  async takeBody(): Promise<BodyText | null> {
     if (this.#body === null) return null;
     const { index, charset, chunks } = this.#body;
     this.#attachments.splice(index, 1);
     this.#contents.splice(index, 1);
-    return decodeText(Buffer.concat(chunks), charset).replaceAll('\r\n', '\n');
+    return readBodyText(Buffer.concat(chunks), charset, 'plain');
   }
 
   /** The attachments, now that the HTML is known. Without their contents they only say what the message has. */
-  finish(html: string): readonly AttachmentInfo[] {
+  finish(html: BodyText): readonly AttachmentInfo[] {
     if (!this.#options.contents) return this.#attachments;
     const named = this.#attachments.some(info => info.contentId !== null) ? namedContentIds(html) : null;
     const isNamed = (id: string | null): boolean => id !== null && named?.has(id) === true;

@@ -67,7 +67,7 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
     ),
   );
 
-  const claim = idempotencyClaim(header, envelope, parts);
+  const claim = await idempotencyClaim(header, envelope, parts);
   const earlier = claim && (await steps.take('repeat', () => deps.findRepeat(owner.userId, claim)));
   const outside = recipients.filter(address => !deps.isAllowed(address));
   const captured = outside.length > 0 && deps.settings.recipientsElsewhere === 'capture';
@@ -112,6 +112,7 @@ function partsOptions(control: ControlSettings, settings: AcceptSettings) {
     mime: { depth: settings.mimeDepth, parts: settings.mimeParts, headerBytes: settings.headerBytes },
     attachmentBytes: settings.attachmentBytes,
     contents: !settings.keepOriginal,
+    breakLines: !settings.keepOriginal,
     hashes: control.idempotencyKey !== null,
   };
 }

@@ -1,11 +1,12 @@
 import { formatMailbox, isAscii, type Mailbox } from '../message/address.ts';
+import { hasNul } from '../message/body-text.ts';
 import { sha256 } from '../message/digest.ts';
 import type { MessageParts } from '../message/parts.ts';
 import { contentRefusal, Refusal } from '../message/refusal.ts';
 import { messageIdOf, replyToOf, rowHeaders, subjectOf } from '../message/row-fields.ts';
 import { MAX_MAILBOX, rowMailbox } from '../message/row-mailbox.ts';
 import { type LeftOutHeader, sendableHeaders } from '../message/sendable-headers.ts';
-import { breakLongLines, refuseLongFields } from '../message/sendable-lines.ts';
+import { refuseLongFields } from '../message/sendable-lines.ts';
 import type { TraceContext } from '../observability/trace.ts';
 import { unsupportedLocalPart } from '../policy/decide.ts';
 import type { IdempotencyClaim } from '../store/idempotency.ts';
@@ -86,13 +87,9 @@ function forOpenSend({ header, parts }: AcceptedMessage, replyTo: readonly Mailb
   const hasAttachments = parts.attachments.length > 0;
   const { headers, leftOut } = sendableHeaders(header.fields, hasAttachments);
   const mailboxes = { from: rowMailbox(header.sender.from), replyTo: replyTo.map(rowMailbox) };
-  const html = parts.html || null;
-  const text = parts.text || (html === null ? NO_TEXT : null);
-  if (!hasAttachments) return { ...mailboxes, text, html, headers, leftOut };
-  // The worker writes one body only.
-  const body =
-    html === null ? { html, text: breakLongLines(text ?? '', false) } : { html: breakLongLines(html, true), text };
-  return { ...mailboxes, ...body, headers, leftOut };
+  const html = parts.html?.length ? parts.html : null;
+  const text = parts.text?.length ? parts.text : html === null ? NO_TEXT : null;
+  return { ...mailboxes, text, html, headers, leftOut };
 }
 
 /** SES decodes encoded words where they are no address, and refuses what comes out; those of recipients are ASCII by now. */
@@ -146,20 +143,18 @@ function refuseUnstorableNames({ sender, recipients }: ReadHeader, replyTo: read
  * for another reason is a fault of the installation, and not the client's.
  */
 function refuseUnstorable(row: NewMessage): void {
-  if (textsOf(row).some(text => text?.includes('\0'))) throw nulRefusal();
+  if (hasNul(row.text) || hasNul(row.html) || textsOf(row).some(text => text?.includes('\0'))) throw nulRefusal();
 }
 
 function nulRefusal(): Refusal {
   return contentRefusal('nul', 'A header or text part decodes to a NUL character, which cannot be stored: remove it');
 }
 
-/** All that comes from the client. */
+/** All that comes from the client, but for the bodies. */
 function textsOf({ original, ...row }: NewMessage): (string | null | undefined)[] {
   return [
     row.from,
     row.subject,
-    row.text,
-    row.html,
     ...[row.to, row.cc, row.bcc, row.replyTo].flat(),
     ...Object.entries(row.headers).flat(),
     ...row.tags.flatMap(({ name, value }) => [name, value]),

@@ -1,6 +1,6 @@
+import { ByteCollector } from '../message/byte-collector.ts';
 import { contentRefusal, Refusal, sizeRefusal } from '../message/refusal.ts';
 import type { ByteBudget } from './byte-budget.ts';
-import { ByteCollector } from './byte-collector.ts';
 import { DataDecoder } from './data-decoder.ts';
 
 export interface IncomingLimits {

@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto';
+import { type BodyText, bytesOf } from '../message/body-text.ts';
+import { sha256 } from '../message/digest.ts';
 import type { MessageParts } from '../message/parts.ts';
 import { allAddresses } from '../message/recipients.ts';
 import { policyRefusal, type Refusal } from '../message/refusal.ts';
@@ -12,14 +13,19 @@ import type { Envelope, ReadHeader } from './submission.ts';
  *
  * @returns null where the client gave no key
  */
-export function idempotencyClaim(header: ReadHeader, envelope: Envelope, parts: MessageParts): IdempotencyClaim | null {
+export async function idempotencyClaim(
+  header: ReadHeader,
+  envelope: Envelope,
+  parts: MessageParts,
+): Promise<IdempotencyClaim | null> {
   const key = header.control.idempotencyKey;
   if (key === null) return null;
   const attachments = parts.attachments.map(({ filename, contentType, sha256 }) => [filename, contentType, sha256]);
+  const bodies = [await bodyHash(parts.text), await bodyHash(parts.html)];
   return {
     key,
-    envelopeHash: digest([envelope.reversePath, [...allAddresses(header.recipients)].sort()]),
-    contentHash: digest([header.sender.from, subjectOf(header.fields), parts.text, parts.html, attachments]),
+    envelopeHash: await digest([envelope.reversePath, [...allAddresses(header.recipients)].sort()]),
+    contentHash: await digest([header.sender.from, subjectOf(header.fields), ...bodies, attachments]),
   };
 }
 
@@ -28,6 +34,11 @@ export function idempotencyConflict(): Refusal {
   return policyRefusal('idempotency_conflict', text);
 }
 
-function digest(value: unknown): Buffer {
-  return createHash('sha256').update(JSON.stringify(value)).digest();
+/** The same, whichever way the body is in memory. */
+async function bodyHash(text: BodyText | null): Promise<string | null> {
+  return text === null ? null : (await sha256(bytesOf(text))).toString('hex');
+}
+
+function digest(value: unknown): Promise<Buffer> {
+  return sha256(Buffer.from(JSON.stringify(value)));
 }

@@ -1,7 +1,10 @@
+import type pg from 'pg';
+import { type BodyText, bytesOf } from '../message/body-text.ts';
 import { ADMIT, type UsageCount } from './key-usage.ts';
 import type { NewMessage, OriginalMessage } from './new-message.ts';
 import { OUTBOX_CHANNEL } from './notifications.ts';
 import type { Queryable } from './pool.ts';
+import { type Pieces, queryStreamed, type StreamedValue } from './streamed-query.ts';
 
 export interface InsertOptions {
   /**
@@ -26,8 +29,8 @@ interface Source {
 }
 
 /**
- * $1: the messages, JSON; $2: their raw bytes, one behind the other; $3: the attachments of the only message, where they
- * are too large to travel in $1; $4: seconds of the lease. `from`: where the rows are, and what says so.
+ * $1: the messages, JSON; $2: their raw bytes, one behind the other; $3, $4, $5: attachments, text and HTML of the only message,
+ * where they do not travel in $1; $6: seconds of the lease. `from`: where the rows are, and what says so.
  *
  * A commit that does not wait for its flush to disk would break the promise behind a 250, so a weaker setting of the
  * role or database is overruled for this transaction; a stronger one (remote_apply) stays.
@@ -46,8 +49,8 @@ const store = ({ job, notify = '' }: Job, beside: Beside, from: Source): string 
       recipients_per_minute bigint, messages_per_day bigint, recipients_per_day bigint)
   )${from.clause}${beside(from.rows)}${job ? outboxEntry(from.rows) : ''}, stored as (
     insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)
-    select id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, coalesce($3::jsonb, attachments), tags,
-           'queued'
+    select id, user_id, "from", "to", cc, bcc, reply_to, subject, coalesce($5::text, html), coalesce($4::text, text), headers,
+           coalesce($3::jsonb, attachments), tags, 'queued'
       from ${from.rows}
     returning id
   )
@@ -82,7 +85,7 @@ const requireAll = (rows: string): string => `
 /** The lease counts from now, not from the beginning of a transaction that may have waited for a lock. */
 const outboxEntry = (rows: string): string => `, job as (
     insert into smtp_relay_outbox (email_id, user_id, correlation_id, traceparent, leased_until)
-    select id, user_id, correlation_id, traceparent, clock_timestamp() + make_interval(secs => $4) from ${rows}
+    select id, user_id, correlation_id, traceparent, clock_timestamp() + make_interval(secs => $6) from ${rows}
   )`;
 
 /** Without a queue, the worker hears of the commit. With one it need not, and the commit is spared the lock of a NOTIFY. */
@@ -118,37 +121,75 @@ export async function insertMessages(
   { outboxLease }: InsertOptions,
 ): Promise<ReadonlySet<string>> {
   const [first] = messages;
-  const attachments = messages.length === 1 && first ? binaryJsonb(first.attachmentsJson) : null;
-  const { json, raw } = encode(messages, attachments !== null);
+  const apart = messages.length === 1 && first ? apartOf(first) : NOTHING_APART;
+  const { json, raws } = encode(messages);
   const lease = outboxLease === null ? [] : [outboxLease / 1000];
   const statements = STORE[first?.original ? 'originals' : 'messageIds'];
   const statement = statements[outboxLease === null ? 'alone' : outboxLease === 0 ? 'withDueJob' : 'withJob'];
   const isCounted = messages.some(({ counted }) => counted);
   const text = isCounted ? statement.admitted : statement.all;
-  const { rows } = await db.query<{ id: string }>(text, [json, raw, attachments, ...lease]);
+  const values = [json, raws, apart.attachments, apart.text, apart.html, ...lease];
+  const { rows } = await run(db, text, values);
   return new Set(rows.map(({ id }) => id));
 }
 
-function binaryJsonb(json: Uint8Array | null): Buffer | null {
-  return json && Buffer.concat([Buffer.of(JSONB_VERSION), json]);
+/** Bytes from which on parameters are not to be copied by the driver. */
+const LARGE = 256 * 1024;
+
+function run(db: Queryable, text: string, values: readonly StreamedValue[]): Promise<pg.QueryResult<{ id: string }>> {
+  const bytes = values.flat().reduce<number>((sum, value) => sum + (value instanceof Uint8Array ? value.length : 0), 0);
+  if (bytes >= LARGE) return queryStreamed(db, text, values);
+  return db.query(
+    text,
+    values.map(value => (Array.isArray(value) ? joined(value) : value)),
+  );
 }
 
-function encode(messages: readonly NewMessage[], attachmentsApart: boolean): { json: string; raw: Buffer } {
+function joined(pieces: Pieces): Buffer {
+  const [only, ...others] = pieces;
+  return others.length === 0 && only instanceof Buffer ? only : Buffer.concat(pieces);
+}
+
+/** What of a message travels beside its JSON, in the binary form of its type. */
+type Apart = Readonly<Record<'attachments' | 'text' | 'html', Pieces | null>>;
+
+const NOTHING_APART: Apart = { attachments: null, text: null, html: null };
+
+function apartOf({ attachmentsJson, text, html }: NewMessage): Apart {
+  return {
+    attachments: attachmentsJson && [Buffer.of(JSONB_VERSION), attachmentsJson],
+    text: binaryText(text),
+    html: binaryText(html),
+  };
+}
+
+/** The binary form of `text` is its characters. */
+function binaryText(text: BodyText | null): Pieces | null {
+  return text === null || typeof text === 'string' ? null : [text];
+}
+
+function encode(messages: readonly NewMessage[]): { json: string; raws: Buffer[] } {
   let rawFrom = 1;
   const raws: Buffer[] = [];
+  const isAlone = messages.length === 1;
   const rows = messages.map(message => {
     const raw = message.original?.raw;
-    const row = rowOf(message, rawFrom, attachmentsApart);
+    const row = rowOf(message, rawFrom, isAlone);
     if (raw) raws.push(raw);
     rawFrom += raw?.length ?? 0;
     return row;
   });
-  const [only] = raws;
-  return { json: `[${rows.join(',')}]`, raw: raws.length === 1 && only ? only : Buffer.concat(raws) };
+  return { json: `[${rows.join(',')}]`, raws };
+}
+
+/** A body of one of several messages that is bytes; those that are large are stored alone. */
+function stringOf(text: BodyText | null, isAlone: boolean): string | null {
+  if (text === null || typeof text === 'string') return text;
+  return isAlone ? null : bytesOf(text).toString();
 }
 
 /** Attachments are JSON already; they are put in as they are. */
-function rowOf(message: NewMessage, rawFrom: number, attachmentsApart: boolean): string {
+function rowOf(message: NewMessage, rawFrom: number, isAlone: boolean): string {
   const { original, trace, counted } = message;
   const row = JSON.stringify({
     id: message.id,
@@ -159,8 +200,8 @@ function rowOf(message: NewMessage, rawFrom: number, attachmentsApart: boolean):
     bcc: orNull(message.bcc),
     reply_to: orNull(message.replyTo),
     subject: message.subject,
-    html: message.html,
-    text: message.text,
+    html: stringOf(message.html, isAlone),
+    text: stringOf(message.text, isAlone),
     headers: message.headers,
     tags: orNull(message.tags),
     correlation_id: trace.correlationId,
@@ -182,7 +223,7 @@ function rowOf(message: NewMessage, rawFrom: number, attachmentsApart: boolean):
     }),
     ...(counted && countOf(counted)),
   });
-  if (attachmentsApart || message.attachments.length === 0) return row;
+  if (message.attachments.length === 0 || (isAlone && message.attachmentsJson)) return row;
   return `${row.slice(0, -1)},"attachments":${attachmentsOf(message)}}`;
 }
 

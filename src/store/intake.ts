@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { sizeOfText } from '../message/body-text.ts';
 import { mayBeOneRow } from './answers.ts';
 import { Batcher } from './batcher.ts';
 import { isUniqueViolation } from './errors.ts';
@@ -16,7 +17,7 @@ const MAX_BATCH_BYTES = 1024 * 1024;
 const CONCURRENT_COMMITS = 2;
 /** Milliseconds. */
 const COMMIT_INTERVAL = 5;
-/** The driver copies what it sends, so that large messages are sent two at a time to bound memory. */
+/** Each holds a connection for as long as its bytes take. */
 const CONCURRENT_LARGE = 2;
 
 const FIND_STORED = 'select id from emails where id = any($1::uuid[])';
@@ -61,7 +62,7 @@ export class Intake {
    * @throws the database's error, and nothing of the message is stored; OutcomeUnknown where it stayed away after such a loss
    */
   async store(message: NewMessage): Promise<StoreOutcome> {
-    if (sizeOf(message) > MAX_BATCH_BYTES) return this.#large.add(message);
+    if (isLarge(message)) return this.#large.add(message);
     if (message.idempotency) return this.#storeAlone(message);
     return (await this.#batcher.add(message)) ?? this.#storeAlone(message);
   }
@@ -180,7 +181,12 @@ const ALONE: UntilKnownOptions = { isFinal: isDataError, limit: 10_000, conflict
 /** Of many, one is often in somebody's way; then each is stored on its own. */
 const TOGETHER: UntilKnownOptions = { ...ALONE, conflicts: 3 };
 
+/** Bodies that are no strings are parameters of a statement that stores nothing else. */
+function isLarge(message: NewMessage): boolean {
+  return [message.text, message.html].some(body => body instanceof Uint8Array) || sizeOf(message) > MAX_BATCH_BYTES;
+}
+
 function sizeOf(message: NewMessage): number {
-  const bodies = (message.text?.length ?? 0) + (message.html?.length ?? 0);
+  const bodies = sizeOfText(message.text) + sizeOfText(message.html);
   return bodies + (message.attachmentsJson?.length ?? 0) + (message.original?.raw.length ?? 0);
 }

@@ -1,3 +1,4 @@
+import type { BodyText } from '../message/body-text.ts';
 import type { Tag } from '../message/control-headers.ts';
 import type { AttachmentInfo } from '../message/parts.ts';
 import type { TraceContext } from '../observability/trace.ts';
@@ -14,8 +15,8 @@ export interface NewMessage {
   readonly bcc: readonly string[];
   readonly replyTo: readonly string[];
   readonly subject: string;
-  readonly text: string | null;
-  readonly html: string | null;
+  readonly text: BodyText | null;
+  readonly html: BodyText | null;
   readonly headers: Readonly<Record<string, string>>;
   readonly attachments: readonly AttachmentInfo[];
   /** `emails.attachments` with contents, as UTF-8 JSON; null stores the descriptions only. */

@@ -1,10 +1,12 @@
-import { type MessageParts, type PartsOptions, readParts } from '../../src/message/parts.ts';
+import { type BodyText, bytesOf } from '../../src/message/body-text.ts';
+import { type PartsOptions, readParts } from '../../src/message/parts.ts';
 
 export const PARTS_OPTIONS: PartsOptions = {
   mime: { depth: 100, parts: 1_000, headerBytes: 1_048_576 },
   attachmentBytes: 41_943_040,
   contents: true,
   hashes: false,
+  breakLines: false,
 };
 
 /** An entry of `emails.attachments` with its content decoded. */
@@ -15,14 +17,21 @@ export interface Attachment {
   readonly content_id: string | null;
 }
 
-export type ReadMessage = Omit<MessageParts, 'attachments' | 'attachmentsJson' | 'contentFields'> & {
+export interface ReadMessage {
+  readonly text: string | null;
+  readonly html: string | null;
   readonly attachments: Attachment[];
-};
+}
 
 /** Reads a message as the opensend pipeline does. */
 export async function read(raw: Buffer, options: Partial<PartsOptions> = {}): Promise<ReadMessage> {
   const { text, html, attachmentsJson } = await readParts(raw, { ...PARTS_OPTIONS, ...options });
-  return { text, html, attachments: attachmentsOf(attachmentsJson) };
+  return { text: stringOf(text), html: stringOf(html), attachments: attachmentsOf(attachmentsJson) };
+}
+
+/** A body, whichever way it is in memory. */
+export function stringOf(text: BodyText | null): string | null {
+  return text === null ? null : bytesOf(text).toString();
 }
 
 export function attachmentsOf(json: Uint8Array | null): Attachment[] {

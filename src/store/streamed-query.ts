@@ -1,0 +1,117 @@
+import pg from 'pg';
+import type { Queryable } from './pool.ts';
+
+/** A parameter in binary form, in pieces that follow one another. */
+export type Pieces = readonly Uint8Array[];
+
+export type StreamedValue = string | number | null | Pieces;
+
+/** What this file uses of the driver's connection. */
+interface Connection {
+  readonly stream: { write(bytes: Uint8Array, done: (error?: Error | null) => void): boolean };
+  parse(statement: { readonly text: string; readonly name: string }): void;
+  describe(portal: { readonly type: 'P'; readonly name: string }): void;
+  execute(portal: { readonly portal: string }): void;
+  sync(): void;
+}
+
+/** Bytes written at a time. */
+const SLICE = 256 * 1024;
+
+/**
+ * Runs one statement whose parameters are large. The driver would put them all into one buffer of its own, which grows by
+ * copying; here they go to the socket from where they are, slice by slice, as it takes them.
+ *
+ * @param values those in pieces must not change meanwhile
+ */
+export function queryStreamed<R extends pg.QueryResultRow>(
+  db: Queryable,
+  text: string,
+  values: readonly StreamedValue[],
+): Promise<pg.QueryResult<R>> {
+  return new Promise((resolve, reject) => {
+    const query = db.query as unknown as (query: unknown, values: undefined, done: Callback<R>) => void;
+    query.call(db, new StreamedQuery(text, values), undefined, (error, result) => {
+      if (error) reject(error);
+      else resolve(result);
+    });
+  });
+}
+
+type Callback<R extends pg.QueryResultRow> = (error: Error | null | undefined, result: pg.QueryResult<R>) => void;
+
+/** The driver's query, sent in another way; what comes back is read by it. */
+class StreamedQuery extends pg.Query {
+  readonly #text: string;
+  readonly #values: readonly StreamedValue[];
+
+  constructor(text: string, values: readonly StreamedValue[]) {
+    super(text);
+    this.#text = text;
+    this.#values = values;
+  }
+
+  override submit = (connection: unknown): void => {
+    // A connection that is lost tells the query of it by itself.
+    void this.#send(connection as Connection).catch(() => {});
+  };
+
+  async #send(connection: Connection): Promise<void> {
+    connection.parse({ text: this.#text, name: '' });
+    for (const slice of slicesOf(bindMessage(this.#values))) await write(connection, slice);
+    connection.describe({ type: 'P', name: '' });
+    connection.execute({ portal: '' });
+    connection.sync();
+  }
+}
+
+function write({ stream }: Connection, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.write(bytes, error => (error ? reject(error) : resolve()));
+  });
+}
+
+function* slicesOf(pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
+  for (const piece of pieces) {
+    for (let start = 0; start < piece.length; start += SLICE) yield piece.subarray(start, start + SLICE);
+  }
+}
+
+const NULL_LENGTH = -1;
+const TEXT_FORMAT = 0;
+const BINARY_FORMAT = 1;
+
+/** `Bind` (PostgreSQL, "Message Formats"), of the unnamed statement to the unnamed portal, with results as text. */
+function bindMessage(values: readonly StreamedValue[]): Pieces {
+  const formats = values.map(value => (isPieces(value) ? BINARY_FORMAT : TEXT_FORMAT));
+  const parameters = values.flatMap(parameter);
+  const body = [Buffer.of(0, 0), int16(values.length), ...formats.map(int16), int16(values.length), ...parameters];
+  body.push(int16(1), int16(TEXT_FORMAT));
+  return [Buffer.from('B'), int32(4 + sizeOf(body)), ...body];
+}
+
+function parameter(value: StreamedValue): Pieces {
+  if (value === null) return [int32(NULL_LENGTH)];
+  const pieces = isPieces(value) ? value : [Buffer.from(String(value))];
+  return [int32(sizeOf(pieces)), ...pieces];
+}
+
+function isPieces(value: StreamedValue): value is Pieces {
+  return typeof value === 'object' && value !== null;
+}
+
+function sizeOf(pieces: Pieces): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
+}
+
+function int16(value: number): Buffer {
+  const bytes = Buffer.alloc(2);
+  bytes.writeInt16BE(value);
+  return bytes;
+}
+
+function int32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32BE(value);
+  return bytes;
+}
