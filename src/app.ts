@@ -49,8 +49,9 @@ export interface AppDependencies {
   readonly tracer?: Tracer;
 }
 
-/** How much of `shutdownTimeout` sessions have; the rest is for publishing and closing. */
+/** How much of `shutdownTimeout` sessions have, and after that those that are cut off; the rest is for publishing and closing. */
 const DRAIN_SHARE = 0.8;
+const ANSWER_SHARE = 0.1;
 
 /** `serving` from when all ports are open until the stop. */
 type Phase = 'starting' | 'serving' | 'stopping';
@@ -128,6 +129,7 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
       publisher?.start();
       running.use(housekeeping(live, pool, logger));
       const drainTime = config.shutdownTimeout * DRAIN_SHARE;
+      const answerTime = config.shutdownTimeout * ANSWER_SHARE;
       const smtpPorts = await openListeners({
         live,
         session,
@@ -135,6 +137,7 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
         metrics: smtpMetrics,
         logger,
         drainTime,
+        answerTime,
         running,
       });
       if (phase === 'starting') phase = 'serving';

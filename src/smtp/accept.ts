@@ -13,6 +13,7 @@ import type { SendJob } from '../queue/send-job.ts';
 import type { IdempotencyClaim, IdempotencyOutcome } from '../store/idempotency.ts';
 import type { UsageCount } from '../store/key-usage.ts';
 import type { NewMessage, StoreOutcome } from '../store/new-message.ts';
+import type { Standing } from '../store/standing.ts';
 import { buildRow } from './build-row.ts';
 import type { StoredFacts } from './facts.ts';
 import type { RateLimits } from './rate-limits.ts';
@@ -27,7 +28,7 @@ export interface AcceptDependencies {
   /** Whether mail may go to an address at all. */
   readonly isAllowed: (address: string) => boolean;
   readonly rates: RateLimits;
-  readonly store: (message: NewMessage) => Promise<StoreOutcome>;
+  readonly store: (message: NewMessage, standing: Standing) => Promise<StoreOutcome>;
   readonly findRepeat: (userId: string, claim: IdempotencyClaim) => Promise<IdempotencyOutcome | null>;
   /** Publishes the send job of a message that has been committed. */
   readonly publish: (job: SendJob) => void;
@@ -51,16 +52,17 @@ export interface Accepted {
  * The way of a message from the end of DATA to the reply: read it, gather facts, decide, store it in one commit, publish
  * its job. When this resolves, the message is durable and the client may be told 250.
  *
- * @throws Refusal what the client is told; any other error is a fault of ours, and nothing was accepted
+ * @throws Refusal what the client is told; the reason of the standing's signal; any other error is a fault of ours. Nothing
+ * was accepted, but for OutcomeUnknown, which leaves that open
  */
 export async function accept(submission: Submission, deps: AcceptDependencies): Promise<Accepted> {
-  const { owner, envelope, refused, arrival, longestLine, steps } = submission;
+  const { owner, envelope, refused, arrival, longestLine, standing, steps } = submission;
   const header = steps.take('header', () => readHeader(submission, deps));
   const recipients = allAddresses(header.recipients);
   deps.rates.check(owner.key, recipients.length);
   const [{ raw, parts }, facts] = await bothSettled(
     steps.take('parse', () =>
-      deps.parser.parse(submission.raw, header.fields, partsOptions(header.control, deps.settings)),
+      deps.parser.parse(submission.raw, header.fields, partsOptions(header.control, deps.settings), standing.signal),
     ),
     steps.take('facts', () =>
       deps.facts({ owner, sender: header.sender, reversePath: envelope.reversePath, recipients }),
@@ -86,7 +88,7 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   const told = { id: randomUUID(), owner, envelope, refused, arrival, captured, counted, trace };
   const built = await steps.take('row', () => buildRow({ ...told, raw, header, parts, claim }, deps.settings));
   const { row: message, leftOut } = built;
-  const outcome = await steps.take('store', () => deps.store(message));
+  const outcome = await steps.take('store', () => deps.store(message, standing));
   freeMemory(raw);
   if (outcome.kind === 'over') throw deps.rates.refusal(counted as UsageCount, outcome.usage);
   if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };

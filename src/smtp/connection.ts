@@ -2,17 +2,26 @@ import { isUtf8 } from 'node:buffer';
 import type net from 'node:net';
 import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import type { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
+import { OutcomeUnknown } from '../store/answers.ts';
 import type { Arrival } from '../store/new-message.ts';
+import { Abandoned } from '../store/standing.ts';
 import { type AuthConnection, AuthExchange } from './auth-exchange.ts';
 import { longestLine, MAX_AUTH_LINE, malformation, parsePathCommand, unknownParameter } from './command-line.ts';
-import { ClientGone, DataStream } from './data-stream.ts';
+import { DataStream } from './data-stream.ts';
 import { extensions, greetingName } from './ehlo.ts';
 import { noRoomRefusal } from './incoming-message.ts';
 import { replyTo } from './reply.ts';
 import type { RelayServer } from './server.ts';
 import type { Session, Step } from './session.ts';
 import { SessionClock } from './session-clock.ts';
-import { bareLineCommand, recipientLimitOf, SHUTTING_DOWN, timeIsOver, tooManyMistakes } from './session-refusals.ts';
+import {
+  bareLineCommand,
+  recipientLimitOf,
+  SHUTTING_DOWN,
+  shuttingDown,
+  timeIsOver,
+  tooManyMistakes,
+} from './session-refusals.ts';
 import { UnaskedTls } from './tls-handshake.ts';
 import { declaredSize, envelopeOf, protocolOf } from './transaction.ts';
 
@@ -38,6 +47,8 @@ export class RelayConnection extends SMTPConnection {
   /** The socket that is read from; while a TLS handshake goes on the library still keeps the one below. */
   #topSocket: net.Socket;
   #handshakeError: Error | null = null;
+  /** Calls off the message that has arrived and has no reply as yet; null where there is none. */
+  #callOff: AbortController | null = null;
 
   constructor(server: RelayServer, socket: net.Socket, options?: SMTPConnectionOptions) {
     super(server, socket, options);
@@ -129,6 +140,8 @@ export class RelayConnection extends SMTPConnection {
 
   override _onClose(): void {
     this.#clock.stop();
+    // Nobody waits for the reply any more.
+    this.#callOff?.abort(new Abandoned());
     if (this._upgrading && !this._closed) this.#server.handshakeFailed(this.id, this.#handshakeError);
     super._onClose();
   }
@@ -140,6 +153,25 @@ export class RelayConnection extends SMTPConnection {
       if (refusal) this.#refuse('connect', refusal);
       else this.connectionReady();
     });
+  }
+
+  /**
+   * Ends the connection with 421, or calls off the message that waits for its reply: its client is told 421 once it is known
+   * that nothing is stored, and 250 where it was too late for that.
+   */
+  cutOff(): void {
+    if (this.#callOff) {
+      this.#callOff.abort(shuttingDown());
+    } else {
+      this.send(421, SHUTTING_DOWN);
+      if (this._upgrading) this.destroy();
+      else this._socket.destroySoon();
+    }
+  }
+
+  /** Whether a message still waits for its reply. */
+  get owesReply(): boolean {
+    return this.#callOff !== null;
   }
 
   /**
@@ -289,6 +321,7 @@ export class RelayConnection extends SMTPConnection {
 
   async #receive(parser: DataStream): Promise<void> {
     const message = this.#server.newMessage();
+    const callOff = new AbortController();
     try {
       await parser.receive(message, {
         pace: this.#server.settings,
@@ -296,18 +329,34 @@ export class RelayConnection extends SMTPConnection {
           this._dataStream = signal;
         },
         onTooSlow: refusal => this.#refuse('DATA', refusal),
+        // It may close its side of the connection now, and waits for the replies all the same.
+        onQuit: () => {
+          this._socket.allowHalfOpen = true;
+        },
       });
+      this.#callOff = callOff;
+      if (this._closed) callOff.abort(new Abandoned());
       const envelope = envelopeOf(this.session.envelope);
-      const text = await this.client.message(envelope, this.#arrival(), message.take(), message.beganAt);
+      const text = await this.client.message(envelope, this.#arrival(), message.take(), message.beganAt, callOff);
       this.send(250, `2.0.0 ${text}`);
     } catch (error) {
-      if (error instanceof ClientGone) return;
-      this.client.messageRefused(error);
-      this.#refuse('DATA', error);
+      this.#answer(error, callOff.signal.aborted);
     } finally {
       message.release();
+      this.#callOff = null;
       this.#endTransaction(parser);
     }
+  }
+
+  #answer(error: unknown, isCalledOff: boolean): void {
+    if (error instanceof Abandoned) {
+      if (this.#callOff) this.client.messageAbandoned();
+      return;
+    }
+    this.client.messageRefused(error);
+    // Whoever is cut off is not told that nothing is stored where that is not known.
+    if (isCalledOff && error instanceof OutcomeUnknown) this.destroy();
+    else this.#refuse('DATA', error);
   }
 
   #arrival(): Arrival {
@@ -325,8 +374,17 @@ export class RelayConnection extends SMTPConnection {
     this._transactionCounter += 1;
     this._unrecognizedCommands = 0;
     this._resetSession();
+    if (this._closing) return;
     if (this.#server.isDraining) this.send(421, SHUTTING_DOWN);
-    else if (this._parser === parser) parser.continue();
+    else if (this._parser === parser) this.#goOn(parser);
+  }
+
+  #goOn(parser: DataStream): void {
+    const socket = this._socket;
+    socket.allowHalfOpen = false;
+    // The end of a half-closed connection has come and gone.
+    if (socket.readableEnded) parser.once('finish', () => socket.end());
+    parser.continue();
   }
 
   #refuse(step: Step, error: unknown): void {

@@ -151,7 +151,7 @@ function createAcceptDependencies(
       isAllowed,
       rates,
       facts: question => gatherFacts(question, sources),
-      store: message => intake.store(message),
+      store: (message, standing) => intake.store(message, standing),
       findRepeat: (userId, claim) => findIdempotency(pool, userId, claim),
       publish: job => publisher?.publish(job),
     };

@@ -1,12 +1,13 @@
 import type { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
 import type { Refusal } from '../message/refusal.ts';
+import { Abandoned } from '../store/standing.ts';
 import { type CommandLine, CommandLines } from './command-lines.ts';
 import { type DataPace, tooSlowRefusal, watchPace } from './data-watch.ts';
 import type { IncomingMessage } from './incoming-message.ts';
 
-/** The client went away before its message had ended. Nobody is there to be told. */
-export class ClientGone extends Error {}
+/** A client that has said goodbye waits for nothing but the replies, and may have closed its side. */
+const QUIT = /(?:^|\n)quit[ \t]*\r?\n/i;
 
 /** Where the library keeps the stream of a message: what it asks of one that carries no bytes. */
 type DataSignal = Exclude<SMTPConnection['_dataStream'], false | null>;
@@ -17,6 +18,8 @@ export interface Receiving {
   readonly onStart: (signal: DataSignal) => void;
   /** Is told once, at most, when the message does not keep the pace. */
   readonly onTooSlow: (refusal: Refusal) => void;
+  /** Is told once, at most, when the client has sent QUIT behind the message, before its reply. */
+  readonly onQuit: () => void;
 }
 
 /** Commands that are run in one turn of the event loop, however many came at once. */
@@ -50,6 +53,9 @@ export class DataStream extends SMTPStream {
   #hasBegun = false;
   #message: IncomingMessage | null = null;
   #arrived: () => void = () => {};
+  #onQuit: () => void = () => {};
+  /** A message waits for its reply. */
+  #isHeld = false;
 
   /** @param longestLine bytes; a longer one is an `error` */
   constructor(longestLine: number, handlers: StreamHandlers) {
@@ -61,6 +67,8 @@ export class DataStream extends SMTPStream {
   override _write(chunk: Buffer, _encoding: string, done: Done): void {
     if (this.isClosed) {
       done();
+    } else if (this.#isHeld) {
+      this.#hold(chunk, done);
     } else if (!this.#hasBegun && chunk[0] === TLS_HANDSHAKE) {
       this.#handlers.onTls();
       done();
@@ -128,14 +136,15 @@ export class DataStream extends SMTPStream {
   /**
    * Takes what follows as a message's text, up to its end.
    *
-   * @returns resolves when the message has arrived in full; rejects with `ClientGone`
+   * @returns resolves when the message has arrived in full; rejects with `Abandoned`
    */
-  async receive(message: IncomingMessage, { pace, onStart, onTooSlow }: Receiving): Promise<void> {
+  async receive(message: IncomingMessage, { pace, onStart, onTooSlow, onQuit }: Receiving): Promise<void> {
     this.#message = message;
+    this.#onQuit = onQuit;
     this._dataMode = true;
     const { promise: arrived, resolve, reject } = Promise.withResolvers<void>();
     this.#arrived = resolve;
-    const signal = { destroy: () => reject(new ClientGone()), listenerCount: () => 0, writableEnded: false };
+    const signal = { destroy: () => reject(new Abandoned()), listenerCount: () => 0, writableEnded: false };
     onStart(signal as unknown as DataSignal);
     const endWatch = watchPace(
       pace,
@@ -153,9 +162,22 @@ export class DataStream extends SMTPStream {
     } else {
       this.#message = null;
       this._dataMode = false;
-      // What was sent behind the message waits until it has its reply: `continue()`.
-      this._continueCallback = () => this._write(chunk.subarray(end), 'buffer', done);
+      this.#hold(chunk.subarray(end), done);
       this.#arrived();
     }
+  }
+
+  /**
+   * What was sent behind the message waits until it has its reply: `continue()`. Where nothing was, reading goes on: only so
+   * does it show that the client goes.
+   */
+  #hold(behind: Buffer, done: Done): void {
+    this.#isHeld = true;
+    this._continueCallback = () => {
+      this.#isHeld = false;
+      if (behind.length > 0) this._write(behind, 'buffer', done);
+    };
+    if (behind.length === 0) done();
+    else if (QUIT.test(behind.toString('latin1'))) this.#onQuit();
   }
 }

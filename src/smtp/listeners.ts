@@ -23,6 +23,8 @@ export interface ListenersOptions {
   readonly logger: Logger;
   /** Milliseconds that messages under way have to finish. */
   readonly drainTime: number;
+  /** Milliseconds behind that in which those that are cut off are told so, as soon as nothing of them is stored. */
+  readonly answerTime: number;
   /** Closes what was opened, also where opening failed halfway. */
   readonly running: AsyncDisposableStack;
 }
@@ -49,6 +51,7 @@ export async function openListeners({
   metrics,
   logger,
   drainTime,
+  answerTime,
   running,
 }: ListenersOptions): Promise<ListenerPorts> {
   const config = live.current;
@@ -56,7 +59,7 @@ export async function openListeners({
   if (tls === null) logger.warn('no TLS certificate is configured: API keys and messages travel in clear text');
   const servers: RelayServer[] = [];
   running.defer(async () => {
-    await Promise.all(servers.map(server => server.drain(drainTime)));
+    await Promise.all(servers.map(server => server.drain(drainTime, answerTime)));
   });
   const counts = new AddressCounts();
   const budget = new ByteBudget(() => live.current.limits.bytesInFlight);

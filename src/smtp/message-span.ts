@@ -1,5 +1,6 @@
 import type { Span, Tracer } from '../observability/tracing.ts';
 import type { Arrival } from '../store/new-message.ts';
+import { Abandoned } from '../store/standing.ts';
 import { isFault, replyTo } from './reply.ts';
 
 /**
@@ -24,6 +25,10 @@ export function beginMessageSpan(tracer: Tracer, arrival: Arrival, bytes: number
 
 /** Notes what the client is told in place of a 250. */
 export function refuseMessageSpan(span: Span, error: unknown): void {
+  if (error instanceof Abandoned) {
+    span.set({ 'smtp_relay.rule': 'abandoned' });
+    return;
+  }
   const { code, rule } = replyTo(error);
   span.set({ 'smtp_relay.reply_code': code, 'smtp_relay.rule': rule });
   if (isFault(error)) span.fail(error);

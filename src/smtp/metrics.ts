@@ -12,7 +12,7 @@ export interface ListenerState {
 }
 
 const LOGIN_RESULTS = ['succeeded', 'failed', 'refused', 'fault', 'trusted'] as const;
-const MESSAGE_RESULTS = ['queued', 'repeated', 'captured', 'refused', 'deferred', 'fault'] as const;
+const MESSAGE_RESULTS = ['queued', 'repeated', 'captured', 'refused', 'deferred', 'fault', 'abandoned'] as const;
 
 export type LoginResult = (typeof LOGIN_RESULTS)[number];
 export type MessageResult = (typeof MESSAGE_RESULTS)[number];
@@ -25,6 +25,8 @@ export interface SmtpMetrics {
   /** Seconds that log-ins were made to wait after failed ones. */
   readonly loginDelays: Histogram;
   readonly messages: Counter<'result'>;
+  /** Accepted messages whose clients had gone by then. */
+  readonly unheard: Counter;
   /** `step` and `rule` are from fixed sets: commands, and the rules of `Refusal`. */
   readonly refusals: Counter<'step' | 'rule'>;
   /** Headers of accepted messages. */
@@ -64,8 +66,13 @@ export function createSmtpMetrics(registry: Registry): SmtpMetrics {
     }),
     messages: new Counter({
       name: 'smtp_relay_messages_total',
-      help: 'Messages that arrived in full, by result: queued, repeated (stored before), captured, refused (5xx), deferred (4xx), fault',
+      help: 'Messages that arrived in full, by result: queued, repeated (stored before), captured, refused (5xx), deferred (4xx), fault, abandoned (the client went before it was stored)',
       labelNames: ['result'],
+      registers,
+    }),
+    unheard: new Counter({
+      name: 'smtp_relay_messages_unheard_total',
+      help: 'Messages that were accepted although their clients had gone by then, which may send them again (RFC 1047); their commit was under way already',
       registers,
     }),
     refusals: new Counter({

@@ -85,10 +85,11 @@ export class RelayServer extends SMTPServer {
   }
 
   /**
-   * Stops: no new connections, 421 to idle ones, and messages under way get their reply first. Resolves when the last
-   * connection has gone or `deadlineMs` milliseconds have passed.
+   * Stops: no new connections, 421 to idle ones, and messages under way get their reply first. After `deadlineMs` milliseconds
+   * those that are left are cut off, for which their statements are cancelled; `answerMs` milliseconds later they end without
+   * an answer. Resolves when the last connection has gone.
    */
-  async drain(deadlineMs: number): Promise<void> {
+  async drain(deadlineMs: number, answerMs = 0): Promise<void> {
     this.#draining = true;
     const closed = new Promise<void>(resolve => this.server.close(() => resolve()));
     // These have no session yet that could be told anything.
@@ -96,14 +97,23 @@ export class RelayServer extends SMTPServer {
     for (const connection of this.connections as Set<RelayConnection>) {
       if (!connection.isBusy) connection.send(421, SHUTTING_DOWN);
     }
-    const cutOff = setTimeout(() => this.#cutOff(), deadlineMs);
+    const timers = [
+      setTimeout(() => this.#cutOff(), deadlineMs),
+      setTimeout(() => this.#abandon(), deadlineMs + answerMs),
+    ];
     await closed;
-    clearTimeout(cutOff);
+    for (const timer of timers) clearTimeout(timer);
   }
 
   #cutOff(): void {
+    for (const connection of this.#open.values()) connection.cutOff();
+  }
+
+  /** No answer leaves open what is not known: whether the database has a message or not. */
+  #abandon(): void {
     for (const connection of this.#open.values()) {
-      connection.send(421, SHUTTING_DOWN);
+      const { owesReply, id } = connection;
+      if (owesReply) this.#deps.logger.warn({ session: id }, 'cut off without an answer: its message may be stored');
       connection.destroy();
     }
   }

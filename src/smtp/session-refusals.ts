@@ -37,6 +37,12 @@ export function tooManyMistakes(): Refusal {
   return new Refusal({ code: 421, enhancedCode: '4.7.0', text, rule: 'malformed_commands' });
 }
 
+/** To a message that has no reply yet when those that are left are cut off. */
+export function shuttingDown(): Refusal {
+  const [enhancedCode = '', ...text] = SHUTTING_DOWN.split(' ');
+  return new Refusal({ code: 421, enhancedCode, text: text.join(' '), rule: 'shutdown' });
+}
+
 /** To AUTH, and to the first MAIL of a client that need not log in. */
 export function tooManySessions(): Refusal {
   const text = 'This API key has as many sessions as it may: close one first';

@@ -6,10 +6,12 @@ import type { Logger } from '../observability/log.ts';
 import type { Span, Tracer } from '../observability/tracing.ts';
 import { outsideRefusal, undeclaredLocalPart, unsupportedLocalPart } from '../policy/decide.ts';
 import type { Arrival } from '../store/new-message.ts';
+import { Abandoned } from '../store/standing.ts';
 import type { Accepted } from './accept.ts';
 import { type PathCommand, POSTMASTER } from './command-line.ts';
 import type { ReceivedMessage } from './incoming-message.ts';
 import { beginMessageSpan, refuseMessageSpan } from './message-span.ts';
+import { MessageStanding } from './message-standing.ts';
 import type { LoginResult } from './metrics.ts';
 import type { RateLimits } from './rate-limits.ts';
 import { isFault, replyTo } from './reply.ts';
@@ -132,13 +134,22 @@ export class Session {
    * The end of DATA.
    *
    * @param beganAt when the message began to arrive, in milliseconds since 1970
+   * @param callOff calls the message off: its client has gone, or is cut off
    * @returns the text behind `250 2.0.0`
+   * @throws Refusal what the client is told; Abandoned where nobody is to be told anything
    */
-  async message(envelope: Envelope, arrival: Arrival, received: ReceivedMessage, beganAt: number): Promise<string> {
+  async message(
+    envelope: Envelope,
+    arrival: Arrival,
+    received: ReceivedMessage,
+    beganAt: number,
+    callOff: AbortController,
+  ): Promise<string> {
     const started = performance.now();
     const span = beginMessageSpan(this.#deps.tracer, arrival, received.raw.length, beganAt);
     try {
-      const text = await this.#accept({ envelope, refused: this.#refused, arrival, ...received }, span, started);
+      const message = { envelope, refused: this.#refused, arrival, ...received };
+      const text = await this.#accept(message, span, started, callOff);
       span.set({ 'smtp_relay.reply_code': 250 });
       this.#deps.metrics.acceptance.observe((performance.now() - started) / 1000);
       return text;
@@ -150,12 +161,20 @@ export class Session {
     }
   }
 
-  async #accept(message: Omit<Submission, 'owner' | 'steps'>, span: Span, started: number): Promise<string> {
+  async #accept(
+    message: Omit<Submission, 'owner' | 'standing' | 'steps'>,
+    span: Span,
+    started: number,
+    callOff: AbortController,
+  ): Promise<string> {
     const { tracer, metrics } = this.#deps;
-    const steps = new Steps(metrics.steps, tracer, span);
+    const steps = new Steps(metrics.steps, tracer, span, callOff.signal);
     const key = await steps.take('key', () => this.#key.current());
     const owner = { userId: key.userId, keyDomain: key.domain, key };
-    const accepted = await this.#deps.accept({ ...message, owner, steps });
+    const standing = new MessageStanding(callOff, key, () => this.#key.current());
+    const accepted = await this.#deps.accept({ ...message, owner, standing, steps });
+    const isUnheard = callOff.signal.reason instanceof Abandoned;
+    if (isUnheard) metrics.unheard.inc();
     span.set({ 'smtp_relay.email_id': accepted.emailId, 'smtp_relay.recipients': accepted.recipients });
     this.#deps.markUsed(key.id);
     this.#linesLeft = MAX_REFUSED_LINES;
@@ -170,6 +189,7 @@ export class Session {
         bytes: accepted.bytes,
         recipients: accepted.recipients,
         headersLeftOut: listed(accepted.leftOut),
+        ...(isUnheard && { unheard: true }),
         ms: Math.round(performance.now() - started),
       },
       `message ${result}`,
@@ -189,6 +209,12 @@ export class Session {
     else if (isFault(error)) this.#logger.error({ err: error, step, code }, 'not accepted: fault on our side');
     else this.#logger[level]({ step, code, enhancedCode, rule }, 'refused');
     this.#linesLeft -= 1;
+  }
+
+  /** Counts a message whose client went before it was stored. */
+  messageAbandoned(): void {
+    this.#deps.metrics.messages.inc({ result: 'abandoned' });
+    this.#logger.info('message abandoned: the client went before it was stored');
   }
 
   /** Counts a message that arrived and was not accepted. */

@@ -1,4 +1,5 @@
 import { Refusal } from '../message/refusal.ts';
+import { untilAborted } from '../message/until-aborted.ts';
 import type { Span, Tracer } from '../observability/tracing.ts';
 
 /** The steps of a message from its end to the reply, as `accept.ts` takes them; `parse` and `facts` at the same time. */
@@ -6,26 +7,33 @@ export const STEPS = ['key', 'header', 'parse', 'facts', 'repeat', 'decide', 'ro
 
 export type MessageStep = (typeof STEPS)[number];
 
+/** Those that only ask: what they ask for may come later. The others give back what they hold before they end. */
+const QUESTIONS: ReadonlySet<MessageStep> = new Set(['key', 'facts', 'repeat']);
+
 /** Adds up what steps took. */
 export interface StepTimes {
   add(step: MessageStep, milliseconds: number): void;
 }
 
-/** Times the steps of one message, and shows them in its trace where somebody looks. */
+/** Takes the steps of one message as long as it is wanted, times them, and shows them in its trace where somebody looks. */
 export class Steps {
   readonly #times: StepTimes;
   readonly #tracer: Tracer;
+  readonly #signal: AbortSignal;
   /** Of the whole message. */
   readonly span: Span;
 
-  constructor(times: StepTimes, tracer: Tracer, span: Span) {
+  /** @param signal aborted where the message is not wanted any more */
+  constructor(times: StepTimes, tracer: Tracer, span: Span, signal: AbortSignal) {
     this.#times = times;
     this.#tracer = tracer;
     this.span = span;
+    this.#signal = signal;
   }
 
-  /** Takes a step; what it answers or throws comes through. */
+  /** Takes a step; what it answers or throws comes through. @throws the signal's reason, and no step is begun */
   take<T>(step: MessageStep, work: () => T): T {
+    this.#signal.throwIfAborted();
     const span = this.span.isRecording ? this.#tracer.start(step, { parent: this.span }) : null;
     const began = performance.now();
     const end = (): void => {
@@ -34,7 +42,7 @@ export class Steps {
     };
     const fail = (error: unknown): never => {
       // A refusal is what the step is for.
-      if (!(error instanceof Refusal)) span?.fail(error);
+      if (!(error instanceof Refusal || this.#signal.aborted)) span?.fail(error);
       end();
       throw error;
     };
@@ -48,7 +56,8 @@ export class Steps {
       end();
       return result;
     }
-    return result.then(value => {
+    const answer = QUESTIONS.has(step) ? untilAborted(this.#signal, result) : result;
+    return answer.then(value => {
       end();
       return value;
     }, fail) as T;

@@ -3,6 +3,7 @@ import type { HeaderField } from '../message/header-fields.ts';
 import type { RecipientSource, Recipients } from '../message/recipients.ts';
 import type { Sender } from '../message/sender.ts';
 import type { Arrival } from '../store/new-message.ts';
+import type { Standing } from '../store/standing.ts';
 import type { LimitedKey } from './rate-limits.ts';
 import type { Steps } from './steps.ts';
 
@@ -16,7 +17,9 @@ export interface Submission {
   readonly raw: Buffer;
   /** Bytes of the longest line, CRLF not counted. */
   readonly longestLine: number;
-  /** Watches its way, and knows its trace. */
+  /** Whether its client still waits for it, and may send it. */
+  readonly standing: Standing;
+  /** Watches its way, knows its trace, and takes no step that nobody waits for. */
   readonly steps: Steps;
 }
 

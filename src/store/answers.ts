@@ -24,6 +24,11 @@ export function isConflict(error: unknown): boolean {
   return isAnswer(error) && CONFLICT.test(String(error.code));
 }
 
+/** Whether the database gave a statement up since it was asked to, or for its time (query_canceled). */
+export function isCancelled(error: unknown): boolean {
+  return isAnswer(error) && error.code === '57014';
+}
+
 /** Whether an error may be the fault of one of several rows that shared a statement, which stored none of them. */
 export function mayBeOneRow(error: unknown): boolean {
   if (error instanceof OutcomeUnknown || isUnreachable(error)) return false;

@@ -1,6 +1,11 @@
+import { BatchRun, FIRST_PATIENCE, type Member } from './batch-run.ts';
+
 export interface BatcherOptions<T, R> {
-  /** Handles items together; answers in their order, one for each. */
-  readonly run: (items: readonly T[]) => Promise<readonly R[]>;
+  /**
+   * Handles items together; answers in their order, one for each. Where the signal is aborted and nothing came of them, it
+   * rejects with the signal's reason; where something did, it answers.
+   */
+  readonly run: (items: readonly T[], signal: AbortSignal) => Promise<readonly R[]>;
   readonly maxItems: number;
   /**
    * Milliseconds between the beginnings of two batches at least, once callers come together: under load, each round trip
@@ -14,9 +19,11 @@ export interface BatcherOptions<T, R> {
   readonly maxWeight?: number;
   /** Whether an error may be the fault of one item, so that the others are worth another try each on its own. */
   readonly isolates?: (error: unknown) => boolean;
+  /** Whether an item that was called off for this reason may share a batch a little longer; unless given, it may. */
+  readonly canLinger?: (reason: unknown) => boolean;
 }
 
-interface Waiting<T, R> {
+interface Waiting<T, R> extends Member {
   readonly item: T;
   readonly resolve: (result: R) => void;
   readonly reject: (error: unknown) => void;
@@ -28,6 +35,7 @@ interface Waiting<T, R> {
  */
 export class Batcher<T, R> {
   readonly #options: BatcherOptions<T, R>;
+  readonly #canLinger: (reason: unknown) => boolean;
   #waiting: Waiting<T, R>[] = [];
   #running = 0;
   #scheduled = false;
@@ -36,13 +44,33 @@ export class Batcher<T, R> {
 
   constructor(options: BatcherOptions<T, R>) {
     this.#options = options;
+    this.#canLinger = options.canLinger ?? (() => true);
   }
 
-  add(item: T): Promise<R> {
+  /**
+   * @param signal calls the item off. While it waits, it is left out at once; once under way, its batch is cancelled and run
+   * again without it (`BatchRun`)
+   * @throws the signal's reason where nothing came of the item
+   */
+  add(item: T, signal?: AbortSignal): Promise<R> {
     return new Promise<R>((resolve, reject) => {
-      this.#waiting.push({ item, resolve, reject });
+      signal?.throwIfAborted();
+      const entry: Waiting<T, R> = { item, signal, run: null, resolve, reject };
+      signal?.addEventListener('abort', () => this.#callOff(entry), { once: true });
+      this.#waiting.push(entry);
       this.#schedule();
     });
+  }
+
+  #callOff(entry: Waiting<T, R>): void {
+    if (entry.run) {
+      entry.run.left(entry.signal?.reason);
+      return;
+    }
+    const index = this.#waiting.indexOf(entry);
+    if (index === -1) return;
+    this.#waiting.splice(index, 1);
+    entry.reject(entry.signal?.reason);
   }
 
   #schedule(): void {
@@ -77,21 +105,43 @@ export class Batcher<T, R> {
 
   async #runBatch(batch: readonly Waiting<T, R>[]): Promise<void> {
     this.#running += 1;
+    let left = batch;
     try {
-      const results = await this.#options.run(batch.map(({ item }) => item));
-      for (const [index, { resolve }] of batch.entries()) resolve(results[index] as R);
-    } catch (error) {
-      if (batch.length > 1 && this.#options.isolates?.(error)) await this.#runEach(batch);
-      else for (const { reject } of batch) reject(error);
+      for (let patience = FIRST_PATIENCE; left.length > 0; patience *= 2) left = await this.#runOnce(left, patience);
     } finally {
       this.#running -= 1;
       this.#schedule();
     }
   }
 
+  /** @returns those that are to be run again, since the batch was cancelled for others' sake */
+  async #runOnce(batch: readonly Waiting<T, R>[], patience: number): Promise<readonly Waiting<T, R>[]> {
+    const run = new BatchRun(batch, patience, this.#canLinger);
+    try {
+      const results = await this.#options.run(
+        batch.map(({ item }) => item),
+        run.signal,
+      );
+      for (const [index, { resolve }] of batch.entries()) resolve(results[index] as R);
+    } catch (error) {
+      if (run.wasCancelledBy(error)) return stay(batch);
+      if (batch.length > 1 && this.#options.isolates?.(error)) await this.#runEach(batch);
+      else for (const { reject } of batch) reject(error);
+    } finally {
+      run.end();
+    }
+    return [];
+  }
+
   async #runEach(batch: readonly Waiting<T, R>[]): Promise<void> {
-    for (const { item, resolve, reject } of batch) {
-      await this.#options.run([item]).then(([result]) => resolve(result as R), reject);
+    for (const entry of batch) {
+      for (let left = stay([entry]); left.length > 0; ) left = await this.#runOnce(left, FIRST_PATIENCE);
     }
   }
+}
+
+/** Rejects those that were called off. @returns the others */
+function stay<T, R>(batch: readonly Waiting<T, R>[]): readonly Waiting<T, R>[] {
+  for (const { signal, reject } of batch) if (signal?.aborted) reject(signal.reason);
+  return batch.filter(({ signal }) => !signal?.aborted);
 }

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { sizeOfText } from '../message/body-text.ts';
-import { mayBeOneRow } from './answers.ts';
+import { mayBeOneRow, OutcomeUnknown } from './answers.ts';
 import { Batcher } from './batcher.ts';
 import { isUniqueViolation } from './errors.ts';
 import { claimIdempotency, type IdempotencyClaim } from './idempotency.ts';
@@ -9,6 +9,7 @@ import { exceededLimit, type KeyUsage, readKeyUsage } from './key-usage.ts';
 import type { IntakeMetrics } from './metrics.ts';
 import type { NewMessage, StoreOutcome } from './new-message.ts';
 import type { Queryable } from './pool.ts';
+import { Abandoned, confirmAll, type Standing, WANTED, whileConfirmed } from './standing.ts';
 import { type RepeatableWork, type UntilKnownOptions, untilKnown } from './until-known.ts';
 
 const MAX_BATCH = 64;
@@ -20,6 +21,15 @@ const COMMIT_INTERVAL = 5;
 /** Each holds a connection for as long as its bytes take. */
 const CONCURRENT_LARGE = 2;
 
+/** A message and whether it is still wanted. */
+interface Item {
+  readonly message: NewMessage;
+  readonly standing: Standing;
+}
+
+/** `unknown`: it was sent to the database once, its connection was lost, and it may not be sent again. */
+type Stored = StoreOutcome | { readonly kind: 'unknown' };
+
 const FIND_STORED = 'select id from emails where id = any($1::uuid[])';
 
 /**
@@ -30,24 +40,25 @@ export class Intake {
   readonly #pool: pg.Pool;
   readonly #options: InsertOptions;
   readonly #metrics: IntakeMetrics;
-  readonly #batcher: Batcher<NewMessage, StoreOutcome | null>;
-  readonly #large: Batcher<NewMessage, StoreOutcome>;
+  readonly #batcher: Batcher<Item, Stored | null>;
+  readonly #large: Batcher<Item, Stored>;
 
   constructor(pool: pg.Pool, options: InsertOptions, metrics: IntakeMetrics) {
     this.#pool = pool;
     this.#options = options;
     this.#metrics = metrics;
     this.#batcher = new Batcher({
-      run: messages => this.#storeTogether(messages),
+      run: (items, signal) => this.#storeTogether(items, signal),
       maxItems: MAX_BATCH,
       concurrency: CONCURRENT_COMMITS,
       interval: COMMIT_INTERVAL,
-      weigh: sizeOf,
+      weigh: ({ message }) => sizeOf(message),
       maxWeight: MAX_BATCH_BYTES,
       isolates: mayBeOneRow,
+      canLinger,
     });
     this.#large = new Batcher({
-      run: async ([message]) => (message ? [await this.#storeAlone(message)] : []),
+      run: async ([item], signal) => (item ? [await this.#storeAlone(item, signal)] : []),
       maxItems: 1,
       concurrency: CONCURRENT_LARGE,
       interval: 0,
@@ -59,21 +70,31 @@ export class Intake {
    * its id, which shows whether it was (`untilKnown`). If so, the answer is `repeated`: its job is left to the sweep of
    * the outbox, since others may have taken the lease over.
    *
-   * @throws the database's error, and nothing of the message is stored; OutcomeUnknown where it stayed away after such a loss
+   * @param standing calls the message off: while it waits at once, and while its statement is under way by cancelling that,
+   * where nobody else is held up by it (`Batcher`)
+   * @throws the database's error or the reason why the message was called off, and nothing of it is stored; OutcomeUnknown
+   * where the database stayed away after such a loss
    */
-  async store(message: NewMessage): Promise<StoreOutcome> {
-    if (isLarge(message)) return this.#large.add(message);
-    if (message.idempotency) return this.#storeAlone(message);
-    return (await this.#batcher.add(message)) ?? this.#storeAlone(message);
+  async store(message: NewMessage, standing: Standing = WANTED): Promise<StoreOutcome> {
+    const outcome = await this.#store({ message, standing });
+    if (outcome.kind === 'unknown') throw new OutcomeUnknown(standing.signal.reason);
+    return outcome;
   }
 
-  async #storeAlone(message: NewMessage): Promise<StoreOutcome> {
-    const outcome = await this.#tryAlone(message);
+  async #store(item: Item): Promise<Stored> {
+    const { message, standing } = item;
+    if (isLarge(message)) return this.#large.add(item, standing.signal);
+    if (message.idempotency) return this.#storeAlone(item, standing.signal);
+    return (await this.#batcher.add(item, standing.signal)) ?? this.#storeAlone(item, standing.signal);
+  }
+
+  async #storeAlone(item: Item, signal: AbortSignal): Promise<Stored> {
+    const outcome = await this.#tryAlone(item, signal);
     if (outcome !== null) return outcome;
-    const usage = await this.#usageOf(message);
+    const usage = await this.#usageOf(item.message);
     // A new minute may have begun since.
-    if (usage === null || isWithin(usage, message)) {
-      const second = await this.#tryAlone(message);
+    if (usage === null || isWithin(usage, item.message)) {
+      const second = await this.#tryAlone(item, signal);
       if (second !== null) return second;
     }
     return { kind: 'over', usage: usage ?? NOTHING_SENT };
@@ -84,12 +105,12 @@ export class Intake {
   }
 
   /** null where a limit of its key keeps it out. */
-  async #tryAlone(message: NewMessage): Promise<StoreOutcome | null> {
-    const { idempotency } = message;
+  async #tryAlone(item: Item, signal: AbortSignal): Promise<Stored | null> {
+    const { idempotency } = item.message;
     if (idempotency) {
-      return this.#commit(1, client => this.#storeOnce(client, message, idempotency));
+      return this.#commit([item], signal, client => this.#storeOnce(client, item.message, idempotency));
     }
-    const [outcome] = await this.#storeTogether([message]);
+    const [outcome] = await this.#storeTogether([item], signal);
     return outcome ?? null;
   }
 
@@ -103,21 +124,32 @@ export class Intake {
   }
 
   /** One outcome for each, in their order; null for those that a limit of their key keeps out. */
-  #storeTogether(messages: readonly NewMessage[]): Promise<(StoreOutcome | null)[]> {
-    const work = async (client: Queryable, repeated: boolean): Promise<(StoreOutcome | null)[]> => {
+  #storeTogether(items: readonly Item[], signal: AbortSignal): Promise<(Stored | null)[]> {
+    const messages = items.map(({ message }) => message);
+    const work = async (client: Queryable, repeated: boolean): Promise<(Stored | null)[]> => {
       if (!repeated) return outcomes(messages, await this.#insert(client, messages));
-      return this.#storeAgain(client, messages);
+      const again = items.filter(({ standing }) => mayBeRepeated(standing)).map(({ message }) => message);
+      const stored = new Map((await this.#storeAgain(client, again)).map((outcome, index) => [again[index], outcome]));
+      return messages.map(message => (stored.has(message) ? (stored.get(message) ?? null) : { kind: 'unknown' }));
     };
-    return this.#commit(messages.length, work);
+    return this.#commit(items, signal, work);
   }
 
-  async #commit<T>(messages: number, work: RepeatableWork<T>): Promise<T> {
-    const began = performance.now();
-    try {
-      return await untilKnown(this.#pool, work, messages > 1 ? TOGETHER : ALONE);
-    } finally {
-      this.#metrics.committed(messages, performance.now() - began);
-    }
+  async #commit<T>(items: readonly Item[], signal: AbortSignal, work: RepeatableWork<T>): Promise<T> {
+    const standings = items.map(({ standing }) => standing);
+    const times = items.length > 1 ? TOGETHER : ALONE;
+    const beforeRepeat = async (): Promise<boolean> => {
+      await confirmAll(standings);
+      return standings.some(mayBeRepeated) && !standings.every(({ signal }) => signal.aborted);
+    };
+    return whileConfirmed(standings, signal, async cancel => {
+      const began = performance.now();
+      try {
+        return await untilKnown(this.#pool, work, { ...times, signal: cancel, beforeRepeat });
+      } finally {
+        this.#metrics.committed(items.length, performance.now() - began);
+      }
+    });
   }
 
   /** The first try has stored all that were admitted to it, or none. */
@@ -137,6 +169,15 @@ export class Intake {
   #insert(db: Queryable, messages: readonly NewMessage[]): Promise<ReadonlySet<string>> {
     return insertMessages(db, messages, this.#options);
   }
+}
+
+/** Who has gone may stay in the statement of others; who may not send any more may not. */
+function canLinger(reason: unknown): boolean {
+  return reason instanceof Abandoned;
+}
+
+function mayBeRepeated({ signal }: Standing): boolean {
+  return !signal.aborted || canLinger(signal.reason);
 }
 
 const NONE: ReadonlySet<string> = new Set();

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import { isAnswer, isConflict, OutcomeUnknown } from './answers.ts';
+import { untilAborted } from '../message/until-aborted.ts';
+import { isAnswer, isCancelled, isConflict, OutcomeUnknown } from './answers.ts';
+import { cancelOnAbort } from './cancel-statement.ts';
 import type { Queryable } from './pool.ts';
 
 /** Work on one connection. Called again, it has to find out whether an earlier call of its own was committed. */
@@ -13,6 +15,10 @@ export interface UntilKnownOptions {
   readonly limit: number;
   /** How often others may be in the way before their error is the answer. */
   readonly conflicts: number;
+  /** Cancels the first try. One after a loss is left alone: only it can tell whether the work is done. */
+  readonly signal?: AbortSignal;
+  /** Comes before each further try after a loss: whether there shall be one. Where it fails, so has the try. */
+  readonly beforeRepeat?: () => Promise<boolean>;
 }
 
 /** Milliseconds between two tries. */
@@ -30,31 +36,52 @@ type Outcome<T> =
  * whether the server has committed; then the work is done again on another connection, until the server says which it is.
  * What the server rolled back only because others were in the way is tried again at once.
  *
- * Where no connection can be had in the first place, nothing was sent, so nothing is tried again.
+ * Where no connection can be had in the first place, nothing was sent, so nothing is tried again. What is cancelled in time
+ * is rolled back; what is not is done.
  *
- * @throws the database's error, and nothing is stored; OutcomeUnknown at the limit
+ * @throws the database's error or the signal's reason, and nothing is stored; OutcomeUnknown at the limit, and where no
+ * further try shall be
  */
 export async function untilKnown<T>(pool: pg.Pool, work: RepeatableWork<T>, options: UntilKnownOptions): Promise<T> {
+  const { signal = NEVER } = options;
   for (let conflicts = 1; ; conflicts++) {
-    const outcome = await runOn(await pool.connect(), work, false);
+    const outcome = await runOn(await connect(pool, signal), work, false, signal);
     if (outcome.kind === 'done') return outcome.value;
     if (outcome.kind === 'unknown') return repeat(pool, work, options, outcome.error);
+    signal.throwIfAborted();
     if (!isConflict(outcome.error) || conflicts >= options.conflicts) throw outcome.error;
     await delay(Math.random() * CONFLICT_PAUSE * conflicts);
   }
 }
 
+const NEVER = new AbortController().signal;
+
+/** Waits for a connection no longer than the signal allows. */
+async function connect(pool: pg.Pool, signal: AbortSignal): Promise<pg.PoolClient> {
+  signal.throwIfAborted();
+  const connecting = pool.connect();
+  return untilAborted(signal, connecting).catch(error => {
+    if (signal.aborted) connecting.then(giveBack, () => {});
+    throw error;
+  });
+}
+
+function giveBack(client: pg.PoolClient): void {
+  client.release();
+}
+
 async function repeat<T>(
   pool: pg.Pool,
   work: RepeatableWork<T>,
-  { isFinal, limit }: UntilKnownOptions,
+  { isFinal, limit, beforeRepeat }: UntilKnownOptions,
   lost: unknown,
 ): Promise<T> {
   const deadline = performance.now() + limit;
   let last = lost;
   while (performance.now() < deadline) {
     await delay(PAUSE);
-    const outcome = await connectAndRun(pool, work);
+    const outcome = await connectAndRun(pool, work, beforeRepeat);
+    if (outcome === null) break;
     if (outcome.kind === 'done') return outcome.value;
     if (outcome.kind === 'failed' && isFinal(outcome.error)) throw outcome.error;
     // Any other error, such as a full disk, says that this try failed, but nothing about the one before it.
@@ -63,29 +90,45 @@ async function repeat<T>(
   throw new OutcomeUnknown(last);
 }
 
-async function connectAndRun<T>(pool: pg.Pool, work: RepeatableWork<T>): Promise<Outcome<T>> {
+/** @returns null where there is nobody to do it for any more */
+async function connectAndRun<T>(
+  pool: pg.Pool,
+  work: RepeatableWork<T>,
+  before: UntilKnownOptions['beforeRepeat'],
+): Promise<Outcome<T> | null> {
   let client: pg.PoolClient;
   try {
+    if ((await before?.()) === false) return null;
     client = await pool.connect();
   } catch (error) {
     return { kind: 'unknown', error };
   }
-  return runOn(client, work, true);
+  return runOn(client, work, true, NEVER);
 }
 
-async function runOn<T>(client: pg.PoolClient, work: RepeatableWork<T>, repeated: boolean): Promise<Outcome<T>> {
+async function runOn<T>(
+  client: pg.PoolClient,
+  work: RepeatableWork<T>,
+  repeated: boolean,
+  signal: AbortSignal,
+): Promise<Outcome<T>> {
   let wasAsked = false;
   const query = (...args: Parameters<typeof client.query>) => {
+    signal.throwIfAborted();
     wasAsked = true;
     return client.query(...args);
   };
+  const endWatch = cancelOnAbort(client, signal);
   try {
     const value = await work({ query } as unknown as Queryable, repeated);
-    client.release();
+    // A request that came too late for its statement is not to meet the next one.
+    client.release(await endWatch());
     return { kind: 'done', value };
   } catch (error) {
-    const isRolledBack = isAnswer(error) && (await rollBack(client));
-    client.release(!isRolledBack);
+    const wasCancelled = await endWatch();
+    const isKnown = isAnswer(error) || (signal.aborted && error === signal.reason);
+    const isRolledBack = isKnown && (await rollBack(client));
+    client.release(!isRolledBack || wasCancelled);
     return { kind: isRolledBack || !wasAsked ? 'failed' : 'unknown', error };
   }
 }
@@ -98,9 +141,8 @@ async function runOn<T>(client: pg.PoolClient, work: RepeatableWork<T>, repeated
  */
 async function rollBack(client: pg.PoolClient): Promise<boolean> {
   const { getTransactionStatus } = client as { getTransactionStatus?: () => string | null };
-  const isInTransaction = getTransactionStatus?.call(client) === 'T';
-  return client.query(isInTransaction ? 'rollback' : '').then(
-    () => true,
-    () => false,
-  );
+  // Open (T), or failed (E) where the server has said so by now.
+  const isInTransaction = /[TE]/.test(getTransactionStatus?.call(client) ?? '');
+  // A late request to cancel is an answer as well: the session goes on.
+  return client.query(isInTransaction ? 'rollback' : '').then(() => true, isCancelled);
 }
