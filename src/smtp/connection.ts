@@ -329,10 +329,7 @@ export class RelayConnection extends SMTPConnection {
           this._dataStream = signal;
         },
         onTooSlow: refusal => this.#refuse('DATA', refusal),
-        // It may close its side of the connection now, and waits for the replies all the same.
-        onQuit: () => {
-          this._socket.allowHalfOpen = true;
-        },
+        onQuit: () => this.#keepHalfOpen(),
       });
       this.#callOff = callOff;
       if (this._closed) callOff.abort(new Abandoned());
@@ -376,15 +373,23 @@ export class RelayConnection extends SMTPConnection {
     this._resetSession();
     if (this._closing) return;
     if (this.#server.isDraining) this.send(421, SHUTTING_DOWN);
-    else if (this._parser === parser) this.#goOn(parser);
+    else if (this._parser === parser) parser.continue();
   }
 
-  #goOn(parser: DataStream): void {
+  /**
+   * Who has said QUIT may close its side, and waits for the replies all the same.
+   *
+   * @returns ends what is left of the connection
+   */
+  #keepHalfOpen(): Done {
     const socket = this._socket;
-    socket.allowHalfOpen = false;
-    // The end of a half-closed connection has come and gone.
-    if (socket.readableEnded) parser.once('finish', () => socket.end());
-    parser.continue();
+    socket.allowHalfOpen = true;
+    // The library writes only where both sides are open.
+    Object.defineProperty(socket, 'readyState', { get: () => (socket.writable ? 'open' : 'closed') });
+    return () => {
+      socket.allowHalfOpen = false;
+      if (socket.readableEnded) socket.end();
+    };
   }
 
   #refuse(step: Step, error: unknown): void {

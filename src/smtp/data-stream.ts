@@ -18,8 +18,8 @@ export interface Receiving {
   readonly onStart: (signal: DataSignal) => void;
   /** Is told once, at most, when the message does not keep the pace. */
   readonly onTooSlow: (refusal: Refusal) => void;
-  /** Is told once, at most, when the client has sent QUIT behind the message, before its reply. */
-  readonly onQuit: () => void;
+  /** Is told when the client has sent QUIT behind the message before its reply. What it answers is called once all is answered. */
+  readonly onQuit: () => () => void;
 }
 
 /** Commands that are run in one turn of the event loop, however many came at once. */
@@ -53,7 +53,7 @@ export class DataStream extends SMTPStream {
   #hasBegun = false;
   #message: IncomingMessage | null = null;
   #arrived: () => void = () => {};
-  #onQuit: () => void = () => {};
+  #onQuit: Receiving['onQuit'] = () => () => {};
   /** A message waits for its reply. */
   #isHeld = false;
 
@@ -173,11 +173,15 @@ export class DataStream extends SMTPStream {
    */
   #hold(behind: Buffer, done: Done): void {
     this.#isHeld = true;
+    const answered = QUIT.test(behind.toString('latin1')) ? this.#onQuit() : null;
     this._continueCallback = () => {
       this.#isHeld = false;
-      if (behind.length > 0) this._write(behind, 'buffer', done);
+      if (behind.length === 0) return;
+      this._write(behind, 'buffer', error => {
+        done(error);
+        answered?.();
+      });
     };
     if (behind.length === 0) done();
-    else if (QUIT.test(behind.toString('latin1'))) this.#onQuit();
   }
 }
