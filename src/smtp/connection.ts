@@ -310,7 +310,7 @@ export class RelayConnection extends SMTPConnection {
     const parser = this._parser as DataStream | false;
     if (this.session.envelope.rcptTo.length === 0) {
       this.send(503, '5.5.1 Give MAIL and RCPT first');
-    } else if (!this.#server.hasRoomFor(declaredSize(this.session.envelope))) {
+    } else if (!this.#server.hasRoomFor(this.client.holder, declaredSize(this.session.envelope))) {
       this.#refuse('DATA', noRoomRefusal());
     } else if (parser) {
       this.send(354, 'End data with <CR><LF>.<CR><LF>');
@@ -320,7 +320,7 @@ export class RelayConnection extends SMTPConnection {
   }
 
   async #receive(parser: DataStream): Promise<void> {
-    const message = this.#server.newMessage();
+    const message = this.#server.newMessage(this.client.holder);
     const callOff = new AbortController();
     try {
       await parser.receive(message, {

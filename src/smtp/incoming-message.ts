@@ -1,6 +1,6 @@
 import { ByteCollector } from '../message/byte-collector.ts';
 import { contentRefusal, Refusal, sizeRefusal } from '../message/refusal.ts';
-import type { ByteBudget } from './byte-budget.ts';
+import type { Holding } from './admission.ts';
 import { DataDecoder } from './data-decoder.ts';
 
 export interface IncomingLimits {
@@ -19,23 +19,22 @@ export interface ReceivedMessage {
 }
 
 /**
- * Collects the text of one DATA. Whatever arrives, memory stays within the message limit and the budget of all sessions:
+ * Collects the text of one DATA. Whatever arrives, memory stays within the message limit and what its key may take:
  * beyond them the rest is read and thrown away, and the message is refused at its end, as SMTP wants it.
  */
 export class IncomingMessage {
   /** Milliseconds since 1970. */
   readonly beganAt = Date.now();
   readonly #limits: IncomingLimits;
-  readonly #budget: ByteBudget;
+  readonly #holding: Holding;
   readonly #decoder: DataDecoder;
   readonly #bytes = new ByteCollector();
   #size = 0;
-  #taken = 0;
   #refusal: Refusal | null = null;
 
-  constructor(limits: IncomingLimits, budget: ByteBudget) {
+  constructor(limits: IncomingLimits, holding: Holding) {
     this.#limits = limits;
-    this.#budget = budget;
+    this.#holding = holding;
     this.#decoder = new DataDecoder(bytes => this.#append(bytes), limits.bareLineEndings === 'accept');
   }
 
@@ -65,22 +64,18 @@ export class IncomingMessage {
     return { raw, longestLine };
   }
 
-  /** Frees the memory's share of the budget. To be called once, when nothing holds the message any more. */
+  /** Gives the memory's room back. To be called when nothing holds the message any more. */
   release(): void {
     this.#bytes.clear();
-    this.#budget.giveBack(this.#taken);
-    this.#taken = 0;
+    this.#holding.release();
   }
 
   #append(bytes: Buffer): void {
     this.#size += bytes.length;
     if (this.#refusal) return;
     if (this.#size > this.#limits.messageBytes) this.#refuse(tooLargeRefusal(this.#limits.messageBytes));
-    else if (!this.#budget.tryTake(bytes.length, this.#taken)) this.#refuse(noRoomRefusal());
-    else {
-      this.#taken += bytes.length;
-      this.#bytes.add(bytes);
-    }
+    else if (!this.#holding.tryTake(bytes.length)) this.#refuse(noRoomRefusal());
+    else this.#bytes.add(bytes);
   }
 
   #refuse(refusal: Refusal): void {

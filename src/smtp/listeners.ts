@@ -4,7 +4,7 @@ import type { Config } from '../config/schema.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { AddressCounts } from './address-counts.ts';
-import { ByteBudget } from './byte-budget.ts';
+import { Admission, type AdmissionLimits } from './admission.ts';
 import type { ServerSettings } from './library-options.ts';
 import { observeListeners, type SmtpMetrics } from './metrics.ts';
 import { createNetworkMatcher } from './networks.ts';
@@ -62,18 +62,18 @@ export async function openListeners({
     await Promise.all(servers.map(server => server.drain(drainTime, answerTime)));
   });
   const counts = new AddressCounts();
-  const budget = new ByteBudget(() => live.current.limits.bytesInFlight);
+  const admission = new Admission(perGeneration(live, admissionLimits));
   const countConnections = () => servers.reduce((count, server) => count + server.connections.size, 0);
   observeListeners(registry, {
     connections: countConnections,
     addresses: () => counts.addresses,
-    bytesInFlight: () => budget.used,
+    bytesInFlight: () => admission.used,
   });
   const trust = perGeneration(live, ({ trustedNetworks }) => createTrust(trustedNetworks));
   const shared = {
     tls,
     session,
-    budget,
+    admission,
     countConnections,
     counts,
     trustedKey: (address: string) => trust()(address),
@@ -124,6 +124,12 @@ export async function openListeners({
     );
   }
   return ports;
+}
+
+/** A key that is alone can send the largest message, however small its share would be. */
+function admissionLimits({ limits, maxMessageSizeBytes }: Config): AdmissionLimits {
+  const bytes = limits.bytesInFlight;
+  return { bytes, share: Math.max(limits.bytesShare / 100, Math.min(1, maxMessageSizeBytes / bytes)) };
 }
 
 function serverSettings(config: Config, { legacyTls, ...mode }: ListenerMode) {

@@ -7,7 +7,7 @@ import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
 import type { AddressCounts, CountedConnection } from './address-counts.ts';
-import type { ByteBudget } from './byte-budget.ts';
+import type { Admission, Holder } from './admission.ts';
 import type { PathCommand } from './command-line.ts';
 import { RelayConnection } from './connection.ts';
 import { IncomingMessage } from './incoming-message.ts';
@@ -27,7 +27,7 @@ export interface ServerDependencies {
   readonly tls: TlsPair | null;
   readonly session: SessionDependencies;
   /** Shared by all listeners. */
-  readonly budget: ByteBudget;
+  readonly admission: Admission;
   /** Connections of all listeners together. */
   readonly countConnections: () => number;
   /** Whether a peer is a load balancer that speaks the PROXY protocol. */
@@ -169,8 +169,8 @@ export class RelayServer extends SMTPServer {
     return new Session({ id, clientAddress, trustedKey }, this.#deps.session);
   }
 
-  newMessage(): IncomingMessage {
-    return new IncomingMessage(this.settings, this.#deps.budget);
+  newMessage(holder: Holder): IncomingMessage {
+    return new IncomingMessage(this.settings, this.#deps.admission.begin(holder));
   }
 
   /** Why the connection is one too many; null where it is not. */
@@ -180,8 +180,8 @@ export class RelayServer extends SMTPServer {
   }
 
   /** Whether a message of that declared size (RFC 1870; 0 for none) would be let in now. */
-  hasRoomFor(bytes: number): boolean {
-    return this.#deps.budget.hasRoomFor(bytes);
+  hasRoomFor(holder: Holder, bytes: number): boolean {
+    return this.#deps.admission.hasRoomFor(holder, bytes);
   }
 
   /** Greets at once: the library waits a turn, and a client that has spoken by then is turned away. */

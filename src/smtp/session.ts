@@ -8,6 +8,7 @@ import { outsideRefusal, undeclaredLocalPart, unsupportedLocalPart } from '../po
 import type { Arrival } from '../store/new-message.ts';
 import { Abandoned } from '../store/standing.ts';
 import type { Accepted } from './accept.ts';
+import type { Holder } from './admission.ts';
 import { type PathCommand, POSTMASTER } from './command-line.ts';
 import type { ReceivedMessage } from './incoming-message.ts';
 import { beginMessageSpan, refuseMessageSpan } from './message-span.ts';
@@ -42,6 +43,8 @@ export interface SessionSettings extends SessionKeySettings {
   readonly smtpUtf8: boolean;
 }
 
+const NOBODY: Holder = { key: '', owner: '' };
+
 /** A client that does all wrong has as many lines in the log, and as many again for each message that it gets accepted. */
 const MAX_REFUSED_LINES = 25;
 
@@ -62,8 +65,9 @@ export class Session {
   /** Recipients of the message at hand who were refused for the suppression list. */
   #refused: readonly string[] = [];
   #reversePath = '';
-  /** Of the transaction under way. */
+  /** Of the transaction under way, as the next one. */
   #mostRecipients = Number.POSITIVE_INFINITY;
+  #holder: Holder = NOBODY;
   /** Lines that may still be logged of what is refused. */
   #linesLeft = MAX_REFUSED_LINES;
 
@@ -101,6 +105,12 @@ export class Session {
     const key = await this.#key.atMail();
     this.#deps.rates.check(key, 1);
     this.#mostRecipients = this.#deps.rates.mostRecipients(key);
+    this.#holder = { key: key.id, owner: key.userId };
+  }
+
+  /** Whose message is under way. */
+  get holder(): Holder {
+    return this.#holder;
   }
 
   /**

@@ -109,6 +109,7 @@ describe('the configuration', () => {
         recipients: 0,
         attachmentBytes: 41_943_040,
         bytesInFlight: 268_435_456,
+        bytesShare: 75,
         connections: 10_000,
         connectionsPerAddress: 0,
         addressShare: 75,

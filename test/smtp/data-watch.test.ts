@@ -36,13 +36,40 @@ it('one that falls behind after the grace is told once', t => {
   const told: string[] = [];
   watchPace(
     pace,
-    () => 1100,
+    () => Math.min(time.now() / 5, 1100),
     why => told.push(why),
   );
   time.passTo(10_500);
   assert.deepEqual(told, [], '1,100 bytes are enough for 11 s');
   time.passTo(20_000);
   assert.deepEqual(told, ['data_rate']);
+});
+
+it('known defect: a burst bought minutes of a byte now and then', t => {
+  const time = fakeTime(t);
+  const told: string[] = [];
+  watchPace(
+    { ...pace, dataTimeout: 600_000 },
+    () => (time.now() < 1_000 ? 0 : 1_040_000 + time.now() / 1_000),
+    why => told.push(why),
+  );
+  time.passTo(10_500);
+  assert.deepEqual(told, [], 'the burst is in the last ten seconds');
+  time.passTo(12_500);
+  assert.deepEqual(told, ['data_rate']);
+});
+
+it('a pause within the grace is forgiven at any time', t => {
+  const time = fakeTime(t);
+  const told: string[] = [];
+  const sent = (now: number) => Math.floor(now / 9_500) * 2_000;
+  watchPace(
+    pace,
+    () => sent(time.now()),
+    why => told.push(why),
+  );
+  time.passTo(59_000);
+  assert.deepEqual(told, []);
 });
 
 it('no rate: only the deadline counts, and nothing after the end', t => {

@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ByteBudget } from '../../src/smtp/byte-budget.ts';
+import { Admission } from '../../src/smtp/admission.ts';
 import { IncomingMessage } from '../../src/smtp/incoming-message.ts';
 
 const UNLIMITED = { messageBytes: 1e9, bareLineEndings: 'reject' } as const;
 
-function receive(text: string | Buffer, { limits = {}, budget = new ByteBudget(() => 1e9) } = {}) {
-  const message = new IncomingMessage({ ...UNLIMITED, ...limits }, budget);
+const HOLDER = { key: 'k', owner: 'o' };
+
+function roomFor(bytes: number): Admission {
+  return new Admission(() => ({ bytes, share: 1 }));
+}
+
+function receive(text: string | Buffer, { limits = {}, room = roomFor(1e9) } = {}) {
+  const message = new IncomingMessage({ ...UNLIMITED, ...limits }, room.begin(HOLDER));
   message.push(Buffer.from(text));
   assert.notEqual(message.push(Buffer.from('\r\n.\r\n')), -1);
   return message;
@@ -16,7 +22,7 @@ describe('IncomingMessage', () => {
   it('collects what arrives, whatever the packets are', () => {
     const text = Buffer.alloc(3_000_000, `${'0123456789'.repeat(9)}\r\n`);
     for (const size of [1_000, 65_536, 2_500_000]) {
-      const message = new IncomingMessage(UNLIMITED, new ByteBudget(() => 1e9));
+      const message = new IncomingMessage(UNLIMITED, roomFor(1e9).begin(HOLDER));
       for (let start = 0; start < text.length; start += size) {
         assert.equal(message.push(text.subarray(start, start + size)), -1);
       }
@@ -29,14 +35,14 @@ describe('IncomingMessage', () => {
 
   it('keeps no packet alive: later changes of its memory do not show', () => {
     const packet = Buffer.from('Subject: x\r\n.\r\n');
-    const message = new IncomingMessage(UNLIMITED, new ByteBudget(() => 1e9));
+    const message = new IncomingMessage(UNLIMITED, roomFor(1e9).begin(HOLDER));
     message.push(packet);
     packet.fill(0);
     assert.equal(message.take().raw.toString(), 'Subject: x\r\n');
   });
 
   it('tells where the end of data was', () => {
-    const message = new IncomingMessage(UNLIMITED, new ByteBudget(() => 1e9));
+    const message = new IncomingMessage(UNLIMITED, roomFor(1e9).begin(HOLDER));
     assert.equal(message.push(Buffer.from('a\r\n.\r\nQUIT\r\n')), 6);
   });
 
@@ -49,34 +55,34 @@ describe('IncomingMessage', () => {
   });
 
   it('throws away what is past the limit, and what came before it', () => {
-    const budget = new ByteBudget(() => 1e9);
-    const message = new IncomingMessage({ ...UNLIMITED, messageBytes: 100 }, budget);
+    const room = roomFor(1e9);
+    const message = new IncomingMessage({ ...UNLIMITED, messageBytes: 100 }, room.begin(HOLDER));
     message.push(Buffer.alloc(90, 'x'));
-    assert.equal(budget.used, 90);
+    assert.equal(room.used, 90);
     for (let count = 0; count < 10; count += 1) message.push(Buffer.alloc(1000, 'x'));
-    assert.equal(budget.used, 0);
+    assert.equal(room.used, 0);
     assert.equal(message.size, 10_090);
   });
 
-  it('takes its bytes from the budget: 452 where there is no room', () => {
-    const budget = new ByteBudget(() => 1000);
-    const first = receive('x'.repeat(600), { budget });
-    assert.equal(budget.used, 602);
-    assert.throws(() => receive('x'.repeat(600), { budget }).take(), { code: 452, enhancedCode: '4.3.1' });
-    assert.equal(budget.used, 602);
+  it('takes room for its bytes: 452 where there is no room', () => {
+    const room = roomFor(1000);
+    const first = receive('x'.repeat(600), { room });
+    assert.equal(room.used, 602);
+    assert.throws(() => receive('x'.repeat(600), { room }).take(), { code: 452, enhancedCode: '4.3.1' });
+    assert.equal(room.used, 602);
     first.release();
-    assert.equal(budget.used, 0);
-    assert.equal(receive('x'.repeat(600), { budget }).take().raw.length, 602);
+    assert.equal(room.used, 0);
+    assert.equal(receive('x'.repeat(600), { room }).take().raw.length, 602);
   });
 
   it('holds its share until it is released, once', () => {
-    const budget = new ByteBudget(() => 1000);
-    const message = receive('x'.repeat(100), { budget });
+    const room = roomFor(1000);
+    const message = receive('x'.repeat(100), { room });
     message.take();
-    assert.equal(budget.used, 102);
+    assert.equal(room.used, 102);
     message.release();
     message.release();
-    assert.equal(budget.used, 0);
+    assert.equal(room.used, 0);
   });
 
   it('refuses bare line ends, or mends them: 550 5.6.11', () => {

@@ -18,9 +18,15 @@ export const bounds = {
       reloadable: true,
     }),
     bytesInFlight: setting({
-      doc: 'The most bytes of messages that are being received or stored at one time, over all connections (default 256MiB). Past it, clients get 452 and try again. It bounds memory: allow the relay about this much on top of 200 MB.',
+      doc: 'The most bytes of messages that are being received or stored at one time, over all connections (default 256MiB). Past it, clients get 452 and try again. Messages of up to 64 KiB have a sixteenth of this on top, which larger ones never take. It bounds memory: allow the relay about this much on top of 450 MB.',
       format: bytes(1),
       default: 268_435_456,
+      reloadable: true,
+    }),
+    bytesShare: setting({
+      doc: 'Which share of `limits.bytesInFlight` the messages of one API key may take, of what the messages of other keys leave, in per cent; further ones get 452. So no key can take all of it, and a new one always finds some. An owner with several keys may have this share and the same share of the rest. One message of `maxMessageSizeBytes` always fits. `100`: one key may take all.',
+      format: wholeNumber(1, 100),
+      default: 75,
       reloadable: true,
     }),
     connections: setting({
@@ -144,13 +150,13 @@ export const bounds = {
       reloadable: true,
     }),
     dataRate: setting({
-      doc: 'The bytes a second that a client has to send of a message on average, once `limits.dataGrace` is over; a slower one gets 421. `0`: no such limit.',
+      doc: 'The bytes a second that a client has to send of a message, on average over the last `limits.dataGrace`; a slower one gets 421. `0`: no such limit.',
       format: bytes(0),
       default: 100,
       reloadable: true,
     }),
     dataGrace: setting({
-      doc: 'How long after DATA a client may be slower than `limits.dataRate`.',
+      doc: 'How long a client may be slower than `limits.dataRate`, after DATA and later on.',
       format: duration,
       default: 60_000,
       reloadable: true,
