@@ -1,4 +1,6 @@
 import { domainOf } from '../message/address.ts';
+import { MAX_LINE } from '../message/mending/long-lines.ts';
+import { mend } from '../message/mending/mend.ts';
 import type { Logger } from '../observability/log.ts';
 import { transportLimits } from '../policy/transport-limits.ts';
 import type { Claim } from '../store/claims.ts';
@@ -56,16 +58,17 @@ export function createOutgoingBuilder(dependencies: OutgoingDependencies): Outgo
       const { acceptedAt } = message;
       const received = receivedField(receivedHeader(), { emailId, ...message });
       const transport = await transportOf(claim);
-      const { messageBytes, smtpUtf8: takesUtf8 } = transportLimits(transport.kind);
+      const { messageBytes, lineBytes, strictTypes, smtpUtf8: takesUtf8 } = transportLimits(transport.kind);
+      const mended = await mend(stored, { lines: lineBytes <= MAX_LINE, types: strictTypes });
       const options = { emailId, acceptedAt, fromDomain, plainAddresses: !takesUtf8 };
-      const composed = compose(stored, { ...options, received });
+      const composed = compose(mended, { ...options, received });
       const tracked = await track(composed, { claim, fromDomain, domain }).catch(error => {
         // A message that cannot be tracked is still a message.
         logger.error({ emailId, err: error }, 'message not rewritten for tracking');
         return composed;
       });
       // What was small enough to be accepted goes out with nothing added rather than not at all.
-      const plain = () => compose(stored, options);
+      const plain = () => compose(mended, options);
       const raw = [tracked, composed].find(({ length }) => length <= messageBytes) ?? plain();
       const { userId, reversePath, bodyType, smtpUtf8, tags } = message;
       const outgoing = { emailId, userId, raw, reversePath, from, bodyType, smtpUtf8, tags, domain };

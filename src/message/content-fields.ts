@@ -6,6 +6,8 @@ export interface ContentFields {
   readonly fileNames: readonly string[];
   /** The first field that is not of the form of RFC 2045 section 5.1 (RFC 2183 section 2); null where all are. */
   readonly unreadable: 'Content-Type' | 'Content-Disposition' | null;
+  /** Where those not of the form are types that can be written as what they mean (`mendedContentType`): how many; else absent. */
+  readonly mendable?: number;
 }
 
 const TOKEN = String.raw`[\w!#$%&'*+.^\x60{|}~-]+`;
@@ -24,19 +26,40 @@ const PARAMETER = new RegExp(
  */
 export function readContentFields(type: string | undefined, disposition: string | undefined): ContentFields {
   const fileNames = [fileNameIn(disposition, 'filename'), fileNameIn(type, 'name')].filter(name => name !== null);
-  if (type !== undefined && !isOfForm(type, TYPE)) return { fileNames, unreadable: 'Content-Type' };
+  const isMendable = type !== undefined && mendedContentType(type, disposition) !== null;
+  if (type !== undefined && !isMendable && !isOfForm(type, TYPE)) return { fileNames, unreadable: 'Content-Type' };
   if (disposition !== undefined && !isOfForm(disposition, DISPOSITION)) {
     return { fileNames, unreadable: 'Content-Disposition' };
   }
-  return { fileNames, unreadable: null };
+  return isMendable ? { fileNames, unreadable: 'Content-Type', mendable: 1 } : { fileNames, unreadable: null };
+}
+
+/**
+ * A Content-Type that is no type/subtype (`text`, `html`, `text\html`), as what it means (RFC 2045 section 5.2): text, or a file of
+ * which nobody knows the type. Its parameters stay.
+ *
+ * @param disposition of the same part, unfolded; undefined where it has none
+ * @returns null where it is one, or where more is wrong with it than can be told
+ */
+export function mendedContentType(type: string, disposition: string | undefined): string | null {
+  TYPE.lastIndex = 0;
+  const semicolon = type.indexOf(';');
+  const value = semicolon === -1 ? type : type.slice(0, semicolon);
+  // Read as text, the parts of a multipart would be a text with boundaries in it.
+  if (TYPE.test(type) || value.includes('=') || /multipart|boundary/i.test(type)) return null;
+  const isFile = /filename|^\s*(?!inline)[a-z]/i.test(disposition ?? '') || /;\s*name\b/i.test(type);
+  const mended = `${isFile ? 'application/octet-stream' : 'text/plain'}${type.slice(value.length)}`;
+  return isOfForm(mended, TYPE) ? mended : null;
 }
 
 /** Those of several parts together. */
 export function joinContentFields(all: readonly ContentFields[]): ContentFields {
-  return {
-    fileNames: all.flatMap(({ fileNames }) => fileNames),
-    unreadable: all.find(({ unreadable }) => unreadable !== null)?.unreadable ?? null,
-  };
+  const fileNames = all.flatMap(each => each.fileNames);
+  const unreadable = all.filter(each => each.unreadable !== null);
+  const worst = unreadable.find(({ mendable }) => mendable === undefined);
+  if (worst || unreadable.length === 0) return { fileNames, unreadable: worst?.unreadable ?? null };
+  const mendable = unreadable.reduce((sum, each) => sum + (each.mendable ?? 0), 0);
+  return { fileNames, unreadable: 'Content-Type', mendable };
 }
 
 /** A `;` at the end, which RFC 2045 does not have, is common and harms nobody. */

@@ -7,6 +7,7 @@ import { Base64Lines } from './base64-lines.ts';
 import { elideBase64 } from './base64-runs.ts';
 import { type BodyText, mapLines, readBodyText } from './body-text.ts';
 import { type ContentFields, joinContentFields } from './content-fields.ts';
+import type { MendingFacts } from './mending/mend.ts';
 import { type MimeLimits, MimeParser } from './mime-parser.ts';
 import { isAmpVersion, mayBeBody, type PartHeader } from './part-header.ts';
 import { contentRefusal, type Refusal, sizeRefusal } from './refusal.ts';
@@ -41,6 +42,8 @@ export interface MessageParts {
   readonly attachmentsJson: Uint8Array | null;
   /** Of the message and all parts together. */
   readonly contentFields: ContentFields;
+  /** How it is mended when it is sent as it was received; absent where nothing is to be mended. */
+  readonly mending?: MendingFacts;
 }
 
 export interface PartsOptions {
@@ -53,6 +56,8 @@ export interface PartsOptions {
   readonly hashes: boolean;
   /** Break lines of the body that SES refuses beside attachments. */
   readonly breakLines: boolean;
+  /** Lines longer than 998 bytes were met, in a message that is sent as it was received. */
+  readonly longLines?: boolean;
 }
 
 /**

@@ -1,12 +1,21 @@
 import type { HeaderField } from './header-fields.ts';
+import { measureMending } from './mending/mend.ts';
 import { type MessageParts, type PartsOptions, readParts } from './parts.ts';
 import { readSinglePart } from './single-part.ts';
 
-/** Reads bodies and attachments (see `readParts`), the quick way where there is one. @param fields its header */
+/**
+ * Reads bodies and attachments (see `readParts`), the quick way where there is one, and finds out how the message is mended where
+ * it is sent as it was received.
+ *
+ * @param fields its header
+ */
 export async function readMessage(
   raw: Buffer,
   fields: readonly HeaderField[],
   options: PartsOptions,
 ): Promise<MessageParts> {
-  return (await readSinglePart(raw, fields)) ?? readParts(raw, options);
+  const parts = (await readSinglePart(raw, fields)) ?? (await readParts(raw, options));
+  const { contents, longLines: lines = false } = options;
+  const types = !contents && parts.contentFields.mendable !== undefined;
+  return lines || types ? { ...parts, mending: measureMending(raw, { lines, types: true }) } : parts;
 }

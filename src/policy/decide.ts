@@ -1,4 +1,6 @@
 import { comparableDomain, domainOf, isAscii, localPartOf } from '../message/address.ts';
+import type { MendingFacts } from '../message/mending/mend.ts';
+import type { LongLine } from '../message/mending/plan.ts';
 import { policyRefusal, Refusal, sizeRefusal } from '../message/refusal.ts';
 import type { Sender } from '../message/sender.ts';
 import { mostBytesAdded } from '../message/sent-fields.ts';
@@ -16,6 +18,8 @@ export interface Subject extends SesContent {
   readonly longestLine: number;
 }
 
+export type LongLines = 'encode' | 'refuse';
+
 /** What is known about its owner, and about the way it will take. */
 export interface Facts {
   /** The only domain that the API key may send from; null where any, empty where none (`NO_DOMAIN`). */
@@ -29,6 +33,8 @@ export interface Facts {
   /** Those of the recipients that may get no mail from here. */
   readonly outside: readonly string[];
   readonly transport: TransportLimits;
+  /** What is done with lines that are too long: the message is mended on its way out, or refused. */
+  readonly longLines?: LongLines;
   /** Whether the message leaves as it was received; else it is rebuilt, and its size and lines are another's business. */
   readonly sentAsReceived: boolean;
 }
@@ -41,7 +47,7 @@ export function decide(subject: Subject, facts: Facts): Refusal | null {
     checkLocalParts(subject, facts.transport) ??
     checkAllowList(facts.outside) ??
     checkSuppression(facts.suppressed) ??
-    (facts.sentAsReceived ? checkTransport(subject, facts.transport) : null) ??
+    (facts.sentAsReceived ? checkTransport(subject, facts) : null) ??
     facts.transport.refuse(subject, facts.sentAsReceived)
   );
 }
@@ -119,18 +125,48 @@ function checkSuppression(suppressed: readonly string[]): Refusal | null {
   );
 }
 
-function checkTransport({ bytes, longestLine, fields }: Subject, transport: TransportLimits): Refusal | null {
+function checkTransport(subject: Subject, { transport, longLines = 'encode' }: Facts): Refusal | null {
+  const { bytes, longestLine, mending } = subject;
+  if (bytes > transport.messageBytes) return tooLarge(transport, '');
+  const refusal = longestLine > transport.lineBytes ? checkLines(transport, longLines, mending) : null;
+  if (refusal) return refusal;
+  const sent = mending?.bytes ?? bytes;
   // What is added is a part of the header: far from the limit it need not be counted.
-  const added = bytes > transport.messageBytes / 2 ? mostBytesAdded(fields, !transport.smtpUtf8) : 0;
-  if (bytes + added > transport.messageBytes) {
-    return sizeRefusal(
-      'transport_size',
-      `The message is larger than ${transport.messageBytes} bytes: send less or a link`,
-    );
+  const added = sent > transport.messageBytes / 2 ? mostBytesAdded(subject.fields, !transport.smtpUtf8) : 0;
+  if (sent + added <= transport.messageBytes) return null;
+  return tooLarge(transport, sent > bytes ? ' once its long lines are encoded' : '');
+}
+
+function tooLarge({ messageBytes }: TransportLimits, when: string): Refusal {
+  return sizeRefusal('transport_size', `The message is larger than ${messageBytes} bytes${when}: send less or a link`);
+}
+
+const SHORTEN: Readonly<Record<LongLine['kind'], string>> = {
+  field: 'fold it at white space',
+  content: 'encode the part as quoted-printable or base64',
+};
+
+/** Lines of what does not go out are nobody's business: `firstLong` is null then. */
+function checkLines(
+  { lineBytes }: TransportLimits,
+  longLines: LongLines,
+  mending: MendingFacts | undefined,
+): Refusal | null {
+  const isLonger = (place: string): string => `A line${place} is longer than ${lineBytes} bytes`;
+  if (mending === undefined) return lineRefusal(`${isLonger('')}: ${SHORTEN.content}`);
+  const { firstLong, fault } = mending;
+  if (longLines === 'refuse' && firstLong) {
+    return lineRefusal(`${isLonger(` of ${firstLong.place}`)}: ${SHORTEN[firstLong.kind]}`);
   }
-  if (longestLine > transport.lineBytes) {
-    const text = `A line is longer than ${transport.lineBytes} bytes: encode the part as quoted-printable or base64`;
-    return new Refusal({ code: 554, enhancedCode: '5.6.0', text, rule: 'line_length' });
-  }
-  return null;
+  if (fault === null) return null;
+  const what = isLonger(` of ${fault.place}`);
+  if (fault.sealed)
+    return lineRefusal(`${what}, and it is signed or encrypted as it is: make lines shorter before that`);
+  return lineRefusal(
+    fault.kind === 'field' ? `${what} and cannot be folded: shorten it` : `${what}: ${SHORTEN.content}`,
+  );
+}
+
+function lineRefusal(text: string): Refusal {
+  return new Refusal({ code: 554, enhancedCode: '5.6.0', text, rule: 'line_length' });
 }

@@ -1,5 +1,6 @@
 import type { ContentFields } from '../message/content-fields.ts';
 import type { HeaderField } from '../message/header-fields.ts';
+import type { MendingFacts } from '../message/mending/mend.ts';
 import { unreadableAddresses } from '../message/plain-addresses.ts';
 import { contentRefusal, Refusal } from '../message/refusal.ts';
 import { goesOut } from '../message/sent-fields.ts';
@@ -9,6 +10,8 @@ export interface SesContent {
   /** The client's header, in its order. */
   readonly fields: readonly HeaderField[];
   readonly contentFields: ContentFields;
+  /** How it is mended on its way out, where it has to be. */
+  readonly mending?: MendingFacts | undefined;
 }
 
 /** What SES refuses for good, so that it is refused before the 250. */
@@ -45,7 +48,7 @@ export const SES_RULES: readonly SesRule[] = [
   { source: 'SES API v2 reference, "Destination"', check: ({ fields }) => unreadable(fields) },
   {
     source: 'SES API v2 reference, "RawMessage"',
-    check: ({ contentFields: { unreadable: name } }) => name && notOfForm(name),
+    check: ({ contentFields, mending }) => unreadableContent(contentFields, mending?.types ?? 0),
   },
   {
     source: 'SES developer guide, "unsupported attachment types"',
@@ -83,6 +86,12 @@ function unreadable(fields: readonly HeaderField[]): Refusal | null {
     if (why !== null) return contentRefusal('address_syntax', `Header ${name} cannot be read (${why}): mend it`);
   }
   return null;
+}
+
+/** @param mended how many types are written anew */
+function unreadableContent({ unreadable: name, mendable = 0 }: ContentFields, mended: number): Refusal | null {
+  const isMended = mendable > 0 && mended >= mendable;
+  return name === null || isMended ? null : notOfForm(name);
 }
 
 function notOfForm(name: string): Refusal {

@@ -1,3 +1,4 @@
+import { MAX_LINE } from '../message/mending/long-lines.ts';
 import type { Refusal } from '../message/refusal.ts';
 import { refuseForSes, type SesContent } from './ses-rules.ts';
 
@@ -11,6 +12,8 @@ export interface TransportLimits {
   readonly messageBytes: number;
   /** The longest line in bytes, CRLF not counted. */
   readonly lineBytes: number;
+  /** Whether a Content-Type that is no type/subtype is refused, unless it is written as what it means. */
+  readonly strictTypes: boolean;
   /** Whether local parts may have other characters than ASCII (RFC 6531). */
   readonly smtpUtf8: boolean;
   /** Whether bounces go to the MAIL FROM of clients, and not to an address of its own. */
@@ -25,11 +28,19 @@ const TAKES_ALL = (): null => null;
 
 const LIMITS: Readonly<Record<TransportKind, TransportLimits>> = {
   // Amazon SES quotas: 40 MB a message after Base64; 1,000 characters a line; no SMTPUTF8.
-  ses: { messageBytes: 40 * MIB, lineBytes: 998, smtpUtf8: false, bouncesToSender: false, refuse: refuseForSes },
+  ses: {
+    messageBytes: 40 * MIB,
+    lineBytes: MAX_LINE,
+    strictTypes: true,
+    smtpUtf8: false,
+    bouncesToSender: false,
+    refuse: refuseForSes,
+  },
   // RFC 5321 section 4.5.3.1.6; size and SMTPUTF8 are for the smarthost to say.
   smtp: {
     messageBytes: Number.POSITIVE_INFINITY,
-    lineBytes: 998,
+    lineBytes: MAX_LINE,
+    strictTypes: false,
     smtpUtf8: true,
     bouncesToSender: true,
     refuse: TAKES_ALL,
@@ -37,6 +48,7 @@ const LIMITS: Readonly<Record<TransportKind, TransportLimits>> = {
   capture: {
     messageBytes: Number.POSITIVE_INFINITY,
     lineBytes: Number.POSITIVE_INFINITY,
+    strictTypes: false,
     smtpUtf8: true,
     bouncesToSender: false,
     refuse: TAKES_ALL,

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type ControlSettings, readControlHeaders } from '../message/control-headers.ts';
 import { freeMemory } from '../message/free-memory.ts';
 import { readHeaderFields } from '../message/header-fields.ts';
+import { MAX_LINE } from '../message/mending/long-lines.ts';
 import type { Parser } from '../message/parser.ts';
 import type { MessageParts } from '../message/parts.ts';
 import { allAddresses, refuseTooMany, resolveRecipients } from '../message/recipients.ts';
@@ -62,7 +63,12 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   deps.rates.check(owner.key, recipients.length);
   const [{ raw, parts }, facts] = await bothSettled(
     steps.take('parse', () =>
-      deps.parser.parse(submission.raw, header.fields, partsOptions(header.control, deps.settings), standing.signal),
+      deps.parser.parse(
+        submission.raw,
+        header.fields,
+        partsOptions(header.control, longestLine, deps.settings),
+        standing.signal,
+      ),
     ),
     steps.take('facts', () =>
       deps.facts({ owner, sender: header.sender, reversePath: envelope.reversePath, recipients }),
@@ -77,10 +83,12 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   if (earlier) return { ...accepted, emailId: repeatedId(earlier), repeated: true };
 
   const { fields, sender } = header;
+  const { longLines } = deps.settings;
   const contentFields = sentContentFields(parts, deps.settings);
-  const question = { sender, recipients, bytes: raw.length, longestLine, fields, contentFields };
+  const { mending } = parts;
+  const question = { sender, recipients, bytes: raw.length, longestLine, fields, contentFields, mending };
   const way = captured ? { outside: [], foreignReturn: null, transport: transportLimits('capture') } : { outside };
-  const refusal = steps.take('decide', () => decide(question, { ...facts, ...way }));
+  const refusal = steps.take('decide', () => decide(question, { ...facts, ...way, longLines }));
   if (refusal) throw refusal;
 
   const counted = deps.rates.countOf(owner.key, recipients.length);
@@ -109,13 +117,14 @@ function readHeader({ raw, envelope, owner }: Submission, { settings, rates }: A
   return { fields, sender, recipients, control: readControlHeaders(fields) };
 }
 
-function partsOptions(control: ControlSettings, settings: AcceptSettings) {
+function partsOptions(control: ControlSettings, longestLine: number, settings: AcceptSettings) {
   return {
     mime: { depth: settings.mimeDepth, parts: settings.mimeParts, headerBytes: settings.headerBytes },
     attachmentBytes: settings.attachmentBytes,
     contents: !settings.keepOriginal,
     breakLines: !settings.keepOriginal,
     hashes: control.idempotencyKey !== null,
+    longLines: settings.keepOriginal && longestLine > MAX_LINE,
   };
 }
 

@@ -167,6 +167,7 @@ function acceptSettings(config: Config): AcceptSettings {
     attachmentBytes: config.limits.attachmentBytes,
     mimeDepth: config.limits.mimeDepth,
     mimeParts: config.limits.mimeParts,
+    longLines: config.longLines,
     keepOriginal: config.pipeline === 'standalone',
   };
 }

@@ -2,6 +2,7 @@ import type { ControlSettings } from '../message/control-headers.ts';
 import type { HeaderField } from '../message/header-fields.ts';
 import type { RecipientSource, Recipients } from '../message/recipients.ts';
 import type { Sender } from '../message/sender.ts';
+import type { LongLines } from '../policy/decide.ts';
 import type { Arrival } from '../store/new-message.ts';
 import type { Standing } from '../store/standing.ts';
 import type { LimitedKey } from './rate-limits.ts';
@@ -49,6 +50,8 @@ export interface AcceptSettings {
   readonly attachmentBytes: number;
   readonly mimeDepth: number;
   readonly mimeParts: number;
+  /** What is done with lines of more than 998 bytes in a message that is sent as it was received. */
+  readonly longLines: LongLines;
   /** What is done with a message for a recipient outside the allow list. */
   readonly recipientsElsewhere: 'refuse' | 'capture';
   /** Keep the message as received beside the row; else attachments go into the row. */

@@ -1,3 +1,4 @@
+import { hasPgpText } from '../message/sealed.ts';
 import { type Attribute, type HtmlFacts, type Link, readHtml } from './html.ts';
 import { createLinkChooser } from './links.ts';
 import { readStructure, type TextPart } from './structure.ts';
@@ -12,7 +13,6 @@ export interface Tracking extends TrackingLinks {
 
 /** Larger texts are left as they are: no reader shows them whole, and they would hold up other messages. */
 const MAX_TEXT_BYTES = 2 * 1024 * 1024;
-const PGP = [Buffer.from('-----BEGIN PGP MESSAGE-----'), Buffer.from('-----BEGIN PGP SIGNED MESSAGE-----')];
 /** What may stand in a value without quotes. */
 const NEEDS_NO_QUOTES = /^[\w\-.~:/?#@!$+,;%]+$/;
 
@@ -73,10 +73,8 @@ function readBody(part: TextPart, transfer: Transfer | null): Body | null {
   return { part, transfer, text, facts: readHtml(text) };
 }
 
-/** PGP in the text itself (RFC 9580 section 6.2). */
 function isPgp(raw: Buffer, { start, end }: TextPart, transfer: Transfer | null): boolean {
-  const content = transfer?.decoded ?? raw.subarray(start, end);
-  return PGP.some(marker => content.includes(marker));
+  return hasPgpText(transfer?.decoded ?? raw.subarray(start, end));
 }
 
 function linkEdits(body: Body, targetOf: (link: Link) => string | null, tracking: Tracking): Edit[] {

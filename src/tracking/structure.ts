@@ -1,4 +1,5 @@
 import { type MimeNode, Splitter } from '@zone-eu/mailsplit';
+import { isSealedType, SEALING_FIELDS } from '../message/sealed.ts';
 
 /** A leaf of a message that may be shown as its body. */
 export interface TextPart {
@@ -23,11 +24,6 @@ export interface Structure {
   readonly listUnsubscribe: readonly string[];
 }
 
-/** RFC 1847, RFC 8551, RFC 3156: whatever is changed in it breaks it. */
-const SEALED_TYPE =
-  /^(?:multipart\/(?:signed|encrypted)|application\/(?:(?:x-)?pkcs7-(?:mime|signature)|pgp-(?:encrypted|signature)))$/;
-/** RFC 6376 and RFC 8617: both have a hash of the body. */
-const SEALING_FIELDS = ['DKIM-Signature', 'ARC-Message-Signature'];
 const TEXT_TYPE = /^text\/(?:html|plain)$/;
 
 /**
@@ -61,7 +57,7 @@ export async function readStructure(raw: Buffer): Promise<Structure> {
   const headers = nodes[0]?.headers || null;
   return {
     isSealed:
-      nodes.some(({ contentType }) => SEALED_TYPE.test(contentType || '')) ||
+      nodes.some(({ contentType }) => isSealedType(contentType || '')) ||
       SEALING_FIELDS.some(name => headers?.hasHeader(name)),
     texts,
     listUnsubscribe: headers?.get('List-Unsubscribe') ?? [],

@@ -102,6 +102,7 @@ describe('the configuration', () => {
       simulatedRecipients: 'on',
       senderDomains: 'auto',
       bareLineEndings: 'reject',
+      longLines: 'encode',
       receivedHeader: 'private',
       maxMessageSizeBytes: 47_185_920,
       parsing: { threadBytes: 262_144, threads: 1, timeout: 30_000 },

@@ -29,7 +29,7 @@ await startWorker(
 const beside = await startRelay({ after }, { queue: false, owner: { keyDomain: null } });
 
 async function send(client: SmtpClient, seed: number): Promise<Reply> {
-  const { raw } = randomMail(seed, DOMAIN);
+  const { raw } = randomMail(seed, DOMAIN, seed % 3 === 0);
   const data = Buffer.from(raw.toString('latin1').replaceAll(/^\./gm, '..').slice(0, -2), 'latin1');
   const to = RECIPIENTS.slice(0, 1 + (seed % RECIPIENTS.length));
   return client.transact({ from: `hello@${DOMAIN}`, to, data }, '');

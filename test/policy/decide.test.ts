@@ -80,6 +80,15 @@ describe('decide', () => {
     // With the Date and Message-ID that it lacks, it would be larger than what SES takes.
     assert.match(refusal({ bytes: messageBytes, fields: [] }, {}) ?? '', /^552 5\.3\.4/);
     assert.match(refusal({ longestLine: lineBytes + 1 }, {}) ?? '', /^554 5\.6\.0/);
+    const mending = { bytes: 1_000, firstLong: { place: 'the body', kind: 'content' as const }, fault: null, types: 0 };
+    const long = { longestLine: lineBytes + 1, mending };
+    assert.equal(refusal(long, {}), null);
+    assert.match(
+      refusal(long, { longLines: 'refuse' }) ?? '',
+      /^554 5\.6\.0 A line of the body .*: encode the part as/,
+    );
+    const grown = { ...long, mending: { ...mending, bytes: messageBytes + 1 } };
+    assert.match(refusal(grown, {}) ?? '', /^552 5\.3\.4 .* once its long lines are encoded/);
     assert.equal(refusal({ bytes: messageBytes + 1, longestLine: lineBytes + 1 }, { sentAsReceived: false }), null);
   });
 

@@ -173,11 +173,32 @@ export interface RandomMail {
   readonly seed: number;
 }
 
+/** Header fields, lines of texts, Base64 and what stands between parts, longer than SMTP carries. */
+function lengthen(random: Random, lines: readonly string[]): string[] {
+  const many = (text: string) => text.repeat(200 + random.upTo(200));
+  const added = random.pick([
+    [],
+    [`X-Long: ${many('word ')}`],
+    [`X-Ids: ${many('<a@b.test>')}`],
+    [`Resent-To: ${many('a@b.test,')}a@c.test`],
+  ]);
+  const chance = random.next();
+  const longer = lines.map(line => {
+    if (!random.chance(chance)) return line;
+    if (/^(?:Hello|Grüße|-- )$/.test(line)) return many(`${line} `);
+    if (line === 'AAECAwQF') return many(line);
+    return /^(?:Subject|Cc|X-[A-Z]\w*): /.test(line) ? line.replace(': ', `: ${many('(c) ')}`) : line;
+  });
+  return [...added, ...longer];
+}
+
 /**
  * A message such as a client may send, the same for the same seed: header fields of all kinds, folded, repeated, in UTF-8;
  * addresses in odd forms; nested parts with files. One From field, in `domain`, so that what is tried is all the rest.
+ *
+ * @param withLongLines some lines of the same message have more than 998 bytes
  */
-export function randomMail(seed: number, domain: string): RandomMail {
+export function randomMail(seed: number, domain: string, withLongLines = false): RandomMail {
   const random = new Random(seed);
   const from = random.pick([`hello@${domain}`, `Jörg <hello@${domain}>`, `"Acme, Inc." <hello@${domain}>`]);
   const fields = random.some(random.upTo(random.chance(0.7) ? 5 : 20), () => headerField(random));
@@ -188,6 +209,7 @@ export function randomMail(seed: number, domain: string): RandomMail {
   if (random.chance(0.2)) fields.push(`Sender: <desk@${domain}>`);
   fields.splice(random.upTo(fields.length), 0, `From: ${from}`);
   const hasBody = random.chance(0.98);
-  const lines = hasBody ? [...fields, ...part(random, 3)] : fields;
+  const written = hasBody ? [...fields, ...part(random, 3)] : fields;
+  const lines = withLongLines ? lengthen(new Random(seed), written) : written;
   return { raw: Buffer.from(`${lines.join('\r\n')}\r\n`), seed };
 }

@@ -62,6 +62,13 @@ export const messages = {
     default: 'reject',
     reloadable: true,
   }),
+  longLines: setting({
+    doc: 'What a line of more than 998 bytes does, which no mail server has to take. `encode`: header fields are folded and parts encoded as quoted-printable or Base64 when the message is sent, unless it is signed or encrypted. `refuse`: the message is refused (554). The transport `capture` takes them as they are.',
+    format: oneOf('encode', 'refuse'),
+    default: 'encode',
+    reloadable: true,
+    standaloneOnly: OPENSEND_DELIVERS,
+  }),
   receivedHeader: setting({
     doc: 'The `Received:` header field that the standalone worker puts on top of each message. `full`: with the name and address of the client. `private`: without them. `off`: none.',
     format: oneOf('full', 'private', 'off'),

@@ -1,0 +1,81 @@
+import { hasLongLine, MAX_LINE } from './long-lines.ts';
+
+/** RFC 5322 section 2.1.1: what a line should have at most. */
+const GOOD_LINE = 78;
+const CRLF = '\r\n';
+
+/** Fields in which white space may stand behind a separator (RFC 5322 sections 3.4 and 3.6.4, RFC 2045 section 5.1, RFC 2369). */
+const LIST = /^(?:(?:resent-)?(?:from|sender|to|cc)|reply-to|keywords|list-.*|disposition-notification-to|errors-to)$/;
+const IDS = /^(?:references|in-reply-to)$/;
+const PARAMETERS = /^content-(?:type|disposition)$/;
+
+/**
+ * A header field whose long lines are folded (RFC 5322 section 2.2.3): at white space, so that nothing changes for those who
+ * unfold it, and where there is none, behind a separator, if it is one of addresses, ids or parameters.
+ *
+ * @param field whole, with its CRLF: bytes as Latin-1 characters
+ * @param name in lower case
+ * @returns null where a line cannot be made short enough
+ */
+export function foldField(field: string, name: string): string | null {
+  const [first = '', ...others] = field.split(CRLF).map(shrunk);
+  // A line of nothing but white space is none, and would end the header for some.
+  const kept = [first, ...others.slice(0, -1).filter(line => line.trim() !== ''), ...others.slice(-1)];
+  const lines = kept.map((line, index) => (line.length > MAX_LINE ? foldLine(line, name, index === 0) : line));
+  const folded = lines.join(CRLF);
+  return hasLongLine(Buffer.from(folded, 'latin1')) ? null : folded;
+}
+
+/** A long line without more white space than one may put into a line. */
+function shrunk(line: string): string {
+  return line.length > MAX_LINE ? line.replace(/[ \t]+$/, '').replaceAll(/[ \t]{79,}/g, ' ') : line;
+}
+
+function foldLine(line: string, name: string, isFirst: boolean): string {
+  const atSpaces = breakAt(line, spaces(line, isFirst));
+  return atSpaces
+    .flatMap(piece => (piece.length > MAX_LINE ? breakAt(piece, separators(piece, name)) : [piece]))
+    .map((piece, nth) => (nth === 0 || /^[ \t]/.test(piece) ? piece : ` ${piece}`))
+    .join(CRLF);
+}
+
+/** Cuts at as few of the places as it takes to keep to good lines, or to lines as near to them as there is a place. */
+function breakAt(text: string, places: readonly number[]): string[] {
+  const pieces: string[] = [];
+  let start = 0;
+  let last = 0;
+  for (const place of [...places, text.length]) {
+    if (place - start > GOOD_LINE && last > start) {
+      pieces.push(text.slice(start, last));
+      start = last;
+    }
+    last = place;
+  }
+  return [...pieces, text.slice(start)];
+}
+
+/** Before each run of white space, but that which begins the line; behind the field's name only where that makes it short enough. */
+function spaces(text: string, isFirst: boolean): number[] {
+  const places = [...text.matchAll(/[ \t]+/g)].map(({ index }) => index).filter(index => index > 0);
+  if (!isFirst || places[0] !== text.indexOf(':') + 1) return places;
+  const [afterName = 0, next = text.length] = places;
+  return next > MAX_LINE && next - afterName <= MAX_LINE ? places : places.slice(1);
+}
+
+/** Behind each separator that stands outside quoted strings and comments. */
+function separators(text: string, name: string): number[] {
+  const isSeparator = separatorOf(name);
+  if (isSeparator === null) return [];
+  const places: number[] = [];
+  for (const token of text.matchAll(/"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)|=\?[^?]*\?[bq]\?[^?]*\?=|[\s\S]/gi)) {
+    if (isSeparator(token[0], text[token.index + 1])) places.push(token.index + 1);
+  }
+  return places.filter(place => place < text.length);
+}
+
+function separatorOf(name: string): ((char: string, next: string | undefined) => boolean) | null {
+  if (LIST.test(name)) return char => char === ',';
+  if (PARAMETERS.test(name)) return char => char === ';';
+  if (IDS.test(name)) return (char, next) => char === '>' && next === '<';
+  return null;
+}

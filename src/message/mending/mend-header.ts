@@ -1,0 +1,46 @@
+import { mendedContentType } from '../content-fields.ts';
+import { foldField } from './fold-field.ts';
+import { hasLongLine } from './long-lines.ts';
+import { bodyOf, type MimePart, type PlacedField } from './mime-part.ts';
+
+/** A header field in its new form. */
+export interface NewField {
+  readonly field: PlacedField;
+  /** Whole, with its CRLF; null where a line of it cannot be made short enough. Bytes as Latin-1 characters. */
+  readonly text: string | null;
+}
+
+/** The field with its long lines folded; null where it has none. */
+export function folded(raw: Buffer, field: PlacedField): NewField | null {
+  const { name, start, end } = field;
+  if (!hasLongLine(raw.subarray(start, end))) return null;
+  return { field, text: name === '' ? null : foldField(raw.toString('latin1', start, end), name) };
+}
+
+/** The Content-Type that is no type/subtype, as what it means; null where there is none. */
+export function mendedType(raw: Buffer, part: MimePart): NewField | null {
+  const field = part.fields.find(({ name }) => name === 'content-type');
+  if (!field) return null;
+  const disposition = part.fields.find(({ name }) => name === 'content-disposition');
+  const type = mendedContentType(bodyOf(raw, field), disposition && bodyOf(raw, disposition));
+  if (type === null) return null;
+  const text = `Content-Type: ${type}\r\n`;
+  return { field, text: hasLongLine(Buffer.from(text, 'latin1')) ? foldField(text, 'content-type') : text };
+}
+
+/**
+ * How a part says that its content is encoded.
+ *
+ * @param isMessage needs MIME-Version too (RFC 2045 section 4)
+ * @returns what stands in the place of its field, or is to be added behind all others
+ */
+export function encodingField(
+  part: MimePart,
+  encoding: string,
+  isMessage: boolean,
+): { readonly start: number; readonly end: number; readonly text: string } {
+  const field = part.fields.find(({ name }) => name === 'content-transfer-encoding');
+  const isMime = !isMessage || part.fields.some(({ name }) => name === 'mime-version');
+  const text = `${isMime ? '' : 'MIME-Version: 1.0\r\n'}Content-Transfer-Encoding: ${encoding}\r\n`;
+  return { start: field?.start ?? part.fieldsEnd, end: field?.end ?? part.fieldsEnd, text };
+}

@@ -1,0 +1,192 @@
+import { SEALING_FIELDS } from '../sealed.ts';
+import { goesOut } from '../sent-fields.ts';
+import { hasLongLine } from './long-lines.ts';
+import { isMessage, isSealed, type NewContent, newContent } from './mend-content.ts';
+import { encodingField, folded, mendedType } from './mend-header.ts';
+import { type Division, divide, type MimePart, type PlacedField, type Range, readPart } from './mime-part.ts';
+import { contentPlace, fieldPlace, messagePlace, type Place, partPlace, WHOLE } from './place.ts';
+
+/** What the next hop asks of a message. */
+export interface MendingRules {
+  /** No line of more than 998 bytes. */
+  readonly lines: boolean;
+  /** A Content-Type that is no type/subtype is written as what it means (RFC 2045 section 5.2). */
+  readonly types: boolean;
+}
+
+/** A line that is too long, and goes out. */
+export interface LongLine {
+  /** For a reply: `header References`, `the body`, `part 2 (application/json)`. */
+  readonly place: string;
+  readonly kind: 'field' | 'content';
+}
+
+/** Why a long line stays: it cannot be folded or encoded, or is signed or encrypted. */
+export interface Fault extends LongLine {
+  readonly sealed: boolean;
+}
+
+/** Puts these pieces in the place of what stands there. */
+export interface Edit extends Range {
+  readonly pieces: () => Iterable<Buffer>;
+}
+
+export interface Mending {
+  /** In order, none over another. */
+  readonly edits: readonly Edit[];
+  readonly firstLong: LongLine | null;
+  readonly fault: Fault | null;
+  /** How many Content-Type fields are written anew. */
+  readonly types: number;
+}
+
+/** Parts in parts, and messages in messages, that are looked into. */
+const MAX_DEPTH = 120;
+const SEALING_NAMES = new Set(SEALING_FIELDS.map(name => name.toLowerCase()));
+
+/**
+ * Says how a message becomes one that the next hop takes. The one place that decides it, so that nothing is accepted that cannot
+ * be mended when it is sent. Header fields are folded; content is encoded, or broken in its encoding: who decodes it has the
+ * same. What is signed or encrypted stays as it is.
+ *
+ * Yields between pieces of work, for those who must not do it in one go.
+ *
+ * @param raw as received: lines end with CRLF
+ */
+export function* planMending(raw: Buffer, rules: MendingRules): Generator<void, Mending> {
+  const planner = new Planner(raw, rules);
+  yield* planner.message({ start: 0, end: raw.length }, WHOLE);
+  return planner.mending();
+}
+
+class Planner {
+  readonly #raw: Buffer;
+  readonly #rules: MendingRules;
+  readonly #edits: Edit[] = [];
+  #firstLong: LongLine | null = null;
+  #fault: Fault | null = null;
+  #types = 0;
+
+  constructor(raw: Buffer, rules: MendingRules) {
+    this.#raw = raw;
+    this.#rules = rules;
+  }
+
+  mending(): Mending {
+    // What is done to a header is known when its content is.
+    const edits = this.#edits.sort((one, other) => one.start - other.start || one.end - other.end);
+    return { edits, firstLong: this.#firstLong, fault: this.#fault, types: this.#types };
+  }
+
+  /** The message, or one within it. */
+  *message(range: Range, place: Place): Generator<void> {
+    if (!this.#concerns(range, place)) return;
+    const part = readPart(this.#raw, range.start, range.end, false);
+    const isSigned = part.fields.some(({ name }) => SEALING_NAMES.has(name));
+    yield* this.#part(part, { ...place, isSealed: place.isSealed || isSigned }, true);
+  }
+
+  *#part(part: MimePart, place: Place, isWhole: boolean): Generator<void> {
+    yield;
+    this.#header(part, place);
+    if (part.type.startsWith('multipart/')) yield* this.#multipart(part, place);
+    else if (this.#isLong({ start: part.bodyAt, end: part.end })) yield* this.#leaf(part, place, isWhole);
+  }
+
+  *#leaf(part: MimePart, place: Place, isWhole: boolean): Generator<void> {
+    const isClosed = place.isSealed || isSealed(this.#raw, part);
+    if (isMessage(part) && !isClosed && place.depth < MAX_DEPTH) {
+      yield* this.message({ start: part.bodyAt, end: part.end }, messagePlace(place, false));
+      return;
+    }
+    const content = isClosed ? null : newContent(this.#raw, part);
+    this.#longLine({ place: contentPlace(place, part), kind: 'content' }, content !== null, isClosed);
+    if (content !== null) this.#replaceContent(part, content, isWhole);
+  }
+
+  #replaceContent(part: MimePart, { encoding, pieces }: NewContent, isWhole: boolean): void {
+    this.#edits.push({ start: part.bodyAt, end: part.end, pieces });
+    if (encoding === null) return;
+    const { text, ...range } = encodingField(part, encoding, isWhole);
+    // It may have been folded, where it has a long comment.
+    const before = this.#edits.findIndex(({ start, end }) => start === range.start && end === range.end && end > start);
+    if (before !== -1) this.#edits.splice(before, 1);
+    this.#replace(range, text);
+  }
+
+  *#multipart(part: MimePart, place: Place): Generator<void> {
+    const within = {
+      isSealed: place.isSealed || isSealed(this.#raw, part),
+      inDigest: part.type === 'multipart/digest',
+    };
+    if (!this.#concerns({ start: part.bodyAt, end: part.end }, place)) return;
+    const division = place.depth < MAX_DEPTH ? divide(this.#raw, part) : null;
+    if (division === null) {
+      const isLong = this.#isLong({ start: part.bodyAt, end: part.end });
+      if (isLong) this.#longLine({ place: contentPlace(place, part), kind: 'content' }, false, within.isSealed);
+      return;
+    }
+    this.#betweenParts(part, division, place, within.isSealed);
+    for (const [index, range] of division.parts.entries()) {
+      const inner = partPlace(place, index + 1, within);
+      if (!this.#concerns(range, inner)) continue;
+      yield* this.#part(readPart(this.#raw, range.start, range.end, within.inDigest), inner, false);
+    }
+  }
+
+  /** What stands before the first and behind the last part is shown to nobody, and left out where it is too long. */
+  #betweenParts(part: MimePart, { around, delimiters }: Division, place: Place, isClosed: boolean): void {
+    const long: LongLine = { place: contentPlace(place, part), kind: 'content' };
+    for (const range of around.filter(each => this.#isLong(each))) {
+      this.#longLine(long, !isClosed, isClosed);
+      if (!isClosed) this.#replace(range, '');
+    }
+    for (const range of delimiters.filter(each => this.#isLong(each))) {
+      const text = `${this.#raw.toString('latin1', range.start, range.end).replace(/[ \t\r\n]+$/, '')}\r\n`;
+      const fits = !isClosed && !hasLongLine(Buffer.from(text, 'latin1'));
+      this.#longLine(long, fits, isClosed);
+      if (fits) this.#replace(range, text);
+    }
+  }
+
+  #header(part: MimePart, place: Place): void {
+    const type = this.#rules.types && place.of === '' && !place.isSealed ? mendedType(this.#raw, part) : null;
+    for (const field of part.fields) {
+      if (field === type?.field && type.text !== null) {
+        this.#types += 1;
+        this.#replace(field, type.text);
+      } else if (this.#rules.lines && isSent(field, place)) this.#fold(field, place);
+    }
+  }
+
+  #fold(field: PlacedField, place: Place): void {
+    const anew = folded(this.#raw, field);
+    if (anew === null) return;
+    const isMended = anew.text !== null && !place.isSealed;
+    this.#longLine({ place: fieldPlace(place, this.#raw, field), kind: 'field' }, isMended, place.isSealed);
+    if (isMended) this.#replace(field, anew.text as string);
+  }
+
+  #longLine(line: LongLine, isMended: boolean, sealed: boolean): void {
+    this.#firstLong ??= line;
+    if (!isMended) this.#fault ??= { ...line, sealed };
+  }
+
+  #replace({ start, end }: Range, text: string): void {
+    const bytes = Buffer.from(text, 'latin1');
+    this.#edits.push({ start, end, pieces: () => [bytes] });
+  }
+
+  /** Types are looked at in the message's own parts, not in those of messages within it. */
+  #concerns(range: Range, place: Place): boolean {
+    return (this.#rules.types && place.of === '') || this.#isLong(range);
+  }
+
+  #isLong({ start, end }: Range): boolean {
+    return this.#rules.lines && hasLongLine(this.#raw.subarray(start, end));
+  }
+}
+
+function isSent({ name }: PlacedField, { number, of }: Place): boolean {
+  return number !== '' || of !== '' || goesOut(name);
+}
