@@ -1,8 +1,8 @@
 import type { Link } from './html.ts';
 
 const HTTP = /^https?:\/\//i;
-/** What browsers take out of a URL (URL Standard, "basic URL parser"). */
 const LINE_BREAKS = /[\t\n\r]/g;
+const SPACE = 0x20;
 /** Bytes that are none of the charset, or markup that a quote left open has swallowed: nobody knows where that leads. */
 const UNREADABLE = /[<>\ufffd]/;
 /** `unsubscribe`, `unsub`, `opt out`, `optout`, and the words for it in other languages, in texts and in URLs. */
@@ -23,7 +23,7 @@ const BRACKETED = /<([^<>]*)>/g;
 export function createLinkChooser(listUnsubscribe: readonly string[]): (link: Link) => string | null {
   const unsubscribeUrls = new Set(listUnsubscribe.flatMap(urlsOf).map(normalised));
   return ({ href, isMarkedOff, text, leadIn }) => {
-    const url = href.value.replace(LINE_BREAKS, '').trim();
+    const url = urlIn(href.value);
     if (isMarkedOff || !HTTP.test(url) || UNREADABLE.test(url)) return null;
     if ([url, text, leadIn].some(part => UNSUBSCRIBE.test(part)) || unsubscribeUrls.has(normalised(url))) return null;
     return url;
@@ -32,7 +32,18 @@ export function createLinkChooser(listUnsubscribe: readonly string[]): (link: Li
 
 /** The URLs of a field's line. White space in them comes from folding (RFC 2369 section 2). */
 function urlsOf(line: string): string[] {
-  return Array.from(line.matchAll(BRACKETED), ([, url = '']) => url.replace(/\s/g, ''));
+  return Array.from(line.matchAll(BRACKETED), ([, url = '']) => url.replace(/[\t\n\r ]/g, ''));
+}
+
+/**
+ * What browsers make of an attribute (URL Standard, "basic URL parser"): without controls and spaces at its ends, and without
+ * line breaks and tabs. Other white space, such as U+00A0, is part of the URL. In linear time, unlike a pattern.
+ */
+function urlIn(value: string): string {
+  let [start, end] = [0, value.length];
+  while (start < end && value.charCodeAt(start) <= SPACE) start += 1;
+  while (end > start && value.charCodeAt(end - 1) <= SPACE) end -= 1;
+  return value.slice(start, end).replace(LINE_BREAKS, '');
 }
 
 function normalised(url: string): string {

@@ -95,7 +95,8 @@ function written(scan: string, { start, valueStart, quote }: Attribute, url: str
 function pixelEdits(body: Body, pixelUrl: string): Edit[] {
   const { bodyEnd } = body.facts;
   if (bodyEnd === null) return [];
-  const pixel = `<img src="${escaped(pixelUrl)}" width="1" height="1" alt="" style="display:none">`;
+  // Not hidden by a style: mail programs leave out pictures that nobody would see.
+  const pixel = `<img src="${escaped(pixelUrl)}" width="1" height="1" alt="">`;
   return editOf(body, bodyEnd, bodyEnd, pixel);
 }
 

@@ -2,6 +2,7 @@ import http from 'node:http';
 import https from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import type { AddressGuard } from './address-guard.ts';
+import { hasBadPort } from './bad-ports.ts';
 import { cachedResolve, guardedLookup, RefusedAddress, type Resolve } from './resolver.ts';
 
 /** What an endpoint answered. */
@@ -65,6 +66,7 @@ export function createEndpointClient(options: EndpointClientOptions): EndpointCl
       const url = URL.parse(text);
       const agent = agents[url?.protocol as keyof typeof agents];
       if (!url || !agent) throw new NoAnswer('refused', 'the URL is not one of http or https');
+      if (hasBadPort(url)) throw new NoAnswer('refused', `refused: port ${url.port} is one of another protocol`);
       const deadline = new AbortController();
       const timer = setTimeout(() => deadline.abort(), timeout);
       const stop = () => deadline.abort();

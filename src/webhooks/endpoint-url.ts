@@ -1,3 +1,5 @@
+import { hasBadPort } from './bad-ports.ts';
+
 /**
  * Reads the URL of an endpoint that is to be kept.
  *
@@ -13,6 +15,9 @@ export function parseEndpointUrl(text: string): string {
     throw new RangeError('the URL has to be one of https or http');
   if (url.username !== '' || url.password !== '') {
     throw new RangeError('the URL has a user or password in it; the signature is what tells that we are the sender');
+  }
+  if (hasBadPort(url)) {
+    throw new RangeError(`port ${url.port} is one of another protocol (Fetch Standard, "bad port"); let the endpoint have another`);
   }
   // It never leaves the sender (RFC 9110 section 7.1).
   url.hash = '';

@@ -12,6 +12,26 @@ function chosen(html: string, listUnsubscribe: readonly string[] = []): string[]
   return readHtml(text).links.flatMap(link => targetOf(link) ?? []);
 }
 
+suite('a target is what browsers make of it', () => {
+  const cases = {
+    'https://x.test/&nbsp;': 'https://x.test/\u00a0',
+    '&nbsp;https://x.test/': undefined,
+    'https://x.test/&#x3000;&#xfeff;': 'https://x.test/\u3000\ufeff',
+    '&#10; https://x.test/a&#9;b &#31;&#32;': 'https://x.test/ab',
+    'https://x.test/a b': 'https://x.test/a b',
+  };
+  for (const [href, target] of Object.entries(cases)) {
+    test(href, () => assert.deepEqual(chosen(`<a href="${href}">x</a>`), target === undefined ? [] : [target]));
+  }
+
+  test('in time that grows with its length', () => {
+    const spaces = ' '.repeat(1_000_000);
+    const began = performance.now();
+    assert.deepEqual(chosen(`<a href="https://x.test/${spaces}y${spaces}">x</a>`), [`https://x.test/${spaces}y`]);
+    assert.ok(performance.now() - began < 5_000);
+  });
+});
+
 const URL_LEFT_ALONE = 'https://example.com/x';
 
 suite('links for unsubscribing are left alone', () => {

@@ -3,6 +3,7 @@ import type { LookupAddress } from 'node:dns';
 import { describe, it } from 'node:test';
 import { createAddressGuard } from '../../src/webhooks/address-guard.ts';
 import { createEndpointClient, NoAnswer } from '../../src/webhooks/endpoint-client.ts';
+import { parseEndpointUrl } from '../../src/webhooks/endpoint-url.ts';
 import { cachedResolve } from '../../src/webhooks/resolver.ts';
 import { answer, startReceiver } from './receiver.ts';
 
@@ -53,8 +54,8 @@ describe('a connection to an endpoint', { concurrency: true }, () => {
     for (const host of words(`
       127.0.0.1 127.1 2130706433 0x7f000001 0177.0.0.1 0 [::1] [::ffff:127.0.0.1] [::ffff:7f00:1] [0:0:0:0:0:ffff:7f00:0001]
       169.254.169.254 0xa9fea9fe [fd00:ec2::254] [64:ff9b::7f00:1] %31%32%37.0.0.1 １２７.0.0.1`)) {
-      await assert.rejects(post(client, `http://${host}:9/`), refused, host);
-      await assert.rejects(post(client, `https://${host}:9/`), refused, host);
+      await assert.rejects(post(client, `http://${host}:8009/`), refused, host);
+      await assert.rejects(post(client, `https://${host}:8009/`), refused, host);
     }
   });
 
@@ -94,6 +95,18 @@ describe('a connection to an endpoint', { concurrency: true }, () => {
     await assert.rejects(post(client, `http://b.test:${port}/`), refused);
     assert.deepEqual(asked, ['a.test', 'b.test']);
     assert.equal(receiver.received.length, 2);
+  });
+
+  it('is made to no port of another protocol, also where it was named before that was refused', async () => {
+    const client = clientFor(() => Promise.reject(new Error('no name was to be looked up')));
+    for (const port of words('0 22 25 465 587 6000 6667 10080')) {
+      await assert.rejects(post(client, `http://127.0.0.1:${port}/`), refused, port);
+      await assert.rejects(post(client, `https://endpoint.test:${port}/`), refused, port);
+      assert.throws(() => parseEndpointUrl(`https://endpoint.test:${port}/`), new RegExp(`port ${port} `));
+    }
+    for (const url of words('https://a.test/ http://a.test/ https://a.test:8443/ https://a.test:2600/')) {
+      assert.equal(parseEndpointUrl(url), url);
+    }
   });
 
   it('does not wait for a name server longer than for an endpoint', async () => {
