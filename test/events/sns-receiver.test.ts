@@ -13,6 +13,7 @@ import { SILENT, startEventSystem } from './support/system.ts';
 const signer = await makeSigner();
 const stranger = await makeSigner();
 const HOUR = 3_600_000;
+const MINUTE = 60_000;
 
 interface Setting {
   readonly topics?: readonly string[];
@@ -106,20 +107,27 @@ describe('SNS receiver', { concurrency: true }, () => {
   });
 
   for (const url of [
-    'https://sns.us-east-1.amazonaws.com.evil.test/x.pem',
-    'https://evil.test/x.pem',
-    'https://evil.test/sns.us-east-1.amazonaws.com/x.pem',
-    'https://evil.test#sns.us-east-1.amazonaws.com/x.pem',
-    'https://sns.us-east-1.amazonaws.com@evil.test/x.pem',
-    'https://user@sns.us-east-1.amazonaws.com/x.pem',
-    'https://sns.us-east-1.amazonaws.com:8443/x.pem',
-    'https://sns.a.b.amazonaws.com/x.pem',
-    'https://snsXus-east-1.amazonaws.com/x.pem',
-    'https://bucket.s3.amazonaws.com/x.pem',
-    'http://sns.us-east-1.amazonaws.com/x.pem',
-    'https://sns.us-east-1.amazonaws.com/x.txt',
+    'https://sns.us-east-1.amazonaws.com.evil.test/SimpleNotificationService-0f.pem',
+    'https://evil.test/SimpleNotificationService-0f.pem',
+    'https://evil.test/sns.us-east-1.amazonaws.com/SimpleNotificationService-0f.pem',
+    'https://evil.test#sns.us-east-1.amazonaws.com/SimpleNotificationService-0f.pem',
+    'https://sns.us-east-1.amazonaws.com@evil.test/SimpleNotificationService-0f.pem',
+    'https://user@sns.us-east-1.amazonaws.com/SimpleNotificationService-0f.pem',
+    'https://sns.us-east-1.amazonaws.com:8443/SimpleNotificationService-0f.pem',
+    'https://sns.a.b.amazonaws.com/SimpleNotificationService-0f.pem',
+    'https://snsXus-east-1.amazonaws.com/SimpleNotificationService-0f.pem',
+    'https://bucket.s3.amazonaws.com/SimpleNotificationService-0f.pem',
+    'http://sns.us-east-1.amazonaws.com/SimpleNotificationService-0f.pem',
+    'https://sns.us-east-1.amazonaws.com/x.pem',
+    'https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0f.txt',
+    'https://sns.us-east-1.amazonaws.com/SimpleNotificationService-xyz.pem',
+    'https://sns.us-east-1.amazonaws.com/SimpleNotificationService-.pem',
+    'https://sns.us-east-1.amazonaws.com/a/SimpleNotificationService-0f.pem',
+    'https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0f.pem#x',
+    'https://sns.eusc-de-east-1.amazonaws.eu.evil.test/SimpleNotificationService-0f.pem',
+    'https://sns.us-east-1.amazonaws.eu.cn/SimpleNotificationService-0f.pem',
     'https://sns.us-east-1.amazonaws.com/?x.pem',
-    'https://sns.us-east-1.amazonaws.com/x.pem?Action=Publish',
+    'https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0f.pem?Action=Publish',
     'file:///x.pem',
     'x.pem',
   ]) {
@@ -131,11 +139,16 @@ describe('SNS receiver', { concurrency: true }, () => {
     });
   }
 
-  it('knows the hosts of SNS in China', async () => {
-    const url = 'https://sns.cn-north-1.amazonaws.com.cn/SimpleNotificationService-0.pem';
-    const { receive } = open({ web: { [url]: () => new Response(signer.certificate) } });
-    assert.equal((await receive(JSON.stringify({ ...JSON.parse(signer.sign()), SigningCertURL: url }))).status, 200);
-  });
+  for (const [partition, host] of [
+    ['China', 'sns.cn-north-1.amazonaws.com.cn'],
+    ['the European Sovereign Cloud', 'sns.eusc-de-east-1.amazonaws.eu'],
+  ] as const) {
+    it(`knows the hosts of SNS in ${partition}`, async () => {
+      const url = `https://${host}/SimpleNotificationService-0.pem`;
+      const { receive } = open({ web: { [url]: () => new Response(signer.certificate) } });
+      assert.equal((await receive(JSON.stringify({ ...JSON.parse(signer.sign()), SigningCertURL: url }))).status, 200);
+    });
+  }
 
   it('fetches nothing for a topic that is not allowed', async () => {
     for (const topics of [[], [`${TOPIC}2`]]) {
@@ -171,9 +184,11 @@ describe('SNS receiver', { concurrency: true }, () => {
     ['cannot be had just now', () => new Response('', { status: 503 }), 503],
     ['has no end', () => new Response('x'.repeat(100_000)), 503],
   ] as const) {
-    it(`answers ${status} where the certificate ${name}, and asks again next time`, async () => {
-      const { receive, fetched } = open({ web: { [CERT_URL]: response } });
-      assert.equal((await receive(signer.sign())).status, status);
+    it(`answers ${status} where the certificate ${name}, and asks again later, not for each request`, async () => {
+      const { receive, fetched, clock } = open({ web: { [CERT_URL]: response } });
+      for (let count = 0; count < 100; count += 1) assert.equal((await receive(signer.sign())).status, status);
+      assert.equal(fetched.length, 1);
+      clock.now = new Date(clock.now.getTime() + MINUTE + 1);
       await receive(signer.sign());
       assert.equal(fetched.length, 2);
     });
@@ -194,22 +209,83 @@ describe('SNS receiver', { concurrency: true }, () => {
     assert.equal((await open({ fetch: through('/moved') }).receive(signer.sign())).status, 503);
   });
 
+  /** A message of the topic that names another certificate than there is. */
+  const forged = (index: number, region = 'us-east-1') => {
+    const SigningCertURL = `https://sns.${region}.amazonaws.com/SimpleNotificationService-${index.toString(16)}.pem`;
+    return JSON.stringify({ ...JSON.parse(signer.sign()), SigningCertURL });
+  };
+  /** A web that has the certificate, and leaves whatever else is asked for without an answer until it is told to give one. */
+  function hangingWeb() {
+    const web = { calls: 0, running: 0, most: 0, answer: Promise.withResolvers<void>() };
+    const fetch: typeof globalThis.fetch = async url => {
+      if (String(url) === CERT_URL) return new Response(signer.certificate);
+      web.calls += 1;
+      web.running += 1;
+      web.most = Math.max(web.most, web.running);
+      await web.answer.promise;
+      web.running -= 1;
+      return new Response('', { status: 403 });
+    };
+    return { web, fetch };
+  }
+
   it('lets nobody make it fetch without bound', async () => {
-    const waiting = Promise.withResolvers<Response>();
+    const { web, fetch } = hangingWeb();
+    const { receive } = open({ fetch });
+    const answers = Array.from({ length: 1_000 }, (_, index) => receive(forged(index)));
+    await new Promise(setImmediate);
+    assert.equal(web.calls, 8);
+    web.answer.resolve();
+    const statuses = (await Promise.all(answers)).map(({ status }) => status);
+    assert.equal(web.most, 8);
+    assert.ok(statuses.includes(503) && web.calls < 300, `${web.calls} calls`);
+  });
+
+  it('takes what is signed well while forged requests hold all fetches, once it has had the certificate', async () => {
+    const { web, fetch } = hangingWeb();
+    const { receive, clock } = open({ fetch });
+    assert.equal((await receive(signer.sign())).status, 200);
+    clock.now = new Date(Date.now() + 2 * HOUR);
+    const answers = Array.from({ length: 20 }, (_, index) => receive(forged(index)));
+    assert.equal((await receive(signer.sign())).status, 200);
+    web.answer.resolve();
+    await Promise.all(answers);
+  });
+
+  it('fetches a certificate that it does not know yet while forged requests hold the fetches', async () => {
+    const { web, fetch } = hangingWeb();
+    const { receive } = open({ fetch });
+    const elsewhere = Array.from({ length: 50 }, (_, index) => receive(forged(index, `xx-east-${index}`)));
+    assert.equal((await receive(signer.sign())).status, 200);
+    const here = Array.from({ length: 50 }, (_, index) => receive(forged(index)));
+    web.answer.resolve();
+    assert.ok((await Promise.all([...elsewhere, ...here])).every(({ status }) => status === 403));
+  });
+
+  it('goes on with a certificate that cannot be fetched again, for a day', async () => {
+    let up = true;
     let calls = 0;
-    const { receive } = open({
-      fetch: () => {
-        calls += 1;
-        return waiting.promise;
-      },
-    });
-    const bodies = Array.from({ length: 50 }, (_, index) =>
-      JSON.stringify({ ...JSON.parse(signer.sign()), SigningCertURL: CERT_URL.replace('0123', `${index}`) }),
-    );
-    const answers = bodies.map(body => receive(body));
-    waiting.reject(new TypeError('fetch failed'));
-    assert.ok((await Promise.all(answers)).every(({ status }) => status === 503));
-    assert.ok(calls <= 8, `${calls} calls`);
+    const fetch: typeof globalThis.fetch = async () => {
+      calls += 1;
+      return up ? new Response(lasting.certificate) : new Response('', { status: 503 });
+    };
+    const lasting = await makeSigner({ notAfter: new Date(Date.now() + 100 * HOUR) });
+    const { receive, clock } = open({ fetch });
+    const start = clock.now.getTime();
+    assert.equal((await receive(lasting.sign())).status, 200);
+    up = false;
+    for (const [hours, status] of [
+      [2, 200],
+      [23, 200],
+      [25, 503],
+    ] as const) {
+      clock.now = new Date(start + hours * HOUR);
+      for (let count = 0; count < 10; count += 1) assert.equal((await receive(lasting.sign())).status, status, `${hours} h`);
+    }
+    assert.equal(calls, 4);
+    up = true;
+    clock.now = new Date(start + 26 * HOUR);
+    assert.equal((await receive(lasting.sign())).status, 200);
   });
 
   it('confirms a subscription to an allowed topic, after verifying it', async () => {

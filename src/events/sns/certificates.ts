@@ -1,6 +1,7 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { snsUrl } from './aws-url.ts';
+import pLimit, { type LimitFunction } from 'p-limit';
+import { certificateUrl, regionOf } from './aws-url.ts';
 import { fetchText } from './fetch-text.ts';
 
 /** The certificate could not be had just now, which says nothing about the message. */
@@ -16,65 +17,108 @@ export interface CertificatesOptions {
   readonly now: () => Date;
 }
 
-const MAX_CACHED = 32;
+interface Known {
+  readonly certificate: X509Certificate;
+  readonly fetchedAt: number;
+}
+
+/** More than SNS has at any time. Only what SNS really has comes in here, so that nobody can push others out. */
+const MAX_KNOWN = 256;
+const MAX_FAILED = 4_096;
 /** Milliseconds. */
-const CACHE_TIME = 60 * 60 * 1000;
+const HOUR = 60 * 60 * 1000;
+const FRESH = HOUR;
+/** How long one that cannot be fetched again is still used. Its name is of its content, so that it never becomes another. */
+const USABLE = 24 * HOUR;
+/** How long it is remembered that there is no certificate, and that one could not be had. */
+const NONE_TTL = 60_000;
+const UNAVAILABLE_TTL = 5_000;
 const TIMEOUT = 5_000;
 const MAX_BYTES = 65_536;
-/** Anybody may name new URLs; each takes no more than a slot for the time-out. */
-const MAX_UNDERWAY = 8;
+/** Fetches at once in the regions of our topics, and in others; anybody may name new URLs. */
+const UNDERWAY = { own: 8, other: 2 };
+const MAX_WAITING = 256;
+/** Longer nobody waits for a fetch to begin: SNS ends its request after 15 seconds. */
+const MAX_WAIT = 5_000;
 
-/** The certificates with which SNS signs. Each is fetched once an hour at most, however many ask for it. */
+/**
+ * The certificates with which SNS signs. Each is fetched once an hour at most, however many ask for it, and used meanwhile.
+ *
+ * Who makes up URLs gets a fetch for each at most, and in other regions than a topic's holds up none of its own.
+ */
 export class Certificates {
   readonly #options: CertificatesOptions;
-  readonly #cache: LRUCache<string, X509Certificate>;
+  readonly #known = new LRUCache<string, Known>({ max: MAX_KNOWN });
+  readonly #failed: LRUCache<string, { readonly error: CertificateUnavailable | null }>;
   readonly #underway = new Map<string, Promise<X509Certificate | null>>();
+  readonly #lanes = { own: pLimit(UNDERWAY.own), other: pLimit(UNDERWAY.other) };
 
   constructor(options: CertificatesOptions) {
     this.#options = options;
-    this.#cache = new LRUCache({
-      max: MAX_CACHED,
-      ttl: CACHE_TIME,
-      ttlResolution: 0,
-      perf: { now: () => options.now().getTime() },
-    });
+    this.#failed = new LRUCache({ max: MAX_FAILED, ttlResolution: 0, ttl: 1, perf: { now: () => this.#time() } });
   }
 
   /**
    * The public key of the certificate at that URL.
    *
-   * @returns null where SNS does not sign with it: another host, no certificate, not valid now
+   * @param topicArn of the message
+   * @returns null where SNS does not sign with it: another host or path, no certificate, not valid now
    * @throws CertificateUnavailable
    */
-  async key(signingCertUrl: string): Promise<KeyObject | null> {
-    const url = snsUrl(signingCertUrl);
-    if (url === null || !url.pathname.endsWith('.pem') || url.search !== '') return null;
-    const certificate = await this.#certificate(url.href);
+  async key(signingCertUrl: string, topicArn: string): Promise<KeyObject | null> {
+    const url = certificateUrl(signingCertUrl);
+    if (url === null) return null;
+    const lane = regionOf(url) === topicArn.split(':')[3] ? this.#lanes.own : this.#lanes.other;
+    const certificate = await this.#certificate(url.href, lane);
     return certificate !== null && this.#isValid(certificate) ? certificate.publicKey : null;
   }
 
-  async #certificate(url: string): Promise<X509Certificate | null> {
-    const cached = this.#cache.get(url);
-    if (cached) return cached;
+  async #certificate(url: string, lane: LimitFunction): Promise<X509Certificate | null> {
+    const known = this.#known.get(url);
+    const age = known ? this.#time() - known.fetchedAt : Number.POSITIVE_INFINITY;
+    if (known && age < FRESH) return known.certificate;
+    const failed = this.#failed.get(url);
+    const fetched = failed ? null : this.#fetchOnce(url, lane);
+    if (known && age < USABLE) {
+      fetched?.catch(() => undefined);
+      return known.certificate;
+    }
+    if (failed?.error) throw failed.error;
+    return fetched;
+  }
+
+  #fetchOnce(url: string, lane: LimitFunction): Promise<X509Certificate | null> {
     const underway = this.#underway.get(url);
     if (underway) return underway;
-    if (this.#underway.size >= MAX_UNDERWAY)
+    if (lane.pendingCount >= MAX_WAITING) {
+      return Promise.reject(new CertificateUnavailable('too many certificates are being fetched'));
+    }
+    const asked = performance.now();
+    const fetched = lane(() => {
+      if (performance.now() - asked <= MAX_WAIT) return this.#fetch(url);
       throw new CertificateUnavailable('too many certificates are being fetched');
-    const fetched = this.#fetch(url).finally(() => this.#underway.delete(url));
+    }).finally(() => this.#underway.delete(url));
     this.#underway.set(url, fetched);
     return fetched;
   }
 
   async #fetch(url: string): Promise<X509Certificate | null> {
-    const answer = await fetchText(this.#options.fetch, url, { timeout: TIMEOUT, maxBytes: MAX_BYTES }).catch(cause => {
-      throw new CertificateUnavailable('the certificate cannot be fetched', { cause });
-    });
-    if (answer.status >= 500 || answer.status === 429) {
-      throw new CertificateUnavailable(`the certificate cannot be fetched: HTTP ${answer.status}`);
+    try {
+      const { status, text } = await fetchText(this.#options.fetch, url, { timeout: TIMEOUT, maxBytes: MAX_BYTES });
+      if (status >= 500 || status === 429) throw new Error(`HTTP ${status}`);
+      const certificate = status === 200 ? parse(text) : null;
+      if (certificate) this.#known.set(url, { certificate, fetchedAt: this.#time() });
+      else this.#failed.set(url, { error: null }, { ttl: NONE_TTL });
+      return certificate;
+    } catch (cause) {
+      const error = new CertificateUnavailable('the certificate cannot be fetched', { cause });
+      this.#failed.set(url, { error }, { ttl: UNAVAILABLE_TTL });
+      throw error;
     }
-    const certificate = answer.status === 200 ? parse(answer.text) : null;
-    if (certificate) this.#cache.set(url, certificate);
-    return certificate;
+  }
+
+  #time(): number {
+    return this.#options.now().getTime();
   }
 
   #isValid({ validFromDate, validToDate }: X509Certificate): boolean {

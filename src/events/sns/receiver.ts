@@ -64,7 +64,7 @@ export function createSnsReceiver(dependencies: SnsReceiverDependencies): SnsRec
     const message = readSnsMessage(body);
     if (message === null) return ANSWERS.malformed;
     if (!topics().includes(message.topicArn)) return ANSWERS.topic;
-    const key = await certificates.key(message.signingCertUrl);
+    const key = await certificates.key(message.signingCertUrl, message.topicArn);
     if (key === null || !isSigned(message, key)) return ANSWERS.signature;
     const { topicArn } = message;
     switch (message.type) {
