@@ -12,8 +12,9 @@ import { createEndpointClient, type EndpointClient } from './endpoint-client.ts'
 import { Lanes, type Queued } from './lanes.ts';
 import { createWebhooksMetrics, type WebhookMetrics } from './metrics.ts';
 import { createOutcomeWriter, type OutcomeWriter } from './outcome-writer.ts';
-import { type Resolve, systemResolve } from './resolver.ts';
+import type { Resolve } from './resolver.ts';
 import { createSecretBox } from './secret-box.ts';
+import { systemResolve } from './system-resolve.ts';
 
 export interface DispatcherOptions {
   /** Keys of the signing secrets, 32 bytes in Base64 each. */
@@ -37,7 +38,7 @@ export interface DispatcherDependencies {
   /** Left out, nothing is traced. */
   readonly tracer?: Tracer;
   readonly options: DispatcherOptions;
-  /** The addresses of a host name; the operating system's answer unless given. */
+  /** The addresses of a host name; what the machine's hosts file and name servers say unless given. */
   readonly resolve?: Resolve;
   /** The wall clock. */
   readonly now?: () => Date;

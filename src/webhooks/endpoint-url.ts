@@ -17,7 +17,9 @@ export function parseEndpointUrl(text: string): string {
     throw new RangeError('the URL has a user or password in it; the signature is what tells that we are the sender');
   }
   if (hasBadPort(url)) {
-    throw new RangeError(`port ${url.port} is one of another protocol (Fetch Standard, "bad port"); let the endpoint have another`);
+    throw new RangeError(
+      `port ${url.port} is one of another protocol (Fetch Standard, "bad port"); let the endpoint have another`,
+    );
   }
   // It never leaves the sender (RFC 9110 section 7.1).
   url.hash = '';

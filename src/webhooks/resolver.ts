@@ -1,8 +1,5 @@
 import type { LookupAddress } from 'node:dns';
-import { lookup } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
-import { LRUCache } from 'lru-cache';
-import pLimit from 'p-limit';
 import { createLookupCache } from '../store/lookup-cache.ts';
 import type { AddressGuard } from './address-guard.ts';
 
@@ -23,35 +20,20 @@ export class RefusedAddress extends Error {
 const TTL = 10_000;
 const FAILED_TTL = 5_000;
 const MAX_NAMES = 10_000;
-/**
- * The operating system's look-up holds one of libuv's four threads until it has an answer. Names that have not answered
- * yet may hold two, so that dead name servers keep neither good names nor the database's from being looked up.
- */
-const MAX_DOUBTFUL = 2;
 
 type Known = { readonly addresses: readonly LookupAddress[] } | { readonly error: unknown };
 
-/** Asks the operating system, as everything else on the machine does: its hosts file and search domains count. */
-export function systemResolve(hostname: string): Promise<readonly LookupAddress[]> {
-  return lookup(hostname, { all: true });
-}
-
 /**
- * Answers and failures are kept for a few seconds; names that have answered before do not wait for others.
+ * Answers and failures are kept for a few seconds. No name waits for another.
  *
  * @param now a monotonic clock in milliseconds
  */
 export function cachedResolve(resolve: Resolve, now = () => performance.now()): Resolve {
-  const doubtful = pLimit(MAX_DOUBTFUL);
-  const answering = new LRUCache<string, true>({ max: MAX_NAMES });
   const cache = createLookupCache<Known>({
     async find(hostname) {
       try {
-        const addresses = await (answering.has(hostname) ? resolve(hostname) : doubtful(resolve, hostname));
-        answering.set(hostname, true);
-        return { addresses };
+        return { addresses: await resolve(hostname) };
       } catch (error) {
-        answering.delete(hostname);
         return { error };
       }
     },

@@ -280,7 +280,8 @@ describe('SNS receiver', { concurrency: true }, () => {
       [25, 503],
     ] as const) {
       clock.now = new Date(start + hours * HOUR);
-      for (let count = 0; count < 10; count += 1) assert.equal((await receive(lasting.sign())).status, status, `${hours} h`);
+      for (let count = 0; count < 10; count += 1)
+        assert.equal((await receive(lasting.sign())).status, status, `${hours} h`);
     }
     assert.equal(calls, 4);
     up = true;
