@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs';
 export interface Usage {
   readonly cpuSeconds: number;
   readonly peakBytes: number;
+  /** Resident just now. */
+  readonly bytes: number;
 }
 
 /** Watches one process: exactly by /proc on Linux; elsewhere by asking `ps` a few times a second. */
@@ -14,7 +16,7 @@ export function watchUsage(pid: number): { read(): Usage; stop(): void } {
   const read = () => {
     const { cpuSeconds, bytes } = askPs(pid);
     peakBytes = Math.max(peakBytes, bytes);
-    return { cpuSeconds, peakBytes };
+    return { cpuSeconds, peakBytes, bytes };
   };
   const timer = setInterval(read, 250);
   return { read, stop: () => clearInterval(timer) };
@@ -29,8 +31,10 @@ function readProc(pid: number): Usage {
     .replace(/^.*\) /s, '')
     .split(' ');
   const [userTicks = 0, systemTicks = 0] = fields.slice(11, 13).map(Number);
-  const peak = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return { cpuSeconds: (userTicks + systemTicks) / TICKS_PER_SECOND, peakBytes: Number(peak ?? 0) * 1024 };
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const sizeOf = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0) * 1024;
+  const cpuSeconds = (userTicks + systemTicks) / TICKS_PER_SECOND;
+  return { cpuSeconds, peakBytes: sizeOf('VmHWM'), bytes: sizeOf('VmRSS') };
 }
 
 function askPs(pid: number): { cpuSeconds: number; bytes: number } {

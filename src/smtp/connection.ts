@@ -77,7 +77,7 @@ export class RelayConnection extends SMTPConnection {
         return Math.max(connection.#repliedAt, parser ? parser.heardAt : 0);
       },
     };
-    const beganAt = this.#server.acceptedAt(this.id);
+    const beganAt = this.#server.incoming(this.id)?.acceptedAt ?? performance.now();
     return new SessionClock(
       beganAt,
       watched,
@@ -108,7 +108,7 @@ export class RelayConnection extends SMTPConnection {
         await this.client.authenticate(password);
         // The library asks for it before MAIL.
         this.session.user = 'apikey';
-        this.#server.loggedIn(this.id);
+        this.#server.incoming(this.id)?.counted?.known();
       },
     };
   }

@@ -5,6 +5,7 @@ import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { AddressCounts } from './address-counts.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
+import { relieveHeap } from './heap-relief.ts';
 import type { ServerSettings } from './library-options.ts';
 import { observeListeners, type SmtpMetrics } from './metrics.ts';
 import { createNetworkMatcher } from './networks.ts';
@@ -69,6 +70,7 @@ export async function openListeners({
     addresses: () => counts.addresses,
     bytesInFlight: () => admission.used,
   });
+  running.defer(relieveHeap({ connections: countConnections }));
   const trust = perGeneration(live, ({ trustedNetworks }) => createTrust(trustedNetworks));
   const shared = {
     tls,

@@ -4,12 +4,13 @@ import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { SMTPServer, type SMTPServerAddress, type SMTPServerSession } from 'smtp-server';
 import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
-import { Refusal } from '../message/refusal.ts';
+import type { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
-import type { AddressCounts, CountedConnection } from './address-counts.ts';
+import type { AddressCounts } from './address-counts.ts';
 import type { Admission, Holder } from './admission.ts';
 import type { PathCommand } from './command-line.ts';
 import { RelayConnection } from './connection.ts';
+import { type Caller, type Incoming, IncomingConnections } from './incoming-connections.ts';
 import { IncomingMessage } from './incoming-message.ts';
 import { libraryLimits, libraryOptions, type ServerSettings } from './library-options.ts';
 import type { SmtpMetrics } from './metrics.ts';
@@ -18,7 +19,6 @@ import { asLibraryError } from './reply.ts';
 import { Session, type SessionDependencies, type Step } from './session.ts';
 import { SHUTTING_DOWN, tooManyConnections } from './session-refusals.ts';
 import type { TlsPair } from './tls.ts';
-import { handshakeDetail, handshakeFailure } from './tls-handshake.ts';
 import type { HandshakeMetrics } from './tls-metrics.ts';
 
 export interface ServerDependencies {
@@ -43,6 +43,7 @@ export interface ServerDependencies {
 
 type Callback = (error?: Error | null) => void;
 type UpgradeCallback = Parameters<SMTPServer['_upgrade']>[1];
+type ProxyOptions = Pick<SMTPConnectionOptions, 'remoteAddress' | 'remotePort'>;
 type ProxyCallback = Parameters<SMTPServer['_handleProxy']>[1];
 
 /** One SMTP listener: smtp-server, with its connections replaced by ours. */
@@ -50,15 +51,14 @@ export class RelayServer extends SMTPServer {
   readonly #deps: ServerDependencies;
   /** Those that are closing too, until their socket has gone. */
   readonly #open = new Map<SMTPServerSession, RelayConnection>();
-  /** What is known of connections, from their acceptance to their end. */
-  readonly #incoming = new Map<string, Incoming>();
-  /** The ids of connections by their socket, below any TLS. */
-  readonly #ids = new WeakMap<net.Socket, string>();
+  readonly #incoming: IncomingConnections;
   #draining = false;
 
   constructor(deps: ServerDependencies) {
     super(libraryOptions(deps.settings(), deps.tls));
     this.#deps = deps;
+    const isTrusted = (address: string): boolean => deps.trustedKey(address) !== null;
+    this.#incoming = new IncomingConnections({ ...deps, isTrusted });
     this.on('error', error => deps.logger.debug({ err: error }, 'connection error'));
   }
 
@@ -135,28 +135,17 @@ export class RelayServer extends SMTPServer {
   override onClose(session: SMTPServerSession): void {
     this.#open.get(session)?.client.closed();
     this.#open.delete(session);
-    this.#forget(session.id);
+    this.#incoming.forget(session.id);
   }
 
-  /** When the connection was accepted, as `performance.now()` tells it. */
-  acceptedAt(id: string): number {
-    return this.#incoming.get(id)?.acceptedAt ?? performance.now();
-  }
-
-  /** The client of this connection has logged in. */
-  loggedIn(id: string): void {
-    this.#incoming.get(id)?.counted?.known();
+  /** What is known of a connection by its id. */
+  incoming(id: string): Incoming | undefined {
+    return this.#incoming.get(id);
   }
 
   /** @param error what ended the handshake; null where the connection just ended */
   handshakeFailed(id: string, error: Error | null): void {
-    const incoming = this.#incoming.get(id);
-    const reason = handshakeFailure(error);
-    this.#deps.handshakes.failed(reason);
-    // Load balancers see so whether the port is open.
-    const isCheck = reason === 'closed' && !incoming?.hasSpoken();
-    const details = { client: incoming?.address, reason, ...(error && { said: handshakeDetail(error) }) };
-    this.#deps.logger[isCheck ? 'debug' : 'info'](details, 'TLS handshake failed');
+    this.#incoming.handshakeFailed(this.#incoming.get(id), error);
   }
 
   get metrics(): SmtpMetrics {
@@ -227,21 +216,11 @@ export class RelayServer extends SMTPServer {
     return this.#deps.isProxy(socket.remoteAddress ?? '');
   }
 
-  /** Counts the connection for its address, from here to its end. */
-  #letIn(socket: net.Socket, { id, address, isNamed, ...remote }: Caller, callback: ProxyCallback): void {
-    const taken = isNamed ? this.#count(address) : null;
-    const refusal = taken instanceof Refusal ? taken : null;
-    const counted = refusal ? null : (taken as CountedConnection | null);
-    const before = socket.bytesRead;
-    const hasSpoken = () => socket.bytesRead > before;
-    const acceptedAt = performance.now();
-    // No session watches the time as yet.
-    const deadline = setTimeout(() => this.#tooLate(socket), this.settings.loginTimeout).unref();
-    this.#incoming.set(id, { address, isNamed, refusal, counted, acceptedAt, deadline, hasSpoken });
-    this.#ids.set(socket, id);
-    // STARTTLS takes all listeners off the socket: a connection with a session ends by `onClose`.
-    if (socket.destroyed) this.#forget(id);
-    else socket.once('close', () => this.#forget(id));
+  #letIn(socket: net.Socket, caller: Caller, options: ProxyOptions, callback: ProxyCallback): void {
+    const { refusal } = this.#incoming.add(socket, caller, () => {
+      // Taking the socket from below a TLS handshake would be no end to rely on.
+      (this._pendingSockets.get(socket) ?? socket).destroy(new Error('no TLS handshake in time'));
+    });
     if (refusal && this.settings.implicitTls) {
       // A handshake, for the sake of a reply, is what the limit is to spare.
       this.metrics.connections.inc();
@@ -250,31 +229,14 @@ export class RelayServer extends SMTPServer {
       callback(refusal);
       return;
     }
-    callback(null, { id, ...remote });
-  }
-
-  #count(address: string): CountedConnection | Refusal {
-    const isKnown = this.#deps.trustedKey(address) !== null;
-    return this.#deps.counts.take(address, isKnown, this.settings);
-  }
-
-  #tooLate(socket: net.Socket): void {
-    // Taking the socket from below a TLS handshake would be no end to rely on.
-    (this._pendingSockets.get(socket) ?? socket).destroy(new Error('no TLS handshake in time'));
-  }
-
-  #forget(id: string): void {
-    const incoming = this.#incoming.get(id);
-    clearTimeout(incoming?.deadline);
-    incoming?.counted?.ended();
-    this.#incoming.delete(id);
+    callback(null, { id: caller.id, ...options });
   }
 
   /** Of implicit TLS. The library makes an `error` of a failed handshake, which names the load balancer as the client. */
   override _upgrade(socket: net.Socket, callback: UpgradeCallback): void {
-    const id = this.#ids.get(socket) ?? '';
+    const incoming = this.#incoming.ofSocket(socket);
     super._upgrade(socket, (error, tlsSocket) => {
-      if (error) this.handshakeFailed(id, error);
+      if (error) this.#incoming.handshakeFailed(incoming, error);
       callback(error, tlsSocket);
     });
   }
@@ -282,15 +244,15 @@ export class RelayServer extends SMTPServer {
   override _handleProxy(socket: net.Socket, callback: ProxyCallback): void {
     const id = randomBytes(8).toString('hex');
     if (!this._expectsProxyHeader(socket)) {
-      this.#letIn(socket, { id, address: socket.remoteAddress ?? '', isNamed: true }, callback);
+      this.#letIn(socket, { id, address: socket.remoteAddress ?? '', isNamed: true }, {}, callback);
       return;
     }
     readProxyHeader(socket, this.settings.proxyHeaderTimeout).then(
       ({ source }) => {
-        const options = source && { remoteAddress: source.address, remotePort: source.port };
+        const options = source ? { remoteAddress: source.address, remotePort: source.port } : {};
         const address = source?.address ?? socket.remoteAddress ?? '';
         // Without a source, whose connection it is remains unknown: the balancer's address says nothing of the client.
-        this.#letIn(socket, { id, address, isNamed: source !== undefined, ...options }, callback);
+        this.#letIn(socket, { id, address, isNamed: source !== undefined }, options, callback);
       },
       error => {
         // Load balancers see so whether the port is open.
@@ -305,29 +267,4 @@ export class RelayServer extends SMTPServer {
 
 function recipientsOf({ envelope }: SMTPServerSession): readonly string[] {
   return envelope.rcptTo.map(({ address }) => address);
-}
-
-/** What is known of a connection, from its acceptance to its end. */
-interface Incoming {
-  /** The client's, or the load balancer's. */
-  readonly address: string;
-  /** Whether its address is the client's. */
-  readonly isNamed: boolean;
-  /** It is one more than its address may have. */
-  readonly refusal: Refusal | null;
-  /** null where it is not counted. */
-  readonly counted: CountedConnection | null;
-  /** As `performance.now()` tells it. */
-  readonly acceptedAt: number;
-  /** Until there is a session. */
-  readonly deadline: NodeJS.Timeout;
-  /** Whether anything came behind the PROXY header. */
-  readonly hasSpoken: () => boolean;
-}
-
-interface Caller extends Pick<Incoming, 'isNamed'> {
-  readonly id: string;
-  readonly address: string;
-  readonly remoteAddress?: string;
-  readonly remotePort?: number;
 }

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { relieveHeap } from '../../src/smtp/heap-relief.ts';
+import { eventually } from '../support/eventually.ts';
+
+it('collects behind the start, and where connections have come or gone by the thousand; not for fewer', async t => {
+  let connections = 0;
+  let collections = 0;
+  const collect = async () => {
+    collections += 1;
+  };
+  t.after(relieveHeap({ connections: () => connections, interval: 40, collect }));
+  for (const [count, expected] of [
+    [0, 1],
+    [5_000, 2],
+    [100, 3],
+  ] as const) {
+    connections = count;
+    await eventually(() => collections === expected);
+  }
+  connections = 1_000;
+  await sleep(300);
+  assert.equal(collections, 3);
+});
+
+it('waits until there is nothing else to do', async t => {
+  let collections = 0;
+  const collect = async () => {
+    collections += 1;
+  };
+  t.after(relieveHeap({ connections: () => 0, interval: 40, collect }));
+  const until = performance.now() + 400;
+  while (performance.now() < until) {
+    const turn = performance.now() + 10;
+    while (performance.now() < turn);
+    await new Promise(setImmediate);
+  }
+  assert.equal(collections, 0);
+  await eventually(() => collections === 1);
+});
+
+it("V8's collector gives back what nobody uses", async t => {
+  const held: { array: number[] | null } = { array: Array.from({ length: 3_000_000 }, (_, index) => index + 0.5) };
+  const before = process.memoryUsage().heapUsed;
+  held.array = null;
+  t.after(relieveHeap({ connections: () => 0, interval: 40 }));
+  await eventually(() => process.memoryUsage().heapUsed < before - 15_000_000);
+});
