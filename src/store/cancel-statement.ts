@@ -28,26 +28,43 @@ const PAUSE = 250;
 /** Milliseconds for one request. */
 const PATIENCE = 2_000;
 
+/** What came of watching a statement. */
+export interface Watched {
+  /** Whether the server was asked to cancel it. */
+  readonly asked: boolean;
+  /** Whether the server warned of something since. */
+  readonly warned: boolean;
+}
+
+/** warning: PostgreSQL, appendix A. */
+const WARNING = '01000';
+
 /**
  * Cancels what a connection has under way once the signal is aborted, again and again until the watch ends: by the protocol's
  * own request, on a connection of its own, which a pooler hands on too.
  *
- * @returns ends the watch; resolves to whether a request was made, when none is on its way any more
+ * @returns ends the watch; resolves when no request is on its way any more
  */
-export function cancelOnAbort(client: pg.ClientBase, signal: AbortSignal): () => Promise<boolean> {
+export function cancelOnAbort(client: pg.ClientBase, signal: AbortSignal): () => Promise<Watched> {
   let work: Promise<void> | null = null;
+  let warned = false;
   const ended = new AbortController();
+  const note = ({ code }: { readonly code?: string | undefined }): void => {
+    warned ||= code === WARNING;
+  };
   const begin = (): void => {
+    client.on('notice', note);
     work = requestUntil(client as unknown as Wire, ended.signal);
   };
   if (signal.aborted) begin();
   else signal.addEventListener('abort', begin, { once: true });
   return async () => {
     signal.removeEventListener('abort', begin);
-    if (work === null) return false;
+    if (work === null) return { asked: false, warned };
     ended.abort();
     await work;
-    return true;
+    client.off('notice', note);
+    return { asked: true, warned };
   };
 }
 

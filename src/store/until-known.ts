@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { untilAborted } from '../message/until-aborted.ts';
 import { isAnswer, isCancelled, isConflict, OutcomeUnknown } from './answers.ts';
-import { cancelOnAbort } from './cancel-statement.ts';
+import { cancelOnAbort, type Watched } from './cancel-statement.ts';
 import type { Queryable } from './pool.ts';
 
 /** Work on one connection. Called again, it has to find out whether an earlier call of its own was committed. */
@@ -25,6 +25,11 @@ export interface UntilKnownOptions {
 const PAUSE = 250;
 /** Milliseconds at most after the first conflict, more after each further one: those who met should not meet again. */
 const CONFLICT_PAUSE = 5;
+
+/** A commit of next to nothing, as durable as that of a message. */
+const WAIT_FOR_STANDBYS = `
+  select case when current_setting('synchronous_commit') in ('off', 'local', 'remote_write')
+              then set_config('synchronous_commit', 'on', true) end, pg_logical_emit_message(true, 'smtp-relay', '')`;
 
 /** `failed`: nothing is stored. `unknown`: that is not known. */
 type Outcome<T> =
@@ -121,15 +126,29 @@ async function runOn<T>(
   const endWatch = cancelOnAbort(client, signal);
   try {
     const value = await work({ query } as unknown as Queryable, repeated);
-    // A request that came too late for its statement is not to meet the next one.
-    client.release(await endWatch());
-    return { kind: 'done', value };
+    return await ended(client, value, await endWatch());
   } catch (error) {
-    const wasCancelled = await endWatch();
+    const { asked } = await endWatch();
     const isKnown = isAnswer(error) || (signal.aborted && error === signal.reason);
     const isRolledBack = isKnown && (await rollBack(client));
-    client.release(!isRolledBack || wasCancelled);
+    client.release(!isRolledBack || asked);
     return { kind: isRolledBack || !wasAsked ? 'failed' : 'unknown', error };
+  }
+}
+
+/**
+ * Work that was done, whatever it was asked meanwhile. Asked to cancel a commit that waits for its standbys, the server makes
+ * it without them, and warns: the next commit waits for both.
+ */
+async function ended<T>(client: pg.PoolClient, value: T, { asked, warned }: Watched): Promise<Outcome<T>> {
+  try {
+    if (warned) await client.query(WAIT_FOR_STANDBYS);
+    // A request that came too late for its statement is not to meet the next one.
+    client.release(asked);
+    return { kind: 'done', value };
+  } catch (error) {
+    client.release(true);
+    return { kind: 'unknown', error };
   }
 }
 

@@ -19,8 +19,8 @@ function slow(lines: number): Buffer {
   );
 }
 
-function parse(parser: Parser, raw: Buffer) {
-  return parser.parse(raw, readHeaderFields(raw, 10_000), PARTS_OPTIONS);
+function parse(parser: Parser, raw: Buffer, signal?: AbortSignal) {
+  return parser.parse(raw, readHeaderFields(raw, 10_000), PARTS_OPTIONS, signal);
 }
 
 describe('messages that wait for a parse thread', () => {
@@ -50,6 +50,21 @@ describe('messages that wait for a parse thread', () => {
     const endless = parse(parser, slow(4_000_000));
     const behind = parse(parser, slow(1));
     await assert.rejects(endless, { code: 451, rule: 'parse_timeout' });
+    assert.equal((await behind).parts.text, 'あa\n');
+  });
+
+  it('are let go of at once where they are called off, and so is one that a thread works on', async t => {
+    const parser = new Parser({ threadBytes: 0, threads: 1, timeout: 600_000 });
+    t.after(() => parser.close());
+    const reason = new Error('called off');
+    const [working, waiting] = [new AbortController(), new AbortController()];
+    const endless = parse(parser, slow(4_000_000), working.signal);
+    const queued = parse(parser, slow(1), waiting.signal);
+    const behind = parse(parser, slow(1));
+    waiting.abort(reason);
+    await assert.rejects(queued, reason);
+    working.abort(reason);
+    await assert.rejects(endless, reason);
     assert.equal((await behind).parts.text, 'あa\n');
   });
 });

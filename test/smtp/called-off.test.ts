@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
 import { after, describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { freePort } from '../../src/dev/ports.ts';
+import { startTcpProxy } from '../faults/support/tcp-proxy.ts';
+import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { scrape } from '../support/metrics.ts';
+import { seedOwner } from '../support/owner.ts';
+import { withClient } from '../support/postgres-server.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
 import { emailIdOf, messageFrom, type Reply, SmtpClient } from '../support/smtp-client.ts';
 
@@ -190,5 +196,32 @@ describe('messages under way when the relay stops', () => {
     await unlock();
     await stopped;
     assert.deepEqual(await idsOf(stopping, 'cut'), []);
+  });
+
+  it('are answered by nothing where the database does not say what became of them', async t => {
+    const databaseUrl = await createDatabase(t, { pipeline: 'opensend' });
+    const { hostname: host, port } = new URL(databaseUrl);
+    const proxy = await startTcpProxy(t, { host, port: Number(port) });
+    const owner = await withClient(databaseUrl, client => seedOwner(client));
+    const stopping = await startRelay(t, {
+      queue: false,
+      shareWith: { databaseUrl, owner },
+      settings: { databaseUrl: proxy.through(databaseUrl), shutdownTimeout: 2_000 },
+    });
+    const unlock = await lock(t, stopping);
+    const client = await send(t, stopping, 'unknown');
+    await held(stopping, 1);
+    // Requests to cancel get no further.
+    const silent = net.createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    t.after(() => void silent.close());
+    proxy.switchTo({ host, port: (silent.address() as net.AddressInfo).port });
+    const stopped = stopping.stop();
+    await client.closed;
+    assert.equal(client.unread, '');
+    assert.ok(stopping.logs.some(({ msg }) => /^cut off without an answer/.test(msg)));
+    proxy.switchTo({ host, port: Number(port) });
+    await unlock();
+    await stopped;
   });
 });

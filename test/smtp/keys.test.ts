@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import { blockKey } from '../../src/store/blocked-keys.ts';
 import { createOwnPostgres } from '../faults/support/own-postgres.ts';
 import { eventually } from '../support/eventually.ts';
@@ -80,8 +81,19 @@ describe('API keys', () => {
     await busy.command('MAIL FROM:<a@acme.test>', '250 ');
     await busy.command('RCPT TO:<b@example.com>', '250 ');
     await busy.command('DATA', '354 ');
+    const stalled = await SmtpClient.loggedIn(t, relay);
+    await stalled.command('MAIL FROM:<a@acme.test>', '250 ');
+    await stalled.command('RCPT TO:<b@example.com>', '250 ');
+    await stalled.command('DATA', '354 ');
+    const lock = new pg.Client({ connectionString: relay.databaseUrl });
+    await lock.connect();
+    await lock.query('begin; lock table emails in access exclusive mode');
+    stalled.socket.write(`${message.data}\r\n.\r\n`);
     await relay.db.query('delete from api_keys where id = $1', [relay.owner.keyId]);
     await sleep(10_000);
+    // Its statement waits for a lock that is still held.
+    assert.match(stalled.unread, /^530 5\.7\.0 /);
+    await lock.end();
     await idle.command('MAIL FROM:<a@acme.test>', '530 5.7.0');
     await busy.command(`${message.data}\r\n.`, '530 5.7.0');
     await (await SmtpClient.secured(t, relay)).logIn(relay.owner.apiKey, '535 5.7.8');

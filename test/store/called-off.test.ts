@@ -8,6 +8,7 @@ import type { NewMessage } from '../../src/store/new-message.ts';
 import { createPool } from '../../src/store/pool.ts';
 import { Abandoned, type Standing } from '../../src/store/standing.ts';
 import { SILENT } from '../events/support/system.ts';
+import { createOwnPostgres } from '../faults/support/own-postgres.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { needs } from '../support/needs.ts';
@@ -46,17 +47,23 @@ interface System {
   readonly stored: () => Promise<string[]>;
 }
 
-async function setUp(t: TestContext, through: (url: string) => Promise<string> = async url => url): Promise<System> {
+interface Setting {
+  /** A database of the test's own unless given. */
+  readonly direct?: string;
+  readonly through?: (url: string) => Promise<string>;
+}
+
+async function setUp(t: TestContext, { direct: given, through }: Setting = {}): Promise<System> {
   const parts = new AsyncDisposableStack();
   t.after(() => parts.disposeAsync());
-  const context = { after: (fn: () => Promise<void>) => parts.defer(fn) };
-  const direct = await createDatabase(context);
-  const databaseUrl = await through(direct);
+  const direct = given ?? (await createDatabase({ after: fn => parts.defer(fn) }));
+  const databaseUrl = (await through?.(direct)) ?? direct;
   const pool = createPool({ databaseUrl, poolSize: 4, connectTimeout: 60_000, statementTimeout: 60_000 }, SILENT);
   parts.defer(() => pool.end());
   const db = openPool(direct, 1);
   parts.defer(() => db.end());
   const locker = new pg.Client({ connectionString: direct });
+  locker.on('error', () => {});
   await locker.connect();
   parts.defer(() => locker.end());
   return {
@@ -102,7 +109,9 @@ describe('a message that is called off while its statement is under way', () => 
   }
 
   it('is not stored through PgBouncer either', { skip: needs('pgbouncer') }, async t => {
-    const { intake, lock, held, stored } = await setUp(t, async url => (await startPgBouncer(t, url, 4)).through(url));
+    const { intake, lock, held, stored } = await setUp(t, {
+      through: async url => (await startPgBouncer(t, url, 4)).through(url),
+    });
     const unlock = await lock();
     const off = standing();
     const storing = assert.rejects(intake.store(newMessage(), off), GONE);
@@ -143,6 +152,38 @@ describe('a message that is called off while its statement is under way', () => 
     await intake.store(other);
     assert.deepEqual(await stored(), [other.id]);
     assert.equal(pool.totalCount, pool.idleCount);
+  });
+});
+
+describe('a message whose commit waits for a standby', () => {
+  it('is stored only when the standby has it, called off or not', async t => {
+    const { databaseUrl } = await createOwnPostgres(t, { pipeline: 'standalone' });
+    const { pool, intake, stored } = await setUp(t, { direct: databaseUrl });
+    const admin = openPool(databaseUrl, 1);
+    t.after(() => admin.end());
+    const standby = async (name: string) => {
+      await admin.query(`alter system set synchronous_standby_names = '${name}'`);
+      await admin.query('select pg_reload_conf()');
+      await eventually(async () => {
+        const { rows } = await pool.query("select current_setting('synchronous_standby_names') as name");
+        return rows[0].name === name;
+      });
+    };
+    const waiting = "select pid from pg_stat_activity where wait_event = 'SyncRep'";
+    await standby('nobody');
+    const [off, message] = [standing(), newMessage()];
+    const storing = intake.store(message, off);
+    const pid = await eventually(async () => (await admin.query(waiting)).rows[0]?.pid);
+    off.callOff(GONE);
+    // Cancelled, it is made without the standby: another commit waits in its place.
+    await eventually(async () => (await stored()).length === 1);
+    const again = await eventually(async () => (await admin.query(waiting)).rows[0]?.pid);
+    assert.equal(again, pid);
+    const early = await Promise.race([storing, new Promise(resolve => setTimeout(resolve, 300, 'waits'))]);
+    assert.equal(early, 'waits');
+    await standby('');
+    assert.deepEqual(await storing, { kind: 'stored' });
+    assert.deepEqual(await stored(), [message.id]);
   });
 });
 

@@ -10,6 +10,8 @@ import { makeAccountDirectory, postgresAccount } from '../../src/dev/account.ts'
 import { DatabaseClient } from '../../src/store/client.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { createPool } from '../../src/store/pool.ts';
+import { untilKnown } from '../../src/store/until-known.ts';
+import { eventually } from '../support/eventually.ts';
 import { createServer } from '../support/postgres-server.ts';
 import { makeCertificate } from '../support/tls.ts';
 
@@ -134,6 +136,27 @@ describe('TLS to Postgres', () => {
   it('sslmode=no-verify encrypts, whoever answers', async t => {
     assert.equal(await connect(t, { DATABASE_URL: `${url}?sslmode=no-verify` }), true);
   });
+
+  for (const query of ['?sslmode=disable', `?sslrootcert=${certificate.caPath}`]) {
+    it(`statements are cancelled by the same way as they came: ${query.slice(0, 12)}`, async t => {
+      const { config } = loadConfig({ DATABASE_URL: `${url}${query}` });
+      const pool = createPool({ ...config.database, databaseUrl: databaseLogin(config) }, pino({ level: 'silent' }));
+      t.after(() => pool.end());
+      const off = new AbortController();
+      const work = untilKnown(pool, client => client.query('select pg_sleep(60)'), {
+        isFinal: () => true,
+        limit: 0,
+        conflicts: 1,
+        signal: off.signal,
+      });
+      const isAsleep = "select 1 from pg_stat_activity where wait_event = 'PgSleep'";
+      await eventually(async () => (await pool.query(isAsleep)).rows.length > 0);
+      const reason = new Error('called off');
+      off.abort(reason);
+      await assert.rejects(work, reason);
+      assert.deepEqual((await pool.query(isAsleep)).rows, []);
+    });
+  }
 
   it('a server without TLS is refused', async t => {
     const plain = (await createServer(t)).url('postgres');

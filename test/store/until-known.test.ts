@@ -25,7 +25,8 @@ function createPool(failures: readonly (Error | null)[] = [], afterwards: () => 
     const failure = left.shift();
     if (failure) throw failure;
     const query = async (text: string) => (text === 'insert' ? null : afterwards());
-    return { release: (destroy = false) => void closed.push(destroy), query };
+    const [on, off] = [() => {}, () => {}];
+    return { release: (destroy = false) => void closed.push(destroy), query, on, off, processID: null };
   };
   return { pool: { connect } as unknown as pg.Pool, closed };
 }
@@ -158,5 +159,64 @@ describe('untilKnown', () => {
     });
     const took = performance.now() - began;
     assert.ok(took >= 600 && took < 20_000, `${took} ms`);
+  });
+});
+
+describe('untilKnown, called off', () => {
+  const reason = new Error('called off');
+
+  it('does not begin', async () => {
+    const { pool } = createPool();
+    const { work, calls } = createWork();
+    await assert.rejects(untilKnown(pool, work, { ...OPTIONS, signal: AbortSignal.abort(reason) }), reason);
+    assert.deepEqual(calls, []);
+  });
+
+  it('waits for no connection, and gives back the one that comes later', async () => {
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    const pool = { connect: () => promise } as unknown as pg.Pool;
+    const off = new AbortController();
+    const { work, calls } = createWork();
+    const running = assert.rejects(untilKnown(pool, work, { ...OPTIONS, signal: off.signal }), reason);
+    off.abort(reason);
+    await running;
+    const { promise: released, resolve: release } = Promise.withResolvers<void>();
+    resolve({ release });
+    await released;
+    assert.deepEqual(calls, []);
+  });
+
+  it('is done where it was too late; the connection is closed', async () => {
+    const { pool, closed } = createPool();
+    const off = new AbortController();
+    const work = async (client: Parameters<RepeatableWork<string>>[0]) => {
+      await client.query('insert');
+      off.abort(reason);
+      return 'done';
+    };
+    assert.equal(await untilKnown(pool, work, { ...OPTIONS, signal: off.signal }), 'done');
+    assert.deepEqual(closed, [true]);
+  });
+
+  it('sends nothing further, and says why', async () => {
+    const { pool, closed } = createPool();
+    const off = new AbortController();
+    const sent: string[] = [];
+    const work = async (client: Parameters<RepeatableWork<string>>[0]) => {
+      await client.query('begin');
+      off.abort(reason);
+      await client.query('insert');
+      sent.push('insert');
+      return 'done';
+    };
+    await assert.rejects(untilKnown(pool, work, { ...OPTIONS, signal: off.signal }), reason);
+    assert.deepEqual([sent, closed], [[], [true]]);
+  });
+
+  it('after a loss says that it is not known, without another try', async () => {
+    const { pool } = createPool();
+    const { work, calls } = createWork(lost());
+    await assert.rejects(untilKnown(pool, work, { ...OPTIONS, beforeRepeat: async () => false }), OutcomeUnknown);
+    assert.deepEqual(calls, [false]);
   });
 });
