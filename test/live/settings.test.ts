@@ -467,6 +467,8 @@ const ELSEWHERE: Partial<Record<SettingName, string>> = {
   receivedHeader: 'here, of the worker',
   'limits.dataGrace': 'here, with limits.dataRate',
   recipientsElsewhere: 'read like recipientAllowList; test/intake/limits.test.ts',
+  simulatedRecipients: 'test/delivery/simulated.test.ts',
+  'resources.allowEmpty': 'test/resources/reconciler.test.ts',
   'limits.failedLoginsPerAddress': 'test/smtp/login-guard.test.ts',
   'limits.failedLoginsPerKey': 'test/smtp/login-guard.test.ts',
   'limits.failedLoginsPeriod': 'test/smtp/login-guard.test.ts',
