@@ -1,5 +1,4 @@
-import { isUtf8 } from 'node:buffer';
-import { bodyOffset, unfold } from '../message/header-fields.ts';
+import { bodyOffset, fieldText, unfold } from '../message/header-fields.ts';
 import { ADDRESS_FIELDS, plainAddresses } from '../message/plain-addresses.ts';
 import { goesOut } from '../message/sent-fields.ts';
 
@@ -61,11 +60,10 @@ export function compose(raw: Buffer, options: ComposeOptions): Buffer {
 
 /** How an address field of the section is written anew; null for a field that goes out as it is. */
 function createRewrite(section: Buffer): (name: string, start: number, end: number) => Buffer | null {
-  // As `readHeaderFields` reads it, so that what was found to be sendable is what is sent.
-  const encoding = isUtf8(section) ? 'utf8' : 'latin1';
   return (name, start, end) => {
     if (!ADDRESS_FIELDS.has(name)) return null;
-    const line = section.toString(encoding, start, end);
+    // As `readHeaderFields` reads it, so that what was found to be sendable is what is sent.
+    const line = fieldText(section.subarray(start, end));
     const colon = line.indexOf(':');
     const value = unfold(line.slice(colon + 1));
     const plain = plainAddresses(value);

@@ -53,15 +53,14 @@ export function readHeaderFields(raw: Buffer, maxBytes: number): readonly Header
     const line = text.slice(start, next);
     start = next;
     if (line === '\r\n') break;
-    fields.push(readField(allUtf8 ? line : readBytes(line), fields.length + 1));
+    fields.push(readField(allUtf8 ? line : fieldText(Buffer.from(line, 'latin1')), fields.length + 1));
   }
   return fields;
 }
 
-/** One client writes some of its fields, another program the others: each tells for itself what it is. */
-function readBytes(latin1: string): string {
-  const bytes = Buffer.from(latin1, 'latin1');
-  return isUtf8(bytes) ? bytes.toString('utf8') : latin1;
+/** A field's bytes as text. One client writes some of its fields, another program the others: each tells for itself what it is. */
+export function fieldText(bytes: Buffer): string {
+  return bytes.toString(isUtf8(bytes) ? 'utf8' : 'latin1');
 }
 
 /** The offset behind a field's last line: a line that begins with white space continues the one before it. */

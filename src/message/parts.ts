@@ -118,7 +118,8 @@ async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<str
   const text = (await parser.bodyOf('text/plain')) ?? (html === null ? await collector.takeBody() : null);
   const attachments = collector.finish(html ?? '');
   const attachmentsJson = collector.json(attachments);
-  const contentFields = joinContentFields(parser.contentFields);
+  const emptyMultipart = parser.hasEmptyMultipart() && ({ emptyMultipart: true } as const);
+  const contentFields = { ...joinContentFields(parser.contentFields), ...emptyMultipart };
   const isBroken = options.breakLines && attachments.length > 0;
   const bodies = isBroken ? breakBody(text, html) : { text, html };
   const parts: MessageParts = { ...bodies, attachments, attachmentsJson, contentFields };

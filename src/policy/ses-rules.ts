@@ -51,6 +51,10 @@ export const SES_RULES: readonly SesRule[] = [
     check: ({ contentFields, mending }) => unreadableContent(contentFields, mending?.types ?? 0),
   },
   {
+    source: 'SES API v2 reference, "RawMessage"',
+    check: ({ contentFields: { emptyMultipart } }) => (emptyMultipart ? withoutParts() : null),
+  },
+  {
     source: 'SES developer guide, "unsupported attachment types"',
     check: ({ contentFields }) => unsupported(contentFields.fileNames),
     ofRebuilt: true,
@@ -97,6 +101,12 @@ function unreadableContent({ unreadable: name, mendable = 0 }: ContentFields, me
 function notOfForm(name: string): Refusal {
   const text = `A ${name} header is not of the form "value; name=value" (RFC 2045), which Amazon SES refuses: quote its values`;
   return contentRefusal('content_field_syntax', text);
+}
+
+function withoutParts(): Refusal {
+  const text =
+    'A multipart has no parts, or not at the boundary that its Content-Type names, which Amazon SES refuses: mend the client';
+  return contentRefusal('empty_multipart', text);
 }
 
 function unsupported(fileNames: readonly string[]): Refusal | null {

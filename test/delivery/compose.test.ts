@@ -75,6 +75,13 @@ suite('address fields for a server without SMTPUTF8', () => {
     assert.equal(plain(header, 'latin1'), `To: =?UTF-8?B?SsO2cmc=?=\r\n <a@example.com>\r\n${COMPLETE}\r\n`);
   });
 
+  test('are read each by itself: one in UTF-8 beside a field in Latin-1', () => {
+    const [other, to] = ['X-Other: Gr\xfc\xdfe\r\n', Buffer.from('To: Jörg <a@example.com>\r\n').toString('latin1')];
+    const sent = compose(Buffer.from(`${other}${to}${COMPLETE}\r\n`, 'latin1'), { ...OPTIONS, plainAddresses: true });
+    const anew = 'To: =?UTF-8?B?SsO2cmc=?=\r\n <a@example.com>\r\n';
+    assert.equal(sent.toString('latin1'), `${other}${anew}${COMPLETE}\r\n`);
+  });
+
   test('stay where nobody can read them', () => {
     const text = `Cc: Bob <b@example.com, ü\r\n${rest}`;
     assert.equal(plain(text), text);

@@ -68,7 +68,13 @@ describe('what SES refuses', () => {
     }
     // Were nearly all refused, or none by a rule, nothing would be tried.
     assert.ok(counts.taken > SEEDS / 3, `${counts.taken} taken`);
-    for (const rule of ['header_twice', 'address_syntax', 'content_field_syntax', 'attachment_type']) {
+    for (const rule of [
+      'header_twice',
+      'address_syntax',
+      'content_field_syntax',
+      'attachment_type',
+      'empty_multipart',
+    ]) {
       assert.ok((counts.refused.get(rule) ?? 0) > 10, `${rule}: ${JSON.stringify([...counts.refused])}`);
     }
   });
@@ -128,6 +134,23 @@ describe('what SES refuses', () => {
     assert.match((await replyTo(broken)) ?? '', /^554 5\.6\.0 A Content-Type header is not of the form/);
     const file = 'Content-Disposition: attachment; filename="Setup.EXE"';
     assert.match((await replyTo(file)) ?? '', /^554 5\.6\.0 Amazon SES carries no \.EXE files/);
+  });
+
+  it('says of a multipart that it has no parts, also within another', async () => {
+    const mixed = 'Content-Type: multipart/mixed; boundary=b';
+    const within = '--b\r\nContent-Type: multipart/alternative; boundary=c\r\n\r\n--c--\r\n--b--';
+    for (const [type, body] of [
+      [mixed, 'Hello'],
+      [mixed, '--b--'],
+      [mixed, '--another\r\n\r\nHello\r\n--another--'],
+      ['Content-Type: multipart/mixed', '--b\r\n\r\nHello\r\n--b--'],
+      [mixed, within],
+    ] as const) {
+      const reply = (await replyTo(type, '', body)) ?? '';
+      assert.match(reply, /^554 5\.6\.0 A multipart has no parts, .*: mend the client$/, body);
+    }
+    assert.equal(await replyTo(mixed, '', '--b\r\n\r\nHello\r\n--b--'), null);
+    assert.equal(await replyTo(mixed, '', '--b\r\n\r\nnot closed'), null);
   });
 
   it('has a source in each line of the table', () => {

@@ -151,7 +151,10 @@ function fileFields(random: Random): string[] {
 function part(random: Random, depth: number): string[] {
   if (depth > 0 && random.chance(0.3)) {
     const boundary = `b${random.upTo(1_000_000)} ${'='.repeat(depth)}`;
-    const parts = random.some(1 + random.upTo(2), () => [`--${boundary}`, ...part(random, depth - 1)]);
+    const parts = random.some(random.chance(0.97) ? 1 + random.upTo(2) : 0, () => [
+      `--${boundary}`,
+      ...part(random, depth - 1),
+    ]);
     const type = `multipart/${random.pick(['mixed', 'alternative', 'related'])}; boundary="${boundary}"`;
     return [`Content-Type: ${type}`, '', ...parts.flat(), `--${boundary}--`, ''];
   }
@@ -192,9 +195,16 @@ function lengthen(random: Random, lines: readonly string[]): string[] {
   return [...added, ...longer];
 }
 
+/** In UTF-8; now and then some lines in Latin-1, as where a program has added its fields to those of another. */
+function encode(random: Random, lines: readonly string[]): Buffer {
+  const chance = random.chance(0.15) ? 0.5 : 0;
+  const encodingOf = (line: string) => (/^[\0-\xff]*$/.test(line) && random.chance(chance) ? 'latin1' : 'utf8');
+  return Buffer.concat(lines.map(line => Buffer.from(`${line}\r\n`, encodingOf(line))));
+}
+
 /**
- * A message such as a client may send, the same for the same seed: header fields of all kinds, folded, repeated, in UTF-8;
- * addresses in odd forms; nested parts with files. One From field, in `domain`, so that what is tried is all the rest.
+ * A message such as a client may send, the same for the same seed: header fields of all kinds, folded, repeated, in UTF-8 and
+ * in Latin-1; addresses in odd forms; nested parts with files. One From field, in `domain`, so that what is tried is all the rest.
  *
  * @param withLongLines some lines of the same message have more than 998 bytes
  */
@@ -211,5 +221,5 @@ export function randomMail(seed: number, domain: string, withLongLines = false):
   const hasBody = random.chance(0.98);
   const written = hasBody ? [...fields, ...part(random, 3)] : fields;
   const lines = withLongLines ? lengthen(new Random(seed), written) : written;
-  return { raw: Buffer.from(`${lines.join('\r\n')}\r\n`), seed };
+  return { raw: encode(new Random(~seed), lines), seed };
 }
