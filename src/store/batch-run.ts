@@ -6,11 +6,19 @@ export interface Member {
   run: BatchRun | null;
 }
 
+/** So often a batch is run again before its patience grows: most clients that go do so together, or soon after one another. */
+const EARLY_RUNS = 4;
+
 /**
- * Milliseconds for which a batch that is run for the first time is left alone by items that are called off; twice as long at
- * each further time. Those who stay are held up for twice the time of their statement at most, whoever leaves them and when.
+ * For how long a run of a batch is left alone by items that are called off, in milliseconds: the first for `patience`, later
+ * ones for longer and longer. Those who stay are held up for little more than twice the time of their statement, whoever leaves
+ * them and when.
+ *
+ * @param run the how manieth it is, from 0
  */
-export const FIRST_PATIENCE = 1_000;
+export function patienceOf(run: number, patience: number): number {
+  return patience * 2 ** Math.max(0, run - EARLY_RUNS + 1);
+}
 
 class Cancelled extends Error {
   override readonly name = 'Cancelled';

@@ -1,4 +1,4 @@
-import { BatchRun, FIRST_PATIENCE, type Member } from './batch-run.ts';
+import { BatchRun, type Member, patienceOf } from './batch-run.ts';
 
 export interface BatcherOptions<T, R> {
   /**
@@ -21,7 +21,11 @@ export interface BatcherOptions<T, R> {
   readonly isolates?: (error: unknown) => boolean;
   /** Whether an item that was called off for this reason may share a batch a little longer; unless given, it may. */
   readonly canLinger?: (reason: unknown) => boolean;
+  /** Milliseconds for which a batch is not cancelled for the sake of some of its items (`patienceOf`); a second unless given. */
+  readonly patience?: number;
 }
+
+const PATIENCE = 1_000;
 
 interface Waiting<T, R> extends Member {
   readonly item: T;
@@ -107,7 +111,7 @@ export class Batcher<T, R> {
     this.#running += 1;
     let left = batch;
     try {
-      for (let patience = FIRST_PATIENCE; left.length > 0; patience *= 2) left = await this.#runOnce(left, patience);
+      for (let run = 0; left.length > 0; run++) left = await this.#runOnce(left, run);
     } finally {
       this.#running -= 1;
       this.#schedule();
@@ -115,8 +119,8 @@ export class Batcher<T, R> {
   }
 
   /** @returns those that are to be run again, since the batch was cancelled for others' sake */
-  async #runOnce(batch: readonly Waiting<T, R>[], patience: number): Promise<readonly Waiting<T, R>[]> {
-    const run = new BatchRun(batch, patience, this.#canLinger);
+  async #runOnce(batch: readonly Waiting<T, R>[], time: number): Promise<readonly Waiting<T, R>[]> {
+    const run = new BatchRun(batch, patienceOf(time, this.#options.patience ?? PATIENCE), this.#canLinger);
     try {
       const results = await this.#options.run(
         batch.map(({ item }) => item),
@@ -135,7 +139,7 @@ export class Batcher<T, R> {
 
   async #runEach(batch: readonly Waiting<T, R>[]): Promise<void> {
     for (const entry of batch) {
-      for (let left = stay([entry]); left.length > 0; ) left = await this.#runOnce(left, FIRST_PATIENCE);
+      for (const alone of stay([entry])) await this.#runOnce([alone], 0);
     }
   }
 }
