@@ -19,7 +19,7 @@ interface ListOptions extends JsonOptions {
 
 type ReplayOptions = JsonOptions & Omit<ReplayFilter, 'ids'>;
 
-const STATUSES = ['pending', 'success', 'failed', 'dead_letter'];
+const STATUSES = ['pending', 'success', 'failed', 'dead_letter', 'parked'];
 
 const COLUMNS: readonly Column<DeliverySummary>[] = [
   { title: 'ID', value: row => row.id },

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Command, InvalidArgumentError } from 'commander';
 import { loadConfig } from '../config/load.ts';
+import { resumeParked } from '../store/webhook-parking.ts';
 import {
   createWebhook,
   deleteWebhook,
@@ -150,9 +151,14 @@ function addEnable(webhooks: Command, context: CliContext): void {
       .argument('<id>', 'as listed')
       .addOption(jsonOption())
       .action(async (id: string, options: JsonOptions) => {
-        const row = await withDatabase(context, pool => enableWebhook(pool, id));
-        print(context, options, row, `${row.url} of ${row.owner ?? 'nobody'} is active.\n`);
-        note(context, options, 'What it missed is not sent by itself; see: smtp-relay webhooks replay --help');
+        const { row, resumed } = await withDatabase(context, async pool => {
+          const row = await enableWebhook(pool, id);
+          return { row, resumed: await resumeParked(pool, row.id) };
+        });
+        const due = resumed > 0 ? ` ${resumed} deliveries that were parked are due.` : '';
+        print(context, options, { ...row, resumed }, `${row.url} of ${row.owner ?? 'nobody'} is active.${due}\n`);
+        const rest = 'What was given up is not sent by itself, and events of the meantime were not kept for it';
+        note(context, options, `${rest}; see: smtp-relay webhooks replay --help`);
       }),
     'webhooks enable 0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11',
   );

@@ -68,7 +68,7 @@ export interface StoryDelivery {
   readonly webhookId: string | null;
   /** Null where the endpoint does not exist any more. */
   readonly url: string | null;
-  /** `pending`, `success`, `failed` (to be repeated) or `dead_letter`. */
+  /** `pending`, `success`, `failed` (to be repeated), `dead_letter` or `parked`. */
   readonly status: string | null;
   readonly attempts: number;
   readonly statusCode: number | null;

@@ -29,7 +29,7 @@ const events = (owner: string): string => `
     select id from batch
      where not ${isOpen('batch.email_id')}
        and not exists (select from webhook_deliveries d
-                        where d.event_id = batch.id and d.status not in ('success', 'dead_letter') offset 0)
+                        where d.event_id = batch.id and d.status not in ('success', 'dead_letter', 'parked') offset 0)
   ), delivered as (
     delete from webhook_deliveries where event_id = any (array(select id from free))
   ), removed as (
@@ -74,7 +74,7 @@ const DELIVERIES = `
   with free as materialized (
     select ctid from webhook_deliveries d
      where ctid >= $2::tid and ctid < $3::tid
-       and status in ('success', 'dead_letter') and coalesce(attempted_at, created_at) < now() - make_interval(secs => $1)
+       and status in ('success', 'dead_letter', 'parked') and coalesce(attempted_at, created_at) < now() - make_interval(secs => $1)
        and not ${isOpen('(select v.email_id from email_events v where v.id = d.event_id)')}
        for update skip locked
   ), removed as (
@@ -116,7 +116,7 @@ export function sweepAttempts(db: Queryable, seconds: number): Sweep {
   };
 }
 
-/** Deletes webhook deliveries that succeeded or were given up. */
+/** Deletes webhook deliveries that succeeded, were given up, or wait for an endpoint that nobody has enabled. */
 export async function sweepDeliveries(db: Queryable, seconds: number): Promise<Sweep> {
   const { rows } = await db.query<{ blocks: number }>(DELIVERY_BLOCKS);
   const end = rows[0]?.blocks ?? 0;

@@ -11,7 +11,7 @@ export interface DeliverySummary {
   /** Such as `email.bounced`. */
   readonly event: string | null;
   readonly emailId: string | null;
-  /** `pending`, `success`, `failed` (it is tried again) or `dead_letter`. */
+  /** `pending`, `success`, `failed` (it is tried again), `dead_letter`, or `parked` (when its endpoint is enabled). */
   readonly status: string | null;
   /** Tries so far. */
   readonly attempts: number;
@@ -69,7 +69,7 @@ const REPLAY = `
   update webhook_deliveries set status = 'pending', attempt = 0, next_retry_at = now()
    where id in (select d.id
                   from webhook_deliveries d join webhooks w on w.id = d.webhook_id and w.status = 'active'
-                 where d.status in ('dead_letter', 'failed')
+                 where d.status in ('dead_letter', 'failed', 'parked')
                    and ($1::uuid[] is null or d.id = any($1))
                    and ($2::uuid is null or d.webhook_id = $2)
                    and ($3::text is null or w.user_id = $3)

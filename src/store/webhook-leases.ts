@@ -44,21 +44,60 @@ export interface LeaseRequest {
   readonly leaseTime: number;
 }
 
+/** So many of the deliveries that have been due the longest, and the shortest, tell which endpoints have something due. */
+const LOOKED_AT = 500;
+/** Where there are more, the endpoints themselves are gone through, so many from a place left to chance, and from the first. */
+const STEPS = 500;
+
+const OPEN = `status in ('pending', 'failed')`;
+
+/** SQL: endpoints one after the other that have deliveries that are not done, each with the first time that one is due. */
+function walk(name: string, from: string): string {
+  const next = (behind: string) => `
+    select webhook_id, next_retry_at from webhook_deliveries
+     where webhook_id > ${behind} and ${OPEN} order by webhook_id, next_retry_at limit 1`;
+  return `
+  ${name} (webhook_id, next_retry_at, step) as (
+    select n.*, 1 from (${next(from)}) n where exists (select from longest group by status having count(*) = ${LOOKED_AT})
+    union all
+    select n.*, ${name}.step + 1 from ${name} cross join lateral (${next(`${name}.webhook_id`)}) n
+     where ${name}.step < ${STEPS}
+  )`;
+}
+
+/** SQL: those that have been due the longest, or the shortest. */
+function dueFrom(direction: 'asc' | 'desc'): string {
+  const some = (status: string) => `
+    (select webhook_id, status from webhook_deliveries where status = '${status}' and next_retry_at <= now()
+      order by next_retry_at ${direction} limit ${LOOKED_AT})`;
+  return `${some('pending')} union all ${some('failed')}`;
+}
+
 /**
- * Each endpoint is asked for its own due deliveries, so that one with a million of them is no longer a look than any other.
+ * Begins with what is due, so that endpoints that have nothing cost nothing, however many they are. Each endpoint that is found
+ * is then asked for its own, so that one with a million of them is no longer a look than any other. Where one of them fills
+ * both ends of what is due, the walk finds the others.
+ *
  * The order of endpoints is left to chance, so that none is always last where `limit` cuts off. The lease is the time of
  * the next try, so that whatever a killed process held is due again by itself.
  */
 const LEASE_DUE = `
-  with due as materialized (
+  with recursive longest as materialized (${dueFrom('asc')}
+  ), latest as materialized (${dueFrom('desc')}
+  ), ${walk('onward', '(select gen_random_uuid())')}, ${walk('anew', "'00000000-0000-0000-0000-000000000000'::uuid")}, found as (
+    select webhook_id from longest
+    union select webhook_id from latest
+    union select webhook_id from onward where next_retry_at <= now()
+    union select webhook_id from anew where next_retry_at <= now()
+  ), due as materialized (
     select d.id, d.next_retry_at
-      from (select w.id, coalesce(asked.room, $3) as room
-              from webhooks w left join unnest($1::uuid[], $2::integer[]) as asked (id, room) on asked.id = w.id
-             where w.status = 'active'
+      from (select found.webhook_id as id, coalesce(asked.room, $3) as room
+              from found left join unnest($1::uuid[], $2::integer[]) as asked (id, room) on asked.id = found.webhook_id
+             where (select status from webhooks where id = found.webhook_id) = 'active'
              order by random()) w
      cross join lateral (
            select id, next_retry_at from webhook_deliveries
-            where webhook_id = w.id and status in ('pending', 'failed') and next_retry_at <= now()
+            where webhook_id = w.id and ${OPEN} and next_retry_at <= now()
             order by next_retry_at limit w.room for update skip locked) d
      limit $4
   ), leased as (

@@ -18,9 +18,15 @@ export interface DeliveryOutcome {
   readonly gone: boolean;
 }
 
+/** How many occasions of failing it takes; one is noted where the last one is a while ago (a part of `disableAfter`). */
+const OCCASIONS = 3;
+const OCCASION_SHARE = 1 / 20;
+/** After so much of `disableAfter` without a failure, one more begins anew: who is hardly ever called has hardly failed. */
+const QUIET_SHARE = 1 / 2;
+
 /**
- * Only whoever holds the lease writes. One success clears an endpoint's name. The answer is the endpoints that are to be
- * disabled now.
+ * Only whoever holds the lease writes. One success clears an endpoint's name; failures close to each other are one occasion. By
+ * the database's clock. The answer is the endpoints that are to be disabled now.
  */
 const RECORD = `
   with outcome as (
@@ -34,27 +40,31 @@ const RECORD = `
            next_retry_at = now() + make_interval(secs => o.pause)
       from outcome o
      where d.id = o.id and d.next_retry_at = o.leased_until and d.status in ('pending', 'failed')
-    returning d.webhook_id, o.status, o.attempted_at, o.blamed, o.gone
+    returning d.webhook_id, o.status, o.blamed, o.gone
   ), endpoint as (
-    select webhook_id, bool_or(status = 'success') as succeeded, bool_or(blamed) as blamed, bool_or(gone) as gone,
-           min(attempted_at) as since
+    select webhook_id, bool_or(status = 'success') as succeeded, bool_or(blamed) as blamed, bool_or(gone) as gone
       from written group by webhook_id
   ), healed as (
-    update smtp_relay_webhooks set failing_since = null
+    update smtp_relay_webhooks set failing_since = null, failed_at = null, occasions = 0
      where failing_since is not null and webhook_id in (select webhook_id from endpoint where succeeded)
+  ), failed as (
+    select e.webhook_id, s.failing_since, s.occasions,
+           s.failing_since is null or s.failed_at is null
+             or s.failed_at < now() - make_interval(secs => $10::float8 * ${QUIET_SHARE}) as anew,
+           s.failed_at <= now() - make_interval(secs => $10::float8 * ${OCCASION_SHARE}) as another
+      from endpoint e left join smtp_relay_webhooks s on s.webhook_id = e.webhook_id
+     where e.blamed and not e.succeeded
   ), failing as (
-    insert into smtp_relay_webhooks (webhook_id, failing_since)
-    select webhook_id, since from endpoint
-     where blamed and not succeeded
-       and not exists (select from smtp_relay_webhooks s
-                        where s.webhook_id = endpoint.webhook_id and s.failing_since is not null)
-     order by webhook_id
+    insert into smtp_relay_webhooks as s (webhook_id, failing_since, failed_at, occasions)
+    select webhook_id, case when anew then now() else failing_since end, now(), case when anew then 1 else occasions + 1 end
+      from failed where anew or another order by webhook_id
     on conflict (webhook_id) do update
-      set failing_since = coalesce(smtp_relay_webhooks.failing_since, excluded.failing_since)
+      set failing_since = excluded.failing_since, failed_at = excluded.failed_at, occasions = excluded.occasions
   )
-  select e.webhook_id as id
-    from endpoint e left join smtp_relay_webhooks s on s.webhook_id = e.webhook_id
-   where e.gone or (e.blamed and not e.succeeded and s.failing_since <= now() - make_interval(secs => $10))`;
+  select webhook_id as id from endpoint where gone
+  union
+  select webhook_id from failed
+   where not anew and failing_since <= now() - make_interval(secs => $10::float8) and occasions + another::integer >= ${OCCASIONS}`;
 
 /** The event goes to the owner's other endpoints. That this one is still active in the statement's snapshot must not count. */
 const DISABLE = `
@@ -74,17 +84,6 @@ const DISABLE = `
     returning id, type, user_id
   ), due as (${insertDueDeliveries('w.id <> $1')})
   select url from disabled`;
-
-/** What is left for an endpoint that was disabled, here or by its owner, will not be tried. Some at a time. */
-const DEAD_LETTER_DISABLED = `
-  update webhook_deliveries set status = 'dead_letter', next_retry_at = null
-   where id in (select d.id
-                  from webhooks w
-                 cross join lateral (select id from webhook_deliveries
-                                      where webhook_id = w.id and status in ('pending', 'failed')
-                                      limit $1 for update skip locked) d
-                 where w.status = 'disabled'
-                 limit $1)`;
 
 /**
  * Writes what came of tries, in one statement.
@@ -125,9 +124,4 @@ export async function disableWebhook(
 ): Promise<boolean> {
   const { rowCount } = await db.query(DISABLE, [webhookId, last?.statusCode ?? null, last?.text.slice(0, 500) ?? null]);
   return rowCount === 1;
-}
-
-/** Dead-letters what is left for disabled endpoints. @returns how many, at most `limit`: then there may be more */
-export async function deadLetterDisabled(db: Queryable, limit: number): Promise<number> {
-  return (await db.query(DEAD_LETTER_DISABLED, [limit])).rowCount ?? 0;
 }

@@ -77,7 +77,8 @@ const REPLACE_SECRETS = `
 
 const ENABLE = `
   with enabled as (update webhooks set status = 'active' where id = $1 returning id)
-  update smtp_relay_webhooks s set failing_since = null, disabled_at = null from enabled where s.webhook_id = enabled.id`;
+  update smtp_relay_webhooks s set failing_since = null, failed_at = null, occasions = 0, disabled_at = null
+    from enabled where s.webhook_id = enabled.id`;
 
 /** Deliveries first: not every installation's foreign key removes them. */
 const DELETE = `
@@ -131,7 +132,7 @@ export async function replaceSecrets(db: Queryable, read: WebhookSecrets, sealed
   await db.query(REPLACE_SECRETS, [read.id, sealed.current, read.current, sealed.previous]);
 }
 
-/** Makes an endpoint active, with a clear name. */
+/** Makes an endpoint active, with a clear name. What was parked for it is resumed by `resumeParked`. */
 export async function enableWebhook(db: Queryable, id: string): Promise<Webhook> {
   const { id: found } = await findWebhook(db, id);
   await db.query(ENABLE, [found]);

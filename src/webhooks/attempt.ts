@@ -66,7 +66,8 @@ export async function attempt(
   const attemptedAt = dependencies.now();
   const { result, text, answer } = await send(delivery, attemptedAt, signal, dependencies);
   const succeeded = result === 'success';
-  const final = succeeded || result === 'lost';
+  const gone = answer?.statusCode === GONE;
+  const final = succeeded || gone || result === 'lost';
   const { random, now } = dependencies;
   const pause = final ? null : pauseAfter(delivery.attempts + 1, answer?.retryAfter, random, now());
   const outcome: DeliveryOutcome = {
@@ -77,7 +78,7 @@ export async function attempt(
     attemptedAt,
     pause,
     blamed: !succeeded && result !== 'unsigned' && result !== 'lost',
-    gone: answer?.statusCode === GONE,
+    gone,
   };
   return { outcome, result };
 }

@@ -5,7 +5,7 @@ import type { Registry } from '../observability/metrics.ts';
 import type { Tracer } from '../observability/tracing.ts';
 import { readBacklog } from '../store/webhook-history.ts';
 import { type LeasedDelivery, leaseDeliveries, releaseDeliveries } from '../store/webhook-leases.ts';
-import { deadLetterDisabled } from '../store/webhook-outcomes.ts';
+import { parkDisabled } from '../store/webhook-parking.ts';
 import { createAddressGuard } from './address-guard.ts';
 import { type AttemptDependencies, attempt } from './attempt.ts';
 import { createEndpointClient, type EndpointClient } from './endpoint-client.ts';
@@ -173,15 +173,15 @@ export class Dispatcher {
     this.#lanes.add(byEndpoint);
   }
 
-  /** Puts away what is left for disabled endpoints, some at each look. Never rejects. */
+  /** Parks what is left for disabled endpoints, some at each look. Never rejects. */
   async #sweep(): Promise<void> {
     if (performance.now() - this.#lastSweep < SWEEP_INTERVAL) return;
     try {
-      const swept = await deadLetterDisabled(this.#pool, SWEEP_LIMIT);
+      const swept = await parkDisabled(this.#pool, SWEEP_LIMIT);
       if (swept < SWEEP_LIMIT) this.#lastSweep = performance.now();
     } catch (error) {
       this.#lastSweep = performance.now();
-      this.#logger.warn({ err: error }, 'deliveries of disabled webhooks not put away');
+      this.#logger.warn({ err: error }, 'deliveries of disabled webhooks not parked');
     }
   }
 

@@ -218,7 +218,16 @@ describe('smtp-relay webhooks', { concurrency: true }, () => {
     const disabled = await run(['replay', '--webhook', other]);
     assert.equal(disabled.code, 1);
     assert.match(disabled.stderr, /is disabled; first: smtp-relay webhooks enable/);
-    assert.equal((await json('enable', other)).status, 'active');
+    const parked = await query(
+      `insert into webhook_deliveries (webhook_id, event_id, attempt, status)
+       select $1, id, 2, 'parked' from email_events limit 1 returning id`,
+      [other],
+    );
+    assert.equal((await json('deliveries', '--status', 'parked')).length, 1);
+    const enabled = await json('enable', other);
+    assert.deepEqual([enabled.status, enabled.resumed], ['active', 1]);
+    const resumed = `delete from webhook_deliveries where id = $1 returning status, attempt, next_retry_at <= now() as due`;
+    assert.deepEqual(await query(resumed, [parked[0].id]), [{ status: 'failed', attempt: 2, due: true }]);
     const [left] = await json('deliveries', '--webhook', other);
     assert.deepEqual(await json('replay', left.id), { replayed: 1 });
     assert.deepEqual(await json('replay', '--owner', 'acme'), { replayed: 1 });

@@ -18,7 +18,8 @@ import { Republisher } from '../../src/store/republish.ts';
 import { applyRetention } from '../../src/store/retention.ts';
 import { endTurn, takeTurn } from '../../src/store/turn.ts';
 import { listDeliveries, readBacklog } from '../../src/store/webhook-history.ts';
-import { deadLetterDisabled, disableWebhook } from '../../src/store/webhook-outcomes.ts';
+import { disableWebhook } from '../../src/store/webhook-outcomes.ts';
+import { parkDisabled } from '../../src/store/webhook-parking.ts';
 import { createWebhook } from '../../src/store/webhooks.ts';
 import { createHitRecorder } from '../../src/tracking/record-hits.ts';
 import { newSecret } from '../../src/webhooks/secret-box.ts';
@@ -153,7 +154,7 @@ describe('the grants of docs/security.md', () => {
     assert.ok(await takeTurn(worker, 'test', 1_000));
     await endTurn(worker, 'test', 0);
     assert.ok(await disableWebhook(worker, hookId, undefined));
-    await deadLetterDisabled(worker, 10);
+    await parkDisabled(worker, 10);
     await readBacklog(worker);
     const periods = { raw: 1, bodies: 1, events: 1, deliveries: 1 };
     await applyRetention({ db: worker, periods, signal: AbortSignal.timeout(60_000) });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { leaseDeliveries } from '../../src/store/webhook-leases.ts';
+import { parkDisabled, resumeParked } from '../../src/store/webhook-parking.ts';
+import { enableWebhook } from '../../src/store/webhooks.ts';
 import { eventually } from '../support/eventually.ts';
 import { answer, hang, reset, startReceiver } from './receiver.ts';
 import { createSystem, found, type System } from './system.ts';
@@ -177,39 +179,56 @@ describe('the dispatcher', { concurrency: true }, () => {
 });
 
 describe('an endpoint that fails', { concurrency: true }, () => {
-  it('is disabled after five days without one success, and the owner hears of it elsewhere', async t => {
+  const DAY = 24 * 3600;
+
+  /** An endpoint that fails, another of the same owner, and time that passes for the first. */
+  async function startFailing(t: TestContext) {
     const system = await createSystem(t);
     const [failing, other] = [await startReceiver(t), await startReceiver(t)];
-    failing.behave(answer(500, 'broken'));
+    failing.behave(answer(502, 'broken'));
     const { id } = await system.endpoint(failing.url, { events: ['email.sent', 'webhook.disabled'] });
     await system.endpoint(other.url, { events: ['webhook.disabled'] });
-    const stranger = await system.endpoint(`${other.url}/stranger`, { owner: 'stranger' });
     const dispatcher = system.dispatcher({ disableAfter: FIVE_DAYS });
-    const fail = async () => {
+    const tried = async (status: string) => {
       const [eventId] = await system.events();
       dispatcher.wake();
       await eventually(async () =>
-        (await system.deliveries(id)).some(row => row.event_id === eventId && row.attempt === 1),
+        (await system.deliveries(id)).some(
+          row => row.event_id === eventId && row.attempt === 1 && row.status === status,
+        ),
       );
     };
-    const status = async () =>
-      (await system.pool.query('select status from webhooks where id = $1', [id])).rows[0].status;
-    const moveBack = (time: string) =>
-      system.pool.query(`update smtp_relay_webhooks set failing_since = now() - $1::interval`, [time]);
+    return {
+      ...{ system, failing, other, id, dispatcher },
+      fail: () => tried('failed'),
+      async succeed() {
+        failing.behave(answer(200));
+        await tried('success');
+        failing.behave(answer(502, 'broken'));
+      },
+      status: async () => (await system.pool.query('select status from webhooks where id = $1', [id])).rows[0].status,
+      pass: (seconds: number) =>
+        system.pool.query(
+          `update smtp_relay_webhooks set failing_since = failing_since - make_interval(secs => $1),
+                                          failed_at = failed_at - make_interval(secs => $1)`,
+          [seconds],
+        ),
+    };
+  }
 
-    await fail();
-    await moveBack('4 days 23 hours 59 minutes');
-    await fail();
-    assert.equal(await status(), 'active');
-    failing.behave(answer(200));
-    await system.events();
-    dispatcher.wake();
-    await eventually(
-      async () => (await system.pool.query('select failing_since as f from smtp_relay_webhooks')).rows[0].f === null,
-    );
-    failing.behave(answer(500, 'broken'));
-    await fail();
-    await moveBack('5 days');
+  it('is disabled after five days without one success, and the owner hears of it elsewhere', async t => {
+    const { system, failing, other, id, dispatcher, fail, succeed, status, pass } = await startFailing(t);
+    const stranger = await system.endpoint(`${other.url}/stranger`, { owner: 'stranger' });
+    for (let day = 0; day < 5; day += 1) {
+      await fail();
+      await pass(DAY);
+    }
+    await succeed();
+    for (let day = 0; day < 5; day += 1) {
+      await fail();
+      assert.equal(await status(), 'active');
+      await pass(DAY);
+    }
     await fail();
     await eventually(async () => (await status()) === 'disabled');
 
@@ -217,15 +236,63 @@ describe('an endpoint that fails', { concurrency: true }, () => {
     const { type, data } = JSON.parse(told.body.toString());
     assert.equal(type, 'webhook.disabled');
     const { failing_since: since, ...rest } = data;
-    assert.deepEqual(rest, { webhook_id: id, url: failing.url, last_status_code: 500, last_error: 'broken' });
+    assert.deepEqual(rest, { webhook_id: id, url: failing.url, last_status_code: 502, last_error: 'broken' });
     assert.ok(Math.abs(Date.parse(since) - (Date.now() - FIVE_DAYS)) < 60_000, since);
     const { rows } = await system.pool.query(`select type, user_id, email_id from email_events where type <> 'sent'`);
     assert.deepEqual(rows, [{ type: 'webhook_disabled', user_id: 'acme', email_id: null }]);
-    // What was left for it is put away; a replay brings it back.
-    await eventually(async () =>
-      (await system.deliveries(id)).every(row => row.status === 'dead_letter' || row.status === 'success'),
-    );
     assert.deepEqual(await system.deliveries(stranger.id), []);
+
+    // What has tries left waits for whoever enables it, and then has those that it had.
+    const left = () => system.deliveries(id).then(all => all.filter(row => row.status !== 'success'));
+    await eventually(async () => (await left()).every(row => row.status === 'parked' && row.next_retry_at === null));
+    assert.deepEqual([...new Set((await left()).map(row => row.attempt))], [1]);
+    failing.behave(answer(200));
+    await enableWebhook(system.pool, id);
+    assert.equal(await resumeParked(system.pool, id), 11);
+    dispatcher.wake();
+    await eventually(async () => (await left()).length === 0);
+    assert.equal(Math.max(...(await system.deliveries(id)).map(row => row.attempt)), 2);
+  });
+
+  it('is not disabled for one failure after quiet days, nor for many that came together', async t => {
+    const { fail, status, pass } = await startFailing(t);
+    await fail();
+    await pass(6 * DAY);
+    await fail();
+    for (let count = 0; count < 5; count += 1) await fail();
+    await pass(2.4 * DAY);
+    for (let count = 0; count < 5; count += 1) await fail();
+    await pass(2.7 * DAY);
+    for (let count = 0; count < 5; count += 1) await fail();
+    assert.equal(await status(), 'active');
+    // From here on it fails for five days.
+    for (const days of [2, 2]) {
+      await pass(days * DAY);
+      await fail();
+    }
+    assert.equal(await status(), 'active');
+    await pass(1.1 * DAY);
+    await fail();
+    await eventually(async () => (await status()) === 'disabled');
+  });
+
+  it('and is enabled at the very moment that its deliveries are parked leaves none behind', async t => {
+    const system = await createSystem(t);
+    const { id } = await system.endpoint('http://127.0.0.1:9999/');
+    await system.events(3);
+    await system.pool.query(`update webhooks set status = 'disabled' where id = $1`, [id]);
+    const client = await system.pool.connect();
+    await client.query('begin');
+    assert.equal(await parkDisabled(client, 100), 3);
+    const enabled = enableWebhook(system.pool, id).then(() => resumeParked(system.pool, id));
+    await new Promise(resolve => setTimeout(resolve, 50));
+    await client.query('commit');
+    client.release();
+    assert.equal(await enabled, 3);
+    assert.deepEqual(
+      (await system.deliveries(id)).map(({ status }) => status),
+      ['pending', 'pending', 'pending'],
+    );
   });
 
   it('is disabled at once where it answers 410', async t => {

@@ -101,7 +101,7 @@ export const events = {
       standaloneOnly: OPENSEND_TELLS,
     }),
     disableAfter: setting({
-      doc: 'How long an endpoint may fail without one success before it is disabled.',
+      doc: 'How long an endpoint may fail, on several occasions and without one success, before it is disabled.',
       format: duration,
       default: 432_000_000,
       reloadable: false,
