@@ -1,5 +1,7 @@
+import { isAscii } from 'node:buffer';
 import { bodyOffset, fieldText, unfold } from '../message/header-fields.ts';
 import { ADDRESS_FIELDS, plainAddresses } from '../message/plain-addresses.ts';
+import { SEALING_FIELDS } from '../message/sealed.ts';
 import { goesOut } from '../message/sent-fields.ts';
 
 export interface ComposeOptions {
@@ -12,6 +14,8 @@ export interface ComposeOptions {
   readonly received?: string;
   /** Whether address fields go out in the form that every server reads (`plainAddresses`); else as they were written. */
   readonly plainAddresses?: boolean;
+  /** Whether those with a Unicode domain do, unless the client has signed them. */
+  readonly plainDomains?: boolean;
 }
 
 const CRLF = '\r\n';
@@ -30,7 +34,7 @@ export function compose(raw: Buffer, options: ComposeOptions): Buffer {
   const { received = '' } = options;
   const end = bodyOffset(raw);
   const header = raw.toString('latin1', 0, end);
-  const rewrite = options.plainAddresses ? createRewrite(raw.subarray(0, end)) : null;
+  const rewrite = createRewrite(raw.subarray(0, end), options);
   const kept: Buffer[] = received === '' ? [] : [Buffer.from(received, 'latin1')];
   const names = new Set<string>();
   let keptFrom = 0;
@@ -58,17 +62,27 @@ export function compose(raw: Buffer, options: ComposeOptions): Buffer {
   return Buffer.concat(kept);
 }
 
+type Rewrite = (name: string, start: number, end: number) => Buffer | null;
+
 /** How an address field of the section is written anew; null for a field that goes out as it is. */
-function createRewrite(section: Buffer): (name: string, start: number, end: number) => Buffer | null {
+function createRewrite(section: Buffer, { plainAddresses: all, plainDomains }: ComposeOptions): Rewrite | null {
+  if (!all && (!plainDomains || isAscii(section) || isSigned(section))) return null;
   return (name, start, end) => {
     if (!ADDRESS_FIELDS.has(name)) return null;
     // As `readHeaderFields` reads it, so that what was found to be sendable is what is sent.
     const line = fieldText(section.subarray(start, end));
     const colon = line.indexOf(':');
     const value = unfold(line.slice(colon + 1));
-    const plain = plainAddresses(value);
+    const plain = all || FOREIGN_DOMAIN.test(value) ? plainAddresses(value) : null;
     return plain === null || plain === value ? null : Buffer.from(`${line.slice(0, colon).trimEnd()}: ${plain}${CRLF}`);
   };
+}
+
+const FOREIGN_DOMAIN = /@[^\s<>,;:"()@]*[^\0-\x7f]/;
+const SIGNATURES = new RegExp(`^(?:${SEALING_FIELDS.join('|')})[ \\t]*:`, 'im');
+
+function isSigned(section: Buffer): boolean {
+  return SIGNATURES.test(section.toString('latin1'));
 }
 
 /** The offset behind a field's last line. Told as `readHeaderFields` tells it, so that both see the same fields. */

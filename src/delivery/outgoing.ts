@@ -60,7 +60,9 @@ export function createOutgoingBuilder(dependencies: OutgoingDependencies): Outgo
       const transport = await transportOf(claim);
       const { messageBytes, lineBytes, strictTypes, smtpUtf8: takesUtf8 } = transportLimits(transport.kind);
       const mended = await mend(stored, { lines: lineBytes <= MAX_LINE, types: strictTypes });
-      const options = { emailId, acceptedAt, fromDomain, plainAddresses: !takesUtf8 };
+      // A client that did not ask for SMTPUTF8 may not write such domains, and does.
+      const plainDomains = transport.kind === 'smtp' && !message.smtpUtf8;
+      const options = { emailId, acceptedAt, fromDomain, plainAddresses: !takesUtf8, plainDomains };
       const composed = compose(mended, { ...options, received });
       const tracked = await track(composed, { claim, fromDomain, domain }).catch(error => {
         // A message that cannot be tracked is still a message.

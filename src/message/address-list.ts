@@ -1,5 +1,6 @@
 import { type Mailbox, parseAddress, quoteOddDots } from './address.ts';
 import { decodeWords } from './charset.ts';
+import { withoutControls } from './controls.ts';
 import { trimWhiteSpace } from './header-fields.ts';
 
 /** What an address header field says (RFC 5322 section 3.4). */
@@ -265,13 +266,10 @@ function displayName(phrase: string): string | null {
   return decodeHeaderText(phrase.trim()) || null;
 }
 
-/** What a header field cannot carry: control characters, and what ends a line or paragraph. NUL is refused elsewhere. */
-const CONTROLS = /(?:(?!\0)[\p{Cc}\p{Zl}\p{Zp}])+/gu;
-
 /**
  * Decodes the encoded words of a header text (RFC 2047). Control characters that an encoded word hides become a space,
  * since the text is written into header fields again; half a surrogate pair becomes U+FFFD, since Postgres stores none.
  */
 export function decodeHeaderText(text: string): string {
-  return decodeWords(text).replaceAll(CONTROLS, ' ').trim().toWellFormed();
+  return withoutControls(decodeWords(text)).trim().toWellFormed();
 }

@@ -1,4 +1,5 @@
 import { type BodyText, stringsOf } from './body-text.ts';
+import { withoutControls } from './controls.ts';
 
 /** RFC 2045 section 5.1: a token, a slash, a token. */
 const MEDIA_TYPE = /^[\w!#$%&'*+.^`{|}~-]+\/[\w!#$%&'*+.^`{|}~-]+$/;
@@ -12,11 +13,6 @@ export function mediaType(declared: string): string {
   return MEDIA_TYPE.test(type) && type.length <= MAX_MEDIA_TYPE ? type : UNKNOWN_TYPE;
 }
 
-/**
- * Control characters, ends of lines and paragraphs, and what turns the direction of text, to disguise an extension. NUL is
- * refused elsewhere.
- */
-const UNFIT = /(?:(?!\0)[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069])+/gu;
 /** As file systems have it. It fits in a line of 998, however it is encoded. */
 const MAX_FILENAME_BYTES = 255;
 /** A longer end behind a dot is no extension. */
@@ -29,7 +25,7 @@ const MAX_EXTENSION = 16;
  * @returns empty where nothing is left
  */
 export function fileName(declared: string): string {
-  const name = declared.toWellFormed().replaceAll(UNFIT, ' ');
+  const name = withoutControls(declared.toWellFormed());
   const elements = name.split(/[\\/]/).map(element => element.trim());
   return shorten(elements.findLast(element => !/^\.*$/.test(element)) ?? '');
 }

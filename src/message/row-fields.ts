@@ -1,7 +1,9 @@
 import type { Mailbox } from './address.ts';
-import { decodeHeaderText, parseAddressList } from './address-list.ts';
+import { decodeHeaderText } from './address-list.ts';
 import { isControlHeader } from './control-headers.ts';
-import { fieldsNamed, firstValue, type HeaderField } from './header-fields.ts';
+import { withoutHiddenControls } from './controls.ts';
+import { firstValue, type HeaderField } from './header-fields.ts';
+import { readReplyTo } from './reply-to.ts';
 
 /** Header fields that the row has columns for, or that belong to transport. */
 const REBUILT = new Set([
@@ -49,10 +51,10 @@ export function carriedHeaders(
 
 /**
  * The row's `headers` of a message that is sent as it was received: every field that a row has no column for, with its
- * value as the client wrote it; a repeated one's values are joined by `, `.
+ * value as the client wrote it, less control characters; a repeated one's values are joined by `, `.
  */
 export function rowHeaders(fields: readonly HeaderField[]): Record<string, string> {
-  const headers = [...carriedHeaders(fields, field => field.value).values()];
+  const headers = [...carriedHeaders(fields, field => withoutHiddenControls(field.value)).values()];
   return Object.fromEntries(headers.map(({ name, values }) => [name, [...values].join(', ')]));
 }
 
@@ -67,7 +69,7 @@ export function messageIdOf(fields: readonly HeaderField[]): string | null {
   return (/<([^<>]*)>/.exec(value)?.[1]?.trim() ?? value) || null;
 }
 
-/** The mailboxes of Reply-To; what is no address in it is left out. */
-export function replyToOf(fields: readonly HeaderField[]): Mailbox[] {
-  return fieldsNamed(fields, 'reply-to').flatMap(field => parseAddressList(field.value).mailboxes);
+/** The mailboxes of Reply-To, as far as they can be read. */
+export function replyToOf(fields: readonly HeaderField[]): readonly Mailbox[] {
+  return readReplyTo(fields).mailboxes;
 }

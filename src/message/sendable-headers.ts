@@ -1,4 +1,5 @@
 import { type AddressList, parseAddressList } from './address-list.ts';
+import { withoutControls, withoutHiddenControls } from './controls.ts';
 import { encodeForeignWords, isPrintable } from './encoded-words.ts';
 import type { HeaderField } from './header-fields.ts';
 import { byRank } from './header-rank.ts';
@@ -89,12 +90,12 @@ function sendable(key: string, values: ReadonlySet<string>): Sendable {
   if (key === WORKERS_OWN) return { reason: 'replaced' };
   if (key.length > MAX_NAME) return { reason: 'name' };
   const text = [...values]
-    .map(withoutControls)
+    .map(value => withoutControls(value.replaceAll('\t', ' ')).trim())
     .filter(Boolean)
     .join(ID_LISTS.has(key) ? ' ' : ', ');
   if (text === '') return { reason: 'empty' };
   // No encoding makes it shorter.
-  const value = text.length > MAX_VALUE ? text : encode(key, text);
+  const value = text.length > MAX_VALUE ? text : encode(key, withoutHidden(key, text));
   if (!isPrintable(value) && value.length <= MAX_VALUE) return { reason: 'characters' };
   if (value.length <= MAX_VALUE) return { value };
   if (key === 'list-unsubscribe') throw unsubscribeTooLong();
@@ -102,11 +103,12 @@ function sendable(key: string, values: ReadonlySet<string>): Sendable {
   return shortened === '' ? { reason: 'length' } : { value: shortened };
 }
 
-/** Control characters, and what ends a line or paragraph. A TAB is a space of its own. */
-const CONTROLS = /\t|[^\P{Cc}\t]+|[\p{Zl}\p{Zp}]+/gu;
-
-function withoutControls(text: string): string {
-  return isPrintable(text) ? text : text.replaceAll(CONTROLS, ' ').trim();
+/** A text whose encoded words hide control characters, decoded without them; other texts stay. */
+function withoutHidden(key: string, text: string): string {
+  const clean = withoutHiddenControls(text);
+  if (clean === text) return text;
+  const addresses = ADDRESSES.has(key) ? parseAddressList(text) : null;
+  return addresses && isPlainList(addresses) ? addresses.mailboxes.map(rowMailbox).join(', ') : clean.trim();
 }
 
 function encode(key: string, text: string): string {

@@ -2,7 +2,8 @@ import { formatMailbox, isAscii, type Mailbox } from '../message/address.ts';
 import { hasNul } from '../message/body-text.ts';
 import { sha256 } from '../message/digest.ts';
 import type { MessageParts } from '../message/parts.ts';
-import { contentRefusal, Refusal } from '../message/refusal.ts';
+import { contentRefusal, policyRefusal, Refusal } from '../message/refusal.ts';
+import { readReplyTo } from '../message/reply-to.ts';
 import { messageIdOf, replyToOf, rowHeaders, subjectOf } from '../message/row-fields.ts';
 import { MAX_MAILBOX, rowMailbox } from '../message/row-mailbox.ts';
 import { type LeftOutHeader, sendableHeaders } from '../message/sendable-headers.ts';
@@ -83,6 +84,7 @@ function asReceived({ header, parts }: AcceptedMessage, replyTo: readonly Mailbo
 
 /** The row is all that OpenSend's worker has: what it makes of it, SES has to take. */
 function forOpenSend({ header, parts }: AcceptedMessage, replyTo: readonly Mailbox[]): Content {
+  if (readReplyTo(header.fields).isUnreadable) throw unreadableReplyTo();
   refuseForeignAddresses(header, replyTo);
   const hasAttachments = parts.attachments.length > 0;
   const { headers, leftOut } = sendableHeaders(header.fields, hasAttachments);
@@ -90,6 +92,12 @@ function forOpenSend({ header, parts }: AcceptedMessage, replyTo: readonly Mailb
   const html = parts.html?.length ? parts.html : null;
   const text = parts.text?.length ? parts.text : html === null ? NO_TEXT : null;
   return { ...mailboxes, text, html, headers, leftOut };
+}
+
+/** The row would not have it, and answers would go to the sender. */
+function unreadableReplyTo(): Refusal {
+  const text = 'The Reply-To header has an address that cannot be read: write it as "Name <address>"';
+  return policyRefusal('reply_to_syntax', text);
 }
 
 /** SES decodes encoded words where they are no address, and refuses what comes out; those of recipients are ASCII by now. */
