@@ -11,7 +11,10 @@ export interface ResendRowOptions extends ResendOptions {
   readonly publish: boolean;
 }
 
-/** Of the standalone pipeline, whose rows only describe attachments. */
+/**
+ * Of the standalone pipeline, whose rows only describe attachments; or of OpenSend's REST API with a `path`, whose content OpenSend's
+ * worker writes into one line that SES does not take.
+ */
 const LACKS_CONTENT = `
   select exists (
     select from emails e, jsonb_array_elements(e.attachments) a
@@ -54,7 +57,8 @@ export async function resendRow(db: Queryable, id: string, options: ResendRowOpt
   const everyone = [...new Set([to, cc ?? [], bcc ?? []].flat().map(addressOf))];
   const recipients = recipientsAgain({ ...standing, recipients: everyone }, options);
   if ((await db.query<{ lacks: boolean }>(LACKS_CONTENT, [id])).rows[0]?.lacks) {
-    const why = 'its row only describes its attachments, as those of the standalone pipeline do';
+    const why =
+      'its row does not hold the content of its attachments, but describes them, as those of the standalone pipeline do, or names where they are';
     throw new StoreError('conflict', `it cannot be sent again: ${why}`);
   }
   const copyId = randomUUID();

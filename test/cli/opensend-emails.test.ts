@@ -168,12 +168,18 @@ describe('smtp-relay emails resend beside OpenSend', { concurrency: true }, () =
 
   it('refuses a row without the content of its attachments', async t => {
     const { relay, run } = await start(t, { queue: false });
-    const { rows } = await relay.db.query(
-      `insert into emails ("from", "to", subject, status, attachments)
-       values ('a@acme.test', '["b@example.com"]', '', 'failed', '[{"filename": "a.pdf", "size": 8}]') returning id`,
-    );
-    const { code, stderr } = await run('resend', rows[0].id);
-    assert.deepEqual([code, /only describes its attachments/.test(stderr)], [1, true]);
+    for (const attachment of [
+      { filename: 'a.pdf', size: 8 },
+      { filename: 'a.pdf', path: 'https://files.test/a.pdf' },
+    ]) {
+      const { rows } = await relay.db.query(
+        `insert into emails ("from", "to", subject, status, attachments)
+         values ('a@acme.test', '["b@example.com"]', '', 'failed', $1) returning id`,
+        [JSON.stringify([attachment])],
+      );
+      const { code, stderr } = await run('resend', rows[0].id);
+      assert.deepEqual([code, /does not hold the content of its attachments/.test(stderr)], [1, true]);
+    }
   });
 });
 
