@@ -33,7 +33,8 @@ export function createPublic(parts: PublicParts): Pick<Listener, 'open' | 'close
   if (port === 0) return null;
   const logger = parts.logger.child({ room: 'http' });
   const tokens = perGeneration(live, ({ tracking }) => createTokens(tracking.secrets));
-  const hits = createHits({ record: createRecord(parts), registry, logger });
+  const hitsPerHour = () => live.current.tracking.hitsPerHour;
+  const hits = createHits({ record: createRecord(parts), hitsPerHour, registry, logger });
   const tracking = { tokens, hits };
   const sns = createNotificationReceiver(parts);
   const listener = createPublicListener({ host, port, tracking, sns, logger, metrics, tracer });

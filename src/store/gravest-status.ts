@@ -1,6 +1,9 @@
 /** From the least grave to the gravest. Statuses that are none of these say nothing about what became of a message. */
 const GRAVITY = ['sent', 'delivered', 'failed', 'bounced', 'complained'];
-const BY_GRAVITY = `array[${GRAVITY.map(status => `'${status}'`).join(', ')}]`;
+
+/** SQL: the types of events that tell of a status. A message may have any number of others, such as clicks. */
+const TELLING = GRAVITY.map(status => `'${status}'`).join(', ');
+const BY_GRAVITY = `array[${TELLING}]`;
 
 function rankOf(status: string): string {
   return `array_position(${BY_GRAVITY}, ${status}::text)`;
@@ -23,7 +26,8 @@ const ANSWERED = `(told.type = 'bounced' and told.payload -> 'bounce' ->> 'type'
  */
 export function gravestStatus(emailId: string, status: string): string {
   const rank = `case when ${ANSWERED} then null else ${rankOf('told.type')} end`;
-  const told = `(select max(${rank}) from email_events told where told.email_id = ${emailId})`;
+  const told = `(select max(${rank}) from email_events told
+    where told.email_id = ${emailId} and told.type in (${TELLING}))`;
   return `coalesce((${BY_GRAVITY})[greatest(${rankOf(status)}, ${told})], ${status})`;
 }
 
@@ -36,6 +40,11 @@ export function gravestStatus(emailId: string, status: string): string {
 export function withoutAnswers(emailId: string, status: string): string {
   const onlyAnswers = `(select bool_and(${ANSWERED}) from email_events told where told.email_id = ${emailId} and told.type = 'bounced')`;
   return `(case when ${status} = 'bounced' and ${onlyAnswers} then 'sent' else ${status} end)`;
+}
+
+/** Whether events of this type tell of a status. */
+export function tellsStatus(type: string): boolean {
+  return GRAVITY.includes(type);
 }
 
 /** For events that are not written yet: the gravest of a status and of their types. */

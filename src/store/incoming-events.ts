@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Tag } from '../message/control-headers.ts';
 import type { NewEvent } from './events.ts';
-import { gravestStatus, withoutAnswers } from './gravest-status.ts';
+import { gravestStatus, tellsStatus, withoutAnswers } from './gravest-status.ts';
 import type { Queryable } from './pool.ts';
 import { INSERT_DUE_DELIVERIES } from './webhook-deliveries.ts';
 
@@ -223,7 +223,8 @@ async function recordOn(client: Queryable, events: readonly IncomingEvent[]): Pr
   await client.query(HOLD_ROWS, [emailIds]);
   // Events of one message follow its lock, so that two writers never wait for each other's events crosswise.
   const { rows } = await client.query<{ id: string; deliveriesDue: boolean }>(RECORD, [JSON.stringify(events)]);
-  await client.query(RAISE, [emailIds]);
+  const telling = [...new Set(events.filter(({ type }) => tellsStatus(type)).map(({ emailId }) => emailId))];
+  if (telling.length > 0) await client.query(RAISE, [telling]);
   const calls = JSON.stringify(events.map(callOf));
   const known = await client.query<{ emailId: string }>(SETTLE_UNKNOWN, [calls, emailIds]);
   const settled = [...new Set(known.rows.map(({ emailId }) => emailId))];

@@ -111,7 +111,8 @@ begin
       user_id text,
       received_at timestamptz not null default now()
     );
-    create index on email_events (email_id);
+    -- What tells of a message's status, however often its links are followed.
+    create index smtp_relay_events_of_message on email_events (email_id, type);
     create index on email_events (user_id, received_at);
     if make_emails then
       alter table email_events add foreign key (email_id) references emails (id) on delete cascade;

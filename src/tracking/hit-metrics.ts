@@ -1,8 +1,8 @@
 import { Counter, Gauge } from 'prom-client';
 import type { Registry } from '../observability/metrics.ts';
 
-/** `repeated`: the same came twice within a second. `dropped`: there was no room for it, or no time. */
-export type HitResult = 'recorded' | 'repeated' | 'dropped';
+/** `repeated`: the same came twice within a second. `capped`: its message has had enough in this hour. `dropped`: there was no room for it, or no time. */
+export type HitResult = 'recorded' | 'repeated' | 'capped' | 'dropped';
 
 export interface HitMetrics {
   count(result: HitResult, hits: readonly { readonly type: 'opened' | 'clicked' }[]): void;
@@ -12,7 +12,7 @@ export interface HitMetrics {
 export function createHitMetrics(registry: Registry, pending: () => number): HitMetrics {
   const hits = new Counter({
     name: 'smtp_relay_tracking_hits_total',
-    help: 'Opens and clicks by what became of them: recorded, repeated (the same within a second), dropped',
+    help: 'Opens and clicks by what became of them: recorded, repeated (the same within a second), capped (tracking.hitsPerHour), dropped',
     labelNames: ['type', 'result'],
     registers: [registry],
   });

@@ -27,6 +27,8 @@ export interface HitsOptions {
   readonly record: (hits: readonly Hit[]) => Promise<void>;
   readonly logger: Logger;
   readonly registry: Registry;
+  /** How many hits of one message are recorded in an hour, as configured by now; `tracking.hitsPerHour`. */
+  readonly hitsPerHour: () => number;
   /** The most hits in memory; further ones are dropped. */
   readonly capacity?: number;
   /** Milliseconds for which hits are gathered. */
@@ -48,6 +50,9 @@ const INTERVAL = 200;
 /** Image proxies and double clicks ask twice for the same. Milliseconds. */
 const SAME_WITHIN = 1_000;
 const REMEMBERED = 10_000;
+const HOUR = 3_600_000;
+/** Messages whose hits are counted; who makes a message being forgotten has to have links of as many others. */
+const COUNTED = 100_000;
 const MAX_USER_AGENT = 512;
 const MIN_PAUSE = 250;
 const MAX_PAUSE = 5_000;
@@ -62,6 +67,8 @@ class HitBuffer implements Hits {
   readonly #options: HitsOptions;
   readonly #metrics: HitMetrics;
   readonly #recent: LRUCache<string, true>;
+  /** By message: how many hits there were in which hour. */
+  readonly #counts = new LRUCache<string, { readonly hour: number; readonly hits: number }>({ max: COUNTED });
   readonly #stopping = new AbortController();
   readonly #givenUp = new AbortController();
   readonly #pending: Hit[] = [];
@@ -103,12 +110,23 @@ class HitBuffer implements Hits {
     if (lost.length > 0) this.#options.logger.error({ hits: lost.length }, 'opens and clicks not recorded');
   }
 
-  #objection({ type, emailId, url, userAgent }: NewHit): 'repeated' | 'dropped' | null {
+  #objection({ type, emailId, url, userAgent }: NewHit): 'repeated' | 'capped' | 'dropped' | null {
     const key = hash('sha256', JSON.stringify([type, emailId, url, userAgent]), 'base64');
     if (this.#recent.has(key)) return 'repeated';
     this.#recent.set(key, true);
+    if (!this.#isWithinHour(emailId)) return 'capped';
     const full = this.#pending.length >= (this.#options.capacity ?? CAPACITY);
     return full || this.#givenUp.signal.aborted ? 'dropped' : null;
+  }
+
+  /** Whether a message may have one more hit in this hour. Whoever has a link can ask for it as often as he likes. */
+  #isWithinHour(emailId: string): boolean {
+    const hour = Math.floor((this.#options.now ?? performance.now.bind(performance))() / HOUR);
+    const counted = this.#counts.get(emailId);
+    const hits = counted?.hour === hour ? counted.hits : 0;
+    if (hits >= this.#options.hitsPerHour()) return false;
+    this.#counts.set(emailId, { hour, hits: hits + 1 });
+    return true;
   }
 
   #schedule(): void {

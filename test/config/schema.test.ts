@@ -164,7 +164,7 @@ describe('the configuration', () => {
       httpPort: 8080,
       publicHost: '0.0.0.0',
       publicPort: 8081,
-      tracking: { baseUrl: '', secrets: [] },
+      tracking: { baseUrl: '', secrets: [], hitsPerHour: 200 },
       events: { snsTopics: [], queueUrl: '' },
       webhooks: {
         secretKeys: [],

@@ -29,7 +29,14 @@ function start(t: { after(fn: () => Promise<void>): void }, options: Partial<Hit
   const recorder = createRecorder();
   const registry = createRegistry();
   const { logger, logs } = collectingLogger();
-  const hits = createHits({ record: recorder.record, logger, registry, interval: 5, ...options });
+  const hits = createHits({
+    record: recorder.record,
+    logger,
+    registry,
+    interval: 5,
+    hitsPerHour: () => 1_000_000,
+    ...options,
+  });
   t.after(() => hits.stop(10));
   const count = async (type: string, result: string) => {
     const line = `smtp_relay_tracking_hits_total{type="${type}",result="${result}"} `;
@@ -82,6 +89,31 @@ describe('hits', () => {
     await hits.stop();
     assert.equal(recorder.hits().length, 4);
     assert.equal(await count('clicked', 'repeated'), 2);
+  });
+
+  it('of one message beyond what an hour shall have lead on, are counted, and make nothing', async t => {
+    let now = 0;
+    let most = 100;
+    const { hits, recorder, count } = start(t, { now: () => now, hitsPerHour: () => most });
+    const { url, tokens } = await openPublic(t, { hits });
+    const link = `${url}${CLICK_PATH}${tokens.sign({ kind: 'click', emailId, url: 'https://a.example/' })}`;
+    const hitTimes = async (times: number) => {
+      for (let time = 0; time < times; time += 1) {
+        now += 1_001;
+        assert.equal((await fetch(link, { redirect: 'manual' })).status, 302);
+      }
+    };
+    await hitTimes(500);
+    hits.add(click({ type: 'opened', url: null }));
+    hits.add(click({ emailId: randomUUID() }));
+    assert.deepEqual([await count('clicked', 'capped'), await count('opened', 'capped')], [400, 1]);
+    now += 3_600_000;
+    await hitTimes(1);
+    most = 5;
+    await hitTimes(10);
+    await hits.stop();
+    assert.equal(recorder.hits().length, 100 + 1 + 5);
+    assert.equal(await count('clicked', 'recorded'), 106);
   });
 
   it('in great number are written in full batches, without waiting', async t => {

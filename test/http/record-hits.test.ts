@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
+import type pg from 'pg';
 import { createRegistry } from '../../src/observability/metrics.ts';
-import type { Recorded } from '../../src/store/incoming-events.ts';
+import { type Recorded, recordIncoming } from '../../src/store/incoming-events.ts';
 import { createHits, type Hit } from '../../src/tracking/hits.ts';
 import { createHitRecorder } from '../../src/tracking/record-hits.ts';
 import { CLICK_PATH, OPEN_PATH } from '../../src/tracking/token.ts';
@@ -43,6 +44,25 @@ async function store(recipients: readonly string[]) {
 function hit(emailId: string, url: string | null): Hit {
   const type = url === null ? 'opened' : 'clicked';
   return { id: randomUUID(), type, emailId, url, userAgent: 'Web/1.0', at: new Date('2026-01-02T03:04:05.678Z') };
+}
+
+/** How many rows of `email_events` a transaction reads, by whichever plan. */
+async function rowsRead(work: (pool: pg.Pool) => Promise<unknown>): Promise<number> {
+  let read = Number.NaN;
+  const connect = async () => {
+    const client = await db.connect();
+    const query = async (text: string, values?: unknown[]) => {
+      if (text === 'commit') {
+        const counts = `select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) as rows
+                          from pg_stat_xact_user_tables where relname = 'email_events'`;
+        read = Number((await client.query(counts)).rows[0].rows);
+      }
+      return client.query(text, values);
+    };
+    return { query, release: (destroy?: boolean) => client.release(destroy) };
+  };
+  await work({ connect, query: db.query.bind(db) } as unknown as pg.Pool);
+  return read;
 }
 
 describe('recording hits', () => {
@@ -112,10 +132,37 @@ describe('recording hits', () => {
     assert.deepEqual(await outcomes(['b@example.com', 'c@example.com']), ['unknown']);
   });
 
+  it('costs the same however often the message was opened before, and so does what tells of its status', async () => {
+    const mail = await store(['b@example.com']);
+    const many = `insert into email_events (email_id, type, payload, user_id) select $1, 'clicked', '{}', $2 from generate_series(1, 5000)`;
+    const delivered = {
+      ...{
+        id: randomUUID(),
+        emailId: mail.emailId,
+        userId: mail.userId,
+        type: 'delivered' as const,
+        payload: { recipients: ['b@example.com'] },
+      },
+      ...{ sourceId: randomUUID(), suppression: null },
+      call: { transport: 'ses', providerMessageId: null, recipients: [] },
+    };
+    await db.query('analyze email_events');
+    const before = await rowsRead(pool => createHitRecorder({ pool })([hit(mail.emailId, null)]));
+    await db.query(many, [mail.emailId, mail.userId]);
+    await db.query('analyze email_events');
+    const after = await rowsRead(pool => createHitRecorder({ pool })([hit(mail.emailId, null)]));
+    assert.ok(after <= before + 10, `${before}, then ${after} rows`);
+    const told = await rowsRead(pool => recordIncoming(pool, [delivered]));
+    assert.ok(told < 20, `${told} rows`);
+    const { rows } = await db.query('select status from emails where id = $1', [mail.emailId]);
+    assert.equal(rows[0].status, 'delivered');
+  });
+
   it('is the end of the way of an open and a click', async t => {
     const mail = await store(['b@example.com']);
     const { logger } = collectingLogger();
-    const hits = createHits({ record: createHitRecorder({ pool: db }), logger, registry: createRegistry() });
+    const record = createHitRecorder({ pool: db });
+    const hits = createHits({ record, hitsPerHour: () => 100, logger, registry: createRegistry() });
     t.after(() => hits.stop());
     const { url, tokens } = await openPublic(t, { hits });
     const open = tokens.sign({ kind: 'open', emailId: mail.emailId });

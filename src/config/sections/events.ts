@@ -53,6 +53,13 @@ export const events = {
       sensitive: true,
       standaloneOnly: OPENSEND_TRACKS,
     }),
+    hitsPerHour: setting({
+      doc: 'How many opens and clicks of one message each worker records in an hour. Further ones lead on and are counted in `smtp_relay_tracking_hits_total`, but make no events and no webhooks.',
+      format: wholeNumber(1, 1_000_000),
+      default: 200,
+      reloadable: true,
+      standaloneOnly: OPENSEND_TRACKS,
+    }),
   },
   events: {
     snsTopics: setting({
