@@ -110,6 +110,13 @@ export function trimWhiteSpace(value: string): string {
   return value.slice(start, end);
 }
 
+/** The same, at the end only. */
+export function trimWhiteSpaceEnd(value: string): string {
+  let end = value.length;
+  while (end > 0 && WHITE_SPACE.has(value[end - 1])) end -= 1;
+  return value.slice(0, end);
+}
+
 /** All fields of that name, compared without regard to case. `name` is given in lower case. */
 export function fieldsNamed(fields: readonly HeaderField[], name: string): readonly HeaderField[] {
   return fields.filter(field => field.name.length === name.length && field.name.toLowerCase() === name);

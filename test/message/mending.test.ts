@@ -304,6 +304,28 @@ describe('any message', () => {
     assert.ok(tried > 50, `${tried} tried`);
   });
 
+  it('is measured in time, whatever the client sends', () => {
+    const many = 200_000;
+    const within = (text: string) => multipart(`Content-Type: message/rfc822\r\n\r\n${text}`);
+    for (const [what, text] of Object.entries({
+      'spaces in a field': `X-A: a${' '.repeat(many)}b\r\n\r\n`,
+      'quotes in a field': `To: ${'"\\'.repeat(many)}\r\n\r\n`,
+      'escaped comments': `To: (${'\\('.repeat(many)}\r\n\r\n`,
+      'begun encoded words': `To: ${'=?a?q?'.repeat(many)}\r\n\r\n`,
+      commas: `To: ${','.repeat(many)}\r\n\r\n`,
+      'spaces behind a boundary': multipart('\r\nx').replace('--b\r\n', `--b\r\n--b${' '.repeat(many)}x\r\n`),
+      'parts within': within(`Content-Type: multipart/mixed; boundary=c\r\n\r\n${'--c\r\n'.repeat(many)}${WIDE}`),
+      'fields within': within(`${'a:\r\n'.repeat(many * 2)}\r\n${WIDE}`),
+      'messages within': `${'Content-Type: message/rfc822\r\n\r\n'.repeat(many / 4)}${WIDE}`,
+      'long lines': `${HEADER}\r\n${`${'='.repeat(1_000)}\r\n`.repeat(500)}`,
+    })) {
+      const began = performance.now();
+      measureMending(Buffer.from(text), { lines: true, types: true });
+      const took = performance.now() - began;
+      assert.ok(took < 2_000, `${what}: ${took} ms`);
+    }
+  });
+
   it('is encoded byte for byte', () => {
     const random = new Random(7);
     const all = Buffer.from(random.some(200_000, () => random.pick([0x20, 0x3d, 0x0d, 0x0a, 0x2d, random.upTo(255)])));

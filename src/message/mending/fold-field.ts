@@ -1,3 +1,4 @@
+import { trimWhiteSpaceEnd } from '../header-fields.ts';
 import { hasLongLine, MAX_LINE } from './long-lines.ts';
 
 /** RFC 5322 section 2.1.1: what a line should have at most. */
@@ -28,7 +29,7 @@ export function foldField(field: string, name: string): string | null {
 
 /** A long line without more white space than one may put into a line. */
 function shrunk(line: string): string {
-  return line.length > MAX_LINE ? line.replace(/[ \t]+$/, '').replaceAll(/[ \t]{79,}/g, ' ') : line;
+  return line.length > MAX_LINE ? trimWhiteSpaceEnd(line).replaceAll(/[ \t]{79,}/g, ' ') : line;
 }
 
 function foldLine(line: string, name: string, isFirst: boolean): string {
@@ -62,15 +63,31 @@ function spaces(text: string, isFirst: boolean): number[] {
   return next > MAX_LINE && next - afterName <= MAX_LINE ? places : places.slice(1);
 }
 
-/** Behind each separator that stands outside quoted strings and comments. */
+/** An encoded word may hold separators. */
+const ENCODED_WORD = /=\?[^?\s]{1,60}\?[bq]\?[^?\s]{0,500}\?=/iy;
+
+/** Behind each separator that stands outside quoted strings, comments and encoded words. */
 function separators(text: string, name: string): number[] {
   const isSeparator = separatorOf(name);
-  if (isSeparator === null) return [];
   const places: number[] = [];
-  for (const token of text.matchAll(/"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)|=\?[^?]*\?[bq]\?[^?]*\?=|[\s\S]/gi)) {
-    if (isSeparator(token[0], text[token.index + 1])) places.push(token.index + 1);
+  let isQuoted = false;
+  let depth = 0;
+  for (let position = 0; isSeparator !== null && position < text.length; position += 1) {
+    const char = text[position] as string;
+    if (char === '\\') position += 1;
+    else if (char === '"' && depth === 0) isQuoted = !isQuoted;
+    else if (isQuoted) continue;
+    else if (char === '(') depth += 1;
+    else if (char === ')') depth -= 1;
+    else if (char === '=') position += Math.max(0, encodedWordAt(text, position) - 1);
+    else if (depth === 0 && isSeparator(char, text[position + 1])) places.push(position + 1);
   }
   return places.filter(place => place < text.length);
+}
+
+function encodedWordAt(text: string, position: number): number {
+  ENCODED_WORD.lastIndex = position;
+  return ENCODED_WORD.exec(text)?.[0].length ?? 0;
 }
 
 function separatorOf(name: string): ((char: string, next: string | undefined) => boolean) | null {

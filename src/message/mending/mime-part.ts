@@ -1,5 +1,5 @@
 import libmime from 'libmime';
-import { bodyOffset, unfold } from '../header-fields.ts';
+import { bodyOffset, trimWhiteSpaceEnd, unfold } from '../header-fields.ts';
 import { effectiveEncoding, effectiveType } from '../part-header.ts';
 
 /** A header field where it stands. */
@@ -100,9 +100,16 @@ export interface Division {
   readonly around: readonly Range[];
 }
 
-/** @returns null where there is no part */
+/** More of them are divided for no reader. Those of the message itself were counted when it was read. */
+const MAX_DELIMITERS = 20_000;
+
+/** @returns null where there is no part, or more of them than can be told */
 export function divide(raw: Buffer, { bodyAt, end, boundary }: MimePart): Division | null {
-  const delimiters = [...findDelimiters(raw, bodyAt, end, boundary)];
+  const delimiters: Delimiter[] = [];
+  for (const delimiter of findDelimiters(raw, bodyAt, end, boundary)) {
+    if (delimiters.length === MAX_DELIMITERS) return null;
+    delimiters.push(delimiter);
+  }
   const [first] = delimiters;
   const last = delimiters.at(-1);
   if (first === undefined || last === undefined || first.isLast) return null;
@@ -127,7 +134,7 @@ function* findDelimiters(raw: Buffer, from: number, end: number, boundary: strin
     if (at !== from && raw[at - 1] !== 0x0a) continue;
     const lineFeed = raw.indexOf(0x0a, at);
     const next = lineFeed === -1 || lineFeed >= end ? end : lineFeed + 1;
-    const rest = raw.toString('latin1', at + text.length, next).replaceAll(/[ \t\r\n]+$/g, '');
+    const rest = trimWhiteSpaceEnd(raw.toString('latin1', at + text.length, next));
     if (rest !== '' && rest !== '--') continue;
     yield { start: at, end: next, isLast: rest === '--' };
     if (rest === '--') return;

@@ -1,3 +1,4 @@
+import { bodyOffset, trimWhiteSpaceEnd } from '../header-fields.ts';
 import { SEALING_FIELDS } from '../sealed.ts';
 import { goesOut } from '../sent-fields.ts';
 import { hasLongLine } from './long-lines.ts';
@@ -42,6 +43,8 @@ export interface Mending {
 
 /** Parts in parts, and messages in messages, that are looked into. */
 const MAX_DEPTH = 120;
+/** Bytes of a header in a message within; that of the message itself, and those of its parts, were bounded when it was read. */
+const MAX_HEADER = 1_048_576;
 const SEALING_NAMES = new Set(SEALING_FIELDS.map(name => name.toLowerCase()));
 
 /**
@@ -80,7 +83,7 @@ class Planner {
 
   /** The message, or one within it. */
   *message(range: Range, place: Place): Generator<void> {
-    if (!this.#concerns(range, place)) return;
+    if (!this.#concerns(range, place) || this.#isBoundless(range, place)) return;
     const part = readPart(this.#raw, range.start, range.end, false);
     const isSigned = part.fields.some(({ name }) => SEALING_NAMES.has(name));
     yield* this.#part(part, { ...place, isSealed: place.isSealed || isSigned }, true);
@@ -129,7 +132,7 @@ class Planner {
     this.#betweenParts(part, division, place, within.isSealed);
     for (const [index, range] of division.parts.entries()) {
       const inner = partPlace(place, index + 1, within);
-      if (!this.#concerns(range, inner)) continue;
+      if (!this.#concerns(range, inner) || this.#isBoundless(range, inner)) continue;
       yield* this.#part(readPart(this.#raw, range.start, range.end, within.inDigest), inner, false);
     }
   }
@@ -142,7 +145,7 @@ class Planner {
       if (!isClosed) this.#replace(range, '');
     }
     for (const range of delimiters.filter(each => this.#isLong(each))) {
-      const text = `${this.#raw.toString('latin1', range.start, range.end).replace(/[ \t\r\n]+$/, '')}\r\n`;
+      const text = `${trimWhiteSpaceEnd(this.#raw.toString('latin1', range.start, range.end))}\r\n`;
       const fits = !isClosed && !hasLongLine(Buffer.from(text, 'latin1'));
       this.#longLine(long, fits, isClosed);
       if (fits) this.#replace(range, text);
@@ -180,6 +183,14 @@ class Planner {
   /** Types are looked at in the message's own parts, not in those of messages within it. */
   #concerns(range: Range, place: Place): boolean {
     return (this.#rules.types && place.of === '') || this.#isLong(range);
+  }
+
+  /** Nobody has bounded the headers of messages within, and nobody reads such ones. */
+  #isBoundless({ start, end }: Range, place: Place): boolean {
+    if (place.of === '' || bodyOffset(this.#raw.subarray(start, end)) <= MAX_HEADER) return false;
+    const number = place.number === '' ? 'the header' : `the header of part ${place.number}`;
+    this.#longLine({ place: `${number}${place.of}`, kind: 'field' }, false, place.isSealed);
+    return true;
   }
 
   #isLong({ start, end }: Range): boolean {
