@@ -190,6 +190,7 @@ function lengthen(random: Random, lines: readonly string[]): string[] {
     if (!random.chance(chance)) return line;
     if (/^(?:Hello|Grüße|-- )$/.test(line)) return many(`${line} `);
     if (line === 'AAECAwQF') return many(line);
+    if (line === 'Content-Type: text/plain') return random.pick(['Content-Type: text', 'Content-Type: html; name=a']);
     return /^(?:Subject|Cc|X-[A-Z]\w*): /.test(line) ? line.replace(': ', `: ${many('(c) ')}`) : line;
   });
   return [...added, ...longer];
