@@ -15,6 +15,7 @@ import { queueNameOf } from './queue/messaging-attributes.ts';
 import { Publisher } from './queue/publisher.ts';
 import { createResources } from './resources/create-resources.ts';
 import { createSessionDependencies } from './smtp/create-sessions.ts';
+import { HeaderReader } from './smtp/header-reader.ts';
 import { type ListenerPorts, openListeners } from './smtp/listeners.ts';
 import { createSmtpMetrics } from './smtp/metrics.ts';
 import { touchLastUsed } from './store/api-keys.ts';
@@ -63,6 +64,7 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
   const pool = createConfiguredPool(live, logger);
   const preparation = createConfiguredPreparation(live, { pool, logger });
   const parser = new Parser(config.parsing);
+  const headers = new HeaderReader(config.parsing);
   const queue = createConfiguredQueue(config);
   const outbox = new Outbox(pool);
   const publisher =
@@ -88,6 +90,7 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
     live,
     pool,
     parser,
+    headers,
     publisher,
     lastUsed,
     isReady,
@@ -153,7 +156,7 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
       if (wasServing && drainDelay > 0) await delay(drainDelay);
       // In reverse: clients first, then what serves them, the database last.
       await running.disposeAsync();
-      await parser.close();
+      await Promise.all([parser.close(), headers.close()]);
       await Promise.all([preparation.stop(), publisher?.stop(), lastUsed.stop()]);
       await pool.end();
       await operational?.close();

@@ -4,6 +4,7 @@ import { type LiveConfig, perGeneration } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import type { Tracer } from '../observability/tracing.ts';
+import { createTurns } from '../policy/turns.ts';
 import { queueNameOf, sqsAttributes } from '../queue/messaging-attributes.ts';
 import { Claims } from '../store/claims.ts';
 import { createConfiguredRoutes, type DeclaredRoutes, perRoutes } from '../store/declared-routes.ts';
@@ -26,7 +27,6 @@ import { createTrack } from './track.ts';
 import { createCaptureTransport } from './transport/capture.ts';
 import { createSesTransport } from './transport/ses.ts';
 import { createSmtpTransport } from './transport/smtp.ts';
-import { createTurns } from './turns.ts';
 
 export interface DeliveryParts {
   readonly live: LiveConfig;

@@ -2,11 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../observability/log.ts';
 import { newTrace, readTraceparent, type TraceContext } from '../observability/trace.ts';
 import { type Attributes, NO_TRACING, type Span, type Tracer } from '../observability/tracing.ts';
+import type { Turns } from '../policy/turns.ts';
 import type { HandleJobs, JobOutcome, TakenJob } from '../queue/job-source.ts';
 import type { Claim, Claims } from '../store/claims.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import { HandedBack, type StopSignals, type Traced } from './send-message.ts';
-import type { Turns } from './turns.ts';
 
 export interface DelivererOptions {
   /** Milliseconds. */

@@ -16,6 +16,9 @@ export interface AddressList {
 interface Entry {
   /** Text outside angle brackets and comments, quoted strings included. */
   text: string;
+  /** Whether there is more of it than white space, and its last character: `text` itself is for the end, when it is whole. */
+  hasText: boolean;
+  last: string;
   /** The same with quoted strings resolved, as a display name. */
   phrase: string;
   /** Text between angle brackets; null where there were none. */
@@ -31,6 +34,7 @@ interface Entry {
 }
 
 const ENCODED_WORD = /=\?[\w*-]{1,40}\?[bq]\?[^\s()<>@"\\?]*\?=/iy;
+const PLAIN = /[\w .!#$%&'*+/?^`{|}~-]+/y;
 /** However odd its charset is. */
 const WORD_START = /=\?[^?]{0,60}\?=?[bq]\?/gi;
 const WORD_END = '?=';
@@ -67,10 +71,29 @@ class AddressListReader {
   read(): AddressList {
     if (CONTROL.test(this.#value)) this.#ambiguous('a control character');
     if (hasSlyWord(this.#value)) this.#ambiguous('an encoded word has a bracket, quote, backslash or "@"');
-    while (this.#position < this.#value.length) this.#step(this.#value[this.#position] as string);
+    while (this.#position < this.#value.length) this.#plainText() || this.#step(this.#value[this.#position] as string);
     this.#finishEntry();
     if (this.#inGroup) this.#ambiguous('a group is not closed by ";"');
     return { mailboxes: this.#mailboxes, ambiguity: this.#ambiguity, hasGroup: this.#hasGroup };
+  }
+
+  /** Takes a run of characters that mean nothing by themselves at once. @returns whether there is one */
+  #plainText(): boolean {
+    PLAIN.lastIndex = this.#position;
+    const [run] = PLAIN.exec(this.#value) ?? [];
+    if (run === undefined) return false;
+    this.#append(run);
+    this.#position += run.length;
+    return true;
+  }
+
+  #append(text: string, phrase = text): void {
+    const hasText = text.trim() !== '';
+    if (this.#entry.angle !== null && hasText) this.#entry.textAfterAngle = true;
+    this.#entry.hasText ||= hasText;
+    this.#entry.text += text;
+    this.#entry.phrase += phrase;
+    this.#entry.last = text.at(-1) ?? this.#entry.last;
   }
 
   /** Takes what begins at the current position; each branch moves the position behind what it took. */
@@ -95,9 +118,7 @@ class AddressListReader {
     if (char === ']') this.#ambiguous('"]" without "["');
     if (char === '\\') this.#ambiguous('a backslash outside quotes');
     if (char === '@') this.#entry.bareAt = true;
-    if (this.#entry.angle !== null && char.trim() !== '') this.#entry.textAfterAngle = true;
-    this.#entry.text += char;
-    this.#entry.phrase += char;
+    this.#append(char);
   }
 
   /**
@@ -110,10 +131,8 @@ class AddressListReader {
     ENCODED_WORD.lastIndex = this.#position;
     const [word] = ENCODED_WORD.exec(this.#value) ?? [];
     if (word === undefined) return false;
-    if (this.#entry.angle !== null) this.#entry.textAfterAngle = true;
     if (/[,:;[\]]/.test(word)) this.#entry.separatorInWord = true;
-    this.#entry.text += word;
-    this.#entry.phrase += word;
+    this.#append(word);
     this.#position += word.length;
     return true;
   }
@@ -127,9 +146,7 @@ class AddressListReader {
       content += this.#value[position] ?? '';
     }
     if (position >= this.#value.length) this.#ambiguous('a quoted string is not closed');
-    this.#entry.text += this.#value.slice(start, position + 1);
-    this.#entry.phrase += content;
-    if (this.#entry.angle !== null) this.#entry.textAfterAngle = true;
+    this.#append(this.#value.slice(start, position + 1), content);
     this.#position = position + 1;
   }
 
@@ -147,7 +164,7 @@ class AddressListReader {
     const comment = this.#value.slice(start + 1, this.#position - 1);
     if (SLY_COMMENT.test(comment)) this.#ambiguous('a comment has a bracket, quote, backslash or "@"');
     this.#entry.comment ||= comment;
-    if (this.#entry.text.trim() !== '') this.#entry.commentAt ??= this.#entry.text.length;
+    if (this.#entry.hasText) this.#entry.commentAt ??= this.#entry.text.length;
   }
 
   #angleAddress(): void {
@@ -177,14 +194,12 @@ class AddressListReader {
 
   /** `[` is a special character (RFC 5322 section 3.2.3): it begins the domain of an address, and nothing else. */
   #domainLiteral(): void {
-    if (!this.#entry.text.endsWith('@') || this.#entry.angle !== null) this.#ambiguous('"[" stands outside a domain');
+    if (this.#entry.last !== '@' || this.#entry.angle !== null) this.#ambiguous('"[" stands outside a domain');
     const end = this.#value.indexOf(']', this.#position);
     if (end === -1) this.#ambiguous('"[" without "]"');
     const stop = end === -1 ? this.#value.length : end + 1;
     const literal = this.#value.slice(this.#position, stop);
-    if (this.#entry.angle !== null) this.#entry.textAfterAngle = true;
-    this.#entry.text += literal;
-    this.#entry.phrase += literal;
+    this.#append(literal);
     this.#position = stop;
   }
 
@@ -247,6 +262,8 @@ function hasSlyWord(value: string): boolean {
 function newEntry(): Entry {
   return {
     text: '',
+    hasText: false,
+    last: '',
     phrase: '',
     angle: null,
     comment: '',

@@ -1,4 +1,5 @@
 import { move, transferableSymbol, valueSymbol } from 'piscina';
+import { freeMemory } from './free-memory.ts';
 import { readHeaderFields } from './header-fields.ts';
 import type { MessageParts, PartsOptions } from './parts.ts';
 import { readMessage } from './read-message.ts';
@@ -12,6 +13,7 @@ export interface ParseTask {
 
 /** Errors lose their class between threads, so a refusal travels as data. */
 export interface ParseAnswer {
+  /** Empty where the parts have all that is needed. */
   readonly raw: Uint8Array;
   readonly parts?: MessageParts;
   readonly refusal?: RefusalDetail;
@@ -22,11 +24,13 @@ export default async function parse({ raw, options }: ParseTask): Promise<unknow
   const bytes = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
   try {
     const fields = readHeaderFields(bytes, options.mime.headerBytes);
-    return moved({ raw, parts: await readMessage(bytes, fields, options) });
+    const parts = await readMessage(bytes, fields, options);
+    if (!options.contents) return moved({ raw, parts });
+    freeMemory(bytes);
+    return moved({ raw: new Uint8Array(), parts });
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    const refusal = { code: error.code, enhancedCode: error.enhancedCode, text: error.message, rule: error.rule };
-    return moved({ raw, refusal });
+    return moved({ raw, refusal: error.detail });
   }
 }
 

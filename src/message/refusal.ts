@@ -29,6 +29,11 @@ export class Refusal extends Error {
     this.rule = detail.rule;
   }
 
+  /** What another thread can make it of again: errors lose their class on the way. */
+  get detail(): RefusalDetail {
+    return { code: this.code, enhancedCode: this.enhancedCode, text: this.message, rule: this.rule };
+  }
+
   /** Whether the client shall try again later. */
   get temporary(): boolean {
     return this.code < 500;

@@ -20,6 +20,8 @@ export interface Subject extends SesContent {
 
 export type LongLines = 'encode' | 'refuse';
 
+export type Parties = Pick<Subject, 'sender' | 'recipients'>;
+
 /** What is known about its owner, and about the way it will take. */
 export interface Facts {
   /** The only domain that the API key may send from; null where any, empty where none (`NO_DOMAIN`). */
@@ -42,13 +44,20 @@ export interface Facts {
 /** Accepts (null) or refuses a message. Pure: facts in, decision out. */
 export function decide(subject: Subject, facts: Facts): Refusal | null {
   return (
-    checkIdentity(subject.sender, facts) ??
-    checkReturn(facts.foreignReturn) ??
-    checkLocalParts(subject, facts.transport) ??
-    checkAllowList(facts.outside) ??
-    checkSuppression(facts.suppressed) ??
+    decideParties(subject, facts) ??
     (facts.sentAsReceived ? checkTransport(subject, facts) : null) ??
     facts.transport.refuse(subject, facts.sentAsReceived)
+  );
+}
+
+/** As far as sender and recipients tell, for which nothing but a few fields has to be read. */
+export function decideParties(parties: Parties, facts: Facts): Refusal | null {
+  return (
+    checkIdentity(parties.sender, facts) ??
+    checkReturn(facts.foreignReturn) ??
+    checkLocalParts(parties, facts.transport) ??
+    checkAllowList(facts.outside) ??
+    checkSuppression(facts.suppressed)
   );
 }
 
@@ -84,7 +93,7 @@ function wrongDomain(header: 'From' | 'Sender', domain: string, allowed: string)
 }
 
 /** RFC 6531 section 3.5: a server that cannot pass such an address on says so at once. */
-function checkLocalParts({ sender, recipients }: Subject, transport: TransportLimits): Refusal | null {
+function checkLocalParts({ sender, recipients }: Parties, transport: TransportLimits): Refusal | null {
   if (transport.smtpUtf8) return null;
   const isForeign = (address: string): boolean => !isAscii(localPartOf(address));
   return [sender.from.address, ...recipients].some(isForeign) ? unsupportedLocalPart() : null;

@@ -8,6 +8,7 @@ export type TransportKind = (typeof TRANSPORT_KINDS)[number];
 
 /** What a transport cannot carry, known before a message is accepted for it. */
 export interface TransportLimits {
+  readonly kind: TransportKind;
   /** The largest message in bytes. */
   readonly messageBytes: number;
   /** The longest line in bytes, CRLF not counted. */
@@ -29,6 +30,7 @@ const TAKES_ALL = (): null => null;
 const LIMITS: Readonly<Record<TransportKind, TransportLimits>> = {
   // Amazon SES quotas: 40 MB a message after Base64; 1,000 characters a line; no SMTPUTF8.
   ses: {
+    kind: 'ses',
     messageBytes: 40 * MIB,
     lineBytes: MAX_LINE,
     strictTypes: true,
@@ -38,6 +40,7 @@ const LIMITS: Readonly<Record<TransportKind, TransportLimits>> = {
   },
   // RFC 5321 section 4.5.3.1.6; size and SMTPUTF8 are for the smarthost to say.
   smtp: {
+    kind: 'smtp',
     messageBytes: Number.POSITIVE_INFINITY,
     lineBytes: MAX_LINE,
     strictTypes: false,
@@ -46,6 +49,7 @@ const LIMITS: Readonly<Record<TransportKind, TransportLimits>> = {
     refuse: TAKES_ALL,
   },
   capture: {
+    kind: 'capture',
     messageBytes: Number.POSITIVE_INFINITY,
     lineBytes: Number.POSITIVE_INFINITY,
     strictTypes: false,

@@ -1,18 +1,16 @@
-import { formatMailbox, isAscii, type Mailbox } from '../message/address.ts';
+import { formatMailbox, type Mailbox } from '../message/address.ts';
 import { hasNul } from '../message/body-text.ts';
 import { sha256 } from '../message/digest.ts';
 import type { MessageParts } from '../message/parts.ts';
-import { contentRefusal, policyRefusal, Refusal } from '../message/refusal.ts';
-import { readReplyTo } from '../message/reply-to.ts';
-import { messageIdOf, replyToOf, rowHeaders, subjectOf } from '../message/row-fields.ts';
+import { contentRefusal, type Refusal } from '../message/refusal.ts';
 import { MAX_MAILBOX, rowMailbox } from '../message/row-mailbox.ts';
-import { type LeftOutHeader, sendableHeaders } from '../message/sendable-headers.ts';
+import type { LeftOutHeader } from '../message/sendable-headers.ts';
 import { refuseLongFields } from '../message/sendable-lines.ts';
 import type { TraceContext } from '../observability/trace.ts';
-import { unsupportedLocalPart } from '../policy/decide.ts';
 import type { IdempotencyClaim } from '../store/idempotency.ts';
 import type { UsageCount } from '../store/key-usage.ts';
 import type { Arrival, NewMessage, OriginalMessage } from '../store/new-message.ts';
+import type { HeaderContent } from './header-steps.ts';
 import type { AcceptSettings, Envelope, ReadHeader, Submission } from './submission.ts';
 
 /** Everything that is known of an accepted message. */
@@ -28,6 +26,7 @@ export interface AcceptedMessage {
   readonly counted: UsageCount | undefined;
   readonly raw: Buffer;
   readonly header: ReadHeader;
+  readonly content: HeaderContent;
   readonly parts: MessageParts;
   readonly claim: IdempotencyClaim | null;
   readonly trace: TraceContext;
@@ -45,68 +44,45 @@ export interface BuiltRow {
  * @throws Refusal for what no row can carry, or, beside OpenSend, what its worker could not send of one
  */
 export async function buildRow(message: AcceptedMessage, settings: AcceptSettings): Promise<BuiltRow> {
-  const { id, owner, header, parts, claim, trace, counted } = message;
-  const { fields, recipients } = header;
-  const replyTo = replyToOf(fields);
-  refuseUnstorableNames(header, replyTo);
-  const { leftOut, ...content } = settings.keepOriginal ? asReceived(message, replyTo) : forOpenSend(message, replyTo);
+  const { id, owner, header, content, parts, claim, trace, counted } = message;
+  const { recipients } = header;
+  refuseUnstorableNames(header, content.replyTo);
   const row = {
     id,
     userId: owner.userId,
     to: recipients.to.map(addressOf),
     cc: recipients.cc.map(addressOf),
     bcc: recipients.bcc.map(addressOf),
-    subject: subjectOf(fields),
-    ...content,
+    subject: header.subject,
+    ...(settings.keepOriginal ? asReceived(message) : forOpenSend(message)),
+    headers: content.headers,
     attachments: parts.attachments,
     attachmentsJson: parts.attachmentsJson,
     tags: header.control.tags,
     trace,
-    messageId: messageIdOf(fields),
+    messageId: content.messageId,
     original: settings.keepOriginal ? await originalOf(message) : null,
     idempotency: claim,
     ...(counted && { counted }),
   };
   refuseUnstorable(row);
   if (!settings.keepOriginal && row.attachments.length > 0) refuseLongFields(row);
-  return { row, leftOut };
+  return { row, leftOut: content.leftOut };
 }
 
-/** What the pipelines' rows differ in. */
-type Content = Pick<NewMessage, 'from' | 'replyTo' | 'text' | 'html' | 'headers'> & Pick<BuiltRow, 'leftOut'>;
+/** What the pipelines' rows differ in, beside their headers. */
+type Content = Pick<NewMessage, 'from' | 'replyTo' | 'text' | 'html'>;
 
-/** The row only describes a message that is sent as it was received: what is in it is for people to read. */
-function asReceived({ header, parts }: AcceptedMessage, replyTo: readonly Mailbox[]): Content {
+function asReceived({ header, content, parts }: AcceptedMessage): Content {
   const { text, html } = parts;
-  const mailboxes = { from: formatMailbox(header.sender.from), replyTo: replyTo.map(formatMailbox) };
-  return { ...mailboxes, text, html, headers: rowHeaders(header.fields), leftOut: [] };
+  return { from: formatMailbox(header.sender.from), replyTo: content.replyTo.map(formatMailbox), text, html };
 }
 
 /** The row is all that OpenSend's worker has: what it makes of it, SES has to take. */
-function forOpenSend({ header, parts }: AcceptedMessage, replyTo: readonly Mailbox[]): Content {
-  if (readReplyTo(header.fields).isUnreadable) throw unreadableReplyTo();
-  refuseForeignAddresses(header, replyTo);
-  const hasAttachments = parts.attachments.length > 0;
-  const { headers, leftOut } = sendableHeaders(header.fields, hasAttachments);
-  const mailboxes = { from: rowMailbox(header.sender.from), replyTo: replyTo.map(rowMailbox) };
+function forOpenSend({ header, content, parts }: AcceptedMessage): Content {
   const html = parts.html?.length ? parts.html : null;
   const text = parts.text?.length ? parts.text : html === null ? NO_TEXT : null;
-  return { ...mailboxes, text, html, headers, leftOut };
-}
-
-/** The row would not have it, and answers would go to the sender. */
-function unreadableReplyTo(): Refusal {
-  const text = 'The Reply-To header has an address that cannot be read: write it as "Name <address>"';
-  return policyRefusal('reply_to_syntax', text);
-}
-
-/** SES decodes encoded words where they are no address, and refuses what comes out; those of recipients are ASCII by now. */
-function refuseForeignAddresses({ recipients: { to, cc, bcc } }: ReadHeader, replyTo: readonly Mailbox[]): void {
-  if (replyTo.some(({ address }) => !isAscii(address))) throw unsupportedLocalPart();
-  const isEncoded = ({ address }: Mailbox): boolean => /^=\?.*\?=@/.test(address);
-  if (![...to, ...cc, ...bcc, ...replyTo].some(isEncoded)) return;
-  const text = 'An address has an encoded word before the @, which cannot be delivered: send it decoded';
-  throw new Refusal({ code: 553, enhancedCode: '5.1.3', text, rule: 'encoded_address' });
+  return { from: rowMailbox(header.sender.from), replyTo: content.replyTo.map(rowMailbox), text, html };
 }
 
 /** SES refuses a message without a body, and a multipart without one is malformed. */

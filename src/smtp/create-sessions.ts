@@ -9,6 +9,7 @@ import type { Tracer } from '../observability/tracing.ts';
 import { createAllowList } from '../policy/allow-list.ts';
 import { usageLimits } from '../policy/rates.ts';
 import { createRouteLimits, type RouteLimits } from '../policy/routes.ts';
+import { createTurns } from '../policy/turns.ts';
 import type { Publisher } from '../queue/publisher.ts';
 import { findByHash, findById } from '../store/api-keys.ts';
 import { createConfiguredRoutes, perRoutes } from '../store/declared-routes.ts';
@@ -21,6 +22,7 @@ import type { IntakeMetrics } from '../store/metrics.ts';
 import { createSuppressionLookup } from '../store/suppression-lookup.ts';
 import { type AcceptDependencies, accept } from './accept.ts';
 import { gatherFacts } from './facts.ts';
+import type { HeaderReader } from './header-reader.ts';
 import { LoginGuard } from './login-guard.ts';
 import type { SmtpMetrics } from './metrics.ts';
 import { RateLimits } from './rate-limits.ts';
@@ -32,6 +34,7 @@ export interface SessionParts {
   readonly live: LiveConfig;
   readonly pool: pg.Pool;
   readonly parser: Parser;
+  readonly headers: HeaderReader;
   /** null where jobs are not published. */
   readonly publisher: Publisher | null;
   readonly lastUsed: { mark(keyId: string): void };
@@ -42,6 +45,10 @@ export interface SessionParts {
   readonly tracer: Tracer;
   readonly logger: Logger;
 }
+
+/** Messages that are read in threads and stored at one time, of all keys, and bytes of them; one that is larger is alone. */
+const LARGE_AT_ONCE = 4;
+const LARGE_BYTES_AT_ONCE = 32 * 1024 * 1024;
 
 /** Puts together what sessions share. Each message is under the settings that are in force at its end. */
 export function createSessionDependencies(parts: SessionParts): SessionDependencies {
@@ -130,10 +137,11 @@ interface AcceptParts extends Pick<SessionDependencies, 'findSuppressed' | 'isAl
 
 /** @returns what a message of this moment needs: one generation's settings from its beginning to its end */
 function createAcceptDependencies(
-  { live, pool, parser, publisher, intakeMetrics }: SessionParts,
+  { live, pool, parser, headers, publisher, intakeMetrics }: SessionParts,
   { limits, findSuppressed, isAllowed, rates }: AcceptParts,
 ): () => AcceptDependencies {
   const ownership = createOwnershipCache(pool);
+  const turns = createTurns({ concurrency: LARGE_AT_ONCE, bytes: LARGE_BYTES_AT_ONCE });
   const intake = new Intake(pool, { outboxLease: outboxLease(live.current) }, intakeMetrics);
   return perGeneration(live, config => {
     const sources = {
@@ -148,6 +156,8 @@ function createAcceptDependencies(
     return {
       settings: acceptSettings(config),
       parser,
+      headers,
+      turns,
       isAllowed,
       rates,
       facts: question => gatherFacts(question, sources),
@@ -164,6 +174,7 @@ function acceptSettings(config: Config): AcceptSettings {
     recipientLimit: recipientLimit(config),
     recipientsElsewhere: config.recipientsElsewhere,
     headerBytes: config.limits.headerBytes,
+    threadBytes: config.parsing.threadBytes,
     attachmentBytes: config.limits.attachmentBytes,
     mimeDepth: config.limits.mimeDepth,
     mimeParts: config.limits.mimeParts,

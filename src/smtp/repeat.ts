@@ -3,7 +3,6 @@ import { sha256 } from '../message/digest.ts';
 import type { MessageParts } from '../message/parts.ts';
 import { allAddresses } from '../message/recipients.ts';
 import { policyRefusal, type Refusal } from '../message/refusal.ts';
-import { subjectOf } from '../message/row-fields.ts';
 import type { IdempotencyClaim } from '../store/idempotency.ts';
 import type { Envelope, ReadHeader } from './submission.ts';
 
@@ -25,7 +24,7 @@ export async function idempotencyClaim(
   return {
     key,
     envelopeHash: await digest([envelope.reversePath, [...allAddresses(header.recipients)].sort()]),
-    contentHash: await digest([header.sender.from, subjectOf(header.fields), ...bodies, attachments]),
+    contentHash: await digest([header.sender.from, header.subject, ...bodies, attachments]),
   };
 }
 

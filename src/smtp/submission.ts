@@ -1,5 +1,4 @@
 import type { ControlSettings } from '../message/control-headers.ts';
-import type { HeaderField } from '../message/header-fields.ts';
 import type { RecipientSource, Recipients } from '../message/recipients.ts';
 import type { Sender } from '../message/sender.ts';
 import type { LongLines } from '../policy/decide.ts';
@@ -34,12 +33,13 @@ export interface Envelope {
   readonly smtpUtf8: boolean;
 }
 
-/** The message's header section, read. */
+/** What the message's header section says. */
 export interface ReadHeader {
-  readonly fields: readonly HeaderField[];
   readonly sender: Sender;
   readonly recipients: Recipients;
   readonly control: ControlSettings;
+  /** Decoded. */
+  readonly subject: string;
 }
 
 /** How messages are read and stored; from the configuration. */
@@ -47,6 +47,8 @@ export interface AcceptSettings {
   readonly recipientSource: RecipientSource;
   readonly recipientLimit: number;
   readonly headerBytes: number;
+  /** Messages of more bytes are read in a thread, and take turns. */
+  readonly threadBytes: number;
   readonly attachmentBytes: number;
   readonly mimeDepth: number;
   readonly mimeParts: number;

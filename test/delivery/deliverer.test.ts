@@ -5,9 +5,9 @@ import { pino } from 'pino';
 import { Deliverer, type DelivererDependencies } from '../../src/delivery/deliverer.ts';
 import { createDeliveryMetrics } from '../../src/delivery/metrics.ts';
 import { HandedBack } from '../../src/delivery/send-message.ts';
-import { createTurns } from '../../src/delivery/turns.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { newTrace } from '../../src/observability/trace.ts';
+import { createTurns } from '../../src/policy/turns.ts';
 import type { Claim } from '../../src/store/claims.ts';
 import { eventually } from '../support/eventually.ts';
 

@@ -41,6 +41,8 @@ describe('messages that wait for a parse thread', () => {
   it('are not stranded behind one whose time is over', async t => {
     const unhurried = new Parser({ threadBytes: 0, threads: 1, timeout: 60_000 });
     t.after(() => unhurried.close());
+    // Its thread has started by then.
+    await parse(unhurried, slow(1));
     const started = performance.now();
     await parse(unhurried, slow(150_000));
     const took = performance.now() - started;

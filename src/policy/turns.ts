@@ -24,8 +24,13 @@ interface Owner {
 export interface Turns {
   /** How many wait or run. */
   readonly size: number;
-  /** Runs the work when it is its turn; that of one owner begins in the order in which it was added. Ends as the work does. */
-  add<T>(owner: string, bytes: number, work: () => Promise<T>): Promise<T>;
+  /**
+   * Runs the work when it is its turn; that of one owner begins in the order in which it was added. Ends as the work does.
+   *
+   * @param signal calls it off while it waits; work that has begun is its own affair
+   * @throws the signal's reason
+   */
+  add<T>(owner: string, bytes: number, work: () => Promise<T>, signal?: AbortSignal): Promise<T>;
   /** Begins all that waits at once, whatever the limits: for the end, when work finds that it is to be given back. */
   wake(): void;
 }
@@ -57,13 +62,36 @@ class FairTurns implements Turns {
     return this.#running + this.#waiting;
   }
 
-  add<T>(id: string, bytes: number, work: () => Promise<T>): Promise<T> {
+  add<T>(id: string, bytes: number, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
       const owner = this.#ownerOf(id);
-      owner.waiting.push({ owner, bytes, run: () => work().then(resolve, reject) });
+      const leave = (): void => {
+        this.#leave(entry);
+        reject(signal?.reason);
+      };
+      const run = (): Promise<void> => {
+        signal?.removeEventListener('abort', leave);
+        return work().then(resolve, reject);
+      };
+      const entry: Waiting = { owner, bytes, run };
+      signal?.addEventListener('abort', leave, { once: true });
+      owner.waiting.push(entry);
       this.#waiting += 1;
       this.#pump();
     });
+  }
+
+  #leave(entry: Waiting): void {
+    const { owner } = entry;
+    owner.waiting.splice(owner.waiting.indexOf(entry), 1);
+    this.#waiting -= 1;
+    if (entry === this.#tooLarge) {
+      this.#tooLarge = null;
+      this.#passed = 0;
+    }
+    this.#forget(owner);
+    this.#pump();
   }
 
   wake(): void {

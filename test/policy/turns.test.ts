@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { createTurns, type TurnsOptions } from '../../src/delivery/turns.ts';
+import { createTurns, type TurnsOptions } from '../../src/policy/turns.ts';
 
 /** Turns whose work ends when the test says so; `begun` and `running` name it. */
 function createScene(options: Partial<TurnsOptions> = {}) {
@@ -44,6 +44,23 @@ describe('createTurns', () => {
     assert.deepEqual(begun, ['a1', 'a2', 'b1']);
     await end('a2');
     assert.deepEqual(begun, ['a1', 'a2', 'b1', 'a3']);
+  });
+
+  it('lets go of what is called off while it waits, and of nothing that has begun', async () => {
+    const { turns, begun, add, end } = createScene({ bytes: 10 });
+    const calledOff = new AbortController();
+    const running = add('a', 'a1', 6);
+    const never = async () => assert.fail('it was called off');
+    const large = assert.rejects(turns.add('b', 10, never, calledOff.signal), /no more/);
+    void add('c', 'c1', 6);
+    assert.deepEqual(begun, ['a1']);
+    calledOff.abort(new Error('no more'));
+    await large;
+    await assert.rejects(turns.add('b', 1, never, calledOff.signal), /no more/);
+    assert.equal(turns.size, 2);
+    await end('a1');
+    assert.equal(await running, 'a1');
+    assert.deepEqual(begun, ['a1', 'c1']);
   });
 
   it('gives each owner the same share', async () => {

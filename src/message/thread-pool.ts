@@ -1,0 +1,89 @@
+import pLimit, { type LimitFunction } from 'p-limit';
+import { Piscina } from 'piscina';
+import { Refusal } from './refusal.ts';
+import { untilAborted } from './until-aborted.ts';
+
+export interface ThreadPoolOptions {
+  /** The module that runs in the threads; its default export is given a task. */
+  readonly file: URL;
+  readonly threads: number;
+  /** How long a thread may work on one task, in milliseconds; waiting for a thread does not count. */
+  readonly timeout: number;
+}
+
+/** A task, and the memory that moves along with it. */
+export interface Moved<T> {
+  readonly task: T;
+  readonly transferList: ArrayBuffer[];
+}
+
+/** Megabytes. */
+const THREAD_YOUNG_GENERATION = 4;
+
+/** Worker threads for messages that would hold up the others. They start with the first of them. */
+export class ThreadPool<T, A> {
+  readonly #timeout: number;
+  readonly #threads: Piscina;
+  readonly #turn: LimitFunction;
+
+  constructor({ file, threads, timeout }: ThreadPoolOptions) {
+    this.#timeout = timeout;
+    // A queue of our own: piscina's counts waiting as working, and is not woken when a thread is ended for its time.
+    this.#turn = pLimit(threads);
+    this.#threads = new Piscina({
+      filename: file.href,
+      minThreads: 0,
+      maxThreads: threads,
+      // A thread's young generation otherwise grows to 48 MB, for what is mostly one Buffer.
+      resourceLimits: { maxYoungGenerationSizeMb: THREAD_YOUNG_GENERATION },
+      // Long enough that a thread is not started anew for each message of a trickle.
+      idleTimeout: 60_000,
+    });
+  }
+
+  /**
+   * Runs a task when a thread is free.
+   *
+   * @param make is called then: until that time the task's memory stays where it is
+   * @param signal calls it off: a task that waits is let go of, and a thread that works on it is ended
+   * @throws Refusal 451 where it takes too long; the signal's reason
+   */
+  async run(make: () => Moved<T>, signal: AbortSignal): Promise<A> {
+    // Its place in the queue remains, and must not keep the message in memory.
+    const waiting: { make: (() => Moved<T>) | null } = { make };
+    const take = async (): Promise<A> => {
+      const { make: taken } = waiting;
+      waiting.make = null;
+      if (taken === null) throw signal.reason;
+      return this.#inThread(taken(), signal);
+    };
+    const answer = this.#turn(take);
+    try {
+      return await untilAborted(signal, answer);
+    } catch (error) {
+      // A thread that is being ended still has its share of memory.
+      if (waiting.make === null) await Promise.allSettled([answer]);
+      waiting.make = null;
+      throw error;
+    }
+  }
+
+  async #inThread({ task, transferList }: Moved<T>, signal: AbortSignal): Promise<A> {
+    try {
+      return await this.#threads.run(task, {
+        transferList,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(this.#timeout)]),
+      });
+    } catch (cause) {
+      signal.throwIfAborted();
+      if ((cause as Error).name !== 'AbortError') throw cause;
+      const text = 'The message took too long to read: try again, or simplify it';
+      throw new Refusal({ code: 451, enhancedCode: '4.3.0', text, rule: 'parse_timeout', cause });
+    }
+  }
+
+  /** Ends the threads. What they work on fails. */
+  async close(): Promise<void> {
+    await this.#threads.destroy();
+  }
+}
