@@ -55,7 +55,8 @@ export async function whileConfirmed<T>(
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   for (;;) {
-    await untilAborted(signal, confirmAll(standings));
+    // Nearly always they are.
+    if (!standings.every(({ isConfirmed }) => isConfirmed)) await untilAborted(signal, confirmAll(standings));
     signal.throwIfAborted();
     const cancel = new AbortController();
     const pass = () => cancel.abort(signal.reason);
