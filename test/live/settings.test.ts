@@ -362,6 +362,18 @@ describe('a setting that is reloadable is in force at once, and again as it was'
   }
 });
 
+it('longLines, of a relay whose messages leave as they were received', async t => {
+  const config = new ChangeableConfig();
+  const relay = await startRelay(t, { queue: false, settings: { pipeline: 'standalone' }, live: config.live });
+  const client = await SmtpClient.loggedIn(t, relay);
+  const reply = () => replyTo(client, `${mail}\r\n${'x '.repeat(500)}`, FROM, ['b@example.com']);
+  assert.equal(await reply(), 250);
+  config.change({ longLines: 'refuse' });
+  assert.equal(await reply(), 554);
+  config.change({ longLines: 'encode' });
+  assert.equal(await reply(), 250);
+});
+
 function settingIn({ config }: TestRelay, name: string): unknown {
   return name.split('.').reduce<unknown>((node, key) => (node as Record<string, unknown>)[key], config);
 }
@@ -468,6 +480,9 @@ const ELSEWHERE: Partial<Record<SettingName, string>> = {
   'limits.dataGrace': 'here, with limits.dataRate',
   recipientsElsewhere: 'read like recipientAllowList; test/intake/limits.test.ts',
   simulatedRecipients: 'test/delivery/simulated.test.ts',
+  longLines: 'here, of a standalone relay',
+  'limits.bytesShare': 'read with limits.bytesInFlight; test/smtp/admission.test.ts',
+  'tracking.hitsPerHour': 'test/http/hits.test.ts',
   'resources.allowEmpty': 'test/resources/reconciler.test.ts',
   'limits.failedLoginsPerAddress': 'test/smtp/login-guard.test.ts',
   'limits.failedLoginsPerKey': 'test/smtp/login-guard.test.ts',
