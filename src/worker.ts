@@ -104,12 +104,16 @@ export async function createWorker(
   // Who does not look at it is not to fall by it.
   ended.promise.catch(() => {});
   let state: 'starting' | 'working' | 'stopping' = 'starting';
+  const isStopping = () => state === 'stopping';
 
   async function work(): Promise<void> {
+    if (isStopping()) return;
+    await delivery.outcomes.start();
+    if (isStopping()) return;
     await presence.start();
     const publisher = queue && createPublisher(base, queue);
     const housekeeping = createHousekeeping(base);
-    if (state === 'stopping') return;
+    if (isStopping()) return;
     // Stopped in reverse: first no more comes in, then what is in hand is finished, then what that made due.
     for (const part of [publisher, housekeeping, resources, dispatcher, events.queue, source]) part?.start();
     delivery.deliverer.start();
@@ -128,7 +132,7 @@ export async function createWorker(
   return {
     ended: ended.promise,
     async start() {
-      const ready = () => readiness(preparation.reasons, state);
+      const ready = () => readiness([...preparation.reasons, ...delivery.outcomes.reasons], state);
       const ports = await openListeners(base, {
         events,
         queue,
@@ -141,9 +145,9 @@ export async function createWorker(
       running.defer(live.watch({ logger, registry: base.registry }));
       await preparation.start();
       const begun = preparation.ready.then(work);
-      // A database that is away is waited for, and nobody waits for that.
-      if (preparation.isReady) await begun;
-      else begun.catch(ended.reject);
+      begun.catch(ended.reject);
+      // A database that is away, or refuses what is to be written, is waited for, and nobody waits for that.
+      if (preparation.isReady) await Promise.race([begun, delivery.outcomes.tried]);
       return ports;
     },
     async stop() {
@@ -152,7 +156,7 @@ export async function createWorker(
       // Browsers still come here until the load balancer has heard that this worker is not ready any more.
       const { drainDelay } = live.current;
       if (wasWorking && drainDelay > 0) await delay(drainDelay);
-      await preparation.stop();
+      await Promise.all([preparation.stop(), delivery.outcomes.stop()]);
       await running.disposeAsync();
       await delivery.transports.close();
       queue?.close();

@@ -75,7 +75,7 @@ const PARTS: readonly Part[] = [
     add: registry => createPublisherMetrics(registry, nothing),
   },
   { title: 'Taking jobs', roles: 'worker', add: createQueueMetrics },
-  { title: 'Sending', roles: 'worker', add: createDeliveryMetrics },
+  { title: 'Sending', roles: 'worker', add: registry => createDeliveryMetrics(registry) },
   { title: 'Amazon SES', roles: 'worker', add: createSesMetrics },
   { title: 'Events of providers', roles: 'worker', add: createEventsMetrics },
   { title: 'Opens and clicks', roles: 'worker', add: registry => createHitMetrics(registry, nothing) },

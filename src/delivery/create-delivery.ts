@@ -8,14 +8,17 @@ import { createTurns } from '../policy/turns.ts';
 import { queueNameOf, sqsAttributes } from '../queue/messaging-attributes.ts';
 import { Claims } from '../store/claims.ts';
 import { createConfiguredRoutes, type DeclaredRoutes, perRoutes } from '../store/declared-routes.ts';
+import { createJournal } from '../store/journal.ts';
 import { readRawMessage } from '../store/raw-message.ts';
 import { createDomainLookup } from '../store/sending-domains.ts';
 import { Settler } from '../store/settle.ts';
+import { Standstill } from '../store/standstill.ts';
 import { createSuppressionLookup } from '../store/suppression-lookup.ts';
 import { createTokens } from '../tracking/token.ts';
 import { Deliverer } from './deliverer.ts';
 import { createNoticeBuilder } from './failure-notice.ts';
 import { createDeliveryMetrics } from './metrics.ts';
+import { createOutcomes, type Outcomes } from './outcomes.ts';
 import { createOutgoingBuilder } from './outgoing.ts';
 import type { Presence } from './presence.ts';
 import { createRoutes, createTransports, type Transports } from './routes.ts';
@@ -45,12 +48,17 @@ export interface DeliveryParts {
 export function createDelivery(parts: DeliveryParts): {
   readonly deliverer: Deliverer;
   readonly transports: Transports;
+  readonly outcomes: Outcomes;
 } {
   const { live, pool, registry, tracer, id, onDeliveriesDue } = parts;
   const config = live.current;
   const logger = parts.logger.child({ room: 'delivery' });
-  const claims = new Claims(pool, { worker: id, leaseTime: config.worker.leaseTime });
-  const metrics = createDeliveryMetrics(registry);
+  const { firstPause: first, longestPause: longest } = config.retries;
+  const claims = new Claims(pool, { worker: id, leaseTime: config.worker.leaseTime, alonePause: { first, longest } });
+  const standstill = new Standstill(logger);
+  const metrics = createDeliveryMetrics(registry, () => standstill.isOn);
+  const journal = createJournal({ directory: config.worker.journal, logger });
+  const settler = new Settler({ pool, worker: id, journal, standstill, logger });
   const declared = createConfiguredRoutes(live, pool, logger);
   const transports = createAllTransports(parts, declared, logger);
   const readRaw = (emailId: string, sizeBytes: number) => readRawMessage(pool, emailId, sizeBytes);
@@ -72,7 +80,8 @@ export function createDelivery(parts: DeliveryParts): {
   });
   const dependencies: SendDependencies = {
     claims,
-    settler: new Settler({ pool, worker: id, logger }),
+    settler,
+    standsStill: () => standstill.isOn,
     findSuppressed: createSuppressionLookup(pool),
     simulator: createSimulator({
       isOn: () => live.current.simulatedRecipients === 'on',
@@ -91,6 +100,8 @@ export function createDelivery(parts: DeliveryParts): {
     claims,
     turns: createTurns({ concurrency: config.worker.concurrency, bytes: config.worker.bytesInFlight }),
     tryMessage: (claim, trace, signals) => new MessageTry(claim, trace, signals, dependencies).run(),
+    holdMessage: (claim, trace, signals) => new MessageTry(claim, trace, signals, dependencies).hold(),
+    standstill,
     metrics,
     tracer,
     source: jobSource(config.queueUrl),
@@ -101,7 +112,15 @@ export function createDelivery(parts: DeliveryParts): {
       takeOverLimit: config.worker.concurrency,
     },
   });
-  return { deliverer, transports };
+  const outcomes = createOutcomes({
+    pool,
+    claims,
+    settler,
+    standstill,
+    hasNotices: dependencies.notices !== null,
+    logger,
+  });
+  return { deliverer, transports, outcomes };
 }
 
 /** What traces say of where jobs come from. */

@@ -4,7 +4,8 @@ import { newTrace, readTraceparent, type TraceContext } from '../observability/t
 import { type Attributes, NO_TRACING, type Span, type Tracer } from '../observability/tracing.ts';
 import type { Turns } from '../policy/turns.ts';
 import type { HandleJobs, JobOutcome, TakenJob } from '../queue/job-source.ts';
-import type { Claim, Claims } from '../store/claims.ts';
+import { ALONE_FROM, type Claim, type Claims, LOST_FOR_GOOD } from '../store/claims.ts';
+import type { Standstill } from '../store/standstill.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import { HandedBack, type StopSignals, type Traced } from './send-message.ts';
 
@@ -18,10 +19,17 @@ export interface DelivererOptions {
 }
 
 export interface DelivererDependencies {
-  readonly claims: Pick<Claims, 'take' | 'findForeign' | 'takeOver' | 'renew' | 'handBack'>;
+  readonly claims: Pick<
+    Claims,
+    'take' | 'findForeign' | 'takeOver' | 'takeOverAlone' | 'beginAlone' | 'absolve' | 'renew' | 'handBack'
+  >;
   readonly turns: Turns;
   /** Tries one message; `HandedBack` where it was not begun. */
   readonly tryMessage: (claim: Claim, trace: Traced, signals: StopSignals) => Promise<void>;
+  /** Holds one message that was lost with too many workers. */
+  readonly holdMessage: (claim: Claim, trace: Traced, signals: StopSignals) => Promise<void>;
+  /** While it is on, nothing is claimed. */
+  readonly standstill: Pick<Standstill, 'isOn' | 'passed'>;
   readonly metrics: DeliveryMetrics;
   /** Left out, nothing is traced. */
   readonly tracer?: Tracer;
@@ -42,6 +50,7 @@ export class Deliverer {
   readonly #inHand = new Map<string, Claim>();
   readonly #running = new Set<Promise<boolean>>();
   #takenOver = 0;
+  #hasAlone = false;
   #loops: Promise<unknown> = Promise.resolve();
 
   constructor(dependencies: DelivererDependencies) {
@@ -62,7 +71,9 @@ export class Deliverer {
    * are not this program's, which are left to whose they are.
    */
   readonly handle: HandleJobs = async jobs => {
-    const { claims, metrics } = this.#dependencies;
+    const { claims, metrics, standstill } = this.#dependencies;
+    await standstill.passed(this.#stopping.signal);
+    if (standstill.isOn) return jobs.map(() => 'left');
     // What is in hand already was redelivered while work on it lasts.
     const wanted = new Set(jobs.map(({ emailId }) => emailId).filter(emailId => !this.#inHand.has(emailId)));
     const claimed = wanted.size > 0 ? await claims.take([...wanted]) : [];
@@ -118,8 +129,9 @@ export class Deliverer {
     this.#inHand.set(claim.emailId, claim);
     metrics.underway.set(this.#inHand.size);
     const owner = claim.message.userId ?? '';
+    const bytes = isAlone(claim) ? ALONE : claim.message.sizeBytes;
     const running = turns
-      .add(owner, claim.message.sizeBytes, () => this.#try(claim, trace))
+      .add(owner, bytes, () => this.#try(claim, trace))
       .finally(() => {
         this.#inHand.delete(claim.emailId);
         this.#running.delete(running);
@@ -130,16 +142,19 @@ export class Deliverer {
   }
 
   async #try(claim: Claim, trace: TraceContext): Promise<boolean> {
-    const { claims, tryMessage, logger } = this.#dependencies;
+    const { claims, logger, standstill } = this.#dependencies;
     const span = this.#beginSpan(claim, trace);
     const signals = { stopping: this.#stopping.signal, aborted: this.#aborted.signal };
     try {
-      if (signals.stopping.aborted) throw new HandedBack();
-      await tryMessage(claim, { trace, span }, signals);
+      if (signals.stopping.aborted || standstill.isOn) throw new HandedBack();
+      await this.#begin(claim, { trace, span }, signals);
       return true;
     } catch (error) {
       const { emailId } = claim;
-      if (error instanceof HandedBack) {
+      const wasBegun = !(error instanceof HandedBack);
+      // This worker lives, so that it is not the message that ends workers.
+      if (wasBegun || isAlone(claim)) await claims.absolve(claim).catch(() => {});
+      if (!wasBegun) {
         await claims.handBack([claim]).catch(() => logger.warn({ emailId }, 'claim left to run out'));
       } else {
         span.fail(error);
@@ -150,6 +165,17 @@ export class Deliverer {
     } finally {
       span.end();
     }
+  }
+
+  /** @throws HandedBack where it is not begun */
+  async #begin(claim: Claim, traced: Traced, signals: StopSignals): Promise<void> {
+    const { claims, tryMessage, holdMessage, logger } = this.#dependencies;
+    if (!isAlone(claim)) return tryMessage(claim, traced, signals);
+    const { emailId, takeovers } = claim;
+    if ((takeovers ?? 0) >= LOST_FOR_GOOD) return holdMessage(claim, traced, signals);
+    logger.warn({ emailId, takeovers }, 'a message that was lost with several workers is tried alone');
+    if (!(await claims.beginAlone(claim))) return;
+    await tryMessage(claim, traced, signals);
   }
 
   #beginSpan({ emailId, try: attempt }: Claim, { traceparent }: TraceContext): Span {
@@ -168,6 +194,8 @@ export class Deliverer {
     if (this.#stopping.signal.aborted) return;
     // A worker that was paused must not take its own messages over while it is sending them.
     await this.#renew();
+    if (this.#dependencies.standstill.isOn) return;
+    await this.#takeOverAlone();
     const room = options.takeOverLimit - this.#takenOver;
     const claimed = room > 0 ? await claims.takeOver(room) : [];
     if (claimed.length === 0) return;
@@ -177,6 +205,18 @@ export class Deliverer {
     logger.warn({ messages: claimed.length }, 'took over messages of a worker that is gone');
     this.#takenOver += claimed.length;
     for (const claim of claimed) void this.#deliver(claim, storedTrace(claim)).finally(() => (this.#takenOver -= 1));
+  }
+
+  /** One at a time: whatever else is in hand is lost with it. */
+  async #takeOverAlone(): Promise<void> {
+    const { claims, metrics } = this.#dependencies;
+    if (this.#hasAlone) return;
+    const claim = await claims.takeOverAlone();
+    if (claim === null) return;
+    if (this.#stopping.signal.aborted) return claims.handBack([claim]);
+    metrics.claims.inc({ source: 'expired' });
+    this.#hasAlone = true;
+    void this.#deliver(claim, storedTrace(claim)).finally(() => (this.#hasAlone = false));
   }
 
   async #repeat(interval: number, fault: string, work: () => Promise<void>): Promise<void> {
@@ -189,6 +229,13 @@ export class Deliverer {
       await work().catch(error => this.#dependencies.logger.warn({ err: error }, fault));
     }
   }
+}
+
+/** More bytes than any worker has at once: what is so large runs with nothing beside it. */
+const ALONE = Number.MAX_SAFE_INTEGER;
+
+function isAlone({ takeovers = 0 }: Claim): boolean {
+  return takeovers >= ALONE_FROM;
 }
 
 /** For work that no job brought. */

@@ -7,8 +7,12 @@ const OUTCOMES = ['sent', 'transient', 'permanent', 'unknown'] as const satisfie
 const SOURCES = ['job', 'expired'] as const;
 const STANDINGS = ['sent', 'retry', 'failed', 'suppressed', 'held'] as const;
 
-/** What the room counts. Label values come from fixed sets. */
-export function createDeliveryMetrics(registry: Registry) {
+/**
+ * What the room counts. Label values come from fixed sets.
+ *
+ * @param standsStill whether the database refuses outcomes, so that nothing is sent
+ */
+export function createDeliveryMetrics(registry: Registry, standsStill: () => boolean = () => false) {
   const registers = [registry];
   const metrics = {
     claims: new Counter({
@@ -56,6 +60,14 @@ export function createDeliveryMetrics(registry: Registry) {
       help: `Tries of messages by what they came to: ${STANDINGS.join(', ')}`,
       labelNames: ['standing'] as const,
       registers,
+    }),
+    standsStill: new Gauge({
+      name: 'smtp_relay_worker_stands_still',
+      help: '1 while the database refuses to take outcomes, so that this worker sends nothing; else 0',
+      registers,
+      collect() {
+        this.set(standsStill() ? 1 : 0);
+      },
     }),
     underway: new Gauge({
       name: 'smtp_relay_messages_in_hand',

@@ -4,6 +4,7 @@ import { NO_TRACING, type Span, type Tracer, within } from '../observability/tra
 import type { Claim, Claims } from '../store/claims.ts';
 import type { NewMessage } from '../store/new-message.ts';
 import type { Settled, Settler, Standing } from '../store/settle.ts';
+import { startStopwatch } from '../store/stopwatch.ts';
 import type { SuppressionLookup } from '../store/suppression-lookup.ts';
 import { untilAnswered } from '../store/until-answered.ts';
 import { endCall } from './call-span.ts';
@@ -16,11 +17,13 @@ import type { RecipientOutcome } from './transport.ts';
 import { TryRecord } from './try-record.ts';
 
 export interface SendDependencies {
-  readonly claims: Pick<Claims, 'beginSending'>;
+  readonly claims: Pick<Claims, 'beginSending' | 'findSettled'>;
   readonly settler: Pick<Settler, 'settle'>;
   readonly findSuppressed: SuppressionLookup;
   /** To whom nothing goes out, though they are told of as if it had. */
   readonly simulator: Simulator;
+  /** What is sent now could not be written down. */
+  readonly standsStill?: () => boolean;
   /** Which bytes go out, and by which transport. */
   readonly outgoing: OutgoingBuilder;
   /** null: nobody gets failure notices. */
@@ -52,6 +55,14 @@ export interface StopSignals {
 /** A call of which not even the transport knows what came of it. */
 const BROKEN = { kind: 'unknown', code: 'InternalError', message: 'nobody knows whether it was sent' } as const;
 
+/** Milliseconds: what came onto the suppression list within these might as well have come behind the call. */
+const RECENT = 20;
+const LOST_TOO_OFTEN = {
+  code: 'WorkersLost',
+  message:
+    'several workers have ended while they had this message, one after the other; it waits for smtp-relay emails resolve',
+} as const;
+
 /** Whoever stops a worker gets what it has not begun. */
 export class HandedBack extends Error {}
 
@@ -65,6 +76,7 @@ export class MessageTry {
   readonly #dependencies: SendDependencies;
   readonly #record: TryRecord;
   readonly #began = Date.now();
+  #sinceLook = startStopwatch();
 
   constructor(claim: Claim, { trace, span }: Traced, signals: StopSignals, dependencies: SendDependencies) {
     this.#claim = claim;
@@ -83,21 +95,38 @@ export class MessageTry {
    * written. The claim is then left to run out.
    */
   async run(): Promise<void> {
-    await this.#leaveOutSuppressed();
+    await this.#leaveOutSuppressed(this.#left);
     const left = (await this.#leaveOutSimulated()) ? this.#left : [];
     if (left.length > 0 && !(await this.#sendTo(left))) return this.#lost();
     await this.#finish();
   }
 
-  /** Whoever came onto the list since the message was accepted is not sent to. */
-  async #leaveOutSuppressed(): Promise<void> {
-    const { userId } = this.#claim.message;
+  /**
+   * Writes down that nobody tries the message any more, since too many workers have ended with it, until a person says so.
+   *
+   * @throws the database's error where that could not be written
+   */
+  async hold(): Promise<void> {
     const left = this.#left;
-    if (userId === null || left.length === 0) return;
-    const recipients = await this.#patiently(() => this.#dependencies.findSuppressed(userId, left));
-    if (recipients.length === 0) return;
-    this.#dependencies.metrics.suppressed.inc(recipients.length);
-    this.#record.suppressed(recipients);
+    if (left.length > 0) this.#record.tellHeld(left, LOST_TOO_OFTEN);
+    await this.#finish(left.length > 0 ? { kind: 'held', error: LOST_TOO_OFTEN } : this.#standing());
+  }
+
+  /** Whoever came onto the list since the message was accepted is not sent to. @returns the others */
+  async #leaveOutSuppressed(recipients: readonly string[]): Promise<readonly string[]> {
+    const { userId } = this.#claim.message;
+    if (userId === null || recipients.length === 0) return recipients;
+    this.#sinceLook = startStopwatch();
+    const suppressed = await this.#patiently(() => this.#dependencies.findSuppressed(userId, recipients));
+    if (suppressed.length === 0) return recipients;
+    this.#dependencies.metrics.suppressed.inc(suppressed.length);
+    this.#record.suppressed(suppressed);
+    return recipients.filter(recipient => !suppressed.includes(recipient));
+  }
+
+  /** Once more, right before a call: the wait for it may have been long. @returns whom to send to */
+  async #lookAgain(recipients: readonly string[]): Promise<readonly string[]> {
+    return this.#sinceLook() < RECENT ? recipients : this.#leaveOutSuppressed(recipients);
   }
 
   /**
@@ -129,10 +158,16 @@ export class MessageTry {
   async #sendTo(left: readonly string[]): Promise<boolean> {
     const outgoing = await this.#build(left);
     if (outgoing === null) return true;
-    for (let start = 0; start < left.length; start += outgoing.transport.maxRecipients) {
-      const recipients = left.slice(start, start + outgoing.transport.maxRecipients);
-      if (start > 0 && !(await this.#settle({ kind: 'underway' })).owned) return false;
-      if (!(await this.#begin(outgoing, recipients))) return false;
+    const { transport } = outgoing;
+    let called = false;
+    for (let start = 0; start < left.length; start += transport.maxRecipients) {
+      const batch = left.slice(start, start + transport.maxRecipients);
+      if (called && !(await this.#settle({ kind: 'underway' })).owned) return false;
+      await this.#admit(outgoing, batch.length);
+      const recipients = await this.#leaveOutSettled(await this.#lookAgain(batch));
+      if (recipients.length === 0) continue;
+      if (!(await this.#begin(recipients))) return false;
+      called = true;
       const outcomes = await this.#call(outgoing, recipients);
       // What keeps one call from working keeps the next one too.
       if (outcomes.every(({ outcome }) => outcome.kind === 'transient')) break;
@@ -158,12 +193,29 @@ export class MessageTry {
     this.#record.postpone(left, { code: 'InternalError', message: 'the message could not be prepared' });
   }
 
-  async #begin({ transport, message }: Outgoing, recipients: readonly string[]): Promise<boolean> {
+  async #admit({ transport, message }: Outgoing, recipients: number): Promise<void> {
     const { stopping } = this.#signals;
-    await transport.admit?.(recipients.length, stopping, message).catch(error => {
+    await transport.admit?.(recipients, stopping, message).catch(error => {
       if (!stopping.aborted) throw error;
     });
-    if (stopping.aborted) throw new HandedBack();
+    this.#mayStillBegin();
+  }
+
+  /** @throws HandedBack where no call may begin any more */
+  #mayStillBegin(): void {
+    if (this.#signals.stopping.aborted || this.#dependencies.standsStill?.()) throw new HandedBack();
+  }
+
+  /** Of whom it has become known meanwhile that they are done. @returns the others */
+  async #leaveOutSettled(recipients: readonly string[]): Promise<readonly string[]> {
+    const settled = await this.#patiently(() => this.#dependencies.claims.findSettled(this.#claim, recipients));
+    for (const { recipient, outcome } of settled) this.#record.progress.note([recipient], outcome);
+    return recipients.filter(recipient => !settled.some(known => known.recipient === recipient));
+  }
+
+  /** @returns false where the claim is another worker's by now */
+  async #begin(recipients: readonly string[]): Promise<boolean> {
+    this.#mayStillBegin();
     return this.#patiently(() => this.#dependencies.claims.beginSending(this.#claim, recipients));
   }
 
@@ -193,8 +245,7 @@ export class MessageTry {
     return outcomes;
   }
 
-  async #finish(): Promise<void> {
-    const standing = this.#standing();
+  async #finish(standing = this.#standing()): Promise<void> {
     if (standing.kind === 'failed' && standing.exhausted) this.#record.tellFailure(this.#left, standing.error);
     if (standing.kind === 'retry') this.#record.tellDelay(this.#left, standing, this.#age);
     const settled = await this.#settle(standing);
@@ -245,7 +296,7 @@ export class MessageTry {
 
   #lost(): void {
     this.#dependencies.metrics.lostClaims.inc();
-    this.#dependencies.logger.warn(this.#names, "the claim ran out and is another worker's by now");
+    this.#dependencies.logger.warn(this.#names, "the claim is another worker's by now, or the message was cancelled");
   }
 
   #begins(name: string, kind: 'internal' | 'client' = 'internal'): Span {

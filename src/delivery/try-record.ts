@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   delayedEvent,
   type EmailFacts,
@@ -123,6 +124,12 @@ export class TryRecord {
     const nextTryAt = new Date(Date.now() + afterMs);
     const name = this.#throttled ? { name: `throttled:${Math.floor(age / THROTTLED_TELLING)}` } : {};
     this.#events.push(delayedEvent(this.#facts, { recipients, ...error, try: this.#try, nextTryAt, ...name }));
+  }
+
+  /** That these are not tried again until a person says so. */
+  tellHeld(recipients: readonly string[], error: ProviderError): void {
+    const name = `held:${randomUUID()}`;
+    this.#events.push(delayedEvent(this.#facts, { recipients, ...error, try: this.#try, nextTryAt: null, name }));
   }
 
   /** Gives out what is to be written down, and begins anew. */

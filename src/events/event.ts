@@ -71,15 +71,16 @@ export interface DelayedDetails {
   readonly message: string;
   /** The try that has failed; 0 for the first. */
   readonly try: number;
-  readonly nextTryAt: Date;
+  /** null where a person is to say so first. */
+  readonly nextTryAt: Date | null;
   /** In the place of the number of the try, where one event is to stand for several. */
   readonly name?: string;
 }
 
-/** A try has failed for these recipients, and there will be another. */
+/** A try has failed for these recipients, and there will be another, unless it is held. */
 export function delayedEvent(email: EmailFacts, { recipients, ...why }: DelayedDetails): NewEvent {
   const { code, message, nextTryAt, try: nth, name = `${nth}` } = why;
-  const delayed = { code, message, attempt: nth + 1, next_attempt_at: nextTryAt.toISOString() };
+  const delayed = { code, message, attempt: nth + 1, next_attempt_at: nextTryAt?.toISOString() ?? null };
   return newEvent('delayed', email, { recipients, details: { delayed } }, `relay:${email.id}:delayed:${name}`);
 }
 

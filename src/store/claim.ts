@@ -14,6 +14,8 @@ export interface Claim {
   readonly message: ClaimedMessage;
   /** What earlier tries came to, in their order. */
   readonly earlier: readonly EarlierAttempt[];
+  /** How many workers it has been lost with. Left out: none. */
+  readonly takeovers?: number;
 }
 
 /** What is stored of a message, but for its bodies. */
@@ -61,10 +63,20 @@ export interface ClaimRow extends ClaimedMessage {
   readonly earlier: readonly EarlierAttempt[] | null;
   readonly lost?: readonly string[] | null;
   readonly lostAt?: Date | null;
+  readonly takeovers?: number;
 }
 
 /** Where a call was lost with its worker, that is the last thing known. */
-export function claimOf({ emailId, token, try: attempt, earlier, lost, lostAt, ...message }: ClaimRow): Claim {
+export function claimOf({
+  emailId,
+  token,
+  try: attempt,
+  earlier,
+  lost,
+  lostAt,
+  takeovers = 0,
+  ...message
+}: ClaimRow): Claim {
   // The statement that wrote the unknown outcome down does not see it yet.
   const startedAt = (lostAt ?? new Date()).toISOString();
   const unknown = lost ? [{ recipients: lost, outcome: 'unknown' as const, startedAt }] : [];
@@ -79,5 +91,6 @@ export function claimOf({ emailId, token, try: attempt, earlier, lost, lostAt, .
       refused: message.refused ?? [],
     },
     earlier: [...(earlier ?? []), ...unknown],
+    takeovers,
   };
 }

@@ -1,7 +1,9 @@
 import type pg from 'pg';
 import { Batcher } from './batcher.ts';
-import { type Claim, type ClaimRow, claimOf } from './claim.ts';
+import { type AttemptOutcome, type Claim, type ClaimRow, claimOf } from './claim.ts';
+import type { Queryable } from './pool.ts';
 import { OPEN } from './retention-sweep.ts';
+import { startStopwatch } from './stopwatch.ts';
 
 export type { AttemptOutcome, Claim, ClaimedMessage, EarlierAttempt } from './claim.ts';
 
@@ -10,12 +12,25 @@ export interface ClaimsOptions {
   readonly worker: string;
   /** Milliseconds. */
   readonly leaseTime: number;
+  /** Milliseconds, at first and at most, until a message that was lost with several workers is tried again. */
+  readonly alonePause?: { readonly first: number; readonly longest: number };
 }
 
 /** Messages up to this many bytes come along with their claim. */
 const SMALL = 16 * 1024;
+/** Milliseconds. */
+const ALONE_PAUSE = { first: 10_000, longest: 3_600_000 };
 /** A worker whose database was away for a while gets this many seconds to write down what it sent meanwhile. */
 const GRACE = 3;
+
+/**
+ * A message that was lost with so many workers is from then on tried alone, and after pauses that grow. Before that it may have
+ * been in the hands of one whom another message, or nobody's, has killed.
+ */
+export const ALONE_FROM = 2;
+/** So many, those alone included, and it is held: the next one would be lost too. */
+export const LOST_FOR_GOOD = ALONE_FROM + 3;
+const DONE = `('sent', 'permanent', 'suppressed')`;
 
 const CLAIMED = `
   select c.email_id as "emailId", c.token, c.try, e.user_id as "userId", e."from", e."to", e.subject, e.tags,
@@ -60,29 +75,47 @@ const TAKE = `
 
 /**
  * Claims whose lease has run out. Where the last owner was in the middle of a call, nobody knows how that ended, which is
- * written down before anything else. $1 worker, $2 lease in seconds, $3 at most, $4 only these, or null.
+ * written down before anything else, but for those of whom it is known otherwise. What was given back was lost with nobody.
+ * $1 worker, $2 lease in seconds, $3 at most, $4 only these, or null; $5 whether those that are to be tried alone, or all others;
+ * $6 and $7 their pause, at first and at most, in seconds.
  */
 const TAKE_OVER = `
   with old as materialized (
-    select email_id, try, state, in_flight, worker, claimed_at from smtp_relay_claims
+    select email_id, try, state, in_flight, worker, claimed_at, until > '-infinity' as lost from smtp_relay_claims
      where until < now() and (state = 'claimed' or state = 'sending' and until < now() - make_interval(secs => ${GRACE}))
        and ($4::uuid[] is null or email_id = any($4))
+       and case when $5 then takeovers >= ${ALONE_FROM}
+                 and until < now() - least(make_interval(secs => $6) * 2 ^ (takeovers - ${ALONE_FROM}), make_interval(secs => $7))
+                else takeovers < ${ALONE_FROM} end
      order by until limit $3 for update skip locked
+  ), in_doubt as materialized (
+    select old.*, (
+             select jsonb_agg(recipient) from jsonb_array_elements_text(old.in_flight) as recipient
+              where not exists (select from smtp_relay_attempts d
+                                 where d.email_id = old.email_id and d.outcome in ${DONE} and d.recipients ? recipient)
+           ) as recipients
+      from old where state = 'sending' and in_flight is not null
   ), unknown as (
     insert into smtp_relay_attempts (email_id, try, transport, recipients, outcome, code, message, worker, started_at)
-    select email_id, try, 'unknown', in_flight, 'unknown', 'WorkerLost',
+    select email_id, try, 'unknown', recipients, 'unknown', 'WorkerLost',
            'the worker that was sending it is gone, and nobody knows whether it was sent', worker, claimed_at
-      from old where state = 'sending' and in_flight is not null
+      from in_doubt where recipients is not null
     returning email_id, recipients, started_at
   ), claimed as (
     update smtp_relay_claims c
        set worker = $1, token = gen_random_uuid(), until = clock_timestamp() + make_interval(secs => $2),
-           state = 'claimed', in_flight = null, claimed_at = now()
+           state = 'claimed', in_flight = null, claimed_at = now(),
+           takeovers = case when old.lost and c.takeovers < ${ALONE_FROM} then c.takeovers + 1 else c.takeovers end
       from old where c.email_id = old.email_id
-    returning c.email_id, c.token, c.try
+    returning c.email_id, c.token, c.try, c.takeovers
   )
-  select mine.*, unknown.recipients as lost, unknown.started_at as "lostAt"
-    from (${CLAIMED}) mine left join unknown on unknown.email_id = mine."emailId"`;
+  select mine.*, claimed.takeovers, unknown.recipients as lost, unknown.started_at as "lostAt"
+    from (${CLAIMED}) mine join claimed on claimed.email_id = mine."emailId"
+    left join unknown on unknown.email_id = mine."emailId"`;
+
+/** Counts a try alone before it begins: whoever does not come back from it has said enough. $1 id, $2 token. */
+const BEGIN_ALONE = `
+  update smtp_relay_claims set takeovers = takeovers + 1 where email_id = $1 and token = $2`;
 
 /** Locked in the order of their ids, as by all who wait for several claims. $1 the beginnings, JSON; $2 lease in seconds. */
 const BEGIN_SENDING = `
@@ -110,6 +143,10 @@ const RENEW = `
   update smtp_relay_claims c set until = clock_timestamp() + make_interval(secs => $3)
     from mine where c.email_id = mine.email_id`;
 
+/** Whoever had it lives: it was not lost with a worker, whatever it is that does not work. */
+const ABSOLVE = `
+  update smtp_relay_claims set takeovers = takeovers - 1 where email_id = $1 and token = $2`;
+
 const HAND_BACK = `
   update smtp_relay_claims c set until = '-infinity'
     from unnest($1::uuid[], $2::uuid[]) as mine (email_id, token)
@@ -123,6 +160,17 @@ const FOREIGN = `
   select id from unnest($1::uuid[]) as asked (id)
    where not exists (select from smtp_relay_messages where email_id = asked.id)
      and not exists (select from emails where emails.id = asked.id and status not in ${OPEN})`;
+
+/** Who has had the message, or never will. $1 id. */
+const SETTLED = `
+  select distinct on (recipient) recipient, outcome
+    from smtp_relay_attempts, jsonb_array_elements_text(recipients) as recipient
+   where email_id = $1 and outcome in ${DONE}`;
+
+export interface SettledRecipient {
+  readonly recipient: string;
+  readonly outcome: AttemptOutcome;
+}
 
 interface Beginning {
   readonly claim: Claim;
@@ -174,10 +222,27 @@ export class Claims {
     return this.#takeOver(limit, null);
   }
 
-  async #takeOver(limit: number, emailIds: readonly string[] | null): Promise<Claim[]> {
+  /** The same for one message that was lost with several workers, and is to be tried with no other beside it. */
+  async takeOverAlone(): Promise<Claim | null> {
+    return (await this.#takeOver(1, null, true))[0] ?? null;
+  }
+
+  /** Writes down that it is about to be tried alone. @returns false where the claim is another worker's by now */
+  async beginAlone({ emailId, token }: Claim): Promise<boolean> {
+    return (await this.#ask(BEGIN_ALONE, [emailId, token])).rowCount === 1;
+  }
+
+  /** Takes back that the message is lost with this worker, which has failed with it, but lives. */
+  async absolve({ emailId, token }: Claim): Promise<void> {
+    await this.#ask(ABSOLVE, [emailId, token]);
+  }
+
+  async #takeOver(limit: number, emailIds: readonly string[] | null, alone = false): Promise<Claim[]> {
     // After an outage of the database all leases have run out, though their workers live, and know what they have sent.
     if (performance.now() - this.#faultAt < this.#options.leaseTime / 4) return [];
-    const values = [this.#options.worker, this.#lease, limit, emailIds];
+    const { worker, alonePause = ALONE_PAUSE } = this.#options;
+    const pauses = [alonePause.first / 1000, alonePause.longest / 1000];
+    const values = [worker, this.#lease, limit, emailIds, alone, ...pauses];
     return (await this.#ask<ClaimRow>(TAKE_OVER, values)).rows.map(claimOf);
   }
 
@@ -188,11 +253,21 @@ export class Claims {
    */
   async beginSending(claim: Claim, recipients: readonly string[]): Promise<boolean> {
     for (;;) {
-      const askedAt = performance.now();
+      const elapsed = startStopwatch();
       if (!(await this.#beginnings.add({ claim, recipients }))) return false;
       // A process that was paused meanwhile hears an answer that may not be true any more.
-      if (performance.now() - askedAt < this.#options.leaseTime) return true;
+      if (elapsed() < this.#options.leaseTime) return true;
     }
+  }
+
+  /**
+   * Those of the recipients of whom it has become known since the claim that they are done: who had the message before may have
+   * come back, and knows what came of its call.
+   */
+  async findSettled({ emailId, takeovers = 0 }: Claim, recipients: readonly string[]): Promise<SettledRecipient[]> {
+    if (takeovers === 0) return [];
+    const { rows } = await this.#ask<SettledRecipient>(SETTLED, [emailId]);
+    return rows.filter(({ recipient }) => recipients.includes(recipient));
   }
 
   async #beginAll(beginnings: readonly Beginning[]): Promise<boolean[]> {
@@ -218,6 +293,20 @@ export class Claims {
       this.#faultAt = performance.now();
       throw error;
     }
+  }
+
+  /** Has the database look at the statements, with nothing to write. @throws its error where it refuses one */
+  async try(db: Queryable): Promise<void> {
+    const none: string[] = [];
+    await db.query(TAKE, [none, '', 1]);
+    await db.query(TAKE_OVER, ['', 1, 0, none, false, 1, 1]);
+    await db.query(BEGIN_ALONE, [null, null]);
+    await db.query(ABSOLVE, [null, null]);
+    await db.query(BEGIN_SENDING, ['[]', 1]);
+    await db.query(RENEW, [none, none, 1]);
+    await db.query(HAND_BACK, [none, none]);
+    await db.query(FOREIGN, [none]);
+    await db.query(SETTLED, [null]);
   }
 
   /** Gives messages up of which no call has begun: whoever looks next may take them. */

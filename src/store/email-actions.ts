@@ -13,9 +13,16 @@ import {
 import { StoreError } from './errors.ts';
 import type { Queryable } from './pool.ts';
 
+/** A claim goes with it, unless a call is under way: whoever has it finds that out right before the call. */
 const CANCEL = `
-  with canceled as (
-    update emails set status = '${CANCELED}', provider_next_retry_at = null where id = $1 and status = 'queued' returning id
+  with mine as materialized (
+    select id, status from emails where id = $1 and status in ('queued', 'processing') for no key update
+  ), free as (
+    delete from smtp_relay_claims c using mine where c.email_id = mine.id and c.state = 'claimed' returning c.email_id
+  ), canceled as (
+    update emails e set status = '${CANCELED}', provider_next_retry_at = null
+      from mine where e.id = mine.id and (mine.status = 'queued' or exists (select from free))
+    returning e.id
   ), removed as (
     delete from smtp_relay_outbox o using canceled where o.email_id = canceled.id
   )
@@ -61,15 +68,15 @@ const RESOLVE = `
     select held.email_id, held.try, transport, jsonb_agg(recipient order by recipient), $2, $3, $4, now()
       from held, open_ group by 1, 2, 3
   ), released as (
-    update smtp_relay_claims c set state = 'claimed', in_flight = null, until = now() from held
+    update smtp_relay_claims c set state = 'claimed', in_flight = null, takeovers = 0, until = now() from held
      where c.email_id = held.email_id
   )
   select array(select recipient from open_ order by recipient) as recipients from held`;
 
 /**
- * Cancels a message that is queued. What was sent of it by earlier tries stays sent.
+ * Cancels a message that is queued, or waits in a worker's hands. What was sent of it by earlier tries stays sent.
  *
- * @throws StoreError `conflict` where it is not queued any more, with the reason
+ * @throws StoreError `conflict` where it is done, held or just being sent, with the reason
  */
 export async function cancelEmail(db: Queryable, id: string): Promise<{ id: string; sentTo: readonly string[] }> {
   const cancelled = (await db.query(CANCEL, [id])).rows.length > 0;

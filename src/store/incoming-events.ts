@@ -157,14 +157,22 @@ const SETTLE_UNKNOWN = `
     from known group by email_id, transport, outcome, provider_message_id
   returning email_id as "emailId"`;
 
-/** $1: ids. Holds end where nothing is unknown any more; the worker then finds nothing left to send. */
+/**
+ * $1: ids. Holds end where nothing is unknown any more; the worker then goes on with who is left. What is held for another
+ * reason stays so.
+ */
 const RELEASE_HELD = `
+  with unknown as materialized (
+    select u.email_id, recipient, exists (
+             select from smtp_relay_attempts d
+              where d.email_id = u.email_id and d.recipients ? recipient
+                and (d.outcome in ${DONE} or d.id > u.id and d.outcome <> 'unknown')) as answered
+      from smtp_relay_attempts u, jsonb_array_elements_text(u.recipients) as recipient
+     where u.email_id = any($1::uuid[]) and u.outcome = 'unknown'
+  )
   update smtp_relay_claims c set state = 'claimed', until = now()
-   where c.email_id = any($1::uuid[]) and c.state = 'held' and not exists (
-     select from smtp_relay_attempts u, jsonb_array_elements_text(u.recipients) as recipient
-      where u.email_id = c.email_id and u.outcome = 'unknown' and not exists (
-        select from smtp_relay_attempts d
-         where d.email_id = c.email_id and d.outcome in ${DONE} and d.recipients ? recipient))`;
+    from (select email_id from unknown group by 1 having bool_and(answered)) known
+   where c.email_id = known.email_id and c.state = 'held'`;
 
 /** $1: ids. An entry that somebody is just taking needs no push. */
 const RETRY_NOW = `
@@ -218,18 +226,28 @@ export async function releaseHeld(db: Queryable, emailIds: readonly string[]): P
   await db.query(RELEASE_HELD, [emailIds]);
 }
 
+/** Lets the status of messages that are done follow their events. */
+export async function raiseStatus(db: Queryable, emailIds: readonly string[]): Promise<void> {
+  await db.query(RAISE, [emailIds]);
+}
+
+/** Lets the next try of messages that wait for one come at once. */
+export async function retryNow(db: Queryable, emailIds: readonly string[]): Promise<void> {
+  await db.query(RETRY_NOW, [emailIds]);
+}
+
 async function recordOn(client: Queryable, events: readonly IncomingEvent[]): Promise<Recorded> {
   const emailIds = [...new Set(events.map(({ emailId }) => emailId))];
   await client.query(HOLD_ROWS, [emailIds]);
   // Events of one message follow its lock, so that two writers never wait for each other's events crosswise.
   const { rows } = await client.query<{ id: string; deliveriesDue: boolean }>(RECORD, [JSON.stringify(events)]);
   const telling = [...new Set(events.filter(({ type }) => tellsStatus(type)).map(({ emailId }) => emailId))];
-  if (telling.length > 0) await client.query(RAISE, [telling]);
+  if (telling.length > 0) await raiseStatus(client, telling);
   const calls = JSON.stringify(events.map(callOf));
   const known = await client.query<{ emailId: string }>(SETTLE_UNKNOWN, [calls, emailIds]);
   const settled = [...new Set(known.rows.map(({ emailId }) => emailId))];
   await releaseHeld(client, emailIds);
-  if (settled.length > 0) await client.query(RETRY_NOW, [settled]);
+  if (settled.length > 0) await retryNow(client, settled);
   return {
     newEvents: new Set(rows.map(({ id }) => id)),
     deliveriesDue: rows[0]?.deliveriesDue ?? false,

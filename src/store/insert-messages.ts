@@ -133,6 +133,11 @@ export async function insertMessages(
   return new Set(rows.map(({ id }) => id));
 }
 
+/** Has the database look at the statement that stores what a worker writes, with nothing to store. @throws its error */
+export async function tryInsertMessages(db: Queryable): Promise<void> {
+  await db.query(STORE.originals.withDueJob.all, ['[]', Buffer.alloc(0), null, null, null, 0]);
+}
+
 /** Bytes from which on parameters are not to be copied by the driver. */
 const LARGE = 256 * 1024;
 

@@ -1,143 +1,43 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import { Batcher } from './batcher.ts';
-import type { AttemptOutcome, Claim } from './claims.ts';
-import type { NewEvent } from './events.ts';
-import { gravestOf, gravestStatus } from './gravest-status.ts';
-import { releaseHeld } from './incoming-events.ts';
-import { insertMessages } from './insert-messages.ts';
-import type { NewMessage } from './new-message.ts';
-import type { Queryable } from './pool.ts';
+import { type Facts, hasFacts, writeBareFacts } from './facts.ts';
+import { type Journal, type JournalEntry, type Left, NO_JOURNAL } from './journal.ts';
+import type { Settled, Settlement } from './settlement.ts';
+import { Standstill } from './standstill.ts';
 import { isTemporary, untilAnswered } from './until-answered.ts';
-import { INSERT_DUE_DELIVERIES } from './webhook-deliveries.ts';
+import { writeSettlements } from './write-settlements.ts';
 
-/** One outcome of one call to a transport, for the recipients that it is about. */
-export interface Attempt {
-  readonly transport: string;
-  readonly recipients: readonly string[];
-  readonly outcome: AttemptOutcome;
-  readonly code: string | null;
-  readonly message: string | null;
-  readonly providerMessageId: string | null;
-  readonly startedAt: Date;
-}
-
-/**
- * Where a message stands after a try. `sent`, `failed` and `suppressed` are final. `retry`: queued again, and due later.
- * `held`: nobody knows whether it was sent, and a person is to say. `underway`: part of it is done, the worker keeps it.
- */
-export type Standing =
-  | { readonly kind: 'sent' | 'suppressed' | 'held' | 'underway' }
-  /** It was tried for as long as the policy allows. */
-  | { readonly kind: 'failed'; readonly error: ProviderError; readonly exhausted: true }
-  /** Without an error where this try brought none; the row then keeps the one that it has. */
-  | { readonly kind: 'failed'; readonly error: ProviderError | null; readonly exhausted: false }
-  | { readonly kind: 'retry'; readonly error: ProviderError; readonly afterMs: number };
-
-export interface ProviderError {
-  readonly code: string;
-  readonly message: string;
-}
-
-/** Everything that a try of a message came to. It is written as a whole or not at all. */
-export interface Settlement {
-  readonly claim: Claim;
-  readonly standing: Standing;
-  readonly attempts: readonly Attempt[];
-  readonly events: readonly NewEvent[];
-  /** Ties the next try's job to this one. */
-  readonly trace: { readonly correlationId: string; readonly traceparent: string };
-  /** A message to the sender, stored and queued by the same commit. */
-  readonly notice: NewMessage | null;
-}
+export type { Attempt, ProviderError, Settled, Settlement, Standing } from './settlement.ts';
 
 export interface SettlerDependencies {
   readonly pool: pg.Pool;
   readonly worker: string;
+  /** Where outcomes are kept that the database has not taken yet. Left out, nowhere. */
+  readonly journal?: Journal;
+  /** Holds the worker up where the database takes no outcomes. */
+  readonly standstill?: Standstill;
   readonly logger: Logger;
-}
-
-/**
- * Events come in at any time, and each looks whether the row is done. Holding the rows first, this statement's successor
- * sees the events of whoever came before, and whoever comes after sees the new status.
- */
-const HOLD_ROWS = `
-  select id from emails where id = any($1::uuid[]) order by id for no key update`;
-
-/** $1: the settlements, JSON; $2: the worker. Writes nothing for a claim whose token is another by now. */
-const SETTLE = `
-  with input as materialized (
-    select * from jsonb_to_recordset($1::jsonb) as s (
-      email_id uuid, token uuid, try integer, user_id text, standing text, status text, code text, message text,
-      exhausted boolean, went_out boolean, retry_seconds double precision, correlation_id text, traceparent text, attempts jsonb, events jsonb)
-  ), owned as materialized (
-    select i.* from input i join smtp_relay_claims c on c.email_id = i.email_id and c.token = i.token
-     order by i.email_id for update of c
-  ), released as (
-    delete from smtp_relay_claims c using owned o
-     where c.email_id = o.email_id and o.standing not in ('held', 'underway')
-  ), kept as (
-    update smtp_relay_claims c
-       set state = case o.standing when 'held' then 'held' else 'claimed' end, in_flight = null,
-           until = case o.standing when 'held' then 'infinity' else c.until end
-      from owned o where c.email_id = o.email_id and o.standing in ('held', 'underway')
-  ), tried as (
-    insert into smtp_relay_attempts
-           (email_id, try, transport, recipients, outcome, code, message, provider_message_id, worker, started_at)
-    select o.email_id, o.try, a.transport, a.recipients, a.outcome, left(a.code, 255), left(a.message, 1000),
-           left(a.provider_message_id, 255), $2, a.started_at
-      from owned o, jsonb_to_recordset(o.attempts) as a (
-           transport text, recipients jsonb, outcome text, code text, message text, provider_message_id text,
-           started_at timestamptz)
-  ), standing as (
-    update emails e
-       set status = case when o.standing in ('sent', 'failed', 'suppressed') then ${gravestStatus('o.email_id', 'o.status')}
-                         when o.standing = 'retry' then 'queued' else e.status end,
-           sent_at = case when o.went_out then coalesce(e.sent_at, now()) else e.sent_at end,
-           provider_last_attempted_at = now(),
-           provider_retry_count = case o.standing when 'retry' then o.try + 1 else e.provider_retry_count end,
-           provider_next_retry_at = case o.standing when 'retry' then now() + make_interval(secs => o.retry_seconds) end,
-           provider_last_error_code = coalesce(left(o.code, 255), e.provider_last_error_code),
-           provider_last_error_message = coalesce(left(o.message, 1000), e.provider_last_error_message),
-           provider_dead_lettered_at = case when o.exhausted then now() else e.provider_dead_lettered_at end
-      from owned o where e.id = o.email_id
-  ), again as (
-    insert into smtp_relay_outbox (email_id, user_id, try, due_at, correlation_id, traceparent)
-    select email_id, user_id, try + 1, now() + make_interval(secs => retry_seconds), correlation_id, traceparent
-      from owned where standing = 'retry'
-    on conflict (email_id, try) do update set due_at = excluded.due_at, leased_until = null
-  ), new_events as (
-    insert into email_events (id, email_id, source_id, type, payload, user_id, received_at)
-    select e.id, e."emailId", e."sourceId", e.type, e.payload, e."userId", clock_timestamp()
-      from owned o, jsonb_to_recordset(o.events) as e (
-           id uuid, "emailId" uuid, "sourceId" text, type text, payload jsonb, "userId" text)
-    on conflict do nothing
-    returning id, type, user_id
-  ), due as (${INSERT_DUE_DELIVERIES} returning webhook_id)
-  select email_id as "emailId", (select count(*)::integer from due) as deliveries from owned`;
-
-/** A settlement that is written. */
-export interface Settled {
-  /** False where the claim was another worker's by then, and nothing was written. */
-  readonly owned: boolean;
-  /** Webhook deliveries became due, for this settlement or one written with it. */
-  readonly deliveriesDue: boolean;
 }
 
 const MAX_BATCH = 64;
 /** Tries of what the database refuses: a webhook that is deleted at the same moment, for instance, is not there the next time. */
 const MAX_REFUSALS = 3;
+/** Milliseconds between two tries of what it goes on refusing. */
+const PAUSE = { first: 500, longest: 10_000 };
 
 /**
  * Writes what became of messages: attempts, row, next try, events, due webhook deliveries and the end of the claim, by one
  * commit. Concurrent settlements share it.
  */
 export class Settler {
-  readonly #dependencies: SettlerDependencies;
-  readonly #batcher: Batcher<Settlement, Settled>;
+  readonly #dependencies: Required<SettlerDependencies>;
+  readonly #batcher: Batcher<Facts, Settled>;
 
   constructor(dependencies: SettlerDependencies) {
-    this.#dependencies = dependencies;
+    const { journal = NO_JOURNAL, standstill = new Standstill(dependencies.logger) } = dependencies;
+    this.#dependencies = { ...dependencies, journal, standstill };
     this.#batcher = new Batcher({
       run: settlements => this.#write(settlements),
       maxItems: MAX_BATCH,
@@ -149,31 +49,119 @@ export class Settler {
 
   /**
    * Writes a settlement. What was sent must not be forgotten, or it would be sent again: while the database cannot be reached
-   * it is tried again, until the signal; and where it refuses what events and notice say, it is written without them.
+   * it is tried again, until the signal; where it refuses what events and notice say, it is written without them; and where
+   * it refuses even that, nothing more is sent until it takes it. Until it is written, it is in the journal.
    *
-   * @throws the database's last error at the signal, and where it refuses even that
+   * @param left where it is what an earlier worker has left in the journal
+   * @throws the database's last error at the signal, and where it is this settlement alone that is refused
    */
-  async settle(settlement: Settlement, signal: AbortSignal): Promise<Settled> {
-    const { emailId } = settlement.claim;
+  async settle(settlement: Settlement, signal: AbortSignal, left?: Left): Promise<Settled> {
+    const facts = left?.facts ?? { settlement, worker: this.#dependencies.worker };
+    const entry = left?.entry ?? this.#dependencies.journal.entry(facts);
+    try {
+      const settled = await this.#persist(facts, entry, signal);
+      await entry.forget();
+      return settled;
+    } catch (error) {
+      await entry.keep();
+      throw error;
+    }
+  }
+
+  async #persist(facts: Facts, entry: JournalEntry, signal: AbortSignal): Promise<Settled> {
     const { logger } = this.#dependencies;
-    const onFault = (error: unknown) => logger.warn({ err: error, emailId }, 'outcome not written yet');
-    const write = (what: Settlement) => untilAnswered(() => this.#batcher.add(what), { signal, onFault });
+    const { emailId } = facts.settlement.claim;
+    const onFault = (error: unknown) => {
+      void entry.keep();
+      logger.warn({ err: error, emailId }, 'outcome not written yet');
+    };
+    const write = (what: Facts) => untilAnswered(() => this.#batcher.add(what), { signal, onFault });
     for (let refusals = 0; refusals < MAX_REFUSALS; refusals += 1) {
       try {
-        return await write(settlement);
+        return await write(facts);
       } catch (error) {
         if (isTemporary(error)) throw error;
         logger.error({ err: error, emailId }, 'the database refuses an outcome');
       }
     }
-    return write({ ...settlement, events: [], notice: null });
+    try {
+      return await write({ ...facts, settlement: { ...facts.settlement, events: [], notice: null } });
+    } catch (error) {
+      if (isTemporary(error)) throw error;
+      return await this.#failClosed(facts, { entry, signal, error });
+    }
   }
 
-  async #write(settlements: readonly Settlement[]): Promise<Settled[]> {
+  /**
+   * Writes what earlier workers have left in the journal, as far as it is about messages of this database. What is refused stays
+   * there.
+   */
+  async settleLeft(signal: AbortSignal): Promise<void> {
+    const { pool, journal, logger } = this.#dependencies;
+    const all = await journal.read();
+    if (all.length === 0) return;
+    const ids = all.map(({ facts }) => facts.settlement.claim.emailId);
+    const { rows } = await pool.query<{ id: string }>('select id from emails where id = any($1::uuid[])', [ids]);
+    const known = new Set(rows.map(({ id }) => id));
+    const ours = all.filter(({ facts }) => known.has(facts.settlement.claim.emailId));
+    const settle = (left: Left) =>
+      this.settle(left.facts.settlement, signal, left).then(
+        () => 1,
+        () => 0,
+      );
+    const written = (await Promise.all(ours.map(settle))).reduce((sum: number, one) => sum + one, 0);
+    logger.warn({ outcomes: all.length, written }, 'outcomes that an earlier worker had left in its journal');
+  }
+
+  /**
+   * What was sent is at least written down as sent, by a statement that needs nothing but its table. Where the database
+   * refuses that too, or refuses the settlements of all messages, nothing is sent until it takes them.
+   *
+   * @throws the database's last error
+   */
+  async #failClosed(
+    facts: Facts,
+    { entry, signal, error }: { readonly entry: JournalEntry; readonly signal: AbortSignal; readonly error: unknown },
+  ): Promise<Settled> {
+    const { standstill } = this.#dependencies;
+    await entry.keep();
+    let isBare = await this.#writeBare(facts);
+    if (isBare && !concernsAll(error)) throw error;
+    using _ = standstill.begin(error);
+    let last = error;
+    for (let pause = PAUSE.first; !signal.aborted; pause = Math.min(pause * 2, PAUSE.longest)) {
+      await delay(pause, undefined, { signal }).catch(() => {});
+      if (signal.aborted) break;
+      isBare ||= await this.#writeBare(facts);
+      try {
+        return await this.#batcher.add(facts);
+      } catch (again) {
+        last = again;
+      }
+    }
+    throw last;
+  }
+
+  async #writeBare(facts: Facts): Promise<boolean> {
+    if (!hasFacts(facts.settlement)) return true;
+    const { pool, logger } = this.#dependencies;
+    try {
+      await writeBareFacts(pool, facts);
+      return true;
+    } catch (error) {
+      logger.error(
+        { err: error, emailId: facts.settlement.claim.emailId },
+        'not even the bare outcome could be written',
+      );
+      return false;
+    }
+  }
+
+  async #write(settlements: readonly Facts[]): Promise<Settled[]> {
     const client = await this.#dependencies.pool.connect();
     try {
       await client.query('begin');
-      const settled = await this.#writeOn(client, settlements);
+      const settled = await writeSettlements(client, settlements);
       await client.query('commit');
       client.release();
       return settled;
@@ -183,69 +171,9 @@ export class Settler {
       throw error;
     }
   }
-
-  async #writeOn(client: Queryable, settlements: readonly Settlement[]): Promise<Settled[]> {
-    const { worker } = this.#dependencies;
-    await client.query(HOLD_ROWS, [settlements.map(({ claim }) => claim.emailId)]);
-    const input = storableJson(settlements.map(inputOf));
-    const { rows } = await client.query<{ emailId: string; deliveries: number }>(SETTLE, [input, worker]);
-    const owned = new Set(rows.map(({ emailId }) => emailId));
-    const notices = settlements.flatMap(({ claim, notice }) => (notice && owned.has(claim.emailId) ? [notice] : []));
-    if (notices.length > 0) await insertMessages(client, notices, { outboxLease: 0 });
-    // What would end the hold may have been told while the call was under way.
-    const held = settlements.filter(({ standing }) => standing.kind === 'held').map(({ claim }) => claim.emailId);
-    if (held.length > 0) await releaseHeld(client, held);
-    const deliveriesDue = (rows[0]?.deliveries ?? 0) > 0;
-    return settlements.map(({ claim }) => ({ owned: owned.has(claim.emailId), deliveriesDue }));
-  }
 }
 
-const STATUS = { sent: 'sent', failed: 'failed', suppressed: 'suppressed', held: null, underway: null, retry: null };
-
-function inputOf({ claim, standing, attempts, events, trace }: Settlement) {
-  const error = 'error' in standing ? standing.error : null;
-  const status = STATUS[standing.kind];
-  return {
-    email_id: claim.emailId,
-    token: claim.token,
-    try: claim.try,
-    user_id: claim.message.userId,
-    standing: standing.kind,
-    // The statement that writes the events does not see them yet.
-    status:
-      status &&
-      gravestOf(
-        status,
-        events.map(({ type }) => type),
-      ),
-    code: error?.code ?? null,
-    message: error?.message ?? null,
-    exhausted: standing.kind === 'failed' && standing.exhausted,
-    went_out: standing.kind === 'sent' || attempts.some(({ outcome }) => outcome === 'sent'),
-    retry_seconds: standing.kind === 'retry' ? standing.afterMs / 1000 : null,
-    correlation_id: trace.correlationId,
-    traceparent: trace.traceparent,
-    attempts: attempts.map(attempt => ({
-      transport: attempt.transport,
-      recipients: attempt.recipients,
-      outcome: attempt.outcome,
-      code: attempt.code,
-      message: attempt.message,
-      provider_message_id: attempt.providerMessageId,
-      started_at: attempt.startedAt,
-    })),
-    events,
-  };
-}
-
-/**
- * JSON that Postgres takes. Servers answer what they like, and what they said may have been cut in the middle of a character:
- * it stores neither NUL nor half a surrogate pair, which alone are escaped by these.
- */
-function storableJson(value: unknown): string {
-  const json = JSON.stringify(value);
-  if (!/\\u(?:0000|d[89a-f])/.test(json)) return json;
-  return JSON.stringify(value, (_, part) =>
-    typeof part === 'string' ? part.replaceAll('\0', '').toWellFormed() : part,
-  );
+/** SQLSTATE class 42 (a missing grant, a renamed table): the statement is refused, whatever it is to write. */
+function concernsAll(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && /^42/.test(String(error.code));
 }

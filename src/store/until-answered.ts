@@ -28,7 +28,7 @@ export async function untilAnswered<T>(work: () => Promise<T>, options: UntilAns
   }
 }
 
-/** SQLSTATE classes 22, 23 and 42 say that the statement itself is at fault; all else may pass. */
+/** SQLSTATE classes that say that the statement itself is at fault, or what it meets in the schema; all else may pass. */
 export function isTemporary(error: unknown): boolean {
-  return !(error instanceof Error && 'code' in error && /^(22|23|42)/.test(String(error.code)));
+  return !(error instanceof Error && 'code' in error && /^(?:0A|2[1237]|3[89]|42|44|P0)/.test(String(error.code)));
 }

@@ -141,6 +141,7 @@ describe('the configuration', () => {
         bytesInFlight: 33_554_432,
         leaseTime: 60_000,
         pollInterval: 1000,
+        journal: '',
         republishAfter: 600_000,
       },
       retries: { firstPause: 10_000, longestPause: 3_600_000, limit: 86_400_000 },

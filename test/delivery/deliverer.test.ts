@@ -9,9 +9,12 @@ import { createRegistry } from '../../src/observability/metrics.ts';
 import { newTrace } from '../../src/observability/trace.ts';
 import { createTurns } from '../../src/policy/turns.ts';
 import type { Claim } from '../../src/store/claims.ts';
+import { Standstill } from '../../src/store/standstill.ts';
 import { eventually } from '../support/eventually.ts';
 
 const CONCURRENCY = 4;
+
+const logger = pino({ level: 'silent' });
 
 function claim(emailId: string = randomUUID()): Claim {
   return { emailId, token: randomUUID(), try: 0, message: { userId: 'acme', sizeBytes: 1 }, earlier: [] } as never;
@@ -29,6 +32,9 @@ function startDeliverer(t: TestContext, tryMessage: DelivererDependencies['tryMe
       limits.push(limit);
       return expired.splice(0, limit);
     },
+    takeOverAlone: async () => null,
+    beginAlone: async () => true,
+    absolve: async () => {},
     renew: async () => {},
     handBack: async given => void handedBack.push(...given.map(({ emailId }) => emailId)),
   };
@@ -36,8 +42,10 @@ function startDeliverer(t: TestContext, tryMessage: DelivererDependencies['tryMe
     claims,
     turns: createTurns({ concurrency: CONCURRENCY, bytes: 1_000 }),
     tryMessage,
+    holdMessage: tryMessage,
+    standstill: new Standstill(logger),
     metrics: createDeliveryMetrics(createRegistry()),
-    logger: pino({ level: 'silent' }),
+    logger,
     options: { leaseTime: 60_000, pollInterval: 10, takeOverLimit: CONCURRENCY },
   });
   deliverer.start();

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createRoutes, createTransports, type TransportFactories } from '../../src/delivery/routes.ts';
 import type { Transport } from '../../src/delivery/transport.ts';
+import { NO_TRACING } from '../../src/observability/tracing.ts';
 import { load } from '../config/support/fixtures.ts';
 import { never, outgoing } from './support/smarthost.ts';
 
@@ -25,6 +26,9 @@ function config(env: NodeJS.ProcessEnv = {}) {
     ...env,
   }).config;
 }
+
+/** A span of nothing. */
+const NOTHING = NO_TRACING.start('nothing', { kind: 'client' });
 
 describe('routes', () => {
   const { routeFor } = createRoutes(config());
@@ -74,6 +78,31 @@ describe('routes', () => {
     await transports.transportFor('eu.test').send(outgoing(), never);
     await transports.transportFor('elsewhere.test').send(outgoing({ domain }), never);
     assert.deepEqual(seen, ['eu-west-1', { ...domain, region: 'eu-west-1' }, null, domain]);
+  });
+
+  it('with a region of their own forget no member of a transport, and no argument', async () => {
+    const told: unknown[][] = [];
+    const note = async (...values: unknown[]) => void told.push(values);
+    // Complete by its type: a member that is added to the interface has to be added here.
+    const members: { readonly [name in keyof Required<Transport>]: unknown } = {
+      kind: 'ses',
+      maxRecipients: 50,
+      admit: note,
+      send: note,
+      close: note,
+    };
+    const none = () => assert.fail('not asked for');
+    const factories = { ses: () => members as unknown as Transport, smtp: none, capture: none };
+    const pinned = createTransports(() => createRoutes(config()), factories).transportFor('eu.test');
+    for (const [name, member] of Object.entries(members)) {
+      const own: unknown = Reflect.get(pinned, name);
+      if (typeof member !== 'function') assert.equal(own, member);
+      else await (own as typeof note).call(pinned, name, never, NOTHING, 4, 5);
+    }
+    assert.deepEqual(
+      told,
+      ['admit', 'send', 'close'].map(name => [name, never, NOTHING, 4, 5]),
+    );
   });
 
   it('give the password of one smarthost to no other', () => {

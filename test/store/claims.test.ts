@@ -160,7 +160,7 @@ describe('claims', () => {
 });
 
 describe('settling', () => {
-  it('fences: whoever lost a claim begins nothing and writes nothing', async t => {
+  it('fences: whoever lost a claim begins nothing, and writes nothing but what the transport has answered, once', async t => {
     const { db, worker, row, expire } = await openStore(t);
     const id = await storeMessage(db);
     const [a, b] = [worker('a'), worker('b')];
@@ -171,11 +171,13 @@ describe('settling', () => {
     const stale = settlement(first, { attempts: [attempt('permanent', ['to@example.com'])], standing: failed() });
     assert.equal((await a.settler.settle(stale, never)).owned, false);
     assert.equal((await row(id)).status, 'processing');
-    assert.equal((await db.query('select from smtp_relay_attempts')).rowCount, 0);
+    const attempts = 'select outcome, worker from smtp_relay_attempts';
+    assert.deepEqual((await db.query(attempts)).rows, [{ outcome: 'permanent', worker: 'a' }]);
     assert.equal((await b.settler.settle(settlement(second), never)).owned, true);
     assert.equal((await row(id)).status, 'sent');
     assert.equal((await a.settler.settle(stale, never)).owned, false);
     assert.equal((await row(id)).status, 'sent');
+    assert.equal((await db.query(attempts)).rowCount, 1);
   });
 
   it('writes a retry as a queued row with its time, and a job due then', async t => {

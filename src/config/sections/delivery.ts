@@ -43,6 +43,13 @@ export const delivery = {
       reloadable: false,
       standaloneOnly: OPENSEND_DELIVERS,
     }),
+    journal: setting({
+      doc: 'The folder for outcomes that the database did not take: a worker that ends before it could write them down leaves them there, and the next one that starts writes them, in place of sending those messages again. Empty: `smtp-relay-journal` in the folder of the system for temporary files.',
+      format: optional(path),
+      default: '',
+      reloadable: false,
+      standaloneOnly: OPENSEND_DELIVERS,
+    }),
     republishAfter: setting({
       doc: 'How long a message may be `queued` before its job counts as lost and is published again. The pause doubles with each time.',
       format: duration,

@@ -4,7 +4,7 @@ import { eventually } from '../../support/eventually.ts';
 import { createFleet, outcomesOf, untilClaimed } from './support/fleet.ts';
 
 describe('a worker that is paused past its leases', () => {
-  it('writes nothing over the new owner, and begins no call with a claim that it has lost', async t => {
+  it('writes nothing but the answer that it got over the new owner, and begins no call with a claim that it has lost', async t => {
     const fleet = await createFleet(t, { queue: null });
     const first = await fleet.spawn({ SMTP_RELAY_WORKER_CONCURRENCY: '1' });
     const answer = Promise.withResolvers<void>();
@@ -30,7 +30,13 @@ describe('a worker that is paused past its leases', () => {
 
     first.child.kill('SIGCONT');
     await eventually(() => first.logs.filter(({ msg }) => /another worker's by now/.test(msg)).length === 3);
-    assert.deepEqual(await Promise.all([underway, ...waiting].map(fleet.story)), before);
+    const after = await Promise.all([underway, ...waiting].map(fleet.story));
+    assert.deepEqual(after.slice(1), before.slice(1));
+    assert.deepEqual(outcomesOf(after[0] as (typeof after)[0]), [
+      ...outcomesOf(before[0] as (typeof before)[0]),
+      'sent',
+    ]);
+    assert.equal(after[0]?.row.status, before[0]?.row.status);
     assert.equal(fleet.calls, calls, 'no further call');
     assert.deepEqual(outcomesOf(before[0] as (typeof before)[0])[0], 'unknown');
 
@@ -38,5 +44,26 @@ describe('a worker that is paused past its leases', () => {
     await fleet.until(later, 'sent');
     assert.equal(await second.end('SIGTERM'), 0);
     assert.equal(await first.end('SIGTERM'), 0);
+  });
+
+  it('ends the hold of a message that was held since nobody knew: it knows', async t => {
+    const fleet = await createFleet(t, { queue: null, env: { SMTP_RELAY_ON_UNKNOWN_OUTCOME: 'hold' } });
+    const first = await fleet.spawn();
+    const answer = Promise.withResolvers<void>();
+    fleet.plan({ kind: 'delay', until: answer.promise });
+    const id = await fleet.store();
+    await fleet.called(1);
+    first.child.kill('SIGSTOP');
+    answer.resolve();
+    await fleet.spawn();
+    await untilClaimed(fleet, 1, 'held');
+    first.child.kill('SIGCONT');
+    const story = await fleet.until(id, 'sent');
+    assert.deepEqual(outcomesOf(story), ['unknown', 'sent']);
+    assert.deepEqual(
+      story.events.map(({ type }) => type),
+      ['sent'],
+    );
+    assert.equal(fleet.calls, 1);
   });
 });

@@ -1,0 +1,95 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type pg from 'pg';
+import type { Logger } from '../observability/log.ts';
+import type { Claims } from '../store/claims.ts';
+import { tryInsertMessages } from '../store/insert-messages.ts';
+import type { Settler } from '../store/settle.ts';
+import type { Standstill } from '../store/standstill.ts';
+import { isTemporary } from '../store/until-answered.ts';
+import { trySettlements } from '../store/write-settlements.ts';
+
+export interface OutcomesDependencies {
+  readonly pool: pg.Pool;
+  readonly claims: Claims;
+  readonly settler: Settler;
+  readonly standstill: Standstill;
+  /** Whether settlements may write messages, too. */
+  readonly hasNotices: boolean;
+  readonly logger: Logger;
+}
+
+/** Whether what a worker does can be written down. */
+export interface Outcomes {
+  /** For readiness; empty while it can. */
+  readonly reasons: readonly string[];
+  /**
+   * Makes sure, before the first message is claimed, that the database takes what will have to be written; and writes what earlier
+   * workers could not. Where the database refuses, it waits until it takes it, or until `stop`.
+   */
+  start(): Promise<void>;
+  /** Resolves when the statements have been tried for the first time, whatever came of it. */
+  readonly tried: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Milliseconds between two tries. */
+const PAUSE = { first: 500, longest: 10_000 };
+
+export function createOutcomes(dependencies: OutcomesDependencies): Outcomes {
+  const { settler, standstill, logger } = dependencies;
+  const stopped = new AbortController();
+  const { signal } = stopped;
+  const tried = Promise.withResolvers<void>();
+  let running: Promise<void> = Promise.resolve();
+
+  async function prove(): Promise<void> {
+    let cause: Disposable | null = null;
+    for (let pause = PAUSE.first; !signal.aborted; pause = Math.min(pause * 2, PAUSE.longest)) {
+      try {
+        await tryStatements(dependencies);
+        break;
+      } catch (error) {
+        if (isTemporary(error)) logger.warn({ err: error }, 'the statements of the worker could not be tried yet');
+        else cause ??= standstill.begin(error);
+        tried.resolve();
+        await delay(pause, undefined, { signal }).catch(() => {});
+      }
+    }
+    cause?.[Symbol.dispose]();
+  }
+
+  return {
+    get reasons() {
+      return standstill.reasons;
+    },
+    tried: tried.promise,
+    start() {
+      running = prove().then(() => (signal.aborted ? undefined : settler.settleLeft(signal)));
+      return running;
+    },
+    async stop() {
+      stopped.abort();
+      await running.catch(() => {});
+    },
+  };
+}
+
+/**
+ * Runs each statement of a delivery with nothing to do. Postgres checks the privileges of every table in a statement before it
+ * looks at a row, so that a missing grant shows.
+ */
+async function tryStatements({ pool, claims, hasNotices }: OutcomesDependencies): Promise<void> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    await claims.try(client);
+    await trySettlements(client);
+    if (hasNotices) await tryInsertMessages(client);
+    await client.query('rollback');
+    client.release();
+  } catch (error) {
+    // Closing the connection rolls back, whatever state it is in.
+    client.release(true);
+    throw error;
+  }
+}
