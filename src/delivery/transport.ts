@@ -40,7 +40,15 @@ export type Outcome =
       readonly message: string;
       /** The provider asked for fewer calls: this says nothing about the message, and does not count as a try of it. */
       readonly throttled?: boolean;
+      /** What is the matter with the way out itself, whoever's message comes by it. Left out: nothing that is known. */
+      readonly reason?: RouteFault;
     };
+
+/**
+ * Why a route cannot be used: nobody answers or takes the connection; our log-in is refused; the account may not send; it has used
+ * up what it may send in a day; it is called too often.
+ */
+export type RouteFault = 'connect' | 'credentials' | 'paused' | 'quota' | 'throttled';
 
 /** The outcome of a call for some of its recipients. */
 export interface RecipientOutcome {

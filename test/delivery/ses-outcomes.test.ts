@@ -23,7 +23,19 @@ const ANSWERS: readonly Expected[] = [
   { ...transient(429, 'TooManyRequestsException', 'Maximum sending rate exceeded.'), throttled: true },
   { ...transient(400, 'ThrottlingException', 'Rate exceeded'), throttled: true },
   { ...transient(400, 'LimitExceededException', 'Too many instances.'), throttled: true },
+  ...['MessageRejected', 'BadRequestException'].flatMap(name =>
+    [
+      'Sending paused for this account. For more information, please check the inbox of the email address.',
+      'Your account has been suspended.',
+      'The sending of this account is disabled.',
+      "Your account's ability to send email is under review.",
+      'Sending is paused for configuration set events.',
+      'Daily message quota exceeded.',
+    ].map(message => transient(400, name, message)),
+  ),
+  { ...transient(400, 'MessageRejected', 'Maximum sending rate exceeded.'), throttled: true },
   permanent(400, 'MessageRejected', 'Email address is not verified.'),
+  permanent(400, 'MessageRejected', 'Illegal address: account@suspended.example, sending.disabled.example'),
   permanent(400, 'MessageRejected', 'Virus detected.'),
   permanent(400, 'BadRequestException', 'Illegal address'),
   permanent(400, 'ValidationException', 'Member must not be null'),
@@ -80,6 +92,17 @@ describe('what SES answers', () => {
   it('names every error of SendEmail in the SES API v2 reference', () => {
     const named = new Set(SES_RULES.flatMap(({ names = [] }) => names));
     for (const name of SEND_EMAIL_ERRORS) assert.ok(named.has(name), name);
+  });
+
+  it('says what is the matter with the account, where it is that', () => {
+    const reasonOf = (status: number, name: string, message: string) =>
+      classifySes({ stage: 'answered', status, name, message }).reason;
+    assert.equal(reasonOf(400, 'MessageRejected', 'Sending paused for this account.'), 'paused');
+    assert.equal(reasonOf(400, 'AccountSuspendedException', 'x'), 'paused');
+    assert.equal(reasonOf(429, 'TooManyRequestsException', 'Daily message quota exceeded.'), 'quota');
+    assert.equal(reasonOf(429, 'TooManyRequestsException', 'x'), 'throttled');
+    assert.equal(reasonOf(403, 'ExpiredTokenException', 'x'), 'credentials');
+    assert.equal(reasonOf(400, 'MessageRejected', 'Virus detected.'), undefined);
   });
 
   it('does not pass on what names accounts and roles', () => {

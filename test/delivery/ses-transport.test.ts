@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
 import { env } from 'node:process';
-import { after, beforeEach, describe, it } from 'node:test';
+import { after, beforeEach, describe, it, type TestContext } from 'node:test';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { createSesMetrics } from '../../src/delivery/ses-metrics.ts';
 import type { SesTransport } from '../../src/delivery/transport/ses.ts';
@@ -134,6 +134,66 @@ describe('a message', () => {
       recipients,
     );
     assert.deepEqual(ses.mailbox.messages.flatMap(message => message.recipients).length, 49);
+  });
+});
+
+describe('a call for fifty that SES refuses', () => {
+  const recipients = Array.from({ length: 50 }, (_, index) => `user${index}@example.com`);
+
+  /** Refuses calls for as long as the test lasts. */
+  function refuse(t: TestContext, text: (addresses: readonly string[]) => string | null): void {
+    const { account } = ses;
+    const admit = account.admit.bind(account);
+    t.after(() => Object.assign(account, { admit }));
+    account.admit = request => {
+      const message = text(request.Destination?.ToAddresses ?? []);
+      if (message !== null) throw new SesError(400, 'BadRequestException', message);
+      admit(request);
+    };
+  }
+
+  it('for what it says of the sender is soon given up', async t => {
+    refuse(t, () => 'Domain of the sender is not allowed');
+    const before = ses.calls['SendEmail'] ?? 0;
+    const outcomes = await transport.send(outgoing({ recipients }), NEVER);
+    assert.deepEqual(
+      outcomes.flatMap(outcome => outcome.recipients),
+      recipients,
+    );
+    assert.ok(outcomes.every(({ outcome }) => outcome.kind === 'permanent'));
+    assert.ok((ses.calls['SendEmail'] ?? 0) - before <= 5);
+  });
+
+  for (const bad of [
+    ['user3@example.com', 'user40@example.com'],
+    ['user0@example.com', 'user1@example.com', 'user49@example.com'],
+    ['user24@example.com', 'user25@example.com'],
+  ]) {
+    it(`for ${bad.join(' and ')} is taken for all others`, async t => {
+      refuse(t, addresses => (addresses.some(address => bad.includes(address)) ? 'Illegal address' : null));
+      const outcomes = await transport.send(outgoing({ recipients }), NEVER);
+      assert.deepEqual(outcomes.flatMap(outcome => outcome.recipients).toSorted(), recipients.toSorted());
+      const failed = outcomes.filter(({ outcome }) => outcome.kind !== 'sent').flatMap(outcome => outcome.recipients);
+      assert.deepEqual(failed.toSorted(), bad);
+    });
+  }
+
+  it('waits for the send rate with each part', async t => {
+    refuse(t, addresses => (addresses.includes('user5@example.com') ? 'Illegal address' : null));
+    const rate = 100;
+    const slow = openSesTransport(t, ses.endpoint, { sendRate: rate });
+    const began = performance.now();
+    await slow.admit(50, NEVER, { domain: null });
+    await slow.send(outgoing({ recipients }), NEVER);
+    // 50 in the call and in its halves, and then 25, 13, 7, 4 and 2 of them; one second's worth is there at the start.
+    const recipientsCalled = 50 + 50 + 25 + 13 + 7 + 4;
+    assert.ok(performance.now() - began > ((recipientsCalled - rate) / rate) * 1_000 * 0.8);
+  });
+
+  it('tries no part any more when the worker stops', async t => {
+    refuse(t, () => 'Illegal address');
+    const outcomes = await transport.send(outgoing({ recipients }), AbortSignal.abort());
+    assert.ok(outcomes.every(({ outcome }) => outcome.kind !== 'sent'));
   });
 });
 

@@ -183,6 +183,7 @@ describe('the table of replies', { concurrency: 8 }, () => {
       kind: 'transient',
       code: 'ECONNREFUSED',
       message: 'The smarthost refused the connection',
+      reason: 'connect',
     });
     const unknown = classifySmtpFailure({ ...failure, fault: 'EXDEV' });
     assert.equal('message' in unknown && unknown.message, 'The smarthost cannot be used');

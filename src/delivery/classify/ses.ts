@@ -1,4 +1,4 @@
-import type { Outcome } from '../transport.ts';
+import type { Outcome, RouteFault } from '../transport.ts';
 
 /** How far a call to SES came before it failed, and what is known of the failure. */
 export type SesFault =
@@ -11,6 +11,7 @@ export type SesFault =
       readonly code: string;
       /** For owners too: without addresses, accounts and the like. */
       readonly message: string;
+      readonly reason?: RouteFault;
     }
   | {
       readonly stage: 'answered';
@@ -30,6 +31,8 @@ export interface SesRule {
   readonly message?: RegExp;
   readonly kind: Failure['kind'];
   readonly throttled?: true;
+  /** It is about the account, and every message fares the same. */
+  readonly reason?: RouteFault;
   /** What can be done, added to what SES says. */
   readonly hint?: string;
   /** In place of what SES says, where that names accounts, roles and keys: owners read it too. */
@@ -55,6 +58,18 @@ const DENIED = [
   'UnrecognizedClientException',
 ];
 
+const THROTTLED = ['TooManyRequestsException', 'Throttling', 'ThrottlingException', 'LimitExceededException'];
+const REJECTED = ['MessageRejected', 'MessageRejectedException'];
+const WRONG = ['BadRequestException', 'ValidationException', 'InvalidParameterValue', 'SerializationException'];
+
+const STOPPED = 'paused?|suspend(?:ed)?|suspension|disabled|deactivated|shut ?down|terminated|probation|under review';
+const SENDER = 'account|sending|configuration set';
+/** Within one sentence, either way round. */
+const ACCOUNT_STOPPED = new RegExp(
+  `\\b(?:${SENDER})\\b[^.]*\\b(?:${STOPPED})\\b|\\b(?:${STOPPED})\\b[^.]*\\b(?:${SENDER})\\b`,
+  'i',
+);
+
 /**
  * What each error of SendEmail means for the message: the first line that matches. Names are those of the SES API v2
  * reference ("SendEmail", "Common Errors"); messages those of the SES developer guide ("Errors related to the sending
@@ -62,38 +77,62 @@ const DENIED = [
  */
 export const SES_RULES: readonly SesRule[] = [
   {
-    names: ['TooManyRequestsException', 'Throttling', 'ThrottlingException', 'LimitExceededException'],
+    names: [...THROTTLED, ...REJECTED, ...WRONG],
     message: /\bdaily\b.*\bquota\b/i,
     kind: 'transient',
+    reason: 'quota',
     hint: 'The quota is counted over the last 24 hours; ask AWS to raise it.',
     because: 'The quota frees itself by the hour. It counts as a try, so that the pauses grow.',
   },
   {
-    names: ['TooManyRequestsException', 'Throttling', 'ThrottlingException', 'LimitExceededException'],
+    names: THROTTLED,
     kind: 'transient',
     throttled: true,
+    reason: 'throttled',
     because: 'Too many calls: this says nothing about the message.',
   },
   {
-    names: ['MessageRejected', 'MessageRejectedException'],
+    names: [...REJECTED, ...WRONG],
+    message: /\b(?:sending|send) rate\b.*\bexceeded\b/i,
+    kind: 'transient',
+    throttled: true,
+    reason: 'throttled',
+    because: 'The same, under another name.',
+  },
+  {
+    names: [...REJECTED, ...WRONG],
+    message: ACCOUNT_STOPPED,
+    kind: 'transient',
+    reason: 'paused',
+    hint: 'This is about the SES account or its configuration set, not about the message.',
+    because: 'API v1 says so by MessageRejected. Every message fares the same until AWS or the operator lifts it.',
+  },
+  {
+    names: REJECTED,
     message: /not verified/i,
     kind: 'permanent',
     hint: 'Verify the identity in this region of SES, or ask AWS to take the account out of the sandbox.',
     because: 'The sender, or in the sandbox a recipient, is not one that may be named.',
   },
   {
-    names: ['MessageRejected', 'MessageRejectedException'],
+    names: REJECTED,
     kind: 'permanent',
     because: 'SES does not send this message, a virus in it for instance.',
   },
   {
-    names: ['BadRequestException', 'ValidationException', 'InvalidParameterValue', 'SerializationException'],
+    names: WRONG,
     kind: 'permanent',
     because: 'The request would be as wrong the next time: an address or the message itself.',
   },
   {
-    names: ['AccountSuspendedException', 'SendingPausedException', 'AccountSendingPausedException'],
+    names: [
+      'AccountSuspendedException',
+      'SendingPausedException',
+      'AccountSendingPausedException',
+      'ConfigurationSetSendingPausedException',
+    ],
     kind: 'transient',
+    reason: 'paused',
     hint: 'Sending is paused for the SES account or the configuration set.',
     because: 'The operator can have it lifted within the time for which messages are tried.',
   },
@@ -112,6 +151,7 @@ export const SES_RULES: readonly SesRule[] = [
   {
     names: DENIED,
     kind: 'transient',
+    reason: 'credentials',
     says: "Amazon SES refused the relay's credentials: its operator is to check them, their permission to send, and the clock.",
     because: 'Our own credentials are at fault.',
   },
@@ -121,7 +161,13 @@ export const SES_RULES: readonly SesRule[] = [
     because: 'SES did not get the whole request.',
   },
   { status: [413, 413], kind: 'permanent', because: 'The message is too large, and stays so.' },
-  { status: [429, 429], kind: 'transient', throttled: true, because: 'A proxy wants fewer calls.' },
+  {
+    status: [429, 429],
+    kind: 'transient',
+    throttled: true,
+    reason: 'throttled',
+    because: 'A proxy wants fewer calls.',
+  },
   {
     names: ['InternalFailure', 'InternalServiceError', 'InternalServiceErrorException', 'InternalServerError'],
     kind: 'transient',
@@ -142,8 +188,9 @@ const MAX_MESSAGE = 500;
 /** What a call to SES that failed means for its recipients. */
 export function classifySes(fault: SesFault): Failure {
   if (fault.stage !== 'answered') {
-    const { code, message } = fault;
-    return { kind: fault.stage === 'sent' ? 'unknown' : 'transient', code, message: message.slice(0, MAX_MESSAGE) };
+    const { code, message, reason } = fault;
+    const kind = fault.stage === 'sent' ? 'unknown' : 'transient';
+    return { kind, code, message: message.slice(0, MAX_MESSAGE), ...(reason && { reason }) };
   }
   const { status, name, message } = fault;
   const rule = SES_RULES.find(candidate => matches(candidate, fault));
@@ -153,11 +200,17 @@ export function classifySes(fault: SesFault): Failure {
     code: (name ?? `HTTP ${status}`).slice(0, 100),
     message: text.slice(0, MAX_MESSAGE),
     ...(rule?.throttled && { throttled: true }),
+    ...(rule?.reason && { reason: rule.reason }),
   };
 }
 
 function matches(rule: SesRule, { status, name, message }: Extract<SesFault, { stage: 'answered' }>): boolean {
   if (rule.names && (name === null || !rule.names.includes(name))) return false;
   if (rule.status && (status < rule.status[0] || status > rule.status[1])) return false;
-  return rule.message?.test(message) ?? true;
+  return rule.message?.test(withoutNames(message)) ?? true;
+}
+
+/** Addresses and domains that SES names may have any word in them. */
+function withoutNames(message: string): string {
+  return message.replaceAll(/\S*@\S+|\S*[^\s.]\.[^\s.]\S*/g, '…');
 }

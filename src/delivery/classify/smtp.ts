@@ -1,4 +1,4 @@
-import type { Outcome } from '../transport.ts';
+import type { Outcome, RouteFault } from '../transport.ts';
 
 /**
  * How far a smarthost had come: `connect` is all until it may be logged in to (greeting, EHLO, TLS), `recipient` the reply
@@ -60,7 +60,16 @@ const MAX_TEXT = 500;
 export function classifySmtpFailure(failure: SmtpFailure): Outcome {
   const rule = SMTP_RULES.find(candidate => fits(candidate, failure));
   const code = failure.reply?.match(/^[2-5]\d\d(?=[ -]|$)/)?.[0] ?? failure.fault;
-  return { kind: rule?.kind ?? 'unknown', code, message: oneLine(failure.reply ?? describeFault(failure.fault)) };
+  const reason = reasonOf(failure);
+  const message = oneLine(failure.reply ?? describeFault(failure.fault));
+  return { kind: rule?.kind ?? 'unknown', code, message, ...(reason && { reason }) };
+}
+
+/** What is the matter with the smarthost or the way to it, whatever the message. */
+function reasonOf({ step, reply, fault }: SmtpFailure): RouteFault | undefined {
+  if (fault === 'ABORTED' && reply === null) return undefined;
+  if (step === 'connect') return 'connect';
+  return step === 'login' || /^(530|534|535|538)/.test(reply ?? '') ? 'credentials' : undefined;
 }
 
 function fits({ steps, reply, othersAccepted }: SmtpRule, failure: SmtpFailure): boolean {

@@ -19,5 +19,5 @@ export function faultOf(error: unknown): SesFault {
   if (error instanceof SesCallError) return error.fault;
   const code = error instanceof Error ? error.name : 'Error';
   const message = 'Amazon SES could not be called: the relay has no credentials for it, or could not use them';
-  return { stage: 'not-sent', code, message };
+  return { stage: 'not-sent', code, message, reason: 'credentials' };
 }

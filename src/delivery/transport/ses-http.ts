@@ -195,7 +195,8 @@ function failure(error: Error & { readonly code?: unknown }, written: boolean): 
   const message = written
     ? 'Amazon SES was sent the message, and no answer came'
     : 'Amazon SES could not be reached, or the connection broke before it had the whole message';
-  return new SesCallError({ stage: written ? 'sent' : 'not-sent', code, message }, { cause: error });
+  const fault = { stage: written ? 'sent' : 'not-sent', code, message, reason: 'connect' } as const;
+  return new SesCallError(fault, { cause: error });
 }
 
 function timeoutError(message: string): Error {

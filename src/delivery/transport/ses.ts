@@ -5,6 +5,7 @@ import { classifySes } from '../classify/ses.ts';
 import { SendRates } from '../send-rates.ts';
 import type { SesMetrics } from '../ses-metrics.ts';
 import type { Outcome, OutgoingMessage, RecipientOutcome, SendingDomain, Transport } from '../transport.ts';
+import { divider, mayBeOneAddress } from './ses-divide.ts';
 import { faultOf, SesCallError } from './ses-error.ts';
 import { SesHttpHandler } from './ses-http.ts';
 import { sendEmailParameters } from './ses-parameters.ts';
@@ -53,8 +54,6 @@ const MAX_REGIONS = 100;
 const MAX_TLS_POLICIES = 1_000;
 /** A set that was just changed to demand TLS works within half a minute. */
 const TLS_POLICY_TTL = { required: 300_000, optional: 30_000 };
-/** SES refuses a whole call for one address; these are its words for that. */
-const ABOUT_ADDRESSES = /address|domain|recipient/i;
 
 /**
  * Sends through Amazon SES (API v2), as the message is. Region and configuration set are those of the sender's domain, else
@@ -80,12 +79,8 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
     return regions.get(region).sendEmail(parameters, message.raw, signal, span);
   }
 
-  async function send(
-    message: OutgoingMessage,
-    signal: AbortSignal,
-    span?: Span,
-  ): Promise<readonly RecipientOutcome[]> {
-    const { recipients } = message;
+  /** One call, and what came of it. */
+  async function call(message: OutgoingMessage, signal: AbortSignal, span?: Span): Promise<Outcome> {
     const outcome = await sendOnce(message, signal, span).then(sentOutcome, (error: unknown) => {
       const failure = classifySes(faultOf(error));
       logger[levelOf(failure)](
@@ -95,27 +90,59 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
       return failure;
     });
     if (outcome.kind === 'transient' && outcome.throttled) rates.throttled(regionOf(message.domain));
+    return outcome;
+  }
+
+  /** A part of a call that was refused, which waits for the send rate as every call does. */
+  async function callPart(message: OutgoingMessage, signal: AbortSignal, span?: Span): Promise<Outcome> {
+    try {
+      await admit(message.recipients.length, signal, message);
+    } catch {
+      return STOPPED;
+    }
+    return call(message, signal, span);
+  }
+
+  const divide = divider(callPart);
+
+  async function send(
+    message: OutgoingMessage,
+    signal: AbortSignal,
+    span?: Span,
+  ): Promise<readonly RecipientOutcome[]> {
+    const { recipients } = message;
+    const outcome = await call(message, signal, span);
     if (recipients.length === 1 || !mayBeOneAddress(outcome, recipients)) return [{ recipients, outcome }];
-    // So that one bad address costs nobody else the message. It happens too seldom to wait for the send rate again.
-    const middle = Math.ceil(recipients.length / 2);
-    const first = await send({ ...message, recipients: recipients.slice(0, middle) }, signal, span);
-    return [...first, ...(await send({ ...message, recipients: recipients.slice(middle) }, signal, span))];
+    return divide(message, outcome, signal, span);
+  }
+
+  async function admit(
+    recipients: number,
+    signal: AbortSignal,
+    message: Pick<OutgoingMessage, 'domain'>,
+  ): Promise<void> {
+    const region = regionOf(message.domain);
+    // What is no region is for `send` to refuse.
+    if (REGION.test(region)) await rates.take(region, recipients, signal);
   }
 
   return {
     kind: 'ses',
     maxRecipients: MAX_RECIPIENTS,
-    async admit(recipients, signal, message) {
-      const region = regionOf(message.domain);
-      // What is no region is for `send` to refuse.
-      if (REGION.test(region)) await rates.take(region, recipients, signal);
-    },
+    admit,
     send,
     async close() {
       regions.close();
     },
   };
 }
+
+/** For who waits for the send rate when the worker is stopped: nothing was called. */
+const STOPPED: Outcome = {
+  kind: 'transient',
+  code: 'Stopped',
+  message: 'the worker was stopped before it could try these recipients again',
+};
 
 /** Two transports on one account have one send rate between them, unless each has one of its own configured. */
 function sendRatesOf({ options, sharedRates, ...rest }: SesDependencies, regions: Regions): SendRates {
@@ -200,13 +227,4 @@ function notSent(code: string, message: string, options?: ErrorOptions): SesCall
 
 function sentOutcome(providerMessageId: string): Outcome {
   return { kind: 'sent', providerMessageId };
-}
-
-/** Where SES names identities that it does not know, the sender's may be all that is wrong, and that is wrong for everyone. */
-function mayBeOneAddress(outcome: Outcome, recipients: readonly string[]): boolean {
-  if (outcome.kind !== 'permanent') return false;
-  const text = outcome.message.toLowerCase();
-  return outcome.code === 'BadRequestException'
-    ? ABOUT_ADDRESSES.test(text)
-    : recipients.some(address => text.includes(address.toLowerCase()));
 }
