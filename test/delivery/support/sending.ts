@@ -93,14 +93,21 @@ async function makeDue(db: pg.Pool, id: string): Promise<void> {
   await db.query('update smtp_relay_outbox set due_at = now() where email_id = $1', [id]);
 }
 
+/** As it stands at one moment. */
 export async function storyOf(db: pg.Pool, id: string): Promise<Story> {
-  const rows = async (sql: string) => (await db.query(sql, [id])).rows;
-  return {
-    row: (await rows('select * from emails where id = $1'))[0],
-    attempts: await rows('select * from smtp_relay_attempts where email_id = $1 order by id'),
-    events: await rows('select type, payload from email_events where email_id = $1 order by received_at, type'),
-    claim: (await rows('select state from smtp_relay_claims where email_id = $1'))[0] ?? null,
-  };
+  const client = await db.connect();
+  try {
+    await client.query('begin isolation level repeatable read');
+    const rows = async (sql: string) => (await client.query(sql, [id])).rows;
+    return {
+      row: (await rows('select * from emails where id = $1'))[0],
+      attempts: await rows('select * from smtp_relay_attempts where email_id = $1 order by id'),
+      events: await rows('select type, payload from email_events where email_id = $1 order by received_at, type'),
+      claim: (await rows('select state from smtp_relay_claims where email_id = $1'))[0] ?? null,
+    };
+  } finally {
+    await client.query('rollback').finally(() => client.release());
+  }
 }
 
 /** So many recipients, all different. */
