@@ -385,7 +385,8 @@ export class RelayConnection extends SMTPConnection {
     const socket = this._socket;
     socket.allowHalfOpen = true;
     // The library writes only where both sides are open.
-    Object.defineProperty(socket, 'readyState', { get: () => (socket.writable ? 'open' : 'closed') });
+    const get = () => (socket.writable ? 'open' : 'closed');
+    Object.defineProperty(socket, 'readyState', { get, configurable: true });
     return () => {
       socket.allowHalfOpen = false;
       if (socket.readableEnded) socket.end();
