@@ -1,15 +1,16 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** A TCP port of 127.0.0.1 that was free a moment ago. */
+/** Above those of well-known services, below those that systems give to whoever asks for none of their own. */
+const QUIET_PORTS = [10_000, 32_000] as const;
+
+/** A TCP port of 127.0.0.1 that was free a moment ago, and that no program gets meanwhile which asks for any. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (!address || typeof address === 'string') throw new Error('no TCP address');
-  return address.port;
+  for (;;) {
+    const port = randomInt(...QUIET_PORTS);
+    if (!(await portProblem(port))) return port;
+  }
 }
 
 /** Why the port cannot be listened on (`EADDRINUSE`, `EACCES`, …), or undefined when it can. */

@@ -68,6 +68,7 @@ describe("keys beside OpenSend, restricted by a domain's id", { concurrency: tru
         Owner: 'nobody, so that it is not valid',
         Domain: 'any',
         Permission: 'full_access',
+        State: 'active',
         Created: (await db.query('select created_at from api_keys')).rows[0].created_at.toISOString(),
         'Last used': 'never',
         Limits: 'as configured',

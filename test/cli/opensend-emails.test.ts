@@ -57,7 +57,7 @@ const HEADER = [
 const LETTER = Buffer.concat([mail(...HEADER), multipart('mixed', ...PARTS)]);
 const TO = { to: ['b@example.com', 'c@example.com', 'd@example.com'] };
 
-describe('smtp-relay emails resend beside OpenSend', { concurrency: true }, () => {
+describe('smtp-relay emails resend beside OpenSend', { concurrency: 3 }, () => {
   for (const queue of [true, false]) {
     it(`makes a row that its worker sends, ${queue ? 'by a job' : 'which it finds by itself'}`, async t => {
       const { relay, ses, run, row, deliver, setStatus } = await start(t, { queue });

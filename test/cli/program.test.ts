@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { withClient } from '../support/postgres-server.ts';
-import { cliFor, MAIN, runCli } from './run-cli.ts';
+import { cliFor, MAIN, runCli, runInProcess } from './run-cli.ts';
 
 const UNREACHABLE = { DATABASE_URL: 'postgres://relay:s3cret@127.0.0.1:1/relay' };
 
@@ -36,7 +36,7 @@ const COMMANDS = [
 describe('smtp-relay', { concurrency: 4 }, () => {
   for (const command of COMMANDS) {
     it(`${command.join(' ')} --help shows examples and exit codes`, async () => {
-      const { code, stdout } = await runCli([...command, '--help']);
+      const { code, stdout } = await runInProcess([...command, '--help'], {});
       assert.equal(code, 0);
       assert.match(stdout, new RegExp(`Examples:\n  \\$ smtp-relay .*${command.join(' ')}`));
       assert.match(stdout, /Exit codes:\n {2}0 {2}done/);
@@ -88,8 +88,7 @@ describe('smtp-relay', { concurrency: 4 }, () => {
   });
 
   it('names the command that prepares a database', async t => {
-    const cli = cliFor(await createDatabase(t, { empty: true }));
-    const { code, stderr } = await cli.run('keys', 'list');
+    const { code, stderr } = await runCli(['keys', 'list'], { DATABASE_URL: await createDatabase(t, { empty: true }) });
     assert.equal(code, 1);
     assert.match(stderr, /run: smtp-relay migrate\n$/);
   });
@@ -143,9 +142,9 @@ describe('smtp-relay config', { concurrency: true }, () => {
   const env = { DATABASE_URL: 'postgres://relay:s3cret@db.example/relay', SMTP_RELAY_PORT: '2600' };
 
   it('prints the effective settings and their sources, and never a secret', async () => {
-    const human = await runCli(['config', 'print'], env);
+    const human = await runInProcess(['config', 'print'], env);
     assert.match(human.stdout, /^port +SMTP_RELAY_PORT +2600 +env:SMTP_RELAY_PORT$/m);
-    const machine = await runCli(['config', 'print', '--json'], env);
+    const machine = await runInProcess(['config', 'print', '--json'], env);
     const settings: { name: string; value: unknown; source: string }[] = JSON.parse(machine.stdout);
     const port = settings.find(setting => setting.name === 'port');
     assert.deepEqual([String(port?.value), port?.source], ['2600', 'env:SMTP_RELAY_PORT']);
@@ -153,13 +152,13 @@ describe('smtp-relay config', { concurrency: true }, () => {
   });
 
   it('checks', async () => {
-    const { code, stdout } = await runCli(['config', 'check', '--json'], env);
+    const { code, stdout } = await runInProcess(['config', 'check', '--json'], env);
     assert.equal(code, 0);
     assert.equal(JSON.parse(stdout).ok, true);
   });
 
   it('prints the reference', async () => {
-    const { code, stdout } = await runCli(['config', 'reference']);
+    const { code, stdout } = await runInProcess(['config', 'reference'], {});
     assert.equal(code, 0);
     assert.match(stdout, /^\| `port` \| `SMTP_RELAY_PORT` \| `2587` \|/m);
   });

@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import pLimit from 'p-limit';
 import { run } from '../../src/cli/program.ts';
+import { CHILD_ENVIRONMENT } from '../support/environment.ts';
 
 export const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -11,15 +13,21 @@ export interface CliResult {
   readonly stderr: string;
 }
 
+/** Tests of one file run many side by side; beyond this, none would end sooner. */
+const atOnce = pLimit(4);
+
 /** Runs the program as a shell would, with nothing in its environment but what is given. Never rejects. */
 export function runCli(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CliResult> {
-  return new Promise(resolve => {
-    const options = { env, timeout: 120_000, killSignal: 'SIGKILL' as const };
-    execFile(process.execPath, [MAIN, ...args], options, (error, stdout, stderr) => {
-      const code = error ? (typeof error.code === 'number' ? error.code : -1) : 0;
-      resolve({ code, stdout, stderr });
-    });
-  });
+  const options = { env: { ...CHILD_ENVIRONMENT, ...env }, timeout: 120_000, killSignal: 'SIGKILL' as const };
+  return atOnce(
+    () =>
+      new Promise(resolve => {
+        execFile(process.execPath, [MAIN, ...args], options, (error, stdout, stderr) => {
+          const code = error ? (typeof error.code === 'number' ? error.code : -1) : 0;
+          resolve({ code, stdout, stderr });
+        });
+      }),
+  );
 }
 
 /**
@@ -46,16 +54,17 @@ export async function runInProcess(args: readonly string[], env: Readonly<Record
   return { code, ...output };
 }
 
-/** A database's command line: the answer of a command that must succeed, as text or as JSON. */
+/** A database's command line, in the test's own process: the answer of a command that must succeed, as text or as JSON. */
 export function cliFor(databaseUrl: string) {
-  const env = { DATABASE_URL: databaseUrl };
+  // All that a file's tests do side by side is done by one thread.
+  const env = { DATABASE_URL: databaseUrl, SMTP_RELAY_DATABASE_CONNECT_TIMEOUT: '60s' };
   const succeed = async (args: readonly string[]): Promise<string> => {
-    const { code, stdout, stderr } = await runCli(args, env);
+    const { code, stdout, stderr } = await runInProcess(args, env);
     if (code !== 0) throw new Error(`smtp-relay ${args.join(' ')} ended with ${code}: ${stderr}`);
     return stdout;
   };
   return {
-    run: (...args: string[]) => runCli(args, env),
+    run: (...args: string[]) => runInProcess(args, env),
     text: (...args: string[]) => succeed(args),
     json: async (...args: string[]) => JSON.parse(await succeed([...args, '--json'])),
   };

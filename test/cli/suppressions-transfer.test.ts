@@ -125,25 +125,30 @@ describe('smtp-relay suppressions import and export', { concurrency: true }, () 
   it('takes no longer for what is on the lists already', async t => {
     const { url } = await setUp(t);
     await withClient(url, async client => {
-      const rows = Array.from({ length: 2_000 }, (_, n) => ({
-        owner: 'acme',
-        email: `new${n}@xn--bcher-kva.test`,
-        reason: 'manual' as const,
-        suppressedAt: null,
-      }));
+      const rowsOf = (name: string) =>
+        Array.from({ length: 2_000 }, (_, n) => ({
+          owner: 'acme',
+          email: `${name}${n}@xn--bcher-kva.test`,
+          reason: 'manual' as const,
+          suppressedAt: null,
+        }));
+      const rows = rowsOf('new');
+      const start = performance.now();
+      assert.equal(await importSuppressions(client, rowsOf('first')), 2_000);
+      // Each compared with each took ten seconds and more, a hundred times what it takes on an empty list.
+      const most = 4_000 + 20 * (performance.now() - start);
       await client.query(
         "insert into email_suppressions (user_id, email, reason) select 'acme', n || '@x.test', 'manual' from generate_series(1, 50000) n",
       );
       const began = performance.now();
       assert.equal(await importSuppressions(client, rows), 2_000);
       assert.equal(await importSuppressions(client, rows), 0);
-      // Each compared with each took ten seconds and more.
-      assert.ok(performance.now() - began < 4_000, `${performance.now() - began} ms`);
+      assert.ok(performance.now() - began < most, `${performance.now() - began} ms`);
       const declared = () => rows.map((row, n) => ({ ...row, id: randomUUID(), email: `declared${n}@x.test` }));
       const begun = performance.now();
       assert.equal((await declaredSuppressions.insert(client, declared())).length, 2_000);
       assert.equal((await declaredSuppressions.insert(client, declared())).length, 0);
-      assert.ok(performance.now() - begun < 4_000, `${performance.now() - begun} ms`);
+      assert.ok(performance.now() - begun < most, `${performance.now() - begun} ms`);
     });
   });
 

@@ -94,7 +94,7 @@ describe('the whole way', () => {
     assert.match(
       received,
       new RegExp(
-        `^Received: from client\\.test \\(\\[IPv6:2001:db8::7\\]\\)\\r\\n\\tby relay\\.test with ESMTPA id ${id}\\r\\n\\tfor <b@example\\.com>;`,
+        `^Received: from client\\.test \\(\\[IPv6:2001:db8::7\\]\\)\\r\\n\\tby relay\\.test with ESMTPSA id ${id}\\r\\n\\tfor <b@example\\.com>;`,
       ),
     );
     assert.ok(rest.startsWith('From: a@acme.test\r\nTo: someone@example.com\r\nSubject: Hello\r\n'), rest);
@@ -106,7 +106,7 @@ describe('the whole way', () => {
       {
         client_address: '2001:db8::7',
         helo: 'client.test',
-        protocol: 'ESMTPA',
+        protocol: 'ESMTPSA',
         received_by: 'relay.test',
         session_id: session,
       },
@@ -115,7 +115,7 @@ describe('the whole way', () => {
 
   it('private, the default: the address is in the row, not in the message', async t => {
     const { text } = await deliver(t, {}, ['b@example.com']);
-    assert.match(text, /^Received: from smtp-client\r\n\tby relay\.test with ESMTPA id /);
+    assert.match(text, /^Received: from smtp-client\r\n\tby relay\.test with ESMTPSA id /);
     assert.ok(!text.includes('2001:db8::7') && !text.includes('client.test'));
   });
 

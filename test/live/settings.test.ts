@@ -15,8 +15,8 @@ import { base64, emailIdOf, messageFrom, SmtpClient } from '../support/smtp-clie
 import { storeMessage } from '../support/stored.ts';
 import { startWorker } from '../support/worker.ts';
 
-/** What shows that a new value is in force, tried before and after the change. */
-type Probe = (client: SmtpClient, relay: TestRelay, t: TestContext) => Promise<unknown>;
+/** What shows that a new value is in force, tried before and after the change; `wanted` tells it how long to wait. */
+type Probe = (client: SmtpClient, relay: TestRelay, t: TestContext, wanted: unknown) => Promise<unknown>;
 
 interface Case {
   readonly values: Values | ((relay: TestRelay) => Values);
@@ -53,19 +53,26 @@ async function replyTo(client: SmtpClient, data: string, from: string, to: reado
   return (await client.reply()).code;
 }
 
-/** Milliseconds; and how long to wait for what has this time-out, or has none that a test would see the end of. */
-const [SHORT, LONG_ENOUGH] = [1_500, 4_000];
+/** Milliseconds; and how long to wait to see that something lasts longer. */
+const [SHORT, LONGER] = [1_500, 2_500];
 
-/** What becomes of a connection that is opened now and stays silent, by its first 421. */
+type Opens = (t: TestContext, relay: TestRelay) => Promise<SmtpClient>;
+
+/** What becomes of a connection that is opened now and stays silent: the code that it ends by, null while it is open. */
 const endsBy =
-  (act: (client: SmtpClient) => Promise<void>): Probe =>
-  async (_client, relay, t) => {
-    const client = await SmtpClient.loggedIn(t, relay);
-    await act(client);
-    const reply = await client.reply(LONG_ENOUGH).catch(() => null);
+  (open: Opens): Probe =>
+  async (_client, relay, t, wanted) => {
+    const client = await open(t, relay);
+    const reply = await (wanted === null ? client.reply(LONGER).catch(() => null) : client.reply());
     client.destroy();
     return reply?.code ?? null;
   };
+
+const opensData: Opens = async (t, relay) => {
+  const client = await SmtpClient.loggedIn(t, relay);
+  await openData(client);
+  return client;
+};
 
 /** The code that another log-in gets, beside the one that is there. */
 const secondLogin: Probe = async (_client, relay, t) => {
@@ -82,10 +89,20 @@ const secondLogin: Probe = async (_client, relay, t) => {
 };
 
 /** The codes of two messages, one after the other. */
-const sendsTwo: Probe = async (client, relay, t) => {
+const sendsTwo: Probe = async client => {
   await earlyInMinute();
-  const first = await sends(mail)(client, relay, t);
-  return [first === 250 || first === 450, await sends(mail)(client, relay, t)];
+  const first = await replyTo(client, mail, FROM, ['b@example.com']);
+  return [first === 250 || first === 450, await replyTo(client, mail, FROM, ['b@example.com'])];
+};
+
+/** The code of a message beside one of the same key that is under way and has 990 bytes. */
+const sendsBeside: Probe = async (client, relay, t) => {
+  const other = await SmtpClient.loggedIn(t, relay);
+  await openData(other);
+  await other.send(`${mail}\r\n${'x'.repeat(988 - mail.length)}`);
+  const code = await replyTo(client, mail, FROM, ['b@example.com']);
+  other.destroy();
+  return code;
 };
 
 async function openData(client: SmtpClient): Promise<void> {
@@ -180,17 +197,23 @@ const CASES: Partial<Record<SettingName, Case>> = {
     after: 552,
   },
   'limits.bytesInFlight': {
-    values: { 'limits.bytesInFlight': 100 },
-    probe: async (client, relay, t) => {
-      const other = await SmtpClient.loggedIn(t, relay);
-      await openData(other);
-      await other.send(`${mail}\r\n${'x'.repeat(90)}`);
-      const code = await replyTo(client, mail, FROM, ['b@example.com']);
-      other.destroy();
-      return code;
-    },
+    values: { 'limits.bytesInFlight': 1_000 },
+    probe: sendsBeside,
     before: 250,
     after: 452,
+  },
+  'limits.bytesShare': {
+    // A share that is smaller than one message is as large as that.
+    values: { 'limits.bytesShare': 1, 'limits.bytesInFlight': 100_000, maxMessageSizeBytes: 1_000 },
+    probe: sendsBeside,
+    before: 250,
+    after: 452,
+  },
+  longLines: {
+    values: { longLines: 'refuse' },
+    probe: sends(`X-Long: ${'word '.repeat(300)}x\r\n${mail}`),
+    before: 250,
+    after: 554,
   },
   'limits.connections': {
     values: { 'limits.connections': 1 },
@@ -225,9 +248,9 @@ const CASES: Partial<Record<SettingName, Case>> = {
   'limits.addressShare': {
     values: { 'limits.addressShare': 1, 'limits.connections': 100 },
     // One that has not logged in is there before.
-    probe: async (client, relay, t) => {
+    probe: async (client, relay, t, wanted) => {
       const stranger = await eventually(() => SmtpClient.greeted(t, relay));
-      const code = await secondLogin(client, relay, t);
+      const code = await secondLogin(client, relay, t, wanted);
       stranger.destroy();
       return code;
     },
@@ -265,12 +288,6 @@ const CASES: Partial<Record<SettingName, Case>> = {
     before: [true, 250],
     after: [true, 450],
   },
-  'limits.dataRate': {
-    values: { 'limits.dataRate': 1_000_000, 'limits.dataGrace': SHORT },
-    probe: endsBy(openData),
-    before: null,
-    after: 421,
-  },
   recipientAllowList: {
     values: { recipientAllowList: ['acme.test'] },
     probe: sends(mail),
@@ -289,24 +306,6 @@ const CASES: Partial<Record<SettingName, Case>> = {
     before: 530,
     after: 250,
   },
-  'limits.idleTimeout': {
-    values: { 'limits.idleTimeout': SHORT },
-    probe: endsBy(async () => {}),
-    before: null,
-    after: 421,
-  },
-  'limits.loginTimeout': {
-    values: { 'limits.loginTimeout': SHORT },
-    probe: async (_client, relay, t) => {
-      const client = await SmtpClient.greeted(t, relay);
-      const reply = await client.reply(LONG_ENOUGH).catch(() => null);
-      client.destroy();
-      return reply?.code ?? null;
-    },
-    before: null,
-    after: 421,
-  },
-  'limits.dataTimeout': { values: { 'limits.dataTimeout': SHORT }, probe: endsBy(openData), before: null, after: 421 },
   'limits.sessionTimeout': {
     values: { 'limits.sessionTimeout': 1 },
     probe: async (_client, relay, t) => {
@@ -323,6 +322,61 @@ const CASES: Partial<Record<SettingName, Case>> = {
   },
 };
 
+/** Those that take their time to show; each on a relay of its own, side by side. */
+const TIMES: Partial<Record<SettingName, Case>> = {
+  'limits.dataRate': {
+    values: { 'limits.dataRate': 1_000_000, 'limits.dataGrace': SHORT },
+    probe: endsBy(opensData),
+    before: null,
+    after: 421,
+  },
+  'limits.dataTimeout': { values: { 'limits.dataTimeout': SHORT }, probe: endsBy(opensData), before: null, after: 421 },
+  'limits.idleTimeout': {
+    values: { 'limits.idleTimeout': SHORT },
+    probe: endsBy(SmtpClient.loggedIn),
+    before: null,
+    after: 421,
+  },
+  'limits.loginTimeout': {
+    values: { 'limits.loginTimeout': SHORT },
+    probe: endsBy(SmtpClient.greeted),
+    before: null,
+    after: 421,
+  },
+};
+
+const OPTIONS = {
+  queue: false,
+  owner: { keyDomain: null },
+  settings: { pipeline: 'standalone', senderDomains: 'any' },
+} as const;
+
+async function showsChange(t: TestContext, relay: TestRelay, config: ChangeableConfig, shown: Case): Promise<void> {
+  // Open all the time: what counts for messages counts for those of this connection, too.
+  const client = await SmtpClient.loggedIn(t, relay);
+  const { probe, values } = shown;
+  const changed = typeof values === 'function' ? values(relay) : values;
+  const former = Object.fromEntries(Object.keys(changed).map(key => [key, settingIn(relay, key)]));
+  const shows = async (wanted: unknown): Promise<void> => {
+    assert.deepEqual(await probe(client, relay, t, wanted), wanted);
+  };
+  await shows(shown.before);
+  config.change(changed);
+  await shows(shown.after);
+  config.change(former);
+  await shows(shown.before);
+  client.destroy();
+}
+
+describe('a time that is reloadable is in force at once, and again as it was', { concurrency: true }, () => {
+  for (const [name, shown] of Object.entries(TIMES)) {
+    it(name, async t => {
+      const config = new ChangeableConfig();
+      await showsChange(t, await startRelay(t, { ...OPTIONS, live: config.live }), config, shown);
+    });
+  }
+});
+
 describe('a setting that is reloadable is in force at once, and again as it was', () => {
   const config = new ChangeableConfig();
   const ends: (() => Promise<void>)[] = [];
@@ -330,12 +384,7 @@ describe('a setting that is reloadable is in force at once, and again as it was'
 
   before(async () => {
     const context = { after: (end: () => Promise<void>) => void ends.push(end) };
-    relay = await startRelay(context, {
-      queue: false,
-      owner: { keyDomain: null },
-      settings: { pipeline: 'standalone', senderDomains: 'any' },
-      live: config.live,
-    });
+    relay = await startRelay(context, { ...OPTIONS, live: config.live });
     await relay.db.query('insert into email_suppressions (user_id, email, reason) values ($1, $2, $3)', [
       relay.owner.userId,
       'gone@example.com',
@@ -346,20 +395,7 @@ describe('a setting that is reloadable is in force at once, and again as it was'
     for (const end of ends) await end();
   });
 
-  for (const [name, { values, probe, before: old, after: wanted }] of Object.entries(CASES)) {
-    it(name, async t => {
-      // Open all the time: what counts for messages counts for those of this connection, too.
-      const client = await SmtpClient.loggedIn(t, relay);
-      const changed = typeof values === 'function' ? values(relay) : values;
-      const former = Object.fromEntries(Object.keys(changed).map(key => [key, settingIn(relay, key)]));
-      assert.deepEqual(await probe(client, relay, t), old);
-      config.change(changed);
-      assert.deepEqual(await probe(client, relay, t), wanted);
-      config.change(former);
-      assert.deepEqual(await probe(client, relay, t), old);
-      client.destroy();
-    });
-  }
+  for (const [name, shown] of Object.entries(CASES)) it(name, t => showsChange(t, relay, config, shown));
 });
 
 it('longLines, of a relay whose messages leave as they were received', async t => {
@@ -496,7 +532,7 @@ const ELSEWHERE: Partial<Record<SettingName, string>> = {
 
 it('every reloadable setting is shown to be so', () => {
   const reloadable = settings.filter(setting => setting.reloadable).map(({ name }) => name);
-  const shown = [...Object.keys(CASES), ...Object.keys(ELSEWHERE)];
+  const shown = [CASES, TIMES, ELSEWHERE].flatMap(Object.keys);
   assert.deepEqual(
     reloadable.filter(name => !shown.includes(name)),
     [],

@@ -18,7 +18,7 @@ async function readiness(port: number): Promise<number> {
   return (await fetch(`http://127.0.0.1:${port}/readyz`)).status;
 }
 
-describe('drainDelay', () => {
+describe('drainDelay', { concurrency: true }, () => {
   it('unready at once, still accepting, then closed: DATA under way gets its 250, idle sessions 421, exit 0', async t => {
     const databaseUrl = await createDatabase(t, { pipeline: 'opensend' });
     const owner = await withClient(databaseUrl, client => seedOwner(client));

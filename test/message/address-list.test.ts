@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatMailbox } from '../../src/message/address.ts';
 import { decodeHeaderText, parseAddressList } from '../../src/message/address-list.ts';
+import { countCpu } from '../support/cpu.ts';
 
 function read(value: string): readonly (readonly [name: string | null, address: string])[] {
   const { mailboxes, ambiguity } = parseAddressList(value);
@@ -156,10 +157,10 @@ describe('address lists', () => {
       '"\\'.repeat(500_000),
       '<'.repeat(1_000_000),
     ]) {
-      const started = performance.now();
+      const took = countCpu();
       parseAddressList(value);
       // What is quadratic takes many minutes.
-      assert.ok(performance.now() - started < 20_000, `${value.slice(0, 9)}… took ${performance.now() - started} ms`);
+      assert.ok(took() < 20_000, `${value.slice(0, 9)}… took ${took()} ms`);
     }
   });
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fileName } from '../../src/message/attachment-fields.ts';
+import { countCpu } from '../support/cpu.ts';
 import { mail, multipart } from '../support/mail.ts';
 import { read } from './read-parts.ts';
 
@@ -112,9 +113,9 @@ describe('content_id', () => {
   }
 
   it('of HTML that is all links takes no time to speak of', async () => {
-    const began = performance.now();
+    const took = countCpu();
     await idOf('<x>', 'cid:'.repeat(250_000));
     await idOf('<x>', '<a href="cid:<aa'.repeat(60_000));
-    assert.ok(performance.now() - began < 5_000);
+    assert.ok(took() < 5_000);
   });
 });

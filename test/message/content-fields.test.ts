@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readContentFields } from '../../src/message/content-fields.ts';
+import { countCpu } from '../support/cpu.ts';
 
 describe('content fields', () => {
   for (const type of [
@@ -45,10 +46,9 @@ describe('content fields', () => {
 
   it('are read in time, whatever the client sends', () => {
     for (const part of ['(', ';', '; a=b', '"', 'a/', '((a)', '; a="\\', ' ', '; name=a']) {
-      const began = performance.now();
+      const took = countCpu();
       readContentFields(`text/plain${part.repeat(100_000)}`, part.repeat(100_000));
-      const took = performance.now() - began;
-      assert.ok(took < 2_000, `${part}: ${took} ms`);
+      assert.ok(took() < 2_000, `${part}: ${took()} ms`);
     }
   });
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { plainAddresses, unreadableAddresses } from '../../src/message/plain-addresses.ts';
+import { countCpu } from '../support/cpu.ts';
 
 describe('address fields that every server reads', () => {
   for (const value of [
@@ -59,10 +60,9 @@ describe('address fields that every server reads', () => {
     for (const value of ['(', '"', 'a ', 'a@b,', '[', 'a:', '((a)', '"a\\', '<a@', 'ü <a@b.c>,'].map(part =>
       part.repeat(Math.ceil(250_000 / part.length)),
     )) {
-      const began = performance.now();
+      const took = countCpu();
       plainAddresses(value);
-      const took = performance.now() - began;
-      assert.ok(took < 1_000, `${value.slice(0, 10)}: ${took} ms`);
+      assert.ok(took() < 1_000, `${value.slice(0, 10)}: ${took()} ms`);
     }
   });
 });

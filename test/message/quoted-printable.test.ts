@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import libqp from 'libqp';
 import { decodeQuotedPrintable, QuotedPrintableDecoder } from '../../src/message/quoted-printable.ts';
+import { countCpu } from '../support/cpu.ts';
 
 const PIECES = ['=', ' ', '\t', '\r', '\n', '\r\n', 'a', 'F', '3', '=3D', '=\r\n', '\xe9', '=0A', '=20'];
 
@@ -35,7 +36,7 @@ it('gives the same as a stream, wherever its chunks end', async () => {
 });
 
 it('takes no longer for a run of white space than for a text', () => {
-  const began = performance.now();
+  const took = countCpu();
   decodeQuotedPrintable(Buffer.from(`${' '.repeat(4_000_000)}x${'=\r\n'.repeat(1_000_000)}`));
-  assert.ok(performance.now() - began < 2_000);
+  assert.ok(took() < 2_000);
 });

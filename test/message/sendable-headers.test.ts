@@ -4,6 +4,7 @@ import { decodeHeaderText } from '../../src/message/address-list.ts';
 import { readHeaderFields } from '../../src/message/header-fields.ts';
 import type { Refusal } from '../../src/message/refusal.ts';
 import { sendableHeaders } from '../../src/message/sendable-headers.ts';
+import { countCpu } from '../support/cpu.ts';
 import { mail } from '../support/mail.ts';
 
 const fields = (...lines: readonly (string | Buffer)[]) => readHeaderFields(mail(...lines, ''), 1_048_576);
@@ -212,7 +213,7 @@ describe('headers for OpenSend’s worker: count', () => {
   });
 
   it('of hundreds of thousands takes no time to speak of', () => {
-    const began = performance.now();
+    const took = countCpu();
     const many = Array.from({ length: 60_000 }, (_, index) => `a${index}: é`).join('\r\n');
     assert.equal(Object.keys(headers(many)).length, 14);
     const folds = ' \r\n'.repeat(100_000);
@@ -220,7 +221,7 @@ describe('headers for OpenSend’s worker: count', () => {
       B: 'x',
       C: 'x y',
     });
-    assert.ok(performance.now() - began < 10_000);
+    assert.ok(took() < 10_000);
   });
 });
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Refusal } from '../../src/message/refusal.ts';
 import { breakLongLines, refuseLongFields } from '../../src/message/sendable-lines.ts';
+import { countCpu } from '../support/cpu.ts';
 
 function longest(text: string): number {
   return Math.max(...text.split('\n').map(line => Buffer.byteLength(line)));
@@ -53,11 +54,11 @@ describe('lines of a body beside attachments', () => {
   });
 
   it('of tens of megabytes take no time to speak of', () => {
-    const began = performance.now();
+    const took = countCpu();
     for (const text of ['x'.repeat(20_000_000), '> '.repeat(5_000_000), '<b>'.repeat(3_000_000)]) {
       assert.ok(longest(breakLongLines(text, true)) <= 998);
     }
-    assert.ok(performance.now() - began < 10_000);
+    assert.ok(took() < 10_000);
   });
 });
 

@@ -9,6 +9,10 @@ const NAMES = {
   sqsEndpoint: 'TEST_SQS_ENDPOINT',
 } as const;
 
+const COMPILED = 'NODE_COMPILE_CACHE';
+/** What a process of the project finds in an environment that is empty otherwise: the modules that others of the run have read. */
+export const CHILD_ENVIRONMENT: Readonly<Record<string, string>> = env[COMPILED] ? { [COMPILED]: env[COMPILED] } : {};
+
 export type Shared = Record<keyof typeof NAMES, string>;
 
 /** Makes the values visible to every test file that is started from now on. */

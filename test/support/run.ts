@@ -1,22 +1,30 @@
 import { spawn } from 'node:child_process';
-import { constants } from 'node:os';
-import { argv, execPath } from 'node:process';
+import { availableParallelism, constants } from 'node:os';
+import { argv, env, execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 /*
  * npm test [-- <option of node --test>… <file>…]
  *
- * All test files, or only those named, each in a process of its own, on one Postgres and one SQS for the whole run.
+ * All test files, or only those named, some side by side, each in a process of its own, on one Postgres and one SQS for
+ * the whole run.
  */
 const ALL = 'test/**/*.test.ts';
 /** Far more than any test takes on a slow machine. */
 const LIMIT_MS = 300_000;
+/** Files that run at once: more than there are cores, since they wait too; no more than one Postgres has connections for. */
+const SIDE_BY_SIDE = Math.min(availableParallelism() + 1, 8);
+/** Where the many processes of a run find the modules that others have read already; `npm ci` removes it. */
+const COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/compile', import.meta.url));
 
 const given = argv.slice(2);
 const files = given.some(argument => !argument.startsWith('-')) ? [] : [ALL];
 const setup = fileURLToPath(new URL('./setup.ts', import.meta.url));
-const flags = ['--test', `--test-global-setup=${setup}`, `--test-timeout=${LIMIT_MS}`];
-const child = spawn(execPath, [...flags, ...given, ...files], { stdio: 'inherit' });
+const limits = [`--test-concurrency=${SIDE_BY_SIDE}`, `--test-timeout=${LIMIT_MS}`];
+const child = spawn(execPath, ['--test', `--test-global-setup=${setup}`, ...limits, ...given, ...files], {
+  stdio: 'inherit',
+  env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
+});
 
 // Interrupted, we wait for the runner's clean-up. Whatever it leaves undone, Postgres' guard does.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));

@@ -4,6 +4,7 @@ import { suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { rewriteMessage } from '../../src/tracking/rewrite.ts';
+import { countCpu } from '../support/cpu.ts';
 import { needs } from '../support/needs.ts';
 import { FIXTURES, namesIn, READABLE, readFixture } from './fixtures.ts';
 
@@ -207,11 +208,11 @@ suite('hostile HTML of 1 MB', () => {
   for (const [name, text] of Object.entries(cases)) {
     test(name, async () => {
       const fields = 'Content-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable';
-      const started = performance.now();
+      const took = countCpu();
       await rewriteMessage(html(text), READABLE);
       await rewriteMessage(html(text.replaceAll('=', '=3D'), fields), READABLE);
       // What is quadratic takes minutes.
-      assert.ok(performance.now() - started < 30_000);
+      assert.ok(took() < 30_000);
     });
   }
 

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { execPath } from 'node:process';
 import { MAIN } from '../../cli/run-cli.ts';
+import { CHILD_ENVIRONMENT } from '../../support/environment.ts';
 import type { LogLine, TestContext } from '../../support/relay.ts';
 
 export interface RelayProcess {
@@ -27,7 +28,7 @@ const HOST = '127.0.0.1';
  */
 export function spawnRelay(t: TestContext, env: Readonly<Record<string, string>>): RelayProcess {
   const child = spawn(execPath, [MAIN, 'relay'], {
-    env: { SMTP_RELAY_HTTP_PORT: '0', ...env },
+    env: { ...CHILD_ENVIRONMENT, SMTP_RELAY_HTTP_PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const logs: LogLine[] = [];

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { execPath } from 'node:process';
 import { createInterface } from 'node:readline';
 import { MAIN } from '../../../cli/run-cli.ts';
+import { CHILD_ENVIRONMENT } from '../../../support/environment.ts';
 import type { LogLine, TestContext } from '../../../support/relay.ts';
 
 export interface WorkerProcess {
@@ -18,7 +19,7 @@ export interface WorkerProcess {
 /** Runs `smtp-relay worker` as a process, with nothing in its environment but what is given. Killed after the test. */
 export function spawnWorker(t: TestContext, env: Readonly<Record<string, string>>): WorkerProcess {
   const child = spawn(execPath, [MAIN, 'worker'], {
-    env: { SMTP_RELAY_HTTP_PORT: '0', SMTP_RELAY_PUBLIC_PORT: '0', ...env },
+    env: { ...CHILD_ENVIRONMENT, SMTP_RELAY_HTTP_PORT: '0', SMTP_RELAY_PUBLIC_PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const logs: LogLine[] = [];
