@@ -209,12 +209,6 @@ const CASES: Partial<Record<SettingName, Case>> = {
     before: 250,
     after: 452,
   },
-  longLines: {
-    values: { longLines: 'refuse' },
-    probe: sends(`X-Long: ${'word '.repeat(300)}x\r\n${mail}`),
-    before: 250,
-    after: 554,
-  },
   'limits.connections': {
     values: { 'limits.connections': 1 },
     probe: async (_client, relay, t) => {
@@ -517,7 +511,6 @@ const ELSEWHERE: Partial<Record<SettingName, string>> = {
   recipientsElsewhere: 'read like recipientAllowList; test/intake/limits.test.ts',
   simulatedRecipients: 'test/delivery/simulated.test.ts',
   longLines: 'here, of a standalone relay',
-  'limits.bytesShare': 'read with limits.bytesInFlight; test/smtp/admission.test.ts',
   'tracking.hitsPerHour': 'test/http/hits.test.ts',
   'resources.allowEmpty': 'test/resources/reconciler.test.ts',
   'limits.failedLoginsPerAddress': 'test/smtp/login-guard.test.ts',
