@@ -8,8 +8,8 @@ export interface ContentFields {
   readonly unreadable: 'Content-Type' | 'Content-Disposition' | null;
   /** Where those not of the form are types that can be written as what they mean (`mendedContentType`): how many; else absent. */
   readonly mendable?: number;
-  /** Where a multipart has no part: no boundary is named, or the one that is never comes; else absent. */
-  readonly emptyMultipart?: true;
+  /** How many multiparts have no part: no boundary is named, or the one that is never comes; absent where none. */
+  readonly emptyMultiparts?: number;
 }
 
 const TOKEN = String.raw`[\w!#$%&'*+.^\x60{|}~-]+`;

@@ -227,10 +227,11 @@ export class MimeParser extends Base {
     return text === '' ? [] : [`${text}\n`];
   }
 
-  /** Whether a multipart has no part: no boundary is named, or the one that is never comes. */
-  hasEmptyMultipart(): boolean {
-    const isEmpty = (node: TreeNode): boolean => isEmptyMultipart(node) || node.children.some(isEmpty);
-    return this.tree !== false && isEmpty(this.tree);
+  /** How many multiparts have no part: no boundary is named, or the one that is never comes. */
+  countEmptyMultiparts(): number {
+    const count = (node: TreeNode): number =>
+      isEmptyMultipart(node) ? 1 : node.children.reduce((sum, child) => sum + count(child), 0);
+    return this.tree === false ? 0 : count(this.tree);
   }
 
   /**

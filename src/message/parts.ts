@@ -110,7 +110,8 @@ async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<str
   } catch (error) {
     throw readError(error as Error & { code?: string }, options.mime);
   }
-  if (parser.hasEmptyMultipart()) {
+  const empty = parser.countEmptyMultiparts();
+  if (empty > 0) {
     const plain = withoutBoundaryComments(raw);
     if (plain !== null) return read(plain, options, counted);
   }
@@ -118,8 +119,7 @@ async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<str
   const text = (await parser.bodyOf('text/plain')) ?? (html === null ? await collector.takeBody() : null);
   const attachments = collector.finish(html ?? '');
   const attachmentsJson = collector.json(attachments);
-  const emptyMultipart = parser.hasEmptyMultipart() && ({ emptyMultipart: true } as const);
-  const contentFields = { ...joinContentFields(parser.contentFields), ...emptyMultipart };
+  const contentFields = { ...joinContentFields(parser.contentFields), ...(empty > 0 && { emptyMultiparts: empty }) };
   const isBroken = options.breakLines && attachments.length > 0;
   const bodies = isBroken ? breakBody(text, html) : { text, html };
   const parts: MessageParts = { ...bodies, attachments, attachmentsJson, contentFields };

@@ -16,6 +16,7 @@ export async function readMessage(
 ): Promise<MessageParts> {
   const parts = (await readSinglePart(raw, fields)) ?? (await readParts(raw, options));
   const { contents, longLines: lines = false } = options;
-  const types = !contents && parts.contentFields.mendable !== undefined;
+  const { mendable = 0, emptyMultiparts = 0 } = parts.contentFields;
+  const types = !contents && mendable + emptyMultiparts > 0;
   return lines || types ? { ...parts, mending: measureMending(raw, { lines, types: true }) } : parts;
 }

@@ -51,10 +51,6 @@ export const SES_RULES: readonly SesRule[] = [
     check: ({ contentFields, mending }) => unreadableContent(contentFields, mending?.types ?? 0),
   },
   {
-    source: 'SES API v2 reference, "RawMessage"',
-    check: ({ contentFields: { emptyMultipart } }) => (emptyMultipart ? withoutParts() : null),
-  },
-  {
     source: 'SES developer guide, "unsupported attachment types"',
     check: ({ contentFields }) => unsupported(contentFields.fileNames),
     ofRebuilt: true,
@@ -93,9 +89,13 @@ function unreadable(fields: readonly HeaderField[]): Refusal | null {
 }
 
 /** @param mended how many types are written anew */
-function unreadableContent({ unreadable: name, mendable = 0 }: ContentFields, mended: number): Refusal | null {
-  const isMended = mendable > 0 && mended >= mendable;
-  return name === null || isMended ? null : notOfForm(name);
+function unreadableContent(
+  { unreadable: name, mendable = 0, emptyMultiparts = 0 }: ContentFields,
+  mended: number,
+): Refusal | null {
+  const isMended = mended >= mendable + emptyMultiparts;
+  if (name !== null && !(mendable > 0 && isMended)) return notOfForm(name);
+  return isMended ? null : withoutParts();
 }
 
 function notOfForm(name: string): Refusal {
@@ -105,7 +105,7 @@ function notOfForm(name: string): Refusal {
 
 function withoutParts(): Refusal {
   const text =
-    'A multipart has no parts, or not at the boundary that its Content-Type names, which Amazon SES refuses: mend the client';
+    'A multipart has no parts, or not at the boundary that its Content-Type names, and is signed, so that it cannot be mended for Amazon SES: mend the client';
   return contentRefusal('empty_multipart', text);
 }
 

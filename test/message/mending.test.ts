@@ -6,8 +6,9 @@ import { toBase64, toQuotedPrintable } from '../../src/message/mending/encode-co
 import { foldField } from '../../src/message/mending/fold-field.ts';
 import { hasLongLine } from '../../src/message/mending/long-lines.ts';
 import { measureMending, mend } from '../../src/message/mending/mend.ts';
+import { readParts } from '../../src/message/parts.ts';
 import { Random, randomMail } from '../support/random-mail.ts';
-import { read } from './read-parts.ts';
+import { PARTS_OPTIONS, read } from './read-parts.ts';
 
 const LINES = { lines: true, types: false };
 const LONG = 'word '.repeat(300).trim();
@@ -298,6 +299,9 @@ describe('any message', () => {
       tried += 1;
       assert.equal(await mend(result, { lines: true, types: false }), result, `seed ${seed}`);
       if (raw.includes('message/rfc822')) continue;
+      const { emptyMultiparts = 0 } = (await readParts(raw, PARTS_OPTIONS)).contentFields;
+      // What is sent as the text that it is shows its delimiters too.
+      if (rules.types && emptyMultiparts > 0) continue;
       const [before, after] = [await read(raw), await read(result)];
       assert.deepEqual(after, before, `seed ${seed}`);
     }

@@ -1,3 +1,4 @@
+import libmime from 'libmime';
 import { mendedContentType } from '../content-fields.ts';
 import { foldField } from './fold-field.ts';
 import { hasLongLine } from './long-lines.ts';
@@ -23,7 +24,18 @@ export function mendedType(raw: Buffer, part: MimePart): NewField | null {
   if (!field) return null;
   const disposition = part.fields.find(({ name }) => name === 'content-disposition');
   const type = mendedContentType(bodyOf(raw, field), disposition && bodyOf(raw, disposition));
-  if (type === null) return null;
+  return type === null ? null : newType(field, type);
+}
+
+/** The Content-Type of a multipart that has no parts, as that of the text it is. */
+export function textType(raw: Buffer, part: MimePart): NewField | null {
+  const field = part.fields.find(({ name }) => name === 'content-type');
+  if (!field) return null;
+  const { charset } = libmime.parseHeaderValue(bodyOf(raw, field), { stripComments: true }).params;
+  return newType(field, /^[\w.:-]+$/.test(charset ?? '') ? `text/plain; charset=${charset}` : 'text/plain');
+}
+
+function newType(field: PlacedField, type: string): NewField {
   const text = `Content-Type: ${type}\r\n`;
   return { field, text: hasLongLine(Buffer.from(text, 'latin1')) ? foldField(text, 'content-type') : text };
 }

@@ -50,7 +50,7 @@ export function readPart(raw: Buffer, start: number, end: number, inDigest: bool
     bodyAt,
     end,
     type: effective,
-    boundary: (read.type.params['boundary'] ?? '').trimEnd(),
+    boundary: (read.type.params['boundary'] ?? '').replaceAll(/\([^()]*\)/g, '').trim(),
     encoding: encodings.length > 1 ? null : effectiveEncoding((encodings[0] ?? '').replaceAll(/\([^()]*\)/g, '')),
   };
 }

@@ -3,7 +3,7 @@ import { SEALING_FIELDS } from '../sealed.ts';
 import { goesOut } from '../sent-fields.ts';
 import { hasLongLine } from './long-lines.ts';
 import { isMessage, isSealed, type NewContent, newContent } from './mend-content.ts';
-import { encodingField, folded, mendedType } from './mend-header.ts';
+import { encodingField, folded, mendedType, type NewField, textType } from './mend-header.ts';
 import { type Division, divide, type MimePart, type PlacedField, type Range, readPart } from './mime-part.ts';
 import { contentPlace, fieldPlace, messagePlace, type Place, partPlace, WHOLE } from './place.ts';
 
@@ -11,7 +11,7 @@ import { contentPlace, fieldPlace, messagePlace, type Place, partPlace, WHOLE } 
 export interface MendingRules {
   /** No line of more than 998 bytes. */
   readonly lines: boolean;
-  /** A Content-Type that is no type/subtype is written as what it means (RFC 2045 section 5.2). */
+  /** A Content-Type that is no type/subtype is written as what it means (RFC 2045 section 5.2); so is a multipart without parts. */
   readonly types: boolean;
 }
 
@@ -89,9 +89,10 @@ class Planner {
     yield* this.#part(part, { ...place, isSealed: place.isSealed || isSigned }, true);
   }
 
-  *#part(part: MimePart, place: Place, isWhole: boolean): Generator<void> {
+  *#part(read: MimePart, place: Place, isWhole: boolean): Generator<void> {
     yield;
-    this.#header(part, place);
+    const part = this.#isLoose(read, place) ? { ...read, type: 'text/plain' } : read;
+    this.#header(part, place, part === read ? null : textType(this.#raw, read));
     if (part.type.startsWith('multipart/')) yield* this.#multipart(part, place);
     else if (this.#isLong({ start: part.bodyAt, end: part.end })) yield* this.#leaf(part, place, isWhole);
   }
@@ -152,8 +153,19 @@ class Planner {
     }
   }
 
-  #header(part: MimePart, place: Place): void {
-    const type = this.#rules.types && place.of === '' && !place.isSealed ? mendedType(this.#raw, part) : null;
+  /** Whether it is a multipart without parts: what stands in it is text, to those who show it at all. */
+  #isLoose(part: MimePart, place: Place): boolean {
+    if (!this.#mendsTypes(place) || !part.type.startsWith('multipart/') || isSealed(this.#raw, part)) return false;
+    return place.depth < MAX_DEPTH && divide(this.#raw, part) === null;
+  }
+
+  #mendsTypes({ of, isSealed: sealed }: Place): boolean {
+    return this.#rules.types && of === '' && !sealed;
+  }
+
+  /** @param loose the Content-Type of a multipart that is text; null for any other part */
+  #header(part: MimePart, place: Place, loose: NewField | null): void {
+    const type = loose ?? (this.#mendsTypes(place) ? mendedType(this.#raw, part) : null);
     for (const field of part.fields) {
       if (field === type?.field && type.text !== null) {
         this.#types += 1;
