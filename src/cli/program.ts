@@ -8,6 +8,7 @@ import { addDomainsCommands } from './domains.ts';
 import { addEmailsCommands } from './emails.ts';
 import { EXIT_CODES_HELP, explain } from './errors.ts';
 import { addKeysCommands } from './keys.ts';
+import { addLinksCommands } from './links.ts';
 import { addMigrateCommand } from './migrate.ts';
 import { addRelayCommand } from './relay.ts';
 import { addResourcesCommands } from './resources.ts';
@@ -53,6 +54,7 @@ function createProgram(context: CliContext): Command {
   addDomainsCommands(program, context);
   addSuppressionsCommands(program, context);
   addWebhooksCommands(program, context);
+  addLinksCommands(program, context);
   addEmailsCommands(program, context);
   addResourcesCommands(program, context);
   addConfigCommands(program, context);

@@ -31,6 +31,7 @@ export function createTrack({ tokens, baseUrl, logger }: TrackOptions): Track {
     if (decision.kind === 'impossible') warn(fromDomain, decision.reason);
     if (decision.kind !== 'on') return raw;
     const { opens, clicks } = decision;
-    return rewriteMessage(raw, { opens, clicks, ...createLinks(signer, decision.baseUrl, claim.emailId) });
+    const links = { baseUrl: decision.baseUrl, emailId: claim.emailId, owner: claim.message.userId };
+    return rewriteMessage(raw, { opens, clicks, ...createLinks(signer, links) });
   };
 }

@@ -4,9 +4,11 @@ import { createSnsReceiver, type SnsReceiverDependencies } from '../events/sns/r
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import type { Tracer } from '../observability/tracing.ts';
+import { listEndedLinks } from '../store/ended-links.ts';
+import { createEnded } from '../tracking/ended.ts';
 import { createHits, type Hit } from '../tracking/hits.ts';
 import { createHitRecorder } from '../tracking/record-hits.ts';
-import { createTokens } from '../tracking/token.ts';
+import { createTokens, hostOf } from '../tracking/token.ts';
 import type { Listener } from './listener.ts';
 import type { HttpMetrics } from './metrics.ts';
 import { createPublicListener, type NotificationReceiver } from './public.ts';
@@ -32,16 +34,24 @@ export function createPublic(parts: PublicParts): Pick<Listener, 'open' | 'close
   const { publicHost: host, publicPort: port } = live.current;
   if (port === 0) return null;
   const logger = parts.logger.child({ room: 'http' });
-  const tokens = perGeneration(live, ({ tracking }) => createTokens(tracking.secrets));
+  const tokens = perGeneration(live, ({ tracking: { secrets, baseUrl } }) =>
+    createTokens(secrets, { defaultHost: hostOf(baseUrl) }),
+  );
+  const read = async () => (parts.isPrepared() ? listEndedLinks(parts.pool) : []);
+  const ended = createEnded({ read, logger });
   const hitsPerHour = () => live.current.tracking.hitsPerHour;
   const hits = createHits({ record: createRecord(parts), hitsPerHour, registry, logger });
-  const tracking = { tokens, hits };
+  const tracking = { tokens, hits, ended };
   const sns = createNotificationReceiver(parts);
   const listener = createPublicListener({ host, port, tracking, sns, logger, metrics, tracer });
   return {
-    open: () => listener.open(),
+    open: () => {
+      ended.start();
+      return listener.open();
+    },
     close: async milliseconds => {
       await listener.close(milliseconds);
+      await ended.stop();
       await hits.stop(milliseconds);
     },
   };

@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Ended } from '../tracking/ended.ts';
 import type { Hits } from '../tracking/hits.ts';
-import { CLICK_PATH, OPEN_PATH, type Tokens } from '../tracking/token.ts';
+import { CLICK_PATH, hostOf, OPEN_PATH, type Tokens } from '../tracking/token.ts';
 import { addRoute } from './listener.ts';
 import { PIXEL } from './pixel.ts';
 
@@ -9,24 +10,27 @@ export interface TrackingRoutesOptions {
   /** Asked for at each request, so that new secrets count at once. */
   readonly tokens: () => Pick<Tokens, 'verify'>;
   readonly hits: Pick<Hits, 'add'>;
+  /** Which links have ended; none unless given. */
+  readonly ended?: Pick<Ended, 'has'>;
 }
 
 /** Where browsers say that a page is fetched before anybody has asked for it (Sec-Purpose: Fetch standard; older ones). */
 const PURPOSE_HEADERS = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz'] as const;
 const AHEAD = /prefetch|prerender|preview/i;
-const GONE = 'This link is not valid, or no longer so.\n';
+const NOT_VALID = 'This link is not valid, or no longer so.\n';
+const ENDED = 'This link has ended.\n';
 
 /**
  * Opens and clicks. The answer depends on the token alone, and is given at once; the hit is written later, or never where
  * the database stays away.
  */
-export function addTrackingRoutes(server: FastifyInstance, { tokens, hits }: TrackingRoutesOptions): void {
+export function addTrackingRoutes(server: FastifyInstance, { tokens, hits, ended }: TrackingRoutesOptions): void {
   addRoute(server, {
     url: `${OPEN_PATH}:token`,
     methods: ['GET', 'HEAD'],
     handle: (request, reply) => {
-      const token = tokens().verify(tokenOf(request));
-      if (token?.kind === 'open' && counts(request)) {
+      const token = tokens().verify(tokenOf(request), hostAsked(request));
+      if (token?.kind === 'open' && counts(request) && !ended?.has(token)) {
         hits.add({ type: 'opened', emailId: token.emailId, url: null, userAgent: userAgentOf(request) });
       }
       // To a forged token as well: mail shows no broken image, and nobody learns which tokens are good.
@@ -37,8 +41,9 @@ export function addTrackingRoutes(server: FastifyInstance, { tokens, hits }: Tra
     url: `${CLICK_PATH}:token`,
     methods: ['GET', 'HEAD'],
     handle: (request, reply) => {
-      const token = tokens().verify(tokenOf(request));
-      if (token?.kind !== 'click') return uncached(reply).code(404).type('text/plain; charset=utf-8').send(GONE);
+      const token = tokens().verify(tokenOf(request), hostAsked(request));
+      if (token?.kind !== 'click') return refuse(reply, 404, NOT_VALID);
+      if (ended?.has(token)) return refuse(reply, 410, ENDED);
       if (counts(request)) {
         hits.add({ type: 'clicked', emailId: token.emailId, url: token.url, userAgent: userAgentOf(request) });
       }
@@ -46,6 +51,21 @@ export function addTrackingRoutes(server: FastifyInstance, { tokens, hits }: Tra
       return uncached(reply).code(302).header('location', locationOf(token.url)).send();
     },
   });
+}
+
+function refuse(reply: FastifyReply, status: 404 | 410, text: string): FastifyReply {
+  return uncached(reply).code(status).type('text/plain; charset=utf-8').send(text);
+}
+
+/**
+ * The host that the browser was sent to. A proxy that asks us by another name says it by X-Forwarded-Host: whoever is led here by
+ * a link cannot be made to send that field.
+ */
+function hostAsked({ headers }: FastifyRequest): string | null {
+  const forwarded = String(headers['x-forwarded-host'] ?? '')
+    .split(',')[0]
+    ?.trim();
+  return hostOf(forwarded || (headers.host ?? ''));
 }
 
 function tokenOf(request: FastifyRequest): string {

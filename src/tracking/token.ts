@@ -1,10 +1,21 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { isUuid } from '../message/uuid.ts';
 
 /** What a tracking link says: which message was opened, or which link of it was followed. */
 export type TrackingToken =
   | { readonly kind: 'open'; readonly emailId: string }
   | { readonly kind: 'click'; readonly emailId: string; readonly url: string };
+
+/** Whose link it is, and where it leads first. */
+export interface Issuer {
+  /** The host of the link (`hostOf`). */
+  readonly host: string;
+  /** `emails.user_id`. */
+  readonly owner: string | null;
+}
+
+/** What a token says, and whose it is (`ownerTag`); null where it is of a time when that was not said. */
+export type VerifiedToken = TrackingToken & { readonly ownerTag: string | null };
 
 /** Signs what tracking links say, and reads it back. */
 export interface Tokens {
@@ -13,9 +24,15 @@ export interface Tokens {
    * @returns at most `MAX_TOKEN_LENGTH` characters of `A-Z a-z 0-9 - _`; the same content gives the same token
    * @throws TypeError for any other content; Error where there is no secret
    */
-  sign(content: TrackingToken): string;
-  /** null for whatever none of the secrets has signed. Never throws. */
-  verify(token: string): TrackingToken | null;
+  sign(content: TrackingToken, issuer: Issuer): string;
+  /** null for whatever none of the secrets has signed for this host. Never throws. @param host as `hostOf` gives it */
+  verify(token: string, host: string | null): VerifiedToken | null;
+}
+
+export interface TokensOptions {
+  /** The host of `TRACKING_BASE_URL`, where links that say no host are good; null where there is none. */
+  readonly defaultHost?: string | null;
+  readonly now?: () => number;
 }
 
 /** Where the public listener takes opens: this, then the token. */
@@ -25,18 +42,28 @@ export const CLICK_PATH = '/t/c/';
 
 /** The longest URL that is tracked, in bytes of UTF-8. */
 const MAX_URL_BYTES = 8192;
-const VERSION = 1;
+const VERSION = 2;
+/** Links without host and owner, as they were made before: good at the default host until 30 June 2027. */
+const OLD_VERSION = 1;
+const OLD_UNTIL = Date.UTC(2027, 6, 1);
 const KINDS = ['open', 'click'] as const;
 const HEAD_BYTES = 2;
 const ID_BYTES = 16;
+/** The beginning of a hash of the owner's id: enough to tell owners apart, and not who it is. */
+const OWNER_BYTES = 8;
 /** Half of SHA-256's output, the least that RFC 2104 section 5 advises: 128 bits keep links short. */
 const MAC_BYTES = 16;
 const LEAST_BYTES = HEAD_BYTES + ID_BYTES + MAC_BYTES;
 /** Characters of the longest token. A router in front must let as many pass. */
-export const MAX_TOKEN_LENGTH = Math.ceil(((LEAST_BYTES + MAX_URL_BYTES) * 4) / 3);
+export const MAX_TOKEN_LENGTH = Math.ceil(((LEAST_BYTES + OWNER_BYTES + MAX_URL_BYTES) * 4) / 3);
 
-/** Signed in front of each token, so that nothing else that the same secret may sign is a token. */
-const PURPOSE = 'opensend smtp-relay tracking\n';
+/**
+ * Signed in front of each token, so that nothing else that the same secret may sign is a token. The host behind it is not in the
+ * token: a link is good at its own host only, so that nobody has links lead on from another's.
+ */
+const PURPOSE = 'opensend smtp-relay tracking';
+const purposeAt = (host: string): string => `${PURPOSE} at ${host}\n`;
+const OLD_PURPOSE = `${PURPOSE}\n`;
 const UUID_GROUPS = /^(.{8})(.{4})(.{4})(.{4})(.{12})$/;
 const HTTP = /^https?:\/\//i;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
@@ -44,28 +71,59 @@ const CONTROL = /[\0-\x1f\x7f]/;
 
 /**
  * Tokens signed with HMAC-SHA-256 (RFC 2104), in Base64url (RFC 4648 section 5) of: version (1 byte), kind (1), UUID of
- * the message (16), URL of a click in UTF-8, signature (16). They carry all there is to know, so that the target of a
- * redirect comes from nowhere else.
+ * the message (16), owner (8), URL of a click in UTF-8, signature of all that and of the host (16). They carry all there is to know,
+ * so that the target of a redirect comes from nowhere else.
  *
  * @param secrets the first one signs; a token signed by any of them is good. With none, no token is
  */
-export function createTokens(secrets: readonly string[]): Tokens {
+export function createTokens(secrets: readonly string[], options: TokensOptions = {}): Tokens {
   const [signing] = secrets;
+  const { defaultHost = null, now = Date.now } = options;
+  /** What was signed in front of a token of this version, where it is good at this host by now. */
+  const purposeOf = (version: number | undefined, host: string): string | null => {
+    if (version === VERSION) return purposeAt(host);
+    return version === OLD_VERSION && host === defaultHost && now() < OLD_UNTIL ? OLD_PURPOSE : null;
+  };
   return {
-    sign(content) {
+    sign(content, { host, owner }) {
       if (signing === undefined) throw new Error('There is no secret to sign tracking links with');
-      const payload = encode(content);
-      return Buffer.concat([payload, macOf(payload, signing)]).toString('base64url');
+      const payload = encode(content, owner);
+      return Buffer.concat([payload, macOf(purposeAt(host), payload, signing)]).toString('base64url');
     },
-    verify(token) {
+    verify(token, host) {
       const bytes = readBase64Url(token);
-      if (bytes === null || bytes.length < LEAST_BYTES) return null;
+      if (host === null || bytes === null || bytes.length < LEAST_BYTES) return null;
       const payload = bytes.subarray(0, -MAC_BYTES);
       const mac = bytes.subarray(-MAC_BYTES);
-      const signed = secrets.some(secret => timingSafeEqual(macOf(payload, secret), mac));
+      const purpose = purposeOf(payload[0], host);
+      if (purpose === null) return null;
+      const signed = secrets.some(secret => timingSafeEqual(macOf(purpose, payload, secret), mac));
       return signed ? decode(payload) : null;
     },
   };
+}
+
+/**
+ * The host of a base URL or of a request's Host field: in lower case, A-labels, without port and final dot. Ports are the
+ * affair of proxies, which may change them.
+ *
+ * @returns null for what is none
+ */
+export function hostOf(text: string): string | null {
+  const url = URL.parse(/^https?:\/\//i.test(text) ? text : `http://${text}`);
+  return url?.hostname.replace(/\.$/, '') || null;
+}
+
+/** What tokens say of an owner. */
+export function ownerTag(owner: string | null): string {
+  return ownerBytes(owner).toString('hex');
+}
+
+function ownerBytes(owner: string | null): Buffer {
+  return createHash('sha256')
+    .update(`owner of a tracking link\n${owner ?? ''}`)
+    .digest()
+    .subarray(0, OWNER_BYTES);
 }
 
 /** Whether a click on it can be told by a token: an absolute http or https URL of at most 8 KiB. */
@@ -94,23 +152,34 @@ export interface TrackingLinks {
   linkFor(url: string): string | null;
 }
 
-/** @param baseUrl where recipients reach the public listener, with or without a slash at its end */
-export function createLinks(tokens: Tokens, baseUrl: string, emailId: string): TrackingLinks {
+export interface LinksOptions {
+  /** Where recipients reach the public listener, with or without a slash at its end. */
+  readonly baseUrl: string;
+  readonly emailId: string;
+  /** `emails.user_id`. */
+  readonly owner: string | null;
+}
+
+/** @throws TypeError where `baseUrl` is none */
+export function createLinks(tokens: Tokens, { baseUrl, emailId, owner }: LinksOptions): TrackingLinks {
   const own = [under(baseUrl, OPEN_PATH), under(baseUrl, CLICK_PATH)];
+  const host = hostOf(baseUrl);
+  if (host === null) throw new TypeError('The base of tracking links must be a URL');
+  const issuer = { host, owner };
   return {
-    pixelUrl: openUrl(baseUrl, tokens.sign({ kind: 'open', emailId })),
+    pixelUrl: openUrl(baseUrl, tokens.sign({ kind: 'open', emailId }, issuer)),
     linkFor(url) {
       if (own.some(prefix => url.startsWith(prefix)) || !isTrackableUrl(url)) return null;
-      return clickUrl(baseUrl, tokens.sign({ kind: 'click', emailId, url }));
+      return clickUrl(baseUrl, tokens.sign({ kind: 'click', emailId, url }, issuer));
     },
   };
 }
 
-function macOf(payload: Buffer, secret: string): Buffer {
-  return createHmac('sha256', secret).update(PURPOSE).update(payload).digest().subarray(0, MAC_BYTES);
+function macOf(purpose: string, payload: Buffer, secret: string): Buffer {
+  return createHmac('sha256', secret).update(purpose).update(payload).digest().subarray(0, MAC_BYTES);
 }
 
-function encode(content: TrackingToken): Buffer {
+function encode(content: TrackingToken, owner: string | null): Buffer {
   if (!isUuid(content.emailId)) throw new TypeError('The id in a tracking link must be a UUID');
   const url = content.kind === 'click' ? content.url : '';
   if (content.kind === 'click' && !isTrackableUrl(url)) {
@@ -119,18 +188,22 @@ function encode(content: TrackingToken): Buffer {
   return Buffer.concat([
     Buffer.of(VERSION, KINDS.indexOf(content.kind)),
     Buffer.from(content.emailId.replaceAll('-', ''), 'hex'),
+    ownerBytes(owner),
     Buffer.from(url),
   ]);
 }
 
-/** What a signed payload says. One that this version did not write, or would not write today, says nothing. */
-function decode(payload: Buffer): TrackingToken | null {
+/** What a signed payload says. One that no version of this program wrote, or would not write today, says nothing. */
+function decode(payload: Buffer): VerifiedToken | null {
   const kind = KINDS[payload[1] as number];
-  if (payload[0] !== VERSION || kind === undefined) return null;
-  const emailId = payload.toString('hex', HEAD_BYTES, HEAD_BYTES + ID_BYTES).replace(UUID_GROUPS, '$1-$2-$3-$4-$5');
-  const url = payload.toString('utf8', HEAD_BYTES + ID_BYTES);
-  if (kind === 'open') return url === '' ? { kind, emailId } : null;
-  return isTrackableUrl(url) ? { kind, emailId, url } : null;
+  const ownerAt = HEAD_BYTES + ID_BYTES;
+  const urlAt = payload[0] === VERSION ? ownerAt + OWNER_BYTES : ownerAt;
+  if (kind === undefined || payload.length < urlAt) return null;
+  const emailId = payload.toString('hex', HEAD_BYTES, ownerAt).replace(UUID_GROUPS, '$1-$2-$3-$4-$5');
+  const ownerTag = urlAt === ownerAt ? null : payload.toString('hex', ownerAt, urlAt);
+  const url = payload.toString('utf8', urlAt);
+  if (kind === 'open') return url === '' ? { kind, emailId, ownerTag } : null;
+  return isTrackableUrl(url) ? { kind, emailId, url, ownerTag } : null;
 }
 
 /** null for what is not Base64url as `sign` writes it: each content has one token only. */

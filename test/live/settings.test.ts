@@ -418,7 +418,10 @@ describe('the worker takes over', () => {
     });
     const id = await storeMessage(worker.db);
     const follow = async (secret: string): Promise<number> => {
-      const token = createTokens([secret]).sign({ kind: 'click', emailId: id, url: 'https://shop.test/' });
+      const token = createTokens([secret]).sign(
+        { kind: 'click', emailId: id, url: 'https://shop.test/' },
+        { host: '127.0.0.1', owner: 'acme' },
+      );
       const url = `http://127.0.0.1:${worker.publicPort}${CLICK_PATH}${token}`;
       return (await fetch(url, { redirect: 'manual' })).status;
     };
@@ -443,7 +446,7 @@ describe('the worker takes over', () => {
       assert.ok(captured);
       const text = String(captured.raw).replaceAll('=\r\n', '');
       const [, token = ''] = /\/t\/c\/([A-Za-z0-9_-]+)/.exec(text) ?? [];
-      return createTokens([secret]).verify(token)?.emailId === id;
+      return createTokens([secret]).verify(token, 't.test')?.emailId === id;
     };
     assert.equal(await signedBy('first secret of 24 bytes'), true);
     config.change({ 'tracking.secrets': ['second secret of 24 bytes', 'first secret of 24 bytes'] });

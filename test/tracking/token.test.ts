@@ -5,15 +5,34 @@ import {
   CLICK_PATH,
   createLinks,
   createTokens,
+  hostOf,
   MAX_TOKEN_LENGTH,
   OPEN_PATH,
+  ownerTag,
   type TrackingToken,
 } from '../../src/tracking/token.ts';
 
 const SECRET = 'a secret of 16 characters or more';
 const NEW_SECRET = 'another secret of 16 characters';
 const emailId = '4bf7c8f9-fd1b-419e-810e-a8d6a4fe3e43';
-const tokens = createTokens([SECRET]);
+const HOST = 'track.example.com';
+
+/** Tokens of one host and owner. */
+function tokensOf(secrets: readonly string[]) {
+  const tokens = createTokens(secrets, { defaultHost: HOST });
+  return {
+    sign: (content: TrackingToken) => tokens.sign(content, { host: HOST, owner: 'acme' }),
+    verify: (token: string): TrackingToken | null => {
+      const verified = tokens.verify(token, HOST);
+      if (verified === null) return null;
+      const { ownerTag: tag, ...content } = verified;
+      assert.ok(tag === null || tag === ownerTag('acme'));
+      return content;
+    },
+  };
+}
+
+const tokens = tokensOf([SECRET]);
 const click = (url: string): TrackingToken => ({ kind: 'click', emailId, url });
 const OPEN: TrackingToken = { kind: 'open', emailId };
 const CLICK = click('https://example.com/?a=1&b=2#c');
@@ -37,7 +56,7 @@ suite('tokens', () => {
   });
 
   test('are short for an open', () => {
-    assert.ok(tokens.sign(OPEN).length <= 48);
+    assert.ok(tokens.sign(OPEN).length <= 56);
   });
 
   test('only http and https URLs are signed', () => {
@@ -62,21 +81,21 @@ suite('tokens', () => {
   });
 
   test('without a secret none is signed, none is good', () => {
-    assert.throws(() => createTokens([]).sign(OPEN), /no secret/);
-    assert.equal(createTokens([]).verify(tokens.sign(OPEN)), null);
+    assert.throws(() => tokensOf([]).sign(OPEN), /no secret/);
+    assert.equal(tokensOf([]).verify(tokens.sign(OPEN)), null);
   });
 });
 
 suite('rotation', () => {
   test('the first secret signs, all verify', () => {
-    const rotated = createTokens([NEW_SECRET, SECRET]);
+    const rotated = tokensOf([NEW_SECRET, SECRET]);
     assert.deepEqual(rotated.verify(tokens.sign(CLICK)), CLICK);
-    assert.deepEqual(createTokens([NEW_SECRET]).verify(rotated.sign(CLICK)), CLICK);
+    assert.deepEqual(tokensOf([NEW_SECRET]).verify(rotated.sign(CLICK)), CLICK);
     assert.equal(tokens.verify(rotated.sign(CLICK)), null);
   });
 
   test('a secret that was taken away verifies nothing', () => {
-    assert.equal(createTokens([NEW_SECRET]).verify(tokens.sign(CLICK)), null);
+    assert.equal(tokensOf([NEW_SECRET]).verify(tokens.sign(CLICK)), null);
   });
 });
 
@@ -120,6 +139,10 @@ suite('forged tokens', () => {
     assert.deepEqual(signed(ours, [1, 1], 'https://a.b/'), click('https://a.b/'));
     assert.equal(signed('', [1, 1], 'https://a.b/'), null);
     assert.equal(signed(ours, [2, 1], 'https://a.b/'), null);
+    assert.equal(signed(ours, [3, 1], 'https://a.b/'), null);
+    const here = `opensend smtp-relay tracking at ${HOST}\n`;
+    assert.equal(signed(here, [1, 1], 'https://a.b/'), null);
+    assert.equal(signed(here, [2, 0], 'short'), null);
     assert.equal(signed(ours, [1, 2], 'https://a.b/'), null);
     assert.equal(signed(ours, [1, 0], 'https://a.b/'), null);
     assert.equal(signed(ours, [1, 1], 'javascript:alert(1)'), null);
@@ -128,12 +151,12 @@ suite('forged tokens', () => {
 });
 
 suite('links', () => {
-  const links = createLinks(tokens, 'https://track.example.com/', emailId);
+  const links = createLinks(createTokens([SECRET]), { baseUrl: 'https://Track.example.com/', emailId, owner: 'acme' });
 
   test('lead to the public listener', () => {
     const url = links.linkFor('https://example.com/') ?? '';
-    assert.ok(links.pixelUrl.startsWith(`https://track.example.com${OPEN_PATH}`));
-    assert.ok(url.startsWith(`https://track.example.com${CLICK_PATH}`));
+    assert.ok(links.pixelUrl.startsWith(`https://Track.example.com${OPEN_PATH}`));
+    assert.ok(url.startsWith(`https://Track.example.com${CLICK_PATH}`));
     assert.deepEqual(tokens.verify(url.slice(url.lastIndexOf('/') + 1)), click('https://example.com/'));
   });
 
@@ -142,5 +165,31 @@ suite('links', () => {
     for (const other of [url, links.pixelUrl, 'mailto:a@b.c', `https://a.b/${'x'.repeat(9000)}`]) {
       assert.equal(links.linkFor(other), null);
     }
+  });
+});
+
+suite('of a host and an owner', () => {
+  const signer = createTokens([SECRET]);
+  const token = signer.sign(CLICK, { host: HOST, owner: 'acme' });
+
+  test('are good at that host only', () => {
+    assert.deepEqual(signer.verify(token, HOST), { ...CLICK, ownerTag: ownerTag('acme') });
+    for (const host of ['track.example.org', `x.${HOST}`, `${HOST}\n`, '', null])
+      assert.equal(signer.verify(token, host), null);
+  });
+
+  test('tell owners apart, and not who they are', () => {
+    const other = signer.sign(CLICK, { host: HOST, owner: 'other' });
+    const nobodys = signer.sign(CLICK, { host: HOST, owner: null });
+    assert.equal(new Set([token, other, nobodys].map(each => signer.verify(each, HOST)?.ownerTag)).size, 3);
+    assert.ok(!Buffer.from(token, 'base64url').includes('acme'));
+  });
+
+  test('have a host as browsers send it', () => {
+    for (const text of ['https://Links.A.test/x', 'links.a.test:8443', 'links.a.test.', 'HTTP://links.a.test']) {
+      assert.equal(hostOf(text), 'links.a.test', text);
+    }
+    assert.equal(hostOf('https://bücher.test/'), 'xn--bcher-kva.test');
+    for (const text of ['', 'a b', 'https://', ':80']) assert.equal(hostOf(text), null, text);
   });
 });

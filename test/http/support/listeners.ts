@@ -4,7 +4,7 @@ import { createPublicListener, type PublicListenerOptions } from '../../../src/h
 import { createLogger } from '../../../src/observability/log.ts';
 import { createRegistry, type Registry } from '../../../src/observability/metrics.ts';
 import type { Hits, NewHit } from '../../../src/tracking/hits.ts';
-import { createTokens, type Tokens } from '../../../src/tracking/token.ts';
+import { createTokens, type Issuer, type TrackingToken } from '../../../src/tracking/token.ts';
 
 interface TestContext {
   after(fn: () => Promise<void>): void;
@@ -16,7 +16,8 @@ const HOST = '127.0.0.1';
 export interface TestPublicListener {
   readonly url: string;
   readonly port: number;
-  readonly tokens: Tokens;
+  /** Signs for this listener's host, unless another issuer is given. */
+  readonly tokens: { sign(content: TrackingToken, issuer?: Partial<Issuer>): string };
   /** Those that were counted, in order. */
   readonly hits: NewHit[];
   readonly logs: string[];
@@ -28,7 +29,11 @@ export async function openPublic(
   t: TestContext,
   options: Partial<PublicListenerOptions> & { readonly hits?: Pick<Hits, 'add'> } = {},
 ): Promise<TestPublicListener> {
-  const tokens = createTokens([SECRET]);
+  const signer = createTokens([SECRET]);
+  const issuer: Issuer = { host: HOST, owner: 'acme' };
+  const tokens = {
+    sign: (content: TrackingToken, other: Partial<Issuer> = {}) => signer.sign(content, { ...issuer, ...other }),
+  };
   const hits: NewHit[] = [];
   const counter = options.hits ?? { add: (hit: NewHit) => void hits.push(hit) };
   const { logger, logs } = collectingLogger();
@@ -36,7 +41,7 @@ export async function openPublic(
   const listener = createPublicListener({
     host: HOST,
     port: 0,
-    tracking: { tokens: () => tokens, hits: counter },
+    tracking: { tokens: () => signer, hits: counter },
     sns: null,
     logger,
     metrics: createHttpMetrics(registry),

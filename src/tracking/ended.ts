@@ -1,0 +1,56 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from '../observability/log.ts';
+import type { EndedLinks } from '../store/ended-links.ts';
+import { ownerTag, type VerifiedToken } from './token.ts';
+
+export interface EndedOptions {
+  readonly read: () => Promise<readonly EndedLinks[]>;
+  readonly logger: Logger;
+  /** Milliseconds between two readings. */
+  readonly interval?: number;
+}
+
+/** Which links lead nowhere any more, without asking anybody at the request. */
+export interface Ended {
+  has(token: VerifiedToken): boolean;
+  start(): void;
+  stop(): Promise<void>;
+}
+
+const INTERVAL = 2_000;
+
+/** Reads them again and again. While the database is away, those count that were known, and no request waits. */
+export function createEnded({ read, logger, interval = INTERVAL }: EndedOptions): Ended {
+  const stopped = new AbortController();
+  let owners: ReadonlySet<string> = new Set();
+  let messages: ReadonlySet<string> = new Set();
+  let reading: Promise<void> = Promise.resolve();
+
+  async function readAgain(): Promise<void> {
+    try {
+      const all = await read();
+      owners = new Set(all.filter(({ kind }) => kind === 'owner').map(({ id }) => ownerTag(id)));
+      messages = new Set(all.filter(({ kind }) => kind === 'message').map(({ id }) => id));
+    } catch (error) {
+      logger.debug({ err: error }, 'ended tracking links not read; those known before count');
+    }
+  }
+
+  async function readForever(): Promise<void> {
+    while (!stopped.signal.aborted) {
+      await readAgain();
+      await delay(interval, undefined, { signal: stopped.signal }).catch(() => {});
+    }
+  }
+
+  return {
+    has: ({ ownerTag: tag, emailId }) => messages.has(emailId) || (tag !== null && owners.has(tag)),
+    start() {
+      reading = readForever();
+    },
+    async stop() {
+      stopped.abort();
+      await reading;
+    },
+  };
+}
