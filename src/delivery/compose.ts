@@ -2,7 +2,7 @@ import { isAscii } from 'node:buffer';
 import { bodyOffset, fieldText, unfold } from '../message/header-fields.ts';
 import { ADDRESS_FIELDS, plainAddresses } from '../message/plain-addresses.ts';
 import { SEALING_FIELDS } from '../message/sealed.ts';
-import { goesOut } from '../message/sent-fields.ts';
+import { goesOut, isClientSignature } from '../message/sent-fields.ts';
 
 export interface ComposeOptions {
   readonly emailId: string;
@@ -14,6 +14,8 @@ export interface ComposeOptions {
   readonly received?: string;
   /** Whether address fields go out in the form that every server reads (`plainAddresses`); else as they were written. */
   readonly plainAddresses?: boolean;
+  /** Whether the client's DKIM signatures are left out. */
+  readonly unsigned?: boolean;
   /** Whether those with a Unicode domain do, unless the client has signed them. */
   readonly plainDomains?: boolean;
 }
@@ -21,7 +23,7 @@ export interface ComposeOptions {
 const CRLF = '\r\n';
 
 /**
- * What goes out of a message: the bytes received, less Bcc, Return-Path and control header fields, plus `Date` and `Message-ID`
+ * What goes out of a message: the bytes received, less what does not go out (`goesOut`), plus `Date` and `Message-ID`
  * where the client left them out (RFC 6409 sections 8.1 and 8.2), `Received:` on top, and an empty line behind the header
  * section where there was none. All other bytes stay, so that signatures of the client's own hold.
  *
@@ -42,7 +44,7 @@ export function compose(raw: Buffer, options: ComposeOptions): Buffer {
   while (position < header.length && !header.startsWith(CRLF, position)) {
     const next = endOfField(header, position);
     const name = nameOf(header, position, next);
-    const isSent = goesOut(name);
+    const isSent = goesOut(name) && !(options.unsigned && isClientSignature(name));
     if (isSent) names.add(name);
     const instead = isSent ? (rewrite?.(name, position, next) ?? null) : Buffer.alloc(0);
     if (instead !== null) {

@@ -75,6 +75,7 @@ export function createDelivery(parts: DeliveryParts): {
     },
     captureTransport: () => transports.captureTransport(),
     receivedHeader: () => live.current.receivedHeader,
+    unsignedForSes: config.ses.clientSignatures === 'remove',
     track: createTrack({ tokens, baseUrl: config.tracking.baseUrl, logger }),
     logger,
   });

@@ -35,13 +35,16 @@ export interface OutgoingDependencies {
   /** What takes messages that are to go to nobody. */
   readonly captureTransport: () => Transport;
   readonly receivedHeader: () => ReceivedMode;
+  /** Whether a client's DKIM signature is left out of what goes by SES. */
+  readonly unsignedForSes: boolean;
   readonly track: Track;
   readonly logger: Logger;
 }
 
 /** Puts together which bytes go out, and who takes them. */
 export function createOutgoingBuilder(dependencies: OutgoingDependencies): OutgoingBuilder {
-  const { readRaw, findDomain, transportFor, captureTransport, receivedHeader, track, logger } = dependencies;
+  const { readRaw, findDomain, transportFor, captureTransport, receivedHeader, unsignedForSes, track, logger } =
+    dependencies;
   const transportOf = async ({ message }: Claim): Promise<Transport> =>
     message.captured ? captureTransport() : transportFor(domainOf(addressIn(message.from)));
   return {
@@ -62,7 +65,8 @@ export function createOutgoingBuilder(dependencies: OutgoingDependencies): Outgo
       const mended = await mend(stored, { lines: lineBytes <= MAX_LINE, types: strictTypes });
       // A client that did not ask for SMTPUTF8 may not write such domains, and does.
       const plainDomains = transport.kind === 'smtp' && !message.smtpUtf8;
-      const options = { emailId, acceptedAt, fromDomain, plainAddresses: !takesUtf8, plainDomains };
+      const unsigned = unsignedForSes && transport.kind === 'ses';
+      const options = { emailId, acceptedAt, fromDomain, plainAddresses: !takesUtf8, plainDomains, unsigned };
       const composed = compose(mended, { ...options, received });
       const tracked = await track(composed, { claim, fromDomain, domain }).catch(error => {
         // A message that cannot be tracked is still a message.

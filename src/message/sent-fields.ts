@@ -6,14 +6,41 @@ import { ADDRESS_FIELDS, plainAddresses } from './plain-addresses.ts';
 const BLIND = new Set(['bcc', 'resent-bcc']);
 
 /**
+ * What servers write about an earlier journey of a message, or for its last one, and what the next hop would act on. SES takes
+ * Return-Path for an identity, and refuses the message; by Delivered-To servers find that a message goes in circles; Errors-To and
+ * Bounces-To ask for notices past the reverse-path; the others name recipients of the envelope, maybe blind ones. Only the last
+ * server of all writes these (RFC 5321 section 4.4). `Received` stays: nobody may take it out, and loops are found by it.
+ */
+const OF_JOURNEY = new Set([
+  'return-path',
+  'delivered-to',
+  'x-delivered-to',
+  'x-original-to',
+  'envelope-to',
+  'x-envelope-to',
+  'x-envelope-from',
+  'x-rcpt-to',
+  'apparently-to',
+  'errors-to',
+  'bounces-to',
+]);
+
+/**
  * Whether a client's header field is in what goes out. Left out are those for the relay, those that name blind recipients, and
- * Return-Path, which only the last server of all writes (RFC 5321 section 4.4): SES takes it for an identity, and refuses the
- * message.
+ * those of the message's journey.
  *
  * @param name in lower case
  */
 export function goesOut(name: string): boolean {
-  return !BLIND.has(name) && name !== 'return-path' && !isControlHeader(name);
+  return !BLIND.has(name) && !OF_JOURNEY.has(name) && !isControlHeader(name);
+}
+
+/** What a client has signed a message by, which does not hold where SES writes Date and Message-ID anew. */
+const SIGNATURES = new Set(['dkim-signature', 'domainkey-signature']);
+
+/** @param name in lower case */
+export function isClientSignature(name: string): boolean {
+  return SIGNATURES.has(name);
 }
 
 /** `Date` and `Message-ID`, where the client left them out, at their longest. */

@@ -148,7 +148,15 @@ describe('the configuration', () => {
       onUnknownOutcome: 'retry',
       failureNotices: 'off',
       routes: [],
-      ses: { endpoint: '', region: '', configurationSet: '', roleArn: '', sendRate: 0, timeout: 60_000 },
+      ses: {
+        endpoint: '',
+        region: '',
+        configurationSet: '',
+        roleArn: '',
+        clientSignatures: 'remove',
+        sendRate: 0,
+        timeout: 60_000,
+      },
       smtp: {
         host: '',
         port: 587,

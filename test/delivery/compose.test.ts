@@ -30,6 +30,17 @@ suite('what goes out of a message', () => {
     'Bcc over several lines': 'Bcc: one@example.com,\r\n two@example.com,\r\n\t \r\n\tthree@example.com\r\n',
     'Resent-Bcc': 'Resent-Bcc: secret@example.com\r\n',
     'Return-Path': 'Return-Path: <bounce@acme.test>\r\n',
+    ...Object.fromEntries(
+      [
+        'Delivered-To',
+        'X-Original-To',
+        'Envelope-To',
+        'X-Envelope-To',
+        'X-Envelope-From',
+        'Errors-To',
+        'Bounces-To',
+      ].map(name => [name, `${name}: someone@acme.test\r\n`]),
+    ),
     'our control header fields': 'X-OpenSend-Tag: a=b\r\nx-opensend-idempotency-key: 1\r\nX-OPENSEND-New: 1\r\n',
     'their aliases': 'X-PM-Tag: a\r\nX-Mailgun-Track: yes\r\nResend-Idempotency-Key: 1\r\n',
     'those of SES': 'X-SES-SOURCE-ARN: arn:aws:ses:x\r\nX-SES-CONFIGURATION-SET: y\r\n z\r\n',
@@ -52,6 +63,14 @@ suite('what goes out of a message', () => {
     assert.equal(composed(`${before}Bcc: x@example.com\r\n${COMPLETE}\r\n${body}`), `${before}${COMPLETE}\r\n${body}`);
   });
 
+  test("has no DKIM signature of the client's where it is not to have one", () => {
+    const signature = 'DKIM-Signature: v=1; a=rsa-sha256;\r\n\td=acme.test; b=abc\r\n';
+    const rest = `From: a@acme.test\r\n${COMPLETE}`;
+    const raw = Buffer.from(`${signature}${rest}${signature}\r\nText\r\n`);
+    assert.equal(compose(raw, OPTIONS), raw);
+    assert.equal(compose(raw, { ...OPTIONS, unsigned: true }).toString(), `${rest}\r\nText\r\n`);
+  });
+
   test('keeps the header fields of parts and of forwarded messages', () => {
     const text = `From: a@acme.test\r\n${COMPLETE}Content-Type: message/rfc822\r\n\r\nBcc: x@example.com\r\n\r\nText\r\n`;
     assert.equal(composed(text), text);
@@ -61,7 +80,7 @@ suite('what goes out of a message', () => {
 suite('address fields for a server without SMTPUTF8', () => {
   const plain = (text: string, encoding: BufferEncoding = 'utf8') =>
     compose(Buffer.from(text, encoding), { ...OPTIONS, plainAddresses: true }).toString();
-  const rest = `${COMPLETE}Subject: Grüße an jörg@example.com\r\nErrors-To: ö@example.com\r\n\r\nTo: jörg@bücher.example\r\n`;
+  const rest = `${COMPLETE}Subject: Grüße an jörg@example.com\r\nX-Contact: ö@example.com\r\n\r\nTo: jörg@bücher.example\r\n`;
 
   test('are written anew where they have to be, in their place', () => {
     const [to, cc] = ['TO : Jörg\r\n <a@bücher.example>\r\n', 'Cc: Bob <b@example.com>,\r\n\tc@example.com\r\n'];

@@ -88,7 +88,7 @@ describe('what SES refuses', () => {
       'dkim-signature',
       'Comments',
       'acceptLanguage',
-      'Delivered-To',
+      'Organization',
       'To',
       'CC',
     ]) {
@@ -101,6 +101,8 @@ describe('what SES refuses', () => {
 
   it('does not count what does not go out, and what may be there often', async () => {
     for (const name of [
+      'Delivered-To',
+      'Errors-To',
       'Bcc',
       'Return-Path',
       'Resent-Bcc',

@@ -134,6 +134,13 @@ export const delivery = {
       reloadable: false,
       standaloneOnly: OPENSEND_DELIVERS,
     }),
+    clientSignatures: setting({
+      doc: "Whether a DKIM signature that the client has put into a message goes out by SES. `remove`: it is left out; SES, which signs by itself, refuses a second one, and breaks the client's by writing Message-ID and Date anew. `keep`: it goes out, for identities that SES does not sign for.",
+      format: oneOf('remove', 'keep'),
+      default: 'remove',
+      reloadable: false,
+      standaloneOnly: OPENSEND_DELIVERS,
+    }),
     sendRate: setting({
       doc: 'Recipients a second over all workers. `0`: what SES says of the account (`GetAccount`). Throttling lowers it for a while.',
       format: wholeNumber(0, 1_000_000),
