@@ -23,6 +23,7 @@ import type { ThreadedQueue } from './queue/threaded-queue.ts';
 import { createResources } from './resources/create-resources.ts';
 import type { Reconciler } from './resources/reconciler.ts';
 import { createConfiguredPool, createConfiguredPreparation } from './store/configured.ts';
+import { createDatabaseClock, type DatabaseClock } from './store/database-clock.ts';
 import { createStoreMetrics } from './store/metrics.ts';
 import { Outbox } from './store/outbox.ts';
 import { Dispatcher } from './webhooks/dispatcher.ts';
@@ -92,7 +93,8 @@ export async function createWorker(
     unfit: () => preparation.unfit,
   });
   const queue = createConfiguredQueue(config);
-  const dispatcher = createDispatcher(base);
+  const clock = createDatabaseClock({ db: pool, registry: base.registry, logger: logger.child({ room: 'store' }) });
+  const dispatcher = createDispatcher(base, clock);
   const presence = new Presence({ db: pool, workerId: base.id, logger: logger.child({ room: 'delivery' }) });
   const onDeliveriesDue = () => dispatcher.wake();
   const delivery = createDelivery({ ...base, presence, onDeliveriesDue });
@@ -111,6 +113,8 @@ export async function createWorker(
     await delivery.outcomes.start();
     if (isStopping()) return;
     await presence.start();
+    await clock.start();
+    running.defer(() => clock.stop());
     const publisher = queue && createPublisher(base, queue);
     const housekeeping = createHousekeeping(base);
     if (isStopping()) return;
@@ -201,9 +205,9 @@ function createHousekeeping({ config, pool, registry, logger }: Base): Housekeep
   });
 }
 
-function createDispatcher({ config, pool, registry, tracer, logger }: Base): Dispatcher {
+function createDispatcher({ config, pool, registry, tracer, logger }: Base, { now }: DatabaseClock): Dispatcher {
   const options = { ...config.webhooks, pollInterval: config.worker.pollInterval };
-  return new Dispatcher({ pool, registry, tracer, logger: logger.child({ room: 'webhooks' }), options });
+  return new Dispatcher({ pool, registry, tracer, logger: logger.child({ room: 'webhooks' }), now, options });
 }
 
 interface ListenerParts {

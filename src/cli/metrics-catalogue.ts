@@ -11,6 +11,7 @@ import { createPublisherMetrics } from '../queue/publisher-metrics.ts';
 import { createResourcesMetrics } from '../resources/metrics.ts';
 import { createSmtpMetrics, observeListeners } from '../smtp/metrics.ts';
 import { createHandshakeMetrics, createLegacyMetrics, createTlsMetrics } from '../smtp/tls-metrics.ts';
+import { createClockMetrics } from '../store/database-clock.ts';
 import { createIntakeMetrics, createStoreMetrics } from '../store/metrics.ts';
 import { createHitMetrics } from '../tracking/hit-metrics.ts';
 import { createWebhooksMetrics } from '../webhooks/metrics.ts';
@@ -84,6 +85,7 @@ const PARTS: readonly Part[] = [
     roles: 'worker',
     add: registry => createWebhooksMetrics(registry, async () => ({ due: 0, oldestSeconds: 0 })),
   },
+  { title: 'The clock', roles: 'worker', add: registry => createClockMetrics(registry, nothing) },
   { title: 'Housekeeping', roles: 'worker', add: createHousekeepingMetrics },
   { title: 'HTTP', roles: 'relay and worker', add: createHttpMetrics },
   { title: 'Configuration', roles: 'relay and worker', add: createLiveConfigMetrics },

@@ -40,7 +40,7 @@ export interface DispatcherDependencies {
   readonly options: DispatcherOptions;
   /** The addresses of a host name; what the machine's hosts file and name servers say unless given. */
   readonly resolve?: Resolve;
-  /** The wall clock. */
+  /** The time for signatures; this machine's unless given. */
   readonly now?: () => Date;
   /** At least 0 and less than 1. */
   readonly random?: () => number;

@@ -115,6 +115,34 @@ describe('publishing lost jobs again', { concurrency: true }, () => {
     assert.equal((await jobs()).length, 20);
   });
 
+  it('takes no backlog for a loss: what is worked on tells how far the queue is behind', async t => {
+    const { pool, republisher, lost, jobs } = await start(t);
+    await Promise.all(Array.from({ length: 60 }, (_, index) => lost(20 + index)));
+    const [working, sent] = [await lost(80), await lost(40)];
+    await pool.query(`update emails set status = 'processing' where id = $1`, [working]);
+    await pool.query(`update emails set status = 'sent' where id = $1`, [sent]);
+    await pool.query(
+      `insert into smtp_relay_claims (email_id, worker, token, try, until) values ($1, 'w', gen_random_uuid(), 0, now() + interval '1 min')`,
+      [working],
+    );
+    await pool.query(
+      `insert into smtp_relay_attempts (email_id, try, transport, recipients, outcome, started_at)
+       values ($1, 0, 'ses', '[]', 'sent', now() - interval '1 min')`,
+      [sent],
+    );
+    assert.deepEqual(await republisher().next(), { jobs: 0, finished: true });
+    // One is older than the queue can be behind.
+    const old = await lost(180);
+    assert.deepEqual(await republisher().next(), { jobs: 1, finished: true });
+    assert.deepEqual(await jobs(), [{ id: old, try: 0 }]);
+    // The queue has been worked off; what waits now was lost.
+    await pool.query('delete from smtp_relay_claims');
+    await pool.query('delete from smtp_relay_outbox');
+    assert.equal((await republisher().next()).jobs, 0);
+    await pool.query(`update emails set created_at = now() - interval '61 s' where id = $1`, [sent]);
+    assert.equal((await republisher().next()).jobs, 60);
+  });
+
   it('finds the lost one behind thousands that wait with reason, and comes to all of very many lost ones', async t => {
     const { pool, republisher, lost, jobs } = await start(t);
     await pool.query(`
@@ -136,14 +164,24 @@ describe('publishing lost jobs again', { concurrency: true }, () => {
     );
     assert.deepEqual((await jobs()).at(-1), { id, try: 0 });
 
+    // Of very many lost ones few come first, and more when somebody is seen to work on them.
     await pool.query('delete from smtp_relay_outbox');
-    let all = 0;
-    for (let finished = false; !finished; ) {
-      const step = await one.next();
-      all += step.jobs;
-      assert.ok(step.jobs <= 500);
-      ({ finished } = step);
+    assert.deepEqual(await one.next(), { jobs: 50, finished: true });
+    await pool.query(
+      `insert into smtp_relay_attempts (email_id, try, transport, recipients, outcome, started_at)
+       select email_id, 0, 'ses', '[]', 'sent', now() from smtp_relay_outbox`,
+    );
+    const looks: number[] = [];
+    for (let all = 50; all < 4500; all = 50 + looks.reduce((sum, each) => sum + each, 0)) {
+      let jobs = 0;
+      for (let finished = false; !finished; ) {
+        const step = await one.next();
+        jobs += step.jobs;
+        assert.ok(step.jobs <= 500);
+        ({ finished } = step);
+      }
+      looks.push(jobs);
     }
-    assert.equal(all, 4500);
+    assert.deepEqual(looks, [1000, 1000, 1000, 1000, 450]);
   });
 });
