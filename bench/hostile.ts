@@ -1,0 +1,178 @@
+/** Measures what one key's hostile messages do to the relay's memory and to others; see README.md beside this file. */
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import pg from 'pg';
+import { freePort } from '../src/dev/ports.ts';
+import { createKey } from '../src/store/api-keys.ts';
+import { addDomain } from '../src/store/domains.ts';
+import { PIPELINES, type Pipeline } from '../src/store/pipeline.ts';
+import { Connection, type Target } from './connection.ts';
+import { ADDRESSES, HEADERS, hostileMessage, smallMessage, TEXTS, textMessage } from './hostile-messages.ts';
+import { type Relay, startRelay } from './relay.ts';
+import { type Stage, type System, startSystem } from './system.ts';
+
+const HELP = `Usage: node bin/node24.js bench/hostile.ts [options]
+
+  --pipeline <name>   only this one
+  --seconds <n>       how long others are measured beside the hostile key (10)
+  --only <what>       memory, addresses or headers
+`;
+
+const MIB = 1024 * 1024;
+const OTHER = { owner: 'other', domain: 'other.test' };
+const HOSTILE_CONNECTIONS = 8;
+
+interface Scene {
+  readonly relay: Relay;
+  readonly hostile: Target;
+  readonly other: Target;
+  /** The longest delay of the event loop since it was last asked, in milliseconds. */
+  longestTurn(): Promise<number>;
+}
+
+interface Options {
+  readonly pipeline: Pipeline;
+  readonly seconds: number;
+}
+
+type Row = readonly [what: string, figure: string];
+
+async function withScene<T>(system: System, pipeline: Pipeline, run: (scene: Scene) => Promise<T>): Promise<T> {
+  const stage = await system.prepare(`hostile ${pipeline}`, pipeline);
+  const httpPort = await freePort();
+  const directory = join(tmpdir(), `smtp-relay-bench-${process.pid}`);
+  const env = { SMTP_RELAY_HTTP_PORT: String(httpPort), SMTP_RELAY_HTTP_HOST: '127.0.0.1' };
+  const relay = await startRelay({ system, stage, pipeline, tls: false, directory, profile: false, env });
+  try {
+    const target = { host: '127.0.0.1', port: relay.port };
+    const other = { ...target, key: await addOther(stage) };
+    const longestTurn = async (): Promise<number> => {
+      const text = await (await fetch(`http://127.0.0.1:${httpPort}/metrics`)).text();
+      return 1000 * Number(/^nodejs_eventloop_lag_max_seconds (\S+)/m.exec(text)?.[1] ?? Number.NaN);
+    };
+    return await run({ relay, hostile: { ...target, key: stage.key }, other, longestTurn });
+  } finally {
+    await relay.stop();
+    await stage.remove();
+  }
+}
+
+async function addOther({ databaseUrl }: Stage): Promise<string> {
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 });
+  const { key } = await createKey(pool, { name: 'other', owner: OTHER.owner });
+  await addDomain(pool, { name: OTHER.domain, owner: OTHER.owner, region: 'us-east-1' });
+  await pool.end();
+  return key;
+}
+
+/** One message over a connection that is open. @returns the code behind DATA */
+async function send(connection: Connection, from: string, message: Buffer): Promise<number> {
+  await connection.command(`MAIL FROM:<${from}>`, 250);
+  await connection.command('RCPT TO:<recipient@example.test>', 250);
+  await connection.command('DATA', 354);
+  return new Promise((resolve, reject) => {
+    connection.onReply = resolve;
+    connection.onLost = reason => reject(new Error(reason));
+    connection.write(message);
+  });
+}
+
+async function measureMemory(system: System, pipeline: Pipeline): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const [what, line] of Object.entries(TEXTS)) {
+    const figure = await withScene(system, pipeline, async ({ relay, hostile }) => {
+      const before = relay.usage().peakBytes;
+      const message = textMessage(line, 38 * MIB);
+      const connections = await Promise.all(Array.from({ length: 5 }, () => Connection.open(hostile)));
+      const codes = await Promise.all(connections.map(connection => send(connection, 'a@bench.test', message)));
+      for (const connection of connections) connection.close();
+      return `${megabytes(relay.usage().peakBytes)} MB (${megabytes(before)} before), replies ${codes.join(' ')}`;
+    });
+    rows.push([`five texts of 38 MiB at once, ${what}: peak RSS`, figure]);
+  }
+  return rows;
+}
+
+/** Latencies of another owner's small messages while `isOver` says that it is not. */
+async function measureOther({ other }: Scene, isOver: () => boolean): Promise<string> {
+  const connection = await Connection.open(other);
+  const times: number[] = [];
+  const codes = new Set<number>();
+  while (!isOver()) {
+    const began = performance.now();
+    codes.add(await send(connection, `a@${OTHER.domain}`, smallMessage(OTHER.domain)));
+    times.push(performance.now() - began);
+  }
+  connection.close();
+  times.sort((a, b) => a - b);
+  const at = (part: number): string => (times[Math.floor(times.length * part)] ?? Number.NaN).toFixed(1);
+  return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, ${times.length} messages, replies ${[...codes].join(' ')}`;
+}
+
+async function measureBeside(scene: Scene, seconds: number, message: Buffer | null): Promise<string> {
+  const end = performance.now() + seconds * 1000;
+  const isOver = (): boolean => performance.now() > end;
+  await scene.longestTurn();
+  const attack = async (): Promise<void> => {
+    const connection = await Connection.open(scene.hostile);
+    while (message !== null && !isOver()) await send(connection, 'a@bench.test', message);
+    connection.close();
+  };
+  const attacks = Array.from({ length: HOSTILE_CONNECTIONS }, attack);
+  const figure = await measureOther(scene, isOver);
+  await Promise.all(attacks);
+  return `${figure}, longest turn ${(await scene.longestTurn()).toFixed(0)} ms`;
+}
+
+async function measureAddresses(system: System, { pipeline, seconds }: Options): Promise<Row[]> {
+  return withScene(system, pipeline, async scene => [
+    ['another owner, alone', await measureBeside(scene, seconds, null)],
+    ['another owner, beside 8 connections with 250 KB of To', await measureBeside(scene, seconds, ADDRESSES)],
+  ]);
+}
+
+async function measureHeaders(system: System, { pipeline, seconds }: Options): Promise<Row[]> {
+  return withScene(system, pipeline, async scene => {
+    const rows: Row[] = [];
+    for (const [what, header] of Object.entries(HEADERS)) {
+      rows.push([
+        `another owner, beside 1 MiB of ${what}`,
+        await measureBeside(scene, seconds, hostileMessage(header)),
+      ]);
+    }
+    return rows;
+  });
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(0);
+}
+
+const { values } = parseArgs({
+  options: {
+    pipeline: { type: 'string' },
+    seconds: { type: 'string', default: '10' },
+    only: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (values.help) process.stdout.write(HELP);
+else {
+  const system = await startSystem();
+  try {
+    for (const pipeline of PIPELINES.filter(name => name === (values.pipeline ?? name))) {
+      const options = { pipeline, seconds: Number(values.seconds) };
+      const wanted = (what: string): boolean => (values.only ?? what) === what;
+      const rows = [
+        ...(wanted('memory') ? await measureMemory(system, pipeline) : []),
+        ...(wanted('addresses') ? await measureAddresses(system, options) : []),
+        ...(wanted('headers') ? await measureHeaders(system, options) : []),
+      ];
+      const lines = rows.map(([what, figure]) => `| ${what} | ${figure} |`);
+      process.stdout.write(`${[`| ${pipeline} | |`, '| --- | --- |', ...lines].join('\n')}\n\n`);
+    }
+  } finally {
+    await system.stop();
+  }
+}
