@@ -64,7 +64,7 @@ export class HeaderReader {
     const end = bodyOffset(raw);
     // What is too long is refused without reading it.
     if (end > question.headerBytes) return atOnce(readHeader(raw, question), keepOriginal);
-    const given = { section: Uint8Array.from(raw.subarray(0, end)), question };
+    const given = { section: new Uint8Array(raw.subarray(0, end)), question };
     const ask = (task: HeaderTask): Promise<HeaderAnswer> =>
       this.#threads.run(() => ({ task, transferList: [] }), signal);
     return {

@@ -114,7 +114,7 @@ export const bounds = {
       reloadable: true,
     }),
     headerBytes: setting({
-      doc: 'The most bytes that the header of a message may have (default 1MiB).',
+      doc: 'The most bytes that the header of a message may have (default 1MiB). A line counts for 64 at least.',
       format: bytes(1),
       default: 1_048_576,
       reloadable: true,
