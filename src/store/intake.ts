@@ -229,5 +229,6 @@ function isLarge(message: NewMessage): boolean {
 
 function sizeOf(message: NewMessage): number {
   const bodies = sizeOfText(message.text) + sizeOfText(message.html);
-  return bodies + (message.attachmentsJson?.length ?? 0) + (message.original?.raw.length ?? 0);
+  const headers = Object.values(message.headers).reduce((sum, { length }) => sum + length, 0);
+  return bodies + headers + (message.attachmentsJson?.length ?? 0) + (message.original?.raw.length ?? 0);
 }
