@@ -54,7 +54,7 @@ function completeUrl(url: string, database: Config['database']): { readonly url:
 }
 
 /** Of AWS, in China too. */
-const AWS_HOST = /\.amazonaws\.com(?:\.cn)?\.?$/i;
+const AWS_HOST = /\.amazonaws\.(?:com|com\.cn|eu)\.?$/i;
 /** Whoever says one of these says how the connection is to be. */
 const TLS_PARAMETERS = ['sslmode', 'ssl', 'sslrootcert', 'sslcert', 'sslkey', 'sslnegotiation'];
 
