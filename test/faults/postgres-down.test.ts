@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { rename, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { prepareDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -39,11 +40,14 @@ async function isStored(id: string): Promise<boolean> {
   return found.rows.length === 1;
 }
 
-/** Takes every connection that the server has. @returns gives them back */
-async function takeAllConnections(): Promise<() => Promise<void>> {
+/** Looks, 50 ms apart, at which the server is full before it is taken for full: connections that were closed go a moment later. */
+const LOOKS = 10;
+
+/** Takes every connection that the server has. @returns gives them back, which the end of the test does too */
+async function takeAllConnections(t: TestContext): Promise<() => Promise<void>> {
   const clients: pg.Client[] = [];
   const terminate = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'smtp-relay'";
-  for (;;) {
+  for (let full = 0; full < LOOKS; ) {
     const client = new pg.Client({ connectionString: databaseUrl });
     client.on('error', () => {});
     try {
@@ -51,10 +55,13 @@ async function takeAllConnections(): Promise<() => Promise<void>> {
       clients.push(client);
     } catch {
       const { rows } = (await clients[0]?.query(terminate)) ?? { rows: [] };
-      if (rows.length === 0) break;
+      full = rows.length === 0 ? full + 1 : 0;
+      await sleep(50);
     }
   }
-  return async () => void (await Promise.all(clients.map(client => client.end())));
+  const giveBack = async () => void (await Promise.all(clients.splice(0).map(client => client.end())));
+  t.after(giveBack);
+  return giveBack;
 }
 
 describe('Postgres down', () => {
@@ -113,7 +120,7 @@ describe('connections to Postgres', () => {
   it('all taken by others: temporary replies within the time-out, and work again when one is free', async t => {
     const relay = await start(t, { 'database.connectTimeout': 1_000 });
     const client = await SmtpClient.loggedIn(t, relay);
-    const giveBack = await takeAllConnections();
+    const giveBack = await takeAllConnections(t);
     const began = performance.now();
     await (await SmtpClient.secured(t, relay)).logIn('os_live_unknown', '454 4.7.0 ');
     await client.transact(message, FAULT);
@@ -124,7 +131,7 @@ describe('connections to Postgres', () => {
   });
 
   it('all taken at the start: the relay listens, and works when one is free', async t => {
-    const giveBack = await takeAllConnections();
+    const giveBack = await takeAllConnections(t);
     const relay = await start(t, { 'database.connectTimeout': 1_000 });
     await (await SmtpClient.secured(t, relay)).logIn(owner.apiKey, '454 4.7.0 ');
     await giveBack();

@@ -57,7 +57,7 @@ async function published({ relay, queue }: Setup): Promise<string[]> {
 }
 
 // They wait more than they work.
-describe('the queue', { concurrency: 11 }, () => {
+describe('the queue', { concurrency: 4 }, () => {
   for (const behaviour of ['fails', 'hangs', 'stalls', 'refuses', 'empty'] as const satisfies SqsBehaviour[]) {
     it(`${behaviour}: mail is taken, and each job is published once when it works again`, async t => {
       const setup = await start(t);

@@ -110,6 +110,8 @@ function baseSettings(databaseUrl: string, queue: TestQueue | null, certificate:
     hostname: 'relay.test',
     // Many relays share one server.
     'database.poolSize': 4,
+    // And one machine: a log-in is no failure because it is busy.
+    'database.connectTimeout': 30_000,
     shutdownTimeout: 5_000,
     ...(queue && { queueUrl: queue.url, sqsEndpoint: sqsEnv().AWS_ENDPOINT_URL_SQS }),
     ...(certificate && { 'tls.certPath': certificate.certPath, 'tls.keyPath': certificate.keyPath }),

@@ -88,6 +88,7 @@ function baseSettings(databaseUrl: string, queue: TestQueue | null, directory: s
     publicPort: 0,
     // Many workers share one server.
     'database.poolSize': 6,
+    'database.connectTimeout': 30_000,
     'worker.pollInterval': 100,
     'worker.consumers': 2,
     shutdownTimeout: 5_000,
