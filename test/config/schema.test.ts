@@ -105,7 +105,7 @@ describe('the configuration', () => {
       longLines: 'encode',
       receivedHeader: 'private',
       maxMessageSizeBytes: 47_185_920,
-      parsing: { threadBytes: 262_144, threads: 1, timeout: 30_000 },
+      parsing: { threadBytes: 65_536, threads: 1, timeout: 30_000 },
       limits: {
         recipients: 0,
         attachmentBytes: 41_943_040,

@@ -86,7 +86,7 @@ export const messages = {
     threadBytes: setting({
       doc: 'Messages larger than this, in bytes, are read on a thread of their own, so that they do not hold up small ones.',
       format: bytes(0),
-      default: 262_144,
+      default: 65_536,
       reloadable: false,
     }),
     threads: setting({
