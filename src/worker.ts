@@ -97,7 +97,7 @@ export async function createWorker(
   const dispatcher = createDispatcher(base, clock);
   const presence = new Presence({ db: pool, workerId: base.id, logger: logger.child({ room: 'delivery' }) });
   const onDeliveriesDue = () => dispatcher.wake();
-  const delivery = createDelivery({ ...base, presence, onDeliveriesDue });
+  const delivery = createDelivery({ ...base, presence, clock, onDeliveriesDue });
   const source = createSource({ ...base, handle: delivery.deliverer.handle });
   const resources = createResources(base);
   const events = createEvents({ ...base, onDeliveriesDue });

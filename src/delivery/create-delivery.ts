@@ -7,6 +7,7 @@ import type { Tracer } from '../observability/tracing.ts';
 import { createTurns } from '../policy/turns.ts';
 import { queueNameOf, sqsAttributes } from '../queue/messaging-attributes.ts';
 import { Claims } from '../store/claims.ts';
+import type { DatabaseClock } from '../store/database-clock.ts';
 import { createConfiguredRoutes, type DeclaredRoutes, perRoutes } from '../store/declared-routes.ts';
 import { createJournal } from '../store/journal.ts';
 import { readRawMessage } from '../store/raw-message.ts';
@@ -40,6 +41,7 @@ export interface DeliveryParts {
   /** Names this worker among all, for ever. */
   readonly id: string;
   readonly presence: Presence;
+  readonly clock: DatabaseClock;
   /** Webhook deliveries have become due. */
   readonly onDeliveriesDue: () => void;
 }
@@ -83,6 +85,7 @@ export function createDelivery(parts: DeliveryParts): {
     claims,
     settler,
     standsStill: () => standstill.isOn,
+    now: () => parts.clock.now().getTime(),
     findSuppressed: createSuppressionLookup(pool),
     simulator: createSimulator({
       isOn: () => live.current.simulatedRecipients === 'on',

@@ -22,6 +22,8 @@ export interface SendDependencies {
   readonly findSuppressed: SuppressionLookup;
   /** To whom nothing goes out, though they are told of as if it had. */
   readonly simulator: Simulator;
+  /** Milliseconds since 1970 by the clock that all workers share; this machine's where it is left out. */
+  readonly now?: () => number;
   /** What is sent now could not be written down. */
   readonly standsStill?: () => boolean;
   /** Which bytes go out, and by which transport. */
@@ -75,7 +77,8 @@ export class MessageTry {
   readonly #signals: StopSignals;
   readonly #dependencies: SendDependencies;
   readonly #record: TryRecord;
-  readonly #began = Date.now();
+  readonly #now: () => number;
+  readonly #began: number;
   #sinceLook = startStopwatch();
 
   constructor(claim: Claim, { trace, span }: Traced, signals: StopSignals, dependencies: SendDependencies) {
@@ -85,7 +88,9 @@ export class MessageTry {
     this.#tracer = dependencies.tracer ?? NO_TRACING;
     this.#signals = signals;
     this.#dependencies = dependencies;
-    this.#record = new TryRecord(claim);
+    this.#now = dependencies.now ?? Date.now;
+    this.#began = this.#now();
+    this.#record = new TryRecord(claim, this.#now);
   }
 
   /**
@@ -228,7 +233,7 @@ export class MessageTry {
   async #call(outgoing: Outgoing, recipients: readonly string[]): Promise<readonly RecipientOutcome[]> {
     const { metrics } = this.#dependencies;
     const { transport, message } = outgoing;
-    const startedAt = new Date();
+    const startedAt = new Date(this.#now());
     const stopTimer = metrics.calls.startTimer({ transport: transport.kind });
     const span = this.#begins(`send ${transport.kind}`, 'client');
     const outcomes = await transport.send({ ...message, recipients }, this.#signals.aborted, span).catch(error => {
@@ -240,7 +245,7 @@ export class MessageTry {
     for (const { recipients: about, outcome } of outcomes) {
       this.#record.outcome(about, outcome, { transport: transport.kind, startedAt });
       metrics.sends.inc({ transport: transport.kind, outcome: outcome.kind }, about.length);
-      if (outcome.kind === 'sent') metrics.age.observe((Date.now() - this.#claim.message.acceptedAt.getTime()) / 1000);
+      if (outcome.kind === 'sent') metrics.age.observe((this.#now() - this.#claim.message.acceptedAt.getTime()) / 1000);
     }
     return outcomes;
   }

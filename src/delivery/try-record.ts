@@ -33,13 +33,16 @@ export class TryRecord {
   readonly progress: Progress;
   readonly #facts: EmailFacts;
   readonly #try: number;
+  readonly #now: () => number;
   #attempts: Attempt[] = [];
   #events: NewEvent[] = [];
   #failed: Failed[] = [];
   #error: ProviderError | null = null;
   #throttled = false;
 
-  constructor({ emailId, try: nth, message, earlier }: Claim) {
+  /** @param now milliseconds since 1970, by the clock that all workers share */
+  constructor({ emailId, try: nth, message, earlier }: Claim, now: () => number) {
+    this.#now = now;
     const { userId, from, to, subject, tags, acceptedAt, messageId } = message;
     this.progress = new Progress(message.recipients, earlier);
     this.#facts = { id: emailId, userId, from, to, subject, tags, messageId, createdAt: acceptedAt };
@@ -63,14 +66,14 @@ export class TryRecord {
   }
 
   suppressed(recipients: readonly string[]): void {
-    this.#note({ recipients, ...SUPPRESSED, message: null }, noCall());
+    this.#note({ recipients, ...SUPPRESSED, message: null }, this.#noCall());
     const message = 'on the suppression list by the time of sending';
     this.#events.push(suppressedEvent(this.#facts, { recipients, message }));
   }
 
   /** To these nothing goes out; what is told of them is what their addresses ask for. */
   simulated(recipients: readonly string[]): void {
-    const call = { transport: SIMULATED, startedAt: new Date() };
+    const call = { transport: SIMULATED, startedAt: new Date(this.#now()) };
     const messageId = `simulated-${this.#facts.id}-${this.#try}`;
     const all = recipients.map(address => ({ address, simulation: simulationOf(address) as Simulation }));
     const { sent = [], suppressed = [] } = Object.groupBy(all, ({ simulation }) =>
@@ -100,12 +103,12 @@ export class TryRecord {
 
   /** The message has failed for these recipients without a call of its own. */
   fail(recipients: readonly string[], error: ProviderError): void {
-    this.outcome(recipients, { kind: 'permanent', ...error }, noCall());
+    this.outcome(recipients, { kind: 'permanent', ...error }, this.#noCall());
   }
 
   /** The fault is ours: it is tried again, and not at once, or it would be tried for ever. */
   postpone(recipients: readonly string[], error: ProviderError): void {
-    this.outcome(recipients, { kind: 'transient', ...error }, noCall());
+    this.outcome(recipients, { kind: 'transient', ...error }, this.#noCall());
   }
 
   /** That the message will not be tried for these any more. */
@@ -121,7 +124,7 @@ export class TryRecord {
     { error, afterMs }: Extract<Standing, { kind: 'retry' }>,
     age: number,
   ): void {
-    const nextTryAt = new Date(Date.now() + afterMs);
+    const nextTryAt = new Date(this.#now() + afterMs);
     const name = this.#throttled ? { name: `throttled:${Math.floor(age / THROTTLED_TELLING)}` } : {};
     this.#events.push(delayedEvent(this.#facts, { recipients, ...error, try: this.#try, nextTryAt, ...name }));
   }
@@ -148,14 +151,14 @@ export class TryRecord {
     this.#events.push(sentEvent(this.#facts, { recipients, provider }));
   }
 
+  #noCall(): CallFacts {
+    return { transport: 'none', startedAt: new Date(this.#now()) };
+  }
+
   #note(attempt: Omit<Attempt, 'providerMessageId' | keyof CallFacts> & Partial<Attempt>, call: CallFacts): void {
     this.#attempts.push({ providerMessageId: null, ...attempt, ...call });
     this.progress.note(attempt.recipients, attempt.outcome);
   }
-}
-
-function noCall(): CallFacts {
-  return { transport: 'none', startedAt: new Date() };
 }
 
 /** Servers answer what they like, and what they said may have been cut in the middle of a character. */

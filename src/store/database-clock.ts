@@ -3,6 +3,7 @@ import { Gauge } from 'prom-client';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import type { Queryable } from './pool.ts';
+import { startStopwatch } from './stopwatch.ts';
 
 export interface DatabaseClockOptions {
   readonly db: Queryable;
@@ -56,9 +57,9 @@ export function createDatabaseClock(options: DatabaseClockOptions): DatabaseCloc
   /** Never rejects. */
   async function look(): Promise<void> {
     try {
-      const began = performance.now();
+      const elapsed = startStopwatch();
       const { rows } = await db.query<{ now: number }>(READ);
-      const took = performance.now() - began;
+      const took = elapsed();
       const [row] = rows;
       if (!row || took > TOO_SLOW) return;
       offset = Math.round(row.now + took / 2 - local());

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { newTrace } from '../observability/trace.ts';
+import { LOST_FOR_GOOD } from './claims.ts';
 import {
   among,
   CANCELED,
@@ -12,6 +13,9 @@ import {
 } from './email-standing.ts';
 import { StoreError } from './errors.ts';
 import type { Queryable } from './pool.ts';
+
+/** Behind all attempts: a `bigint` has no larger one. */
+const LAST = '9223372036854775807';
 
 /** A claim goes with it, unless a call is under way: whoever has it finds that out right before the call. */
 const CANCEL = `
@@ -51,14 +55,19 @@ const COPY = `
 
 /**
  * $1 the message, $2 the outcome, $3 the code, $4 the text. Open are the recipients whose last attempt ended nobody knows
- * how. The worker that takes the message up next looks at the attempts.
+ * how; and where workers end with the message, all who are not done. The worker that takes the message up next looks at the
+ * attempts.
  */
 const RESOLVE = `
   with held as materialized (
-    select email_id, try from smtp_relay_claims where email_id = $1 and state = 'held' for update
+    select email_id, try, takeovers from smtp_relay_claims where email_id = $1 and state = 'held' for update
   ), told as materialized (
     select a.id, a.transport, a.outcome, r.recipient
       from held join smtp_relay_attempts a using (email_id), jsonb_array_elements_text(a.recipients) r (recipient)
+    union all
+    select ${LAST}, 'none', 'unknown', r.recipient
+      from held join smtp_relay_messages m using (email_id), jsonb_array_elements_text(m.recipients) r (recipient)
+     where held.takeovers >= ${LOST_FOR_GOOD}
   ), open_ as materialized (
     select * from (select distinct on (recipient) recipient, transport, outcome from told order by recipient, id desc) last_
      where outcome = 'unknown'

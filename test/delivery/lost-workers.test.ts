@@ -102,6 +102,17 @@ describe('a message that is lost with its workers', () => {
   });
 });
 
+describe('a person who says of a message that workers end with', () => {
+  it('that it was sent, ends it without a further try', async t => {
+    const sending = await startSending(t);
+    const id = await lostMessage(sending, LOST_FOR_GOOD);
+    await eventually(async () => (await sending.story(id)).claim?.state === 'held');
+    assert.deepEqual((await resolveHeld(sending.db, id, 'sent')).recipients, ['to@example.com']);
+    await sending.until(id, 'sent');
+    assert.deepEqual(sending.received(id), []);
+  });
+});
+
 /** A message whose last worker is gone, as so many before it. */
 async function lostMessage({ db }: { readonly db: pg.Pool }, takeovers: number): Promise<string> {
   const id = await storeMessage(db, { outboxLease: null });

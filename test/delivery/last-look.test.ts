@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { cancelEmail } from '../../src/store/email-actions.ts';
+import { StoreError } from '../../src/store/errors.ts';
+import { eventually } from '../support/eventually.ts';
+import { addresses, type Sending, startSending } from './support/sending.ts';
+
+/** A message that waits for the send rate in the worker's hands, behind one that has used some seconds of it up. */
+async function storeWaiting(sending: Sending, recipients: readonly string[]): Promise<string> {
+  const first = await sending.store({ recipients: addresses(5) });
+  await sending.until(first, 'sent');
+  const id = await sending.store({ recipients });
+  await eventually(async () => (await sending.story(id)).claim?.state === 'claimed');
+  return id;
+}
+
+describe('a message that waits for the send rate', { concurrency: true }, () => {
+  it('is not sent to whom comes onto the suppression list meanwhile, and to the others it is', async t => {
+    const sending = await startSending(t, { 'ses.sendRate': 1 });
+    const id = await storeWaiting(sending, ['gone@example.com', 'there@example.com']);
+    await sending.db.query(
+      "insert into email_suppressions (user_id, email, reason) values ('acme', 'gone@example.com', 'bounced')",
+    );
+    const { attempts } = await sending.until(id, 'sent');
+    assert.deepEqual(attempts.map(({ outcome, recipients }) => [outcome, recipients]).toSorted(), [
+      ['sent', ['there@example.com']],
+      ['suppressed', ['gone@example.com']],
+    ]);
+    assert.deepEqual(sending.received(id), [['there@example.com']]);
+  });
+
+  it('is not sent at all where all have come onto it', async t => {
+    const sending = await startSending(t, { 'ses.sendRate': 1 });
+    const id = await storeWaiting(sending, ['gone@example.com']);
+    await sending.db.query(
+      "insert into email_suppressions (user_id, email, reason) values ('acme', 'gone@example.com', 'bounced')",
+    );
+    await sending.until(id, 'suppressed');
+    assert.deepEqual(sending.received(id), []);
+  });
+
+  it('can be cancelled until its call begins', async t => {
+    const sending = await startSending(t, { 'ses.sendRate': 1 });
+    const id = await storeWaiting(sending, ['to@example.com']);
+    await cancelEmail(sending.db, id);
+    const later = await sending.store();
+    await sending.until(later, 'sent');
+    const { row, attempts, claim } = await sending.story(id);
+    assert.deepEqual([row.status, attempts, claim], ['canceled', [], null]);
+    assert.deepEqual(sending.received(id), []);
+  });
+
+  it('cannot be cancelled while its call is under way', async t => {
+    const sending = await startSending(t);
+    const answer = Promise.withResolvers<void>();
+    sending.ses.faults.plan({ kind: 'delay', until: answer.promise });
+    const id = await sending.store();
+    await eventually(async () => (await sending.story(id)).claim?.state === 'sending');
+    await assert.rejects(cancelEmail(sending.db, id), StoreError);
+    answer.resolve();
+    await sending.until(id, 'sent');
+  });
+});
