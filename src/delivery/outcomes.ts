@@ -58,13 +58,19 @@ export function createOutcomes(dependencies: OutcomesDependencies): Outcomes {
     cause?.[Symbol.dispose]();
   }
 
+  const onJournalFault = (error: unknown): void =>
+    logger.error({ err: error }, 'what an earlier worker had left in its journal is not written yet');
+
   return {
     get reasons() {
       return standstill.reasons;
     },
     tried: tried.promise,
     start() {
-      running = prove().then(() => (signal.aborted ? undefined : settler.settleLeft(signal)));
+      running = prove().then(async () => {
+        // What stays in the journal is there for the next start.
+        if (!signal.aborted) await settler.settleLeft(signal).catch(onJournalFault);
+      });
       return running;
     },
     async stop() {

@@ -95,13 +95,17 @@ export class Settler {
   /**
    * Writes what earlier workers have left in the journal, as far as it is about messages of this database. What is refused stays
    * there.
+   *
+   * @throws the database's last error at the signal
    */
   async settleLeft(signal: AbortSignal): Promise<void> {
     const { pool, journal, logger } = this.#dependencies;
     const all = await journal.read();
     if (all.length === 0) return;
     const ids = all.map(({ facts }) => facts.settlement.claim.emailId);
-    const { rows } = await pool.query<{ id: string }>('select id from emails where id = any($1::uuid[])', [ids]);
+    const find = () => pool.query<{ id: string }>('select id from emails where id = any($1::uuid[])', [ids]);
+    const onFault = (error: unknown) => logger.warn({ err: error }, 'the journal waits for the database');
+    const { rows } = await untilAnswered(find, { signal, onFault });
     const known = new Set(rows.map(({ id }) => id));
     const ours = all.filter(({ facts }) => known.has(facts.settlement.claim.emailId));
     const settle = (left: Left) =>

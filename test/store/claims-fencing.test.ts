@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -108,6 +109,54 @@ describe('beginning, renewing and settling many at once', () => {
 });
 
 describe('a settlement', () => {
+  it('whose answer was lost, and that is written again, is there once', async t => {
+    const { db, claims, settler } = await openStore(t);
+    const claim = await take(claims('a'), db);
+    const call = { transport: 'ses', recipients: ['to@example.com'], code: null, message: null };
+    const attempt = { ...call, outcome: 'sent' as const, providerMessageId: 'x', startedAt: new Date() };
+    const payload = { recipients: call.recipients };
+    const event = { id: randomUUID(), emailId: claim.emailId, userId: 'acme', type: 'sent', sourceId: null, payload };
+    const once = settlement(claim, { attempts: [attempt], events: [event as never] });
+    assert.deepEqual(
+      [(await settler.settle(once, never)).owned, (await settler.settle(once, never)).owned],
+      [true, false],
+    );
+    for (const table of ['smtp_relay_attempts', 'email_events']) {
+      assert.equal((await db.query(`select from ${table}`)).rowCount, 1, table);
+    }
+  });
+
+  it('of one who has lost the claim tells nobody of a failure where somebody else has sent it', async t => {
+    const { db, claims, settler } = await openStore(t);
+    const claim = await take(claims('a'), db);
+    await db.query("update smtp_relay_claims set until = now() - interval '1 minute'");
+    const [second] = await claims('b').takeOver(1);
+    assert.ok(second);
+    const call = {
+      transport: 'ses',
+      recipients: ['to@example.com'],
+      code: null,
+      message: null,
+      providerMessageId: null,
+    };
+    const payload = { recipients: call.recipients };
+    const eventOf = (type: string) =>
+      ({ id: randomUUID(), emailId: claim.emailId, userId: 'acme', type, sourceId: null, payload }) as never;
+    const sent = { ...call, outcome: 'sent' as const, startedAt: new Date() };
+    await settler.settle(settlement(second, { attempts: [sent], events: [eventOf('sent')] }), never);
+    const refused = { ...call, outcome: 'permanent' as const, startedAt: new Date(0) };
+    const late = settlement(claim, {
+      standing: { kind: 'failed', error: null, exhausted: false },
+      attempts: [refused],
+      events: [eventOf('failed'), eventOf('delayed')],
+    });
+    assert.equal((await settler.settle(late, never)).owned, false);
+    const { rows } = await db.query('select status from emails');
+    assert.deepEqual(rows, [{ status: 'sent' }]);
+    assert.deepEqual((await db.query('select type from email_events')).rows, [{ type: 'sent' }]);
+    assert.equal((await db.query('select from smtp_relay_attempts')).rowCount, 2);
+  });
+
   it('that the database refuses is written without events and notice, so that nothing is sent again', async t => {
     const { db, claims, settler } = await openStore(t);
     const claim = await take(claims('a'), db);
