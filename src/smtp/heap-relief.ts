@@ -1,13 +1,14 @@
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { findTrim } from './unused-memory.ts';
 
 export interface HeapReliefOptions {
   /** Connections that are open. */
   readonly connections: () => number;
   /** Milliseconds between two looks. */
   readonly interval?: number;
-  /** Collects what nobody uses any more; V8's own collector unless given. */
+  /** Collects what nobody uses any more, and gives it back; V8's own collector and the C library unless given. */
   readonly collect?: () => Promise<void>;
 }
 
@@ -16,7 +17,7 @@ const INTERVAL = 10_000;
 /** As many connections have to have come or gone for a collection to be worth its pause. */
 const WORTHWHILE = 1_000;
 /** The share of its time for which the event loop may have been busy of late: who waits for it then is hardly anybody. */
-const QUIET = 0.05;
+const QUIET = 0.1;
 
 /**
  * Has garbage collected where connections have come or gone by the thousand, and once behind the start, as soon as there is
@@ -31,6 +32,8 @@ export function relieveHeap({
   collect = collectGarbage(),
 }: HeapReliefOptions): () => void {
   let collectedAt = Number.POSITIVE_INFINITY;
+  /** How far from there it has been since: those that came and went in a busy time count too. */
+  let furthest = 0;
   let before: EventLoopUtilization = performance.eventLoopUtilization();
   let timer: NodeJS.Timeout;
   async function look(): Promise<void> {
@@ -38,8 +41,10 @@ export function relieveHeap({
     const { utilization } = performance.eventLoopUtilization(now, before);
     before = now;
     const count = connections();
-    if (utilization <= QUIET && Math.abs(count - collectedAt) >= WORTHWHILE) {
+    furthest = Math.max(furthest, Math.abs(count - collectedAt));
+    if (utilization <= QUIET && furthest >= WORTHWHILE) {
       collectedAt = count;
+      furthest = 0;
       await collect();
     }
     timer = setTimeout(look, interval).unref();
@@ -52,5 +57,10 @@ export function relieveHeap({
 function collectGarbage(): () => Promise<void> {
   setFlagsFromString('--expose-gc');
   const gc = runInNewContext('gc') as (options: { type: 'major'; execution: 'async' }) => Promise<void>;
-  return () => gc({ type: 'major', execution: 'async' });
+  let trim: ReturnType<typeof findTrim> | undefined;
+  return async () => {
+    await gc({ type: 'major', execution: 'async' });
+    trim ??= findTrim();
+    await (await trim)?.();
+  };
 }

@@ -47,3 +47,26 @@ it("V8's collector gives back what nobody uses", async t => {
   t.after(relieveHeap({ connections: () => 0, interval: 40 }));
   await eventually(() => process.memoryUsage().heapUsed < before - 15_000_000);
 });
+
+it('collects where connections have come and gone by the thousand while there was no quiet', async t => {
+  let connections = 0;
+  let collections = 0;
+  let isBusy = false;
+  const collect = async () => {
+    collections += 1;
+  };
+  const count = () => {
+    // What is looked at is the time since the look before: this one is at the end of a busy one.
+    const until = performance.now() + (isBusy ? 60 : 0);
+    while (performance.now() < until);
+    return connections;
+  };
+  t.after(relieveHeap({ connections: count, interval: 40, collect }));
+  await eventually(() => collections === 1);
+  isBusy = true;
+  connections = 5_000;
+  await sleep(400);
+  connections = 0;
+  isBusy = false;
+  await eventually(() => collections === 2);
+});
