@@ -70,7 +70,15 @@ export function createJournal({ directory, logger }: JournalOptions): Journal {
   return {
     entry: facts => entryAt(`${randomUUID()}${SUFFIX}`, facts),
     async read() {
-      const names = await readdir(folder).catch(() => []);
+      // Made here, so that it is known at the start where it cannot be.
+      const names = await makeFolder(folder)
+        .then(() => readdir(folder))
+        .catch(error => {
+          const what =
+            'there is no journal: outcomes that the database has not taken by the end of this worker are lost';
+          logger.warn({ err: error, folder }, what);
+          return [];
+        });
       const found: Left[] = [];
       for (const name of names.filter(each => each.endsWith(SUFFIX))) {
         try {
@@ -88,8 +96,7 @@ async function write(folder: string, name: string, { settlement, worker }: Facts
   const { claim } = settlement;
   // The message itself is in the database.
   const slim = { ...settlement, claim: { ...claim, message: { ...claim.message, raw: null } } };
-  // Addresses are nobody else's.
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder);
   const unfinished = join(folder, `${name}.new`);
   const file = await open(unfinished, 'w', 0o600);
   try {
@@ -100,6 +107,11 @@ async function write(folder: string, name: string, { settlement, worker }: Facts
   }
   await rename(unfinished, join(folder, name));
   await flush(folder);
+}
+
+/** For its user only: addresses are nobody else's. */
+async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
 }
 
 /** That a file has its name is written down by its folder. */
