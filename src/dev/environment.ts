@@ -9,6 +9,8 @@ export interface EmbeddedParts {
   readonly tls: TlsFiles;
   /** The folder for messages of the transport `capture`. */
   readonly captured: string;
+  /** The folder for outcomes that the database did not take. */
+  readonly journal: string;
   readonly trackingSecret: string;
   /** 32 bytes in Base64. */
   readonly webhooksKey: string;
@@ -62,6 +64,7 @@ export function devEnvironment(env: NodeJS.ProcessEnv, parts: EmbeddedParts, pub
     ...(publicPort !== 0 && { TRACKING_BASE_URL: `http://127.0.0.1:${publicPort}` }),
     SMTP_RELAY_WEBHOOKS_SECRET_KEYS: parts.webhooksKey,
     SMTP_RELAY_CAPTURE_DIRECTORY: parts.captured,
+    SMTP_RELAY_WORKER_JOURNAL: parts.journal,
     ...preset,
     ...(ownCert || ownKey ? {} : tls),
     ...sqsEnvironment(parts.sqsEndpoint),

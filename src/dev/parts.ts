@@ -54,6 +54,7 @@ export async function startParts({ directory, ports, running, say }: PartsOption
     sqsEndpoint: sqs.endpoint,
     tls: await keepTlsFiles(state.tls),
     captured: state.captured,
+    journal: state.journal,
     trackingSecret: await keepSecret(state.trackingSecretFile),
     webhooksKey: await keepSecret(state.webhooksKeyFile),
   };

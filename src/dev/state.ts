@@ -13,6 +13,8 @@ export interface DevState {
   readonly sqs: string;
   /** Messages that were sent, as files. */
   readonly captured: string;
+  /** The folder for outcomes that the database did not take. */
+  readonly journal: string;
   /** The demo owner's API key. */
   readonly keyFile: string;
   /** Signs the links of tracking. */
@@ -36,6 +38,7 @@ export async function openState(directory: string, account: Account | undefined)
     tls,
     sqs,
     captured: join(directory, 'captured'),
+    journal: join(directory, 'journal'),
     keyFile: join(directory, 'api-key'),
     trackingSecretFile: join(directory, 'tracking-secret'),
     webhooksKeyFile: join(directory, 'webhooks-key'),

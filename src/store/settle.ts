@@ -108,13 +108,20 @@ export class Settler {
     const { rows } = await untilAnswered(find, { signal, onFault });
     const known = new Set(rows.map(({ id }) => id));
     const ours = all.filter(({ facts }) => known.has(facts.settlement.claim.emailId));
+    if (ours.length < all.length) {
+      logger.info(
+        { outcomes: all.length - ours.length },
+        'the journal has outcomes of messages that another database knows',
+      );
+    }
+    if (ours.length === 0) return;
     const settle = (left: Left) =>
       this.settle(left.facts.settlement, signal, left).then(
         () => 1,
         () => 0,
       );
     const written = (await Promise.all(ours.map(settle))).reduce((sum: number, one) => sum + one, 0);
-    logger.warn({ outcomes: all.length, written }, 'outcomes that an earlier worker had left in its journal');
+    logger.warn({ outcomes: ours.length, written }, 'outcomes that an earlier worker had left in its journal');
   }
 
   /**

@@ -42,7 +42,8 @@ const OF_ITS_OPERATOR = `
   create function touch() returns trigger language plpgsql as 'begin return new; end';
   create trigger emails_touch before update on emails for each row execute function touch();
   insert into api_keys (name, token_hash, user_id) values ('mine', 'abc', 'acme');
-  insert into emails ("from", "to", subject, user_id) values ('a@acme.test', '["b@example.com"]', 'hello', 'acme')`;
+  insert into emails ("from", "to", subject, text, user_id)
+  values ('a@acme.test', '["b@example.com"]', 'hello', 'Hi', 'acme')`;
 
 describe('migrate', () => {
   it('makes all tables on an empty database, and then has nothing to do', async t => {

@@ -80,6 +80,7 @@ function baseSettings(databaseUrl: string, queue: TestQueue | null, directory: s
     pipeline: 'standalone',
     transport: 'capture',
     'capture.directory': directory,
+    'worker.journal': join(directory, 'journal'),
     hostname: 'worker.test',
     host: '127.0.0.1',
     httpHost: '127.0.0.1',
