@@ -2,7 +2,7 @@ import { isAscii } from 'node:buffer';
 import { bodyOffset, fieldText, unfold } from '../message/header-fields.ts';
 import { ADDRESS_FIELDS, plainAddresses } from '../message/plain-addresses.ts';
 import { SEALING_FIELDS } from '../message/sealed.ts';
-import { goesOut, isClientSignature } from '../message/sent-fields.ts';
+import { goesOut } from '../message/sent-fields.ts';
 
 export interface ComposeOptions {
   readonly emailId: string;
@@ -44,7 +44,7 @@ export function compose(raw: Buffer, options: ComposeOptions): Buffer {
   while (position < header.length && !header.startsWith(CRLF, position)) {
     const next = endOfField(header, position);
     const name = nameOf(header, position, next);
-    const isSent = goesOut(name) && !(options.unsigned && isClientSignature(name));
+    const isSent = goesOut(name, options.unsigned);
     if (isSent) names.add(name);
     const instead = isSent ? (rewrite?.(name, position, next) ?? null) : Buffer.alloc(0);
     if (instead !== null) {

@@ -62,10 +62,10 @@ export function createOutgoingBuilder(dependencies: OutgoingDependencies): Outgo
       const received = receivedField(receivedHeader(), { emailId, ...message });
       const transport = await transportOf(claim);
       const { messageBytes, lineBytes, strictTypes, smtpUtf8: takesUtf8 } = transportLimits(transport.kind);
-      const mended = await mend(stored, { lines: lineBytes <= MAX_LINE, types: strictTypes });
+      const unsigned = unsignedForSes && transport.kind === 'ses';
+      const mended = await mend(stored, { lines: lineBytes <= MAX_LINE, types: strictTypes, unsigned });
       // A client that did not ask for SMTPUTF8 may not write such domains, and does.
       const plainDomains = transport.kind === 'smtp' && !message.smtpUtf8;
-      const unsigned = unsignedForSes && transport.kind === 'ses';
       const options = { emailId, acceptedAt, fromDomain, plainAddresses: !takesUtf8, plainDomains, unsigned };
       const composed = compose(mended, { ...options, received });
       const tracked = await track(composed, { claim, fromDomain, domain }).catch(error => {

@@ -58,6 +58,8 @@ export interface PartsOptions {
   readonly breakLines: boolean;
   /** Lines longer than 998 bytes were met, in a message that is sent as it was received. */
   readonly longLines?: boolean;
+  /** The client's signatures do not go out (`goesOut`). */
+  readonly unsigned?: boolean;
 }
 
 /**

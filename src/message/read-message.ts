@@ -15,8 +15,8 @@ export async function readMessage(
   options: PartsOptions,
 ): Promise<MessageParts> {
   const parts = (await readSinglePart(raw, fields)) ?? (await readParts(raw, options));
-  const { contents, longLines: lines = false } = options;
+  const { contents, longLines: lines = false, unsigned = false } = options;
   const { mendable = 0, emptyMultiparts = 0 } = parts.contentFields;
   const types = !contents && mendable + emptyMultiparts > 0;
-  return lines || types ? { ...parts, mending: measureMending(raw, { lines, types: true }) } : parts;
+  return lines || types ? { ...parts, mending: measureMending(raw, { lines, types: true, unsigned }) } : parts;
 }

@@ -25,22 +25,18 @@ const OF_JOURNEY = new Set([
   'bounces-to',
 ]);
 
+/** What a client has signed a message by, which does not hold where SES writes Date and Message-ID anew. */
+const SIGNATURES = new Set(['dkim-signature', 'domainkey-signature']);
+
 /**
  * Whether a client's header field is in what goes out. Left out are those for the relay, those that name blind recipients, and
  * those of the message's journey.
  *
  * @param name in lower case
+ * @param unsigned whether the client's signatures are left out too
  */
-export function goesOut(name: string): boolean {
-  return !BLIND.has(name) && !OF_JOURNEY.has(name) && !isControlHeader(name);
-}
-
-/** What a client has signed a message by, which does not hold where SES writes Date and Message-ID anew. */
-const SIGNATURES = new Set(['dkim-signature', 'domainkey-signature']);
-
-/** @param name in lower case */
-export function isClientSignature(name: string): boolean {
-  return SIGNATURES.has(name);
+export function goesOut(name: string, unsigned = false): boolean {
+  return !BLIND.has(name) && !OF_JOURNEY.has(name) && !isControlHeader(name) && !(unsigned && SIGNATURES.has(name));
 }
 
 /** `Date` and `Message-ID`, where the client left them out, at their longest. */

@@ -12,6 +12,8 @@ export interface SesContent {
   readonly contentFields: ContentFields;
   /** How it is mended on its way out, where it has to be. */
   readonly mending?: MendingFacts | undefined;
+  /** Whether the client's signatures do not go out. */
+  readonly unsigned?: boolean;
 }
 
 /** What SES refuses for good, so that it is refused before the 250. */
@@ -43,7 +45,7 @@ const UNSUPPORTED = new Set(
 
 /** Sizes, lines and local parts are in `transport-limits.ts`; From and Sender are read by `message/sender.ts`. */
 export const SES_RULES: readonly SesRule[] = [
-  { source: 'SES developer guide, "header fields"', check: ({ fields }) => twice(fields, ONCE) },
+  { source: 'SES developer guide, "header fields"', check: ({ fields, unsigned }) => twice(fields, ONCE, unsigned) },
   { source: 'RFC 5322 section 3.6', check: ({ fields }) => twice(fields, ONCE_BY_RFC_5322) },
   { source: 'SES API v2 reference, "Destination"', check: ({ fields }) => unreadable(fields) },
   {
@@ -66,11 +68,11 @@ export function refuseForSes(content: SesContent, sentAsReceived: boolean): Refu
   return null;
 }
 
-function twice(fields: readonly HeaderField[], once: ReadonlySet<string>): Refusal | null {
+function twice(fields: readonly HeaderField[], once: ReadonlySet<string>, unsigned?: boolean): Refusal | null {
   const seen = new Set<string>();
   for (const field of fields) {
     const name = field.name.toLowerCase();
-    if (!once.has(name) || !goesOut(name)) continue;
+    if (!once.has(name) || !goesOut(name, unsigned)) continue;
     if (seen.has(name)) {
       const text = `Header ${field.name} is there twice, and Amazon SES takes one: send it once`;
       return new Refusal({ code: 550, enhancedCode: '5.6.0', text, rule: 'header_twice' });

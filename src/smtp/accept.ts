@@ -84,6 +84,7 @@ async function acceptInTurn(submission: Submission, deps: AcceptDependencies): P
   const captured = outside.length > 0 && deps.settings.recipientsElsewhere === 'capture';
   const way = captured ? { outside: [], foreignReturn: null, transport: transportLimits('capture') } : { outside };
   const facts = { ...stored, ...way, longLines: deps.settings.longLines };
+  const unsigned = deps.settings.unsignedForSes && facts.transport.kind === 'ses';
   // What was stored before is not decided again.
   const early = header.control.idempotencyKey === null ? decideParties({ sender, recipients }, facts) : null;
   if (early) throw early;
@@ -92,7 +93,7 @@ async function acceptInTurn(submission: Submission, deps: AcceptDependencies): P
     deps.parser.parse(
       submission.raw,
       work.fields,
-      partsOptions(header.control, longestLine, deps.settings),
+      { ...partsOptions(header.control, longestLine, deps.settings), unsigned },
       standing.signal,
     ),
   );
@@ -104,7 +105,7 @@ async function acceptInTurn(submission: Submission, deps: AcceptDependencies): P
 
     const contentFields = sentContentFields(parts, deps.settings);
     const { mending } = parts;
-    const subject = { sender, recipients, bytes, longestLine, contentFields, mending };
+    const subject = { sender, recipients, bytes, longestLine, contentFields, mending, unsigned };
     const refusal = await steps.take('decide', () => work.decide(subject, facts));
     if (refusal) throw refusal;
 

@@ -179,6 +179,7 @@ function acceptSettings(config: Config): AcceptSettings {
     mimeDepth: config.limits.mimeDepth,
     mimeParts: config.limits.mimeParts,
     longLines: config.longLines,
+    unsignedForSes: config.ses.clientSignatures === 'remove',
     keepOriginal: config.pipeline === 'standalone',
   };
 }

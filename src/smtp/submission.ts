@@ -54,6 +54,8 @@ export interface AcceptSettings {
   readonly mimeParts: number;
   /** What is done with lines of more than 998 bytes in a message that is sent as it was received. */
   readonly longLines: LongLines;
+  /** Whether a client's signatures are left out of what goes by SES. */
+  readonly unsignedForSes: boolean;
   /** What is done with a message for a recipient outside the allow list. */
   readonly recipientsElsewhere: 'refuse' | 'capture';
   /** Keep the message as received beside the row; else attachments go into the row. */

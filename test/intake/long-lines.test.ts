@@ -173,8 +173,19 @@ describe('types that are none', () => {
       message,
       /--b\r\nContent-Type: text\/plain\r\n[\s\S]*--b\r\nContent-Type: application\/octet-stream\r\n/,
     );
-    const signed = mail('acme.test', 'DKIM-Signature: v=1', 'Content-Type: text', '', 'Hi');
-    await submit(t, relay, signed, {}, '554 5.6.0 A Content-Type header is not of the form');
+    const signed = (field: string) => mail('acme.test', `${field}: v=1`, 'Content-Type: text', '', 'Hi');
+    const refused = '554 5.6.0 A Content-Type header is not of the form';
+    await submit(t, relay, signed('ARC-Message-Signature'), {}, refused);
+  });
+
+  it('are mended in spite of DKIM signatures, which do not go out by SES, however many there are', async t => {
+    const signatures = ['DKIM-Signature: v=1; a=rsa-sha256', `DKIM-Signature: v=1; a=ed25519-sha256; b=${LONG}`];
+    const lines = [...signatures, `References: ${IDS.join(' ')}`, 'Content-Type: text', '', 'x'.repeat(2_000)];
+    const message = await sent(await accepted(t, relay, mail('acme.test', ...lines)));
+    assert.doesNotMatch(message, /dkim/i);
+    assert.equal(fieldIn(message, 'References').trim(), IDS.join(' '));
+    assert.match(fieldIn(message, 'Content-Type'), /^text\/plain/);
+    await submit(t, relay, mail('host.test', ...lines), {}, '554 5.6.0 A line of header DKIM-Signature is longer');
   });
 
   it('go to a smarthost as they came', async t => {

@@ -201,7 +201,7 @@ describe('the limits of Amazon SES', () => {
     const long = (place: string) => `554 5.6.0 A line of ${place} is longer than 998 bytes`;
     const token = mail('From: a@acme.test', `X-A: ${'x'.repeat(999)}`, '', 'x');
     await submit(t, relay, token, {}, `${long('header X-A')} and cannot be folded: shorten it`);
-    const signed = mail('From: a@acme.test', 'DKIM-Signature: v=1', '', 'x'.repeat(999));
+    const signed = mail('From: a@acme.test', 'ARC-Message-Signature: i=1', '', 'x'.repeat(999));
     await submit(t, relay, signed, {}, `${long('the body')}, and it is signed or encrypted`);
     await accepted(t, relay, mail('From: a@acme.test', '', `.${'x'.repeat(997)}`));
   });

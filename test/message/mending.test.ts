@@ -237,6 +237,21 @@ describe('what is signed or encrypted', () => {
     });
   }
 
+  it('is mended where the signature is a DKIM one of its own, which does not go out', async () => {
+    const fields = `DKIM-Signature: v=1; ${LONG}\r\nDomainKey-Signature: x\r\n`;
+    const rules = { ...LINES, types: true, unsigned: true };
+    for (const text of [
+      `${HEADER}References: ${LONG}\r\n\r\n${WIDE}\r\n`,
+      `${HEADER}Content-Type: text\r\n\r\nHi\r\n`,
+    ]) {
+      const raw = Buffer.from(fields + text);
+      assert.equal(measureMending(raw, rules).fault, null);
+      assert.equal((await mend(raw, rules)).toString(), fields + (await mend(Buffer.from(text), rules)));
+    }
+    const within = multipart(`Content-Type: message/rfc822\r\n\r\nDKIM-Signature: v=1\r\n\r\n${WIDE}`);
+    assert.equal(measureMending(Buffer.from(within), rules).fault?.sealed, true);
+  });
+
   it('does not keep the message around it from being mended', async () => {
     const text = `References: ${LONG}\r\n${multipart(`\r\n${WIDE}`, signed('\r\nx'))}`;
     const result = await mended(text);

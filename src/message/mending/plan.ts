@@ -13,6 +13,8 @@ export interface MendingRules {
   readonly lines: boolean;
   /** A Content-Type that is no type/subtype is written as what it means (RFC 2045 section 5.2); so is a multipart without parts. */
   readonly types: boolean;
+  /** The client's signatures do not go out, and so keep nothing from being changed (`goesOut`). */
+  readonly unsigned?: boolean;
 }
 
 /** A line that is too long, and goes out. */
@@ -85,7 +87,7 @@ class Planner {
   *message(range: Range, place: Place): Generator<void> {
     if (!this.#concerns(range, place) || this.#isBoundless(range, place)) return;
     const part = readPart(this.#raw, range.start, range.end, false);
-    const isSigned = part.fields.some(({ name }) => SEALING_NAMES.has(name));
+    const isSigned = part.fields.some(field => SEALING_NAMES.has(field.name) && this.#isSent(field, place));
     yield* this.#part(part, { ...place, isSealed: place.isSealed || isSigned }, true);
   }
 
@@ -170,7 +172,7 @@ class Planner {
       if (field === type?.field && type.text !== null) {
         this.#types += 1;
         this.#replace(field, type.text);
-      } else if (this.#rules.lines && isSent(field, place)) this.#fold(field, place);
+      } else if (this.#rules.lines && this.#isSent(field, place)) this.#fold(field, place);
     }
   }
 
@@ -208,8 +210,8 @@ class Planner {
   #isLong({ start, end }: Range): boolean {
     return this.#rules.lines && hasLongLine(this.#raw.subarray(start, end));
   }
-}
 
-function isSent({ name }: PlacedField, { number, of }: Place): boolean {
-  return number !== '' || of !== '' || goesOut(name);
+  #isSent({ name }: PlacedField, { number, of }: Place): boolean {
+    return number !== '' || of !== '' || goesOut(name, this.#rules.unsigned);
+  }
 }
