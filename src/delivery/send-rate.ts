@@ -20,6 +20,8 @@ const RECOVERY = 0.02;
 /** No rate at all would be a standstill for ever. */
 const LOWEST_RATE = 0.01;
 const SECOND = 1_000;
+/** Recipients: less is an error of rounding. */
+const ROUNDING = 1e-6;
 
 /**
  * A token bucket: so many recipients a second, and at most one second's worth of them at once after a pause. Who asks first
@@ -101,6 +103,19 @@ export class SendRate {
     });
   }
 
+  /** Milliseconds until `takeNow` may take so many; 0: now. */
+  waitFor(recipients: number): number {
+    this.#refill();
+    const ahead = this.#waiting.reduce((sum, { cost }) => sum + cost, 0);
+    const missing = ahead + Math.min(recipients, this.#capacity) - this.#tokens;
+    return missing > ROUNDING ? Math.ceil((missing / (this.#full * this.#factor)) * SECOND) : 0;
+  }
+
+  /** Right after `waitFor` has said 0. */
+  takeNow(recipients: number): void {
+    this.#tokens -= recipients;
+  }
+
   /** What may be saved up. */
   get #capacity(): number {
     return Math.max(1, this.#full * this.#factor);
@@ -120,8 +135,7 @@ export class SendRate {
     this.#refill();
     for (let first = this.#waiting[0]; first; first = this.#waiting[0]) {
       const missing = Math.min(first.cost, this.#capacity) - this.#tokens;
-      // Less than a recipient's millionth is a rounding error.
-      if (missing > 1e-6) {
+      if (missing > ROUNDING) {
         this.#wakeAfter(missing);
         return;
       }

@@ -1,4 +1,5 @@
 import type { Logger } from '../observability/log.ts';
+import type { SendAllowance } from './send-allowance.ts';
 import { SendRate } from './send-rate.ts';
 import type { SesMetrics } from './ses-metrics.ts';
 
@@ -16,6 +17,7 @@ export interface SendRatesDependencies {
 
 interface Region {
   readonly limiter: SendRate;
+  readonly allowance: SendAllowance;
   /** Of all workers together. */
   rate: number;
   asked: Promise<void>;
@@ -50,6 +52,11 @@ export class SendRates {
     await region.limiter.take(recipients, signal);
   }
 
+  /** What may be sent in a region. */
+  allowance(name: string): SendAllowance {
+    return this.#region(name).allowance;
+  }
+
   /** SES said that there were too many calls. */
   throttled(name: string): void {
     this.#dependencies.metrics?.throttled.inc({ region: name });
@@ -66,7 +73,13 @@ export class SendRates {
     if (!region) {
       const rate = fixedRate || DEFAULT_RATE;
       const limiter = new SendRate(rate / Math.max(1, this.#dependencies.liveWorkers()));
-      region = { limiter, rate, asked: Promise.resolve(), askAgainAt: Number.NEGATIVE_INFINITY };
+      region = {
+        limiter,
+        allowance: this.#allowance(name, limiter),
+        rate,
+        asked: Promise.resolve(),
+        askAgainAt: Number.NEGATIVE_INFINITY,
+      };
       this.#regions.set(name, region);
       this.#dependencies.metrics?.throttled.inc({ region: name }, 0);
       // Only the first callers wait for the answer; later ones go on with what is known.
@@ -75,6 +88,18 @@ export class SendRates {
       void this.#ask(name, region);
     }
     return region;
+  }
+
+  #allowance(name: string, limiter: SendRate): SendAllowance {
+    return {
+      waitFor: recipients => {
+        limiter.setRate(this.#share(this.#region(name)));
+        return limiter.waitFor(recipients);
+      },
+      take: recipients => limiter.takeNow(recipients),
+      throttled: () => this.throttled(name),
+      quotaLeft: null,
+    };
   }
 
   /** Never rejects: what is not known stays as it was. */

@@ -2,6 +2,7 @@ import type { Tag } from '../message/control-headers.ts';
 import type { Span } from '../observability/tracing.ts';
 import type { TransportKind } from '../policy/transport-limits.ts';
 import type { DomainSettings } from '../store/sending-domains.ts';
+import type { SendAllowance } from './send-allowance.ts';
 
 /** A message as it is handed to a transport: composed, with the recipients of this call. */
 export interface OutgoingMessage {
@@ -67,6 +68,10 @@ export interface Transport {
    * @throws the signal's reason
    */
   admit?(recipients: number, signal: AbortSignal, message: Pick<OutgoingMessage, 'domain'>): Promise<void>;
+  /**
+   * What limits the rate of calls for this message, the same object for all that share it; null where nothing does. Absent: nothing.
+   */
+  allowance?(message: Pick<OutgoingMessage, 'domain'>): SendAllowance | null;
   /**
    * One call. Never rejects: every recipient of the message is in exactly one of the outcomes.
    *

@@ -1,8 +1,8 @@
 import { Counter } from 'prom-client';
 import type { Registry } from '../observability/metrics.ts';
-import type { JobOutcome } from './job-source.ts';
+import { type JobOutcome, outcomeName } from './job-source.ts';
 
-const OUTCOMES = ['done', 'left', 'foreign'] as const satisfies readonly JobOutcome[];
+const OUTCOMES = ['done', 'left', 'foreign'] as const;
 
 export interface QueueMetrics {
   /** Counts what came from the queue or the outbox. */
@@ -30,6 +30,6 @@ export function createQueueMetrics(registry: Registry): QueueMetrics {
   for (const outcome of OUTCOMES) handled.inc({ outcome }, 0);
   return {
     received: (kind, count) => received.inc({ kind }, count),
-    handled: (outcome, count) => handled.inc({ outcome }, count),
+    handled: (outcome, count) => handled.inc({ outcome: outcomeName(outcome) }, count),
   };
 }

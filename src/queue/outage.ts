@@ -23,6 +23,11 @@ export class Outage {
     this.#options = options;
   }
 
+  /** Whether the last try that is heard of has failed. */
+  get isOn(): boolean {
+    return this.#pause > 0;
+  }
+
   /** Resolves when the next try may be made; at once where nothing is wrong. Rejects when the signal comes. */
   async passed(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();

@@ -1,6 +1,6 @@
 import { ChangeMessageVisibilityBatchCommand, type Message, type SQSClient } from '@aws-sdk/client-sqs';
 import type { Logger } from '../observability/log.ts';
-import type { HandleJobs, JobOutcome, TakenJob } from './job-source.ts';
+import { type HandleJobs, type JobOutcome, outcomeName, type TakenJob } from './job-source.ts';
 import type { QueueMetrics } from './metrics.ts';
 import type { Outage } from './outage.ts';
 import { readReceived } from './received-job.ts';
@@ -18,6 +18,8 @@ export interface BatchDependencies {
   readonly logger: Logger;
   readonly metrics: QueueMetrics;
 }
+
+type Sorted = ReturnType<typeof outcomeName>;
 
 interface ReceivedJob {
   readonly message: Message;
@@ -79,8 +81,8 @@ function sort(messages: readonly Message[], { logger, metrics }: BatchDependenci
 async function handleJobs(
   jobs: readonly ReceivedJob[],
   { handle, metrics, stopped, unhandled, strangers }: BatchDependencies,
-): Promise<Record<JobOutcome, Message[]>> {
-  const sorted: Record<JobOutcome, Message[]> = { done: [], left: [], foreign: [] };
+): Promise<Record<Sorted, Message[]>> {
+  const sorted: Record<Sorted, Message[]> = { done: [], left: [], foreign: [] };
   if (jobs.length === 0) return sorted;
   let outcomes: readonly JobOutcome[] = [];
   try {
@@ -90,7 +92,7 @@ async function handleJobs(
     if (!stopped.aborted) unhandled.failed(error);
   }
   jobs.forEach(({ message, job: { emailId } }, index) => {
-    const outcome = outcomes[index] ?? 'left';
+    const outcome = outcomeName(outcomes[index] ?? 'left');
     sorted[outcome].push(message);
     if (outcome === 'foreign') strangers.met(emailId);
   });

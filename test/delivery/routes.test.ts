@@ -88,6 +88,7 @@ describe('routes', () => {
       kind: 'ses',
       maxRecipients: 50,
       admit: note,
+      allowance: note,
       send: note,
       close: note,
     };
@@ -101,7 +102,7 @@ describe('routes', () => {
     }
     assert.deepEqual(
       told,
-      ['admit', 'send', 'close'].map(name => [name, never, NOTHING, 4, 5]),
+      ['admit', 'allowance', 'send', 'close'].map(name => [name, never, NOTHING, 4, 5]),
     );
   });
 

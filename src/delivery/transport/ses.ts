@@ -130,6 +130,11 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
     kind: 'ses',
     maxRecipients: MAX_RECIPIENTS,
     admit,
+    allowance({ domain }) {
+      const region = regionOf(domain);
+      // What is no region is for `send` to refuse.
+      return REGION.test(region) ? rates.allowance(region) : null;
+    },
     send,
     async close() {
       regions.close();

@@ -1,0 +1,74 @@
+import type { Logger } from '../observability/log.ts';
+import { Bell } from './bell.ts';
+import type { HandleJobs, JobOutcome, JobSink, TakenJob } from './job-source.ts';
+import { Outage } from './outage.ts';
+
+export interface BatchSinkOptions {
+  readonly handle: HandleJobs;
+  /** Jobs that are taken and not handled yet, at most. */
+  readonly limit: number;
+  readonly logger: Logger;
+}
+
+const PAUSES = { firstPause: 250, longestPause: 5_000 };
+/** Jobs of one try while nothing can be handled. */
+const TRIED = 10;
+
+/** Handles together what comes together. While nothing can be handled, it has room for a few jobs now and then. */
+export class BatchSink implements JobSink {
+  readonly sated: readonly (string | null)[] = [];
+  readonly #options: BatchSinkOptions;
+  readonly #outage: Outage;
+  readonly #freed = new Bell();
+  #taken = 0;
+  /** How many may be tried though the last ones could not be handled. */
+  #tries = 0;
+
+  constructor(options: BatchSinkOptions) {
+    this.#options = options;
+    this.#outage = new Outage({ ...PAUSES, logger: options.logger, what: 'jobs cannot be handled' });
+  }
+
+  get room(): number {
+    const left = Math.max(0, this.#options.limit - this.#taken);
+    return this.#outage.isOn ? Math.min(left, this.#tries) : left;
+  }
+
+  async whenRoom(signal: AbortSignal): Promise<void> {
+    while (this.room === 0 && !signal.aborted) {
+      if (!this.#outage.isOn || this.#taken >= this.#options.limit) await this.#freed.heard(signal);
+      else if (await this.#mayTry(signal)) this.#tries = TRIED;
+    }
+  }
+
+  /** Never rejects. */
+  #mayTry(signal: AbortSignal): Promise<boolean> {
+    return this.#outage.passed(signal).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  take(jobs: readonly TakenJob[]): readonly Promise<JobOutcome>[] {
+    this.#taken += jobs.length;
+    this.#tries = Math.max(0, this.#tries - jobs.length);
+    const handled = this.#handle(jobs);
+    return jobs.map((_, index) => handled.then(outcomes => outcomes[index] ?? 'left'));
+  }
+
+  /** Never rejects. */
+  async #handle(jobs: readonly TakenJob[]): Promise<readonly JobOutcome[]> {
+    try {
+      const outcomes = await this.#options.handle(jobs);
+      this.#outage.succeeded();
+      return outcomes;
+    } catch (error) {
+      this.#tries = 0;
+      this.#outage.failed(error);
+      return jobs.map(() => 'left');
+    } finally {
+      this.#taken -= jobs.length;
+      this.#freed.ring();
+    }
+  }
+}
