@@ -6,6 +6,7 @@ import type { Turns } from '../policy/turns.ts';
 import type { HandleJobs, JobOutcome, TakenJob } from '../queue/job-source.ts';
 import { ALONE_FROM, type Claim, type Claims, LOST_FOR_GOOD } from '../store/claims.ts';
 import type { Standstill } from '../store/standstill.ts';
+import { startStopwatch } from '../store/stopwatch.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import { HandedBack, type StopSignals, type Traced } from './send-message.ts';
 
@@ -49,6 +50,7 @@ export class Deliverer {
   readonly #aborted = new AbortController();
   readonly #inHand = new Map<string, Claim>();
   readonly #running = new Set<Promise<boolean>>();
+  #sinceRenewal = startStopwatch();
   #takenOver = 0;
   #hasAlone = false;
   #loops: Promise<unknown> = Promise.resolve();
@@ -186,14 +188,16 @@ export class Deliverer {
   }
 
   async #renew(): Promise<void> {
+    const sinceRenewal = startStopwatch();
     await this.#dependencies.claims.renew([...this.#inHand.values()]);
+    this.#sinceRenewal = sinceRenewal;
   }
 
   async #takeOver(): Promise<void> {
     const { claims, metrics, logger, options } = this.#dependencies;
     if (this.#stopping.signal.aborted) return;
     // A worker that was paused must not take its own messages over while it is sending them.
-    await this.#renew();
+    if (this.#sinceRenewal() >= options.leaseTime / 2) await this.#renew();
     if (this.#dependencies.standstill.isOn) return;
     await this.#takeOverAlone();
     const room = options.takeOverLimit - this.#takenOver;

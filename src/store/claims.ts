@@ -48,27 +48,22 @@ const CLAIMED = `
         from smtp_relay_attempts where email_id = c.email_id) a on true`;
 
 /**
- * $1 ids, $2 worker, $3 lease in seconds. Rows are locked in the order of their ids, so that two batches with the same
- * messages wait for each other rather than both being chosen to fail.
+ * $1 ids, $2 worker, $3 lease in seconds. The rows stay as they are: that a message is being sent is its claim's to tell. They
+ * are locked all the same, so that what another has just settled or cancelled is seen, and in the order of their ids, so that two
+ * batches with the same messages wait for each other rather than both being chosen to fail.
  */
 const TAKE = `
   with free as materialized (
-    select id from emails
+    select id, coalesce(provider_retry_count, 0) as try from emails
      where id = any($1::uuid[]) and status = 'queued'
        and (provider_next_retry_at is null or provider_next_retry_at <= now())
        and exists (select from smtp_relay_messages where email_id = emails.id)
+       and not exists (select from smtp_relay_claims where email_id = emails.id)
      order by id for no key update
-  ), taken as (
-    update emails set status = 'processing', provider_last_attempted_at = now() from free
-     where emails.id = free.id
-    returning emails.id, provider_retry_count
   ), claimed as (
     insert into smtp_relay_claims (email_id, worker, token, try, until)
-    select id, $2, gen_random_uuid(), coalesce(provider_retry_count, 0), clock_timestamp() + make_interval(secs => $3)
-      from taken
-    on conflict (email_id) do update
-       set worker = excluded.worker, token = excluded.token, try = excluded.try, until = excluded.until,
-           state = 'claimed', in_flight = null, claimed_at = now()
+    select id, $2, gen_random_uuid(), try, clock_timestamp() + make_interval(secs => $3) from free
+    on conflict (email_id) do nothing
     returning email_id, token, try
   )
   ${CLAIMED}`;

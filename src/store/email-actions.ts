@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
 import { newTrace } from '../observability/trace.ts';
 import { LOST_FOR_GOOD } from './claims.ts';
 import {
@@ -13,20 +14,24 @@ import {
 } from './email-standing.ts';
 import { StoreError } from './errors.ts';
 import type { Queryable } from './pool.ts';
+import { inTransaction } from './transaction.ts';
 
 /** Behind all attempts: a `bigint` has no larger one. */
 const LAST = '9223372036854775807';
 
+/** Whoever would claim the message meanwhile waits for this, and whoever has claimed it is seen by the next statement. */
+const HOLD_ROW = 'select id from emails where id = $1 for no key update';
+
 /** A claim goes with it, unless a call is under way: whoever has it finds that out right before the call. */
 const CANCEL = `
-  with mine as materialized (
-    select id, status from emails where id = $1 and status in ('queued', 'processing') for no key update
+  with claim as (
+    select from smtp_relay_claims where email_id = $1
   ), free as (
-    delete from smtp_relay_claims c using mine where c.email_id = mine.id and c.state = 'claimed' returning c.email_id
+    delete from smtp_relay_claims where email_id = $1 and state = 'claimed' returning email_id
   ), canceled as (
-    update emails e set status = '${CANCELED}', provider_next_retry_at = null
-      from mine where e.id = mine.id and (mine.status = 'queued' or exists (select from free))
-    returning e.id
+    update emails set status = '${CANCELED}', provider_next_retry_at = null
+     where id = $1 and status in ('queued', 'processing') and (not exists (select from claim) or exists (select from free))
+    returning id
   ), removed as (
     delete from smtp_relay_outbox o using canceled where o.email_id = canceled.id
   )
@@ -87,9 +92,12 @@ const RESOLVE = `
  *
  * @throws StoreError `conflict` where it is done, held or just being sent, with the reason
  */
-export async function cancelEmail(db: Queryable, id: string): Promise<{ id: string; sentTo: readonly string[] }> {
-  const cancelled = (await db.query(CANCEL, [id])).rows.length > 0;
-  const standing = await standingOf(db, id);
+export async function cancelEmail(pool: pg.Pool, id: string): Promise<{ id: string; sentTo: readonly string[] }> {
+  const cancelled = await inTransaction(pool, async db => {
+    await db.query(HOLD_ROW, [id]);
+    return (await db.query(CANCEL, [id])).rows.length > 0;
+  });
+  const standing = await standingOf(pool, id);
   if (!cancelled) throw new StoreError('conflict', `it cannot be cancelled: ${whyNot(standing)}`);
   return { id, sentTo: standing.sent };
 }

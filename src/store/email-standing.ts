@@ -13,11 +13,22 @@ export function statusSpellings(status: string): readonly string[] {
 }
 
 /**
+ * SQL: the status as people are shown it. A message that a worker has is `processing`, which its claim tells: its row stays
+ * `queued`. Rows of OpenSend's, and of earlier versions, say so themselves.
+ *
+ * @param emails the name of the row of `emails`
+ */
+export function shownStatus(emails: string): string {
+  return `(case when ${emails}.status = 'queued' and exists (select from smtp_relay_claims where email_id = ${emails}.id)
+       then 'processing' else ${emails}.status end)`;
+}
+
+/**
  * Where a message stands, and who has had it. A recipient's last attempt counts, unless an earlier one settled it for good.
  * Attempts are numbered in the order in which they were made.
  */
 const STANDING = `
-  select e.status, e."to", e.cc, e.bcc, m.recipients, m.size_bytes as "sizeBytes", c.state as claim, c.worker,
+  select ${shownStatus('e')} as status, e."to", e.cc, e.bcc, m.recipients, m.size_bytes as "sizeBytes", c.state as claim, c.worker,
          array(select distinct r from smtp_relay_attempts a, jsonb_array_elements_text(a.recipients) r
                 where a.email_id = e.id and a.outcome = 'sent') as sent
     from emails e

@@ -78,13 +78,14 @@ export interface StoryDelivery {
 }
 
 const ROW = `
-  select e.provider_retry_count as count, e.provider_last_attempted_at as "lastAttemptedAt",
+  select e.provider_retry_count as count, greatest(e.provider_last_attempted_at, c.claimed_at) as "lastAttemptedAt",
          e.provider_next_retry_at as "nextRetryAt", e.provider_last_error_code as "lastErrorCode",
          e.provider_dead_lettered_at as "deadLetteredAt", coalesce(m.message_id, i.message_id) as "messageId", m.resend_of as "resendOf",
          coalesce(m.republished, 0) as republished,
          array(select email_id from smtp_relay_messages where resend_of = e.id order by created_at) as "resentAs"
     from emails e left join smtp_relay_messages m on m.email_id = e.id
          left join smtp_relay_message_ids i on i.email_id = e.id
+         left join smtp_relay_claims c on c.email_id = e.id
    where e.id = $1`;
 
 const CLAIM = `

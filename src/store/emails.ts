@@ -1,5 +1,5 @@
 import { isUuid } from '../message/uuid.ts';
-import { statusSpellings } from './email-standing.ts';
+import { shownStatus, statusSpellings } from './email-standing.ts';
 import { findByMessageId } from './find-email.ts';
 import type { Queryable } from './pool.ts';
 
@@ -74,17 +74,31 @@ export interface EmailFilter {
 }
 
 const SUMMARY = `
-  e.id, e.status, e."from", e."to", e.subject, e.user_id as owner, e.created_at as "createdAt"`;
+  e.id, ${shownStatus('e')} as status, e."from", e."to", e.subject, e.user_id as owner, e.created_at as "createdAt"`;
 
-const LIST = `
+/** SQL: the rows whose status people are shown as one of $1; what is being sent is found by its claim, however much is queued. */
+const OF_STATUS = {
+  any: `($1::text[] is null or e.status = any($1))`,
+  queued: `e.status = any($1) and not exists (select from smtp_relay_claims where email_id = e.id)`,
+  processing: `(e.status = any($1)
+      or e.status = 'queued' and e.id = any(array(select email_id from smtp_relay_claims)))`,
+};
+
+const list = (ofStatus: string): string => `
   select ${SUMMARY}
     from emails e
-   where ($1::text[] is null or e.status = any($1))
+   where ${ofStatus}
      and ($2::text is null or e.user_id = $2)
      and ($3::timestamptz is null or e.created_at >= $3)
      and ($5::uuid[] is null or e.id = any($5))
    order by e.created_at desc, e.id desc
    limit $4`;
+
+const LIST = {
+  any: list(OF_STATUS.any),
+  queued: list(OF_STATUS.queued),
+  processing: list(OF_STATUS.processing),
+};
 
 const SHOW = `
   select ${SUMMARY}, e.cc, e.bcc, e.reply_to as "replyTo", e.text, e.html, e.headers, e.tags,
@@ -119,7 +133,8 @@ export async function listEmails(db: Queryable, filter: EmailFilter): Promise<Em
   const statuses = status === undefined ? null : statusSpellings(status);
   const ids = messageId === undefined ? null : await findByMessageId(db, messageId, MAX_SAME_ID);
   const values = [statuses, owner, since, limit, ids];
-  return (await db.query<EmailSummary>(LIST, values)).rows;
+  const statement = status === 'queued' || status === 'processing' ? LIST[status] : LIST.any;
+  return (await db.query<EmailSummary>(statement, values)).rows;
 }
 
 /** One stored message, or null. The id is the one that the 250 named. */

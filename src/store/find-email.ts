@@ -1,4 +1,5 @@
 import { isUuid } from '../message/uuid.ts';
+import { shownStatus } from './email-standing.ts';
 import { StoreError } from './errors.ts';
 import type { Queryable } from './pool.ts';
 
@@ -24,7 +25,8 @@ const BY_HEADER = `
    limit $3`;
 
 const DESCRIBE = `
-  select id, created_at as "createdAt", status, "to" from emails where id = any($1::uuid[]) order by created_at`;
+  select id, created_at as "createdAt", ${shownStatus('e')} as status, "to"
+    from emails e where id = any($1::uuid[]) order by created_at`;
 
 interface Candidate {
   readonly id: string;

@@ -3,6 +3,7 @@ import type { Tag } from '../message/control-headers.ts';
 import type { NewEvent } from './events.ts';
 import { gravestStatus, tellsStatus, withoutAnswers } from './gravest-status.ts';
 import type { Queryable } from './pool.ts';
+import { inTransaction } from './transaction.ts';
 import { INSERT_DUE_DELIVERIES } from './webhook-deliveries.ts';
 
 /** A message that a provider tells of: by our id, or where that is not known, by the provider's. */
@@ -204,18 +205,7 @@ export async function findMail(db: Queryable, questions: readonly MailQuestion[]
  */
 export async function recordIncoming(pool: pg.Pool, events: readonly IncomingEvent[]): Promise<Recorded> {
   if (events.length === 0) return { newEvents: new Set(), deliveriesDue: false, settled: [] };
-  const client = await pool.connect();
-  try {
-    await client.query('begin');
-    const recorded = await recordOn(client, events);
-    await client.query('commit');
-    client.release();
-    return recorded;
-  } catch (error) {
-    // Closing the connection rolls back, whatever state it is in.
-    client.release(true);
-    throw error;
-  }
+  return inTransaction(pool, db => recordOn(db, events));
 }
 
 /**

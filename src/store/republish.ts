@@ -59,7 +59,7 @@ const REPUBLISH = `
     select id from examined
      where overdue and waited > make_interval(secs => $1 + $4)
        and not exists (select from smtp_relay_outbox o where o.email_id = examined.id offset 0)
-       and not exists (select from smtp_relay_claims c where c.email_id = examined.id and c.until > now() offset 0)
+       and not exists (select from smtp_relay_claims c where c.email_id = examined.id offset 0)
   ), lost as materialized (
     select email_id,
            coalesce(traceparent, '00-' || replace(gen_random_uuid()::text, '-', '') || '-' ||

@@ -6,6 +6,7 @@ import { type Facts, hasFacts, writeBareFacts } from './facts.ts';
 import { type Journal, type JournalEntry, type Left, NO_JOURNAL } from './journal.ts';
 import type { Settled, Settlement } from './settlement.ts';
 import { Standstill } from './standstill.ts';
+import { inTransaction } from './transaction.ts';
 import { isTemporary, untilAnswered } from './until-answered.ts';
 import { writeSettlements } from './write-settlements.ts';
 
@@ -168,19 +169,8 @@ export class Settler {
     }
   }
 
-  async #write(settlements: readonly Facts[]): Promise<Settled[]> {
-    const client = await this.#dependencies.pool.connect();
-    try {
-      await client.query('begin');
-      const settled = await writeSettlements(client, settlements);
-      await client.query('commit');
-      client.release();
-      return settled;
-    } catch (error) {
-      // Closing the connection rolls back, whatever state it is in.
-      client.release(true);
-      throw error;
-    }
+  #write(settlements: readonly Facts[]): Promise<Settled[]> {
+    return inTransaction(this.#dependencies.pool, db => writeSettlements(db, settlements));
   }
 }
 

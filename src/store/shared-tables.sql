@@ -57,14 +57,16 @@ begin
       provider_last_error_message text,
       provider_dead_lettered_at timestamptz,
       sent_at timestamptz,
-      created_at timestamptz not null default now(),
-      unique (user_id, idempotency_key)
+      created_at timestamptz not null default now()
     );
-    create index on emails (status);
     create index on emails (created_at);
-    create index on emails (status, created_at);
     create index on emails (user_id, created_at);
-    create index on emails using gin (tags);
+    create unique index smtp_relay_emails_by_key on emails (user_id, idempotency_key) where idempotency_key is not null;
+    -- What is still to be sent, and what went wrong: few of many, of which each status change touches no more than one.
+    create index smtp_relay_open_emails on emails (created_at, id)
+      where status in ('queued', 'processing', 'scheduled');
+    create index smtp_relay_ended_emails on emails (status, created_at)
+      where status in ('failed', 'bounced', 'complained', 'suppressed', 'canceled', 'cancelled');
   end if;
 
   if to_regclass('email_suppressions') is null then

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { resolveHeld } from '../../src/store/email-actions.ts';
+import { findEmail } from '../../src/store/emails.ts';
 import { ses as notifications } from '../events/support/ses.ts';
 import { eventually } from '../support/eventually.ts';
 import type { ReceivedMessage } from '../support/ses/mailbox.ts';
@@ -77,8 +78,8 @@ describe('an unknown outcome with `hold`', () => {
   async function hold(recipients?: readonly string[]): Promise<string> {
     holding.ses.faults.plan(LOST);
     const id = await holding.store(recipients ? { recipients } : {});
-    const { row } = await untilHeld(holding, id);
-    assert.equal(row.status, 'processing');
+    await untilHeld(holding, id);
+    assert.equal((await findEmail(holding.db, id))?.status, 'processing');
     return id;
   }
 

@@ -3,6 +3,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
 import { newTrace } from '../../src/observability/trace.ts';
 import { type Claim, Claims } from '../../src/store/claims.ts';
+import { findEmail } from '../../src/store/emails.ts';
 import { createPool } from '../../src/store/pool.ts';
 import { readRawMessage } from '../../src/store/raw-message.ts';
 import { type Settlement, Settler } from '../../src/store/settle.ts';
@@ -56,7 +57,8 @@ describe('claims', () => {
     assert.equal(claim.message.trackOpens, true);
     assert.equal(claim.message.trackClicks, null);
     assert.equal(claim.message.reversePath, 'bounces@acme.test');
-    assert.equal((await row(id)).status, 'processing');
+    assert.equal((await row(id)).status, 'queued', 'that it is being sent is told by the claim alone');
+    assert.equal((await findEmail(db, id))?.status, 'processing');
   });
 
   it('of large messages leave the bytes to be read slice by slice', async t => {
@@ -170,7 +172,7 @@ describe('settling', () => {
     assert.equal(await a.claims.beginSending(first, ['to@example.com']), false);
     const stale = settlement(first, { attempts: [attempt('permanent', ['to@example.com'])], standing: failed() });
     assert.equal((await a.settler.settle(stale, never)).owned, false);
-    assert.equal((await row(id)).status, 'processing');
+    assert.equal((await row(id)).status, 'queued');
     const attempts = 'select outcome, worker from smtp_relay_attempts';
     assert.deepEqual((await db.query(attempts)).rows, [{ outcome: 'permanent', worker: 'a' }]);
     assert.equal((await b.settler.settle(settlement(second), never)).owned, true);
@@ -216,18 +218,19 @@ describe('settling', () => {
   });
 
   it('keeps a message that is under way, and one that a person has to decide', async t => {
-    const { db, worker, row, expire } = await openStore(t);
+    const { db, worker, expire } = await openStore(t);
     const id = await storeMessage(db, { recipients: ['x@example.com', 'y@example.com'] });
     const { claims, settler } = worker('a');
     const [claim] = (await claims.take([id])) as [Claim];
     const part = { attempts: [attempt('sent', ['x@example.com'])], standing: { kind: 'underway' as const } };
     assert.equal((await settler.settle(settlement(claim, part), never)).owned, true);
-    assert.equal((await row(id)).status, 'processing');
+    assert.equal((await findEmail(db, id))?.status, 'processing');
     await settler.settle(settlement(claim, { standing: { kind: 'held' } }), never);
     await expire();
     await db.query("update smtp_relay_claims set until = 'infinity'");
     assert.deepEqual(await claims.takeOver(10), []);
-    assert.equal((await row(id)).status, 'processing');
+    assert.deepEqual(await claims.take([id]), []);
+    assert.equal((await findEmail(db, id))?.status, 'processing');
   });
 
   it('writes events, and what is due to webhooks, by the same commit', async t => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { checkSharedTables } from '../../src/store/check-tables.ts';
@@ -35,6 +35,22 @@ const COLUMNS = `
 const INDEXES = `
   select regexp_replace(pg_get_indexdef(indexrelid), '^CREATE (UNIQUE )?INDEX .* USING ', '\\1') as index
     from pg_index where indrelid = $1::regclass`;
+
+/** As an index's condition prints it. */
+function ofStatus(...statuses: readonly string[]): string {
+  const list = statuses.map(status => `'${status}'::character varying`).join(', ');
+  return `((status)::text = ANY ((ARRAY[${list}])::text[]))`;
+}
+
+/** Undoes the migration that replaced these indexes. */
+const VERSION_BEFORE = `
+  drop index smtp_relay_open_emails, smtp_relay_ended_emails, smtp_relay_emails_by_key;
+  alter table emails add unique (user_id, idempotency_key);
+  create index on emails (status);
+  create index on emails (status, created_at);
+  create index on emails using gin (tags);
+  create index on smtp_relay_claims (until);
+  drop function smtp_relay_keep_claim cascade`;
 
 /** What an operator may have added to an installation. */
 const OF_ITS_OPERATOR = `
@@ -84,14 +100,29 @@ describe('migrate', () => {
       ]);
       assert.deepEqual(await indexes('emails'), [
         'UNIQUE btree (id)',
-        'UNIQUE btree (user_id, idempotency_key)',
+        'UNIQUE btree (user_id, idempotency_key) WHERE (idempotency_key IS NOT NULL)',
         'btree (created_at)',
-        'btree (status)',
-        'btree (status, created_at)',
+        `btree (created_at, id) WHERE ${ofStatus('queued', 'processing', 'scheduled')}`,
+        `btree (status, created_at) WHERE ${ofStatus('failed', 'bounced', 'complained', 'suppressed', 'canceled', 'cancelled')}`,
         'btree (user_id, created_at)',
-        'gin (tags)',
       ]);
       assert.deepEqual(await indexes('email_suppressions'), ['UNIQUE btree (id)', 'UNIQUE btree (user_id, email)']);
+    });
+  });
+
+  it('gives a database of the version before the same indexes', async t => {
+    const url = await createDatabase(t);
+    await withClient(url, async client => {
+      const indexes = async () => [
+        (await client.query(INDEXES, ['emails'])).rows,
+        (await client.query(INDEXES, ['smtp_relay_claims'])).rows,
+      ];
+      const fresh = await indexes();
+      await client.query(VERSION_BEFORE);
+      assert.notDeepEqual(await indexes(), fresh);
+      await client.query(await readFile(`${DIRECTORY}/0013_open-messages.sql`, 'utf8'));
+      const sorted = (all: unknown[][]) => all.map(each => each.map(index => JSON.stringify(index)).sort());
+      assert.deepEqual(sorted(await indexes()), sorted(fresh));
     });
   });
 
