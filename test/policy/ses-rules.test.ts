@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { compose } from '../../src/delivery/compose.ts';
+import { isAscii, localPartOf, parseAddress, quoteOddDots } from '../../src/message/address.ts';
 import { readHeaderFields } from '../../src/message/header-fields.ts';
 import { MAX_LINE } from '../../src/message/mending/long-lines.ts';
 import { mend } from '../../src/message/mending/mend.ts';
@@ -11,7 +12,8 @@ import { decide, type Facts } from '../../src/policy/decide.ts';
 import { SES_RULES } from '../../src/policy/ses-rules.ts';
 import { transportLimits } from '../../src/policy/transport-limits.ts';
 import { PARTS_OPTIONS } from '../message/read-parts.ts';
-import { randomMail } from '../support/random-mail.ts';
+import { Random, randomMail } from '../support/random-mail.ts';
+import { readAddresses } from '../support/ses/strict/addresses.ts';
 import { rawFault } from '../support/ses/strict/raw.ts';
 
 const COMPOSE = {
@@ -166,6 +168,22 @@ describe('what SES refuses', () => {
       assert.equal(await replyTo(type, '', body), null);
       assert.match(String(await mend(message(type, '', body), { lines: true, types: true })), /multipart\/mixed/);
     }
+  });
+
+  it('takes every address that RCPT takes', () => {
+    const pieces = [...`aB9.."\\@[]<>(),;: \t-_+=%!/'~|\x01\x7fé`, '\\"', 'xn--', '..', '"a b"', '.a'];
+    const domains = ['example.com', 'b\u00fccher.example', '[127.0.0.1]', '[IPv6:::1]', 'a_b.example', 'localhost'];
+    const random = new Random(1);
+    let taken = 0;
+    for (let count = 0; count < 50_000; count += 1) {
+      const written = Array.from({ length: 1 + random.upTo(4) }, () => random.pick(pieces)).join('');
+      const localPart = random.chance(0.4) ? `"${written}"` : written;
+      const address = parseAddress(quoteOddDots(`${localPart}@${random.pick(domains)}`));
+      if (address === null || !isAscii(localPartOf(address))) continue;
+      taken += 1;
+      assert.equal(readAddresses(address).fault, null, address);
+    }
+    assert.ok(taken > 5_000, `${taken}`);
   });
 
   it('has a source in each line of the table', () => {
