@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Command, InvalidArgumentError } from 'commander';
 import { loadConfig } from '../config/load.ts';
+import { databaseTime } from '../store/database-clock.ts';
 import { resumeParked } from '../store/webhook-parking.ts';
 import {
   createWebhook,
@@ -119,16 +120,16 @@ function addTest(webhooks: Command, context: CliContext): void {
       .action(async (id: string, options: JsonOptions) => {
         const { webhooks: config } = loadConfig(context.env, { checkTlsFiles: false }).config;
         const box = secretBox(context);
-        const [row, stored] = await withDatabase(context, async pool => {
+        const [row, stored, at] = await withDatabase(context, async pool => {
           const found = await findWebhook(pool, id);
-          return [found, (await readSecrets(pool, found.id))[0]];
+          return [found, (await readSecrets(pool, found.id))[0], await databaseTime(pool)];
         });
         if (!stored?.current)
           throw new SecretError('the webhook has no signing secret; give it one: smtp-relay webhooks rotate');
         const guard = createAddressGuard(config.allowedNetworks);
         const client = createEndpointClient({ timeout: config.timeout, connections: 1, guard, resolve: systemResolve });
         const sealed = [stored.current, row.previousSecretUntil && stored.previous].filter(secret => secret !== null);
-        const target = { webhookId: row.id, url: row.url, secrets: sealed.map(secret => box.open(secret, row.id)) };
+        const target = { webhookId: row.id, url: row.url, secrets: sealed.map(secret => box.open(secret, row.id)), at };
         const result = await ping(target, client).finally(() => client.close());
         const took = `${result.milliseconds} ms`;
         const lines = details([

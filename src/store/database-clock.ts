@@ -45,6 +45,12 @@ export function createClockMetrics(registry: Registry, offset: () => number): vo
   });
 }
 
+/** One look at the database's clock. @throws the database's error */
+export async function databaseTime(db: Queryable): Promise<Date> {
+  const { rows } = await db.query<{ now: number }>(READ);
+  return new Date(rows[0]?.now ?? Number.NaN);
+}
+
 /** Looks at the database's clock as a heartbeat. */
 export function createDatabaseClock(options: DatabaseClockOptions): DatabaseClock {
   const { db, logger, registry, interval = INTERVAL, local = Date.now } = options;

@@ -17,18 +17,19 @@ export interface PingTarget {
   readonly webhookId: string;
   readonly url: string;
   readonly secrets: readonly string[];
+  /** When it is, by the clock that workers sign by. */
+  readonly at: Date;
 }
 
 /** Sends an endpoint a signed delivery of type `email.test`, at once and once, with nothing recorded. */
-export async function ping({ webhookId, url, secrets }: PingTarget, client: EndpointClient): Promise<PingResult> {
+export async function ping({ webhookId, url, secrets, at }: PingTarget, client: EndpointClient): Promise<PingResult> {
   const id = randomUUID();
-  const timestamp = new Date();
   const data = { webhook_id: webhookId, message: 'A test. Nothing has happened.' };
-  const body = Buffer.from(JSON.stringify({ id, type: 'email.test', created_at: timestamp.toISOString(), data }));
+  const body = Buffer.from(JSON.stringify({ id, type: 'email.test', created_at: at.toISOString(), data }));
   const began = performance.now();
   const elapsed = () => Math.round(performance.now() - began);
   try {
-    const answer = await client.post(url, deliveryHeaders(id, timestamp, body, secrets), body);
+    const answer = await client.post(url, deliveryHeaders(id, at, body, secrets), body);
     return { ok: isSuccess(answer), id, statusCode: answer.statusCode, answer: answer.body, milliseconds: elapsed() };
   } catch (error) {
     if (!(error instanceof NoAnswer)) throw error;

@@ -134,6 +134,21 @@ describe('smtp-relay webhooks', { concurrency: true }, () => {
     assert.equal(receiver.received.length, 3);
   });
 
+  it('signs the test by the clock that workers sign by, however wrong that of this machine is', async t => {
+    const { env, json, run, query } = await setUp(t);
+    const receiver = await startReceiver(t);
+    const { id } = await json('create', receiver.url, '--owner', 'acme');
+    await query('create schema fast');
+    await query(`create function fast.clock_timestamp() returns timestamptz language sql
+                 as $$ select pg_catalog.clock_timestamp() + interval '1 hour' $$`);
+    const url = new URL(env.DATABASE_URL);
+    url.searchParams.set('options', '-c search_path=fast,pg_catalog,public');
+    const { code, stderr } = await run(['test', id], { DATABASE_URL: url.href });
+    assert.equal(code, 0, stderr);
+    const signedAt = Number(receiver.received[0]?.headers['webhook-timestamp']);
+    assert.ok(Math.abs(signedAt - (Date.now() / 1000 + 3_600)) < 60, `${signedAt}`);
+  });
+
   it('speaks TLS to endpoints whose certificate is good, and to no others', async t => {
     const { run, json, env } = await setUp(t);
     const certificate = await makeCertificate(t);
