@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { period } from '../config/formats-time.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Queryable } from '../store/pool.ts';
 import { Republisher } from '../store/republish.ts';
@@ -45,6 +46,7 @@ export class Housekeeping {
 
   start(): void {
     const { republishAfter } = this.#dependencies;
+    this.#tellPeriods();
     this.#loops = [
       this.#repeat(Math.min(REPUBLISH_INTERVAL, republishAfter), 'lost jobs not published again', () =>
         this.#republish(),
@@ -59,6 +61,19 @@ export class Housekeeping {
   async stop(): Promise<void> {
     this.#stopped.abort();
     await Promise.all(this.#loops);
+  }
+
+  /** At each start: what is deleted is gone, and not everybody has read of the default. */
+  #tellPeriods(): void {
+    const { periods, logger } = this.#dependencies;
+    const kept = Object.fromEntries(Object.entries(periods).map(([kind, time]) => [kind, period.print(time)]));
+    const { messages = 'forever' } = kept;
+    logger.info(
+      { retention: kept },
+      messages === 'forever'
+        ? 'messages are never deleted, so that the database grows for ever (retention.messages)'
+        : `messages that are done are deleted ${messages} after they came in, with their events and attempts (retention.messages)`,
+    );
   }
 
   async #repeat(interval: number, complaint: string, work: () => Promise<void>): Promise<void> {
@@ -108,8 +123,8 @@ export class Housekeeping {
 }
 
 /** `Infinity` where everything is kept for ever. */
-function intervalFor({ raw, bodies, events, deliveries }: RetentionPeriods): number {
-  const shortest = Math.min(raw, bodies, events, deliveries);
+function intervalFor(periods: RetentionPeriods): number {
+  const shortest = Math.min(...Object.values(periods));
   if (shortest === Number.POSITIVE_INFINITY) return shortest;
   const { least, most } = RETENTION_INTERVAL;
   return Math.min(most, Math.max(least, shortest / RUNS_A_PERIOD));

@@ -1,5 +1,5 @@
 import type { Queryable } from './pool.ts';
-import { isOpen, type Sweep, sweepByTime } from './retention-sweep.ts';
+import { isOpen, type Sweep, sweepByTime, TOLD } from './retention-sweep.ts';
 
 /** Owners with an event that is old enough. The index on (user_id, received_at) is probed twice an owner. $1 age in seconds. */
 const OWNERS = `
@@ -29,7 +29,7 @@ const events = (owner: string): string => `
     select id from batch
      where not ${isOpen('batch.email_id')}
        and not exists (select from webhook_deliveries d
-                        where d.event_id = batch.id and d.status not in ('success', 'dead_letter', 'parked') offset 0)
+                        where d.event_id = batch.id and d.status not in ${TOLD} offset 0)
   ), delivered as (
     delete from webhook_deliveries where event_id = any (array(select id from free))
   ), removed as (
@@ -74,7 +74,7 @@ const DELIVERIES = `
   with free as materialized (
     select ctid from webhook_deliveries d
      where ctid >= $2::tid and ctid < $3::tid
-       and status in ('success', 'dead_letter', 'parked') and coalesce(attempted_at, created_at) < now() - make_interval(secs => $1)
+       and status in ${TOLD} and coalesce(attempted_at, created_at) < now() - make_interval(secs => $1)
        and not ${isOpen('(select v.email_id from email_events v where v.id = d.event_id)')}
        for update skip locked
   ), removed as (

@@ -1,8 +1,5 @@
 import type { Queryable } from './pool.ts';
-import { BEGINNING, isOpen, OPEN, type Sweep, sweepByTime } from './retention-sweep.ts';
-
-/** The most bytes of messages that one statement deletes: their pieces in TOAST are rows, too. */
-const RAW_BYTES = 32 * 1024 * 1024;
+import { BEGINNING, isOpen, OPEN, RAW_BYTES, type Sweep, sweepByTime } from './retention-sweep.ts';
 
 /** $1 age in seconds, $2 and $3 the row to go on behind, $4 rows. */
 const RAW = `

@@ -8,6 +8,12 @@ export interface Sweep {
   close?(): Promise<void>;
 }
 
+/** The most bytes of messages that one statement deletes: their pieces in TOAST are rows, too. */
+export const RAW_BYTES = 32 * 1024 * 1024;
+
+/** SQL: how webhook deliveries stand that nobody makes any more, unless a person asks for it. */
+export const TOLD = `('success', 'dead_letter', 'parked')`;
+
 /** SQL: how messages stand that may still be sent. */
 export const OPEN = `('queued', 'processing', 'scheduled')`;
 

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Queryable } from './pool.ts';
 import { sweepAttempts, sweepDeliveries, sweepEvents } from './retention-events.ts';
 import { sweepBodies, sweepRaw } from './retention-messages.ts';
+import { sweepMessages } from './retention-rows.ts';
 import type { Sweep } from './retention-sweep.ts';
 
 /** How long each kind is kept, in milliseconds; `Infinity` is for ever. */
@@ -14,9 +15,11 @@ export interface RetentionPeriods {
   readonly events: number;
   /** Webhook deliveries that are done. */
   readonly deliveries: number;
+  /** Messages as a whole, with all of the above. Left out, for ever. */
+  readonly messages?: number;
 }
 
-export const RETENTION_KINDS = ['raw', 'bodies', 'deliveries', 'events', 'attempts'] as const;
+export const RETENTION_KINDS = ['raw', 'bodies', 'deliveries', 'events', 'attempts', 'messages'] as const;
 export type RetentionKind = (typeof RETENTION_KINDS)[number];
 
 /** One statement of a sweep. */
@@ -50,9 +53,16 @@ const MIN_PAUSE = 5;
  * @throws the database's error; what was removed until then stays removed
  */
 export async function applyRetention(options: RetentionOptions): Promise<Record<RetentionKind, number>> {
-  const removed: Record<RetentionKind, number> = { raw: 0, bodies: 0, deliveries: 0, events: 0, attempts: 0 };
+  const removed: Record<RetentionKind, number> = {
+    raw: 0,
+    bodies: 0,
+    deliveries: 0,
+    events: 0,
+    attempts: 0,
+    messages: 0,
+  };
   for (const kind of RETENTION_KINDS) {
-    const period = options.periods[kind === 'attempts' ? 'events' : kind];
+    const period = options.periods[kind === 'attempts' ? 'events' : kind] ?? Number.POSITIVE_INFINITY;
     if (period === Number.POSITIVE_INFINITY || options.signal.aborted) continue;
     const sweep = await SWEEPS[kind](options.db, period / 1000);
     removed[kind] = await run(kind, sweep, options);
@@ -66,6 +76,7 @@ const SWEEPS: Readonly<Record<RetentionKind, (db: Queryable, seconds: number) =>
   deliveries: sweepDeliveries,
   events: sweepEvents,
   attempts: sweepAttempts,
+  messages: sweepMessages,
 };
 
 async function run(kind: RetentionKind, sweep: Sweep, { signal, onBatch }: RetentionOptions): Promise<number> {

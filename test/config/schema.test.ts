@@ -183,6 +183,7 @@ describe('the configuration', () => {
         disableAfter: 432_000_000,
       },
       retention: {
+        messages: 31_536_000_000,
         raw: 2_592_000_000,
         bodies: Number.POSITIVE_INFINITY,
         events: Number.POSITIVE_INFINITY,

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
 import { Housekeeping } from '../../src/delivery/housekeeping.ts';
 import { createHousekeepingMetrics } from '../../src/delivery/housekeeping-metrics.ts';
-import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import type { RetentionPeriods } from '../../src/store/retention.ts';
 import { createDatabase } from '../support/database.ts';
@@ -21,15 +21,16 @@ async function start(t: TestContext, options: { republishAfter?: number; periods
   const pool = openPool(databaseUrl, 4);
   t.after(() => pool.end());
   const registry = createRegistry();
+  const lines: Record<string, unknown>[] = [];
   const housekeeping = new Housekeeping({
     db: pool,
     periods: { raw: FOREVER, bodies: FOREVER, events: FOREVER, deliveries: FOREVER, ...options.periods },
     republishAfter: options.republishAfter ?? 600_000,
     metrics: createHousekeepingMetrics(registry),
-    logger: createLogger({ level: 'silent', format: 'json' }),
+    logger: pino({ level: 'info' }, { write: line => void lines.push(JSON.parse(line)) }),
   });
   const rows = async (table: string) => (await pool.query(`select from ${table}`)).rowCount;
-  return { databaseUrl, pool, registry, housekeeping, rows };
+  return { databaseUrl, pool, registry, housekeeping, rows, lines };
 }
 
 describe('housekeeping', { concurrency: true }, () => {
@@ -43,6 +44,19 @@ describe('housekeeping', { concurrency: true }, () => {
     await pool.query('update smtp_relay_messages set republish_after = null');
     await pool.query('delete from smtp_relay_outbox');
     assert.equal(await rows('smtp_relay_outbox'), 0);
+  });
+
+  it('says at the start how long messages are kept', async t => {
+    for (const [messages, said] of [
+      [31_536_000_000, 'messages that are done are deleted 365d after they came in'],
+      [FOREVER, 'messages are never deleted'],
+    ] as const) {
+      const { housekeeping, lines } = await start(t, { periods: { messages } });
+      housekeeping.start();
+      await housekeeping.stop();
+      const [line] = lines.filter(({ retention }) => retention !== undefined);
+      assert.ok(String(line?.['msg']).startsWith(said), JSON.stringify(lines));
+    }
   });
 
   it('looks for lost jobs one look at a time, however long one lasts', async t => {

@@ -71,6 +71,7 @@ async function start(t: TestContext) {
   };
 }
 
+const NOTHING = { raw: 0, bodies: 0, deliveries: 0, events: 0, attempts: 0, messages: 0 };
 const ALL = ['raw', 'bodies', 'events', 'attempts', 'deliveries'];
 const without = (...gone: string[]) => ALL.filter(name => !gone.includes(name));
 
@@ -78,13 +79,13 @@ describe('retention', { concurrency: true }, () => {
   it('removes of each kind what is older than its period, and nothing where everything is kept for ever', async t => {
     const { message, apply, left } = await start(t);
     const [old, young] = [await message('sent', 31), await message('sent', 29)];
-    assert.deepEqual(await apply({}), { raw: 0, bodies: 0, deliveries: 0, events: 0, attempts: 0 });
+    assert.deepEqual(await apply({}), NOTHING);
     assert.deepEqual(await left(old), ALL);
     assert.equal((await apply({ deliveries: 30 * DAY })).deliveries, 1);
     assert.deepEqual(await left(old), without('deliveries'));
     assert.equal((await apply({ bodies: 30 * DAY })).bodies, 1);
     assert.deepEqual(await left(old), without('deliveries', 'bodies'));
-    assert.deepEqual(await apply({ events: 30 * DAY }), { raw: 0, bodies: 0, deliveries: 0, events: 1, attempts: 0 });
+    assert.deepEqual(await apply({ events: 30 * DAY }), { ...NOTHING, events: 1 });
     assert.deepEqual(await left(old), ['raw', 'attempts'], 'attempts stay while the message can be sent again');
     assert.equal((await apply({ raw: 30 * DAY })).raw, 1);
     assert.deepEqual(await left(old), ['attempts']);
@@ -159,7 +160,7 @@ describe('retention', { concurrency: true }, () => {
       insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, created_at)
       select id, 'Hi', '', 2, '', '[]', created_at from email`);
     const removed = await apply({ raw: DAY, bodies: DAY, events: DAY, deliveries: DAY });
-    assert.deepEqual(removed, { raw: 1500, bodies: 1500, events: 1500, deliveries: 1500, attempts: 0 });
+    assert.deepEqual(removed, { ...NOTHING, raw: 1500, bodies: 1500, events: 1500, deliveries: 1500 });
     for (const kind of ['raw', 'bodies', 'events', 'deliveries']) {
       assert.ok(batches.filter(batch => batch.kind === kind).length > 2, kind);
     }
@@ -208,6 +209,96 @@ describe('retention', { concurrency: true }, () => {
       return all.length;
     };
     assert.equal((await apply({ raw: DAY, bodies: DAY }, controller.signal)).raw, 200);
+  });
+});
+
+describe('retention of whole messages', { concurrency: true }, () => {
+  const MONTH = { messages: 30 * DAY };
+  /** Everything of a message that is in any table. */
+  const REST = ['emails', 'email_events', 'smtp_relay_attempts', 'smtp_relay_messages', 'webhook_deliveries'];
+
+  async function counts(pool: Awaited<ReturnType<typeof start>>['pool']): Promise<number[]> {
+    return Promise.all(REST.map(async table => (await pool.query(`select from ${table}`)).rowCount ?? 0));
+  }
+
+  it('leaves nothing of those that are done, however long the rest is to be kept, and all of the others', async t => {
+    const { pool, message, apply, left } = await start(t);
+    for (const status of ['sent', 'delivered', 'bounced', 'complained', 'failed', 'suppressed', 'canceled']) {
+      await message(status, 31);
+    }
+    const young = await message('sent', 29);
+    assert.equal((await apply(MONTH)).messages, 7);
+    assert.deepEqual(await counts(pool), [1, 1, 1, 1, 1]);
+    assert.deepEqual(await left(young), ALL);
+    assert.deepEqual(await apply(MONTH), NOTHING);
+  });
+
+  it('deletes no message that is open, that a worker has, that waits in the outbox, or of which a webhook is to hear', async t => {
+    const { pool, message, apply, left } = await start(t);
+    const kept = [await message('queued', 40), await message('processing', 40), await message('scheduled', 40)];
+    const claimed = await message('sent', 40);
+    await pool.query(
+      `insert into smtp_relay_claims (email_id, worker, token, state, try, until)
+       values ($1, 'w', gen_random_uuid(), 'held', 0, 'infinity')`,
+      [claimed],
+    );
+    const inOutbox = await message('failed', 40);
+    await pool.query(`insert into smtp_relay_outbox (email_id, correlation_id, traceparent) values ($1, '', '')`, [
+      inOutbox,
+    ]);
+    const untold = [
+      await message('sent', 40, { delivery: 'pending' }),
+      await message('sent', 40, { delivery: 'failed' }),
+    ];
+    assert.deepEqual(await apply(MONTH), NOTHING);
+    for (const id of [...kept, claimed, inOutbox, ...untold]) assert.deepEqual(await left(id), ALL);
+    await pool.query(`update webhook_deliveries set status = 'dead_letter'`);
+    await pool.query('delete from smtp_relay_claims');
+    await pool.query('delete from smtp_relay_outbox');
+    assert.equal((await apply(MONTH)).messages, 4);
+  });
+
+  it('waits for nobody who holds a row, and comes back to it', async t => {
+    const { pool, message, apply } = await start(t);
+    const [locked] = [await message('sent', 41), await message('sent', 40)];
+    const client = await pool.connect();
+    await client.query('begin');
+    await client.query('select from emails where id = $1 for no key update', [locked]);
+    assert.equal((await apply(MONTH)).messages, 1);
+    await client.query('commit');
+    client.release();
+    assert.equal((await apply(MONTH)).messages, 1);
+  });
+
+  it('goes where no table refers to another by itself, as on tables that OpenSend has made', async t => {
+    const { pool, message, apply } = await start(t);
+    await pool.query(`
+      alter table email_events drop constraint email_events_email_id_fkey,
+        add foreign key (email_id) references emails (id);
+      alter table webhook_deliveries drop constraint webhook_deliveries_event_id_fkey,
+        add foreign key (event_id) references email_events (id)`);
+    for (let nth = 0; nth < 5; nth += 1) await message('sent', 40);
+    assert.equal((await apply(MONTH)).messages, 5);
+    assert.deepEqual(await counts(pool), [0, 0, 0, 0, 0]);
+  });
+
+  it('goes by small batches, past those that stay, few at a time where what was received is large', async t => {
+    const { pool, message, apply, batches } = await start(t);
+    const stays = await message('queued', 50);
+    await pool.query(`
+      with email as (
+        insert into emails ("from", "to", subject, status, created_at)
+        select 'a@acme.test', '[]', '', 'sent', now() - interval '40 days' from generate_series(1, 600) returning id, created_at
+      )
+      insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, created_at)
+      select id, '', '', case when row_number() over (order by id) <= 6 then 20 * 1024 * 1024 else 10 end, '', '[]', created_at
+        from email`);
+    assert.equal((await apply(MONTH)).messages, 600);
+    assert.deepEqual(
+      batches.slice(0, 3).map(({ removed }) => removed),
+      [2, 2, 2],
+    );
+    assert.deepEqual((await pool.query('select id from emails')).rows, [{ id: stays }]);
   });
 });
 

@@ -116,6 +116,13 @@ export const events = {
     }),
   },
   retention: {
+    messages: setting({
+      doc: 'How long a message that is done is kept at all, from when it came in. Then its row in `emails` is deleted, and with it its events, attempts, webhook deliveries and what was received, however long they were to be kept. Not deleted are messages that may still be sent, and those of which a webhook is still to hear.',
+      format: period,
+      default: 31_536_000_000,
+      reloadable: false,
+      standaloneOnly: OPENSEND_KEEPS,
+    }),
     raw: setting({
       doc: 'How long a message is kept as it was received, after which it cannot be sent again. Only messages that are done are touched, here and below.',
       format: period,
