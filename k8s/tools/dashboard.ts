@@ -89,6 +89,9 @@ function variables() {
   ];
 }
 
+/** Points lead from it to traces (docs/tracing.md). */
+const WITH_EXEMPLARS = 'smtp_relay_acceptance_duration_seconds_bucket';
+
 function renderPanel(panel: Panel, id: number, gridPos: object) {
   const { title, description, queries, kind = 'timeseries' } = panel;
   const targets = Object.entries(queries).map(([expr, legendFormat], index) => ({
@@ -96,7 +99,7 @@ function renderPanel(panel: Panel, id: number, gridPos: object) {
     datasource: DATASOURCE,
     expr,
     legendFormat,
-    ...(kind === 'stat' && { instant: true }),
+    ...(kind === 'stat' ? { instant: true } : expr.includes(WITH_EXEMPLARS) && { exemplar: true }),
   }));
   const isByPod = Object.values(queries).some(legend => legend.includes('{{pod}}'));
   const transformations = isByPod ? [WITHOUT_RELEASE] : [];

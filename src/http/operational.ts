@@ -1,4 +1,5 @@
 import type { ConfigStatus } from '../config/live.ts';
+import { createExposition } from '../observability/exposition.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { createDependencyChecks, type DependencyCheck } from './dependency-checks.ts';
@@ -56,6 +57,7 @@ export function createOperationalListener(options: OperationalListenerOptions): 
   const { server } = listener;
   const heartbeat = options.heartbeat ?? createHeartbeat();
   const lookAtDependencies = createDependencyChecks(checks.dependencies);
+  const expose = createExposition(registry);
   const reportResources = checks.resources && reportInTime(checks.resources);
   addProcessMetrics(registry, { version, role });
 
@@ -104,7 +106,10 @@ export function createOperationalListener(options: OperationalListenerOptions): 
   addRoute(server, {
     url: '/metrics',
     methods: ['GET', 'HEAD'],
-    handle: async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()),
+    handle: async (request, reply) => {
+      const { contentType, text } = await expose(request.headers.accept);
+      return reply.type(contentType).header('vary', 'accept').send(text);
+    },
   });
 
   return {

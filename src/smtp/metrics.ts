@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import { LEFT_OUT_REASONS } from '../message/sendable-headers.ts';
 import type { Registry } from '../observability/metrics.ts';
+import { isSampled, type TraceContext } from '../observability/trace.ts';
 import { type MessageStep, STEPS, type StepTimes } from './steps.ts';
 
 /** Read when they are scraped. */
@@ -31,8 +32,8 @@ export interface SmtpMetrics {
   readonly refusals: Counter<'step' | 'rule'>;
   /** Headers of accepted messages. */
   readonly headersLeftOut: Counter<'reason'>;
-  /** Seconds from the end of a message to its 250. */
-  readonly acceptance: Histogram;
+  /** @param seconds from the end of a message to its 250 */
+  readonly accepted: (seconds: number, trace: TraceContext) => void;
   readonly steps: StepTimes;
   /** Counts a reply by the class of its code. */
   readonly replied: (code: number) => void;
@@ -87,12 +88,7 @@ export function createSmtpMetrics(registry: Registry): SmtpMetrics {
       labelNames: ['reason'],
       registers,
     }),
-    acceptance: new Histogram({
-      name: 'smtp_relay_acceptance_duration_seconds',
-      help: 'Time from the end of a message to its 250',
-      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
-      registers,
-    }),
+    accepted: createAcceptance(registry),
     steps: createStepTimes(registers),
     replied: createReplyCount(registers),
   };
@@ -100,6 +96,23 @@ export function createSmtpMetrics(registry: Registry): SmtpMetrics {
   for (const result of MESSAGE_RESULTS) metrics.messages.inc({ result }, 0);
   for (const reason of LEFT_OUT_REASONS) metrics.headersLeftOut.inc({ reason }, 0);
   return metrics;
+}
+
+/** What took long is found in the traces: the newest of each bucket that is recorded. */
+function createAcceptance(registry: Registry): SmtpMetrics['accepted'] {
+  const acceptance = new Histogram({
+    name: 'smtp_relay_acceptance_duration_seconds',
+    help: 'Time from the end of a message to its 250',
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    enableExemplars: true,
+    registers: [],
+  });
+  // Not by `registers`: the library allows exemplars in registries of OpenMetrics only (`createExposition`).
+  registry.registerMetric(acceptance);
+  return (value, trace) => {
+    const exemplarLabels = isSampled(trace) ? { trace_id: trace.correlationId } : {};
+    acceptance.observe({ labels: {}, value, exemplarLabels });
+  };
 }
 
 /** There are several replies to a message; see `createStepTimes`. */

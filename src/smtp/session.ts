@@ -161,7 +161,7 @@ export class Session {
       const message = { envelope, refused: this.#refused, arrival, ...received };
       const text = await this.#accept(message, span, started, callOff);
       span.set({ 'smtp_relay.reply_code': 250 });
-      this.#deps.metrics.acceptance.observe((performance.now() - started) / 1000);
+      this.#deps.metrics.accepted((performance.now() - started) / 1000, span.context);
       return text;
     } catch (error) {
       refuseMessageSpan(span, error);
