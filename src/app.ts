@@ -127,8 +127,8 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
       const httpPort = await operational?.open();
       running.defer(live.watch({ logger, registry }));
       await preparation.start();
-      preparation.ready.then(() => resources?.start()).catch(ended.reject);
-      running.defer(async () => resources?.stop());
+      preparation.ready.then(() => resources.start()).catch(ended.reject);
+      running.defer(() => resources.stop());
       publisher?.start();
       running.use(housekeeping(live, pool, logger));
       const drainTime = config.shutdownTimeout * DRAIN_SHARE;

@@ -21,7 +21,7 @@ import { queueNameOf } from './queue/messaging-attributes.ts';
 import { Publisher } from './queue/publisher.ts';
 import type { ThreadedQueue } from './queue/threaded-queue.ts';
 import { createResources } from './resources/create-resources.ts';
-import type { Reconciler } from './resources/reconciler.ts';
+import type { DeclaredResources } from './resources/declared-resources.ts';
 import { createConfiguredPool, createConfiguredPreparation } from './store/configured.ts';
 import { createDatabaseClock, type DatabaseClock } from './store/database-clock.ts';
 import { createStoreMetrics } from './store/metrics.ts';
@@ -122,7 +122,7 @@ export async function createWorker(
     for (const part of [publisher, housekeeping, resources, dispatcher, events.queue, source]) part?.start();
     delivery.deliverer.start();
     running.defer(() => presence.stop());
-    running.defer(async () => void (await Promise.all([publisher?.stop(), housekeeping.stop(), resources?.stop()])));
+    running.defer(async () => void (await Promise.all([publisher?.stop(), housekeeping.stop(), resources.stop()])));
     running.defer(() => dispatcher.stop(CLOSE_TIME));
     running.defer(async () => {
       const sourceStopped = source.stop();
@@ -213,7 +213,7 @@ function createDispatcher({ config, pool, registry, tracer, logger }: Base, { no
 interface ListenerParts {
   readonly events: Events;
   readonly queue: ThreadedQueue | null;
-  readonly resources: Reconciler | null;
+  readonly resources: DeclaredResources;
   readonly isPrepared: () => boolean;
   readonly onDeliveriesDue: () => void;
   readonly ready: () => { readonly ok: boolean; readonly reasons: readonly string[] };

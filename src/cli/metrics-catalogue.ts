@@ -9,6 +9,7 @@ import { createRegistry, type Registry } from '../observability/metrics.ts';
 import { createQueueMetrics } from '../queue/metrics.ts';
 import { createPublisherMetrics } from '../queue/publisher-metrics.ts';
 import { createResourcesMetrics } from '../resources/metrics.ts';
+import { createUnreconciledMetric } from '../resources/unreconciled-metrics.ts';
 import { createSmtpMetrics, observeListeners } from '../smtp/metrics.ts';
 import { createHandshakeMetrics, createLegacyMetrics, createTlsMetrics } from '../smtp/tls-metrics.ts';
 import { createClockMetrics } from '../store/database-clock.ts';
@@ -90,6 +91,11 @@ const PARTS: readonly Part[] = [
   { title: 'HTTP', roles: 'relay and worker', add: createHttpMetrics },
   { title: 'Configuration', roles: 'relay and worker', add: createLiveConfigMetrics },
   { title: 'Declared resources', roles: 'relay and worker with resources', add: createResourcesMetrics },
+  {
+    title: 'Declared resources that nobody looks after',
+    roles: 'relay and worker',
+    add: registry => void createUnreconciledMetric(registry),
+  },
   {
     title: 'The process',
     roles: 'relay and worker',

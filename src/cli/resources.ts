@@ -2,6 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Command, Option } from 'commander';
+import { loadConfig } from '../config/load.ts';
 import { createAdapters } from '../resources/adapters.ts';
 import { KINDS, type KindName } from '../resources/kinds.ts';
 import { printProblem } from '../resources/problem.ts';
@@ -9,13 +10,15 @@ import { createDesiredReader } from '../resources/read-desired.ts';
 import { type ObjectReport, objectReport } from '../resources/report.ts';
 import { renderSchemas } from '../resources/schema-files.ts';
 import { findShared } from '../resources/shared.ts';
+import { UNRECONCILED_REMEDY } from '../resources/unreconciled-watch.ts';
 import { readDeclared } from '../store/declared.ts';
+import { findUnreconciled } from '../store/unreconciled.ts';
 import { createSecretBox } from '../webhooks/secret-box.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
 import { CheckFailed } from './errors.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';
-import { type Column, print, printable, table } from './output.ts';
+import { type Column, note, print, printable, table } from './output.ts';
 import { addApply, addDiff } from './resources-apply.ts';
 import { type PathOptions, sourcesOf } from './resources-sources.ts';
 
@@ -27,6 +30,9 @@ const COLUMNS: readonly Column<ObjectReport>[] = [
   { title: 'SINCE', value: row => row.lastTransitionTime },
   { title: 'MESSAGE', value: row => row.message },
 ];
+
+/** Milliseconds. While one process takes the lease over from another, nobody has it. */
+const LEASE_GRACE = 60_000;
 
 const SCHEMAS = fileURLToPath(new URL('../../docs/schemas/', import.meta.url));
 
@@ -51,9 +57,18 @@ function addList(resources: Command, context: CliContext): void {
       .addOption(new Option('--kind <kind>', 'only this kind').choices(KINDS))
       .addOption(jsonOption())
       .action(async (options: JsonOptions & { kind?: KindName }) => {
-        const found = await withDatabase(context, readDeclared);
-        const rows = found.filter(({ kind }) => options.kind === undefined || kind === options.kind).map(objectReport);
+        const [found, unreconciled] = await withDatabase(context, async pool => {
+          return [await readDeclared(pool), await findUnreconciled(pool, LEASE_GRACE)] as const;
+        });
+        const since = unreconciled && (unreconciled.since?.toISOString() ?? 'the beginning');
+        const rows = found
+          .filter(({ kind }) => options.kind === undefined || kind === options.kind)
+          .map(object => ({ ...objectReport(object), unreconciledSince: since }));
         print(context, options, rows, table(COLUMNS, rows));
+        if (since === null) return;
+        const { byHand } = loadConfig(context.env, { checkTlsFiles: false, require: [] }).config.resources;
+        const remedy = byHand ? '' : ` To mend it: ${UNRECONCILED_REMEDY}.`;
+        note(context, options, `Nobody has compared them with their documents since ${since}.${remedy}`);
       }),
     'resources list',
     'resources status --kind SmtpCredential',

@@ -15,8 +15,7 @@ export interface OperationalParts {
   readonly pool: pg.Pool;
   readonly queue: ThreadedQueue | null;
   readonly ready: () => Condition;
-  /** null where none are declared. */
-  readonly resources: { report(): Promise<unknown> } | null;
+  readonly resources: { report(): Promise<Condition | undefined> };
   readonly registry: Registry;
   readonly metrics: HttpMetrics;
   readonly logger: Logger;
@@ -47,7 +46,7 @@ export function createOperational(parts: OperationalParts): Operational | null {
     checks: {
       ready,
       configuration: () => live.status(),
-      ...(resources && { resources: () => resources.report() }),
+      resources: () => resources.report(),
       dependencies: { postgres: () => checkDatabase(pool), ...(queue && { sqs: () => queue.check() }) },
     },
     registry,

@@ -25,8 +25,8 @@ export interface OperationalListenerOptions {
     readonly ready: () => Condition;
     /** Which configuration is in force. */
     readonly configuration?: () => ConfigStatus;
-    /** The declared resources and how they stand; null is shown where that cannot be read, or not in time. */
-    readonly resources?: () => Promise<unknown>;
+    /** The declared resources, if any, and how they stand; null is shown where that cannot be read, or not in time. */
+    readonly resources?: () => Promise<Condition | undefined>;
     /** What it needs of others. */
     readonly dependencies: Readonly<Record<string, DependencyCheck>>;
   };
@@ -91,7 +91,8 @@ export function createOperationalListener(options: OperationalListenerOptions): 
     const ready = checks.ready();
     const configuration = checks.configuration?.();
     const usable = !configuration?.lastError;
-    const well = usable && ready.ok && live().ok && Object.values(dependencies).every(({ ok }) => ok);
+    const areDeclared = resources?.ok ?? true;
+    const well = usable && areDeclared && ready.ok && live().ok && Object.values(dependencies).every(({ ok }) => ok);
     return {
       status: well ? 'ok' : 'degraded',
       role,

@@ -4,8 +4,11 @@ import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { createSecretBox } from '../webhooks/secret-box.ts';
 import { createAdapters } from './adapters.ts';
+import { DeclaredResources } from './declared-resources.ts';
 import { createResourcesMetrics } from './metrics.ts';
 import { Reconciler } from './reconciler.ts';
+import { createUnreconciledMetric } from './unreconciled-metrics.ts';
+import { UnreconciledWatch } from './unreconciled-watch.ts';
 
 export interface ResourcesParts {
   readonly live: LiveConfig;
@@ -16,8 +19,26 @@ export interface ResourcesParts {
   readonly id: string;
 }
 
-/** The reconciler as the configuration has it; null where no documents are configured. */
-export function createResources({ live, pool, registry, logger, id }: ResourcesParts): Reconciler | null {
+/** Milliseconds. Twice the time of a lease: the process that had it may have died, and the next one looks from time to time. */
+const GRACE = 60_000;
+
+/** What the configuration makes of declared resources. */
+export function createResources(parts: ResourcesParts): DeclaredResources {
+  const { live, pool, registry, logger } = parts;
+  const reconciler = createReconciler(parts);
+  const watch = new UnreconciledWatch({
+    db: pool,
+    // Who has no documents will never reconcile, so there is nothing to wait for.
+    grace: reconciler === null ? 0 : GRACE,
+    isByHand: () => live.current.resources.byHand,
+    tell: createUnreconciledMetric(registry),
+    logger: logger.child({ room: 'resources' }),
+  });
+  return new DeclaredResources({ db: pool, reconciler, watch });
+}
+
+/** null where no documents are configured. */
+function createReconciler({ live, pool, registry, logger, id }: ResourcesParts): Reconciler | null {
   const { resources, webhooks, pipeline } = live.current;
   const { directory, secretsDirectory, interval } = resources;
   if (directory === '') return null;

@@ -8,10 +8,20 @@ export interface PassCounts {
   readonly removed: number;
 }
 
+/** Whether an object is as declared. */
+export interface Standing {
+  readonly kind: string;
+  readonly name: string;
+  readonly ready: boolean;
+}
+
+/** Each is a series of its own, and one fault of a folder may be that of thousands. */
+const MOST_NAMED = 20;
+
 /** What can be counted of declared resources. Objects are told by the process that has the lease, and by no other. */
 export interface ResourcesMetrics {
   leads(isLeader: boolean): void;
-  passed(seconds: number, objects: readonly { readonly kind: string; readonly ready: boolean }[]): void;
+  passed(seconds: number, objects: readonly Standing[]): void;
   changed(kind: KindName, action: 'create' | 'update' | 'remove'): void;
   failed(seconds: number): void;
   problems(count: number): void;
@@ -24,6 +34,12 @@ export function createResourcesMetrics(registry: Registry): ResourcesMetrics {
     name: 'smtp_relay_resources',
     help: 'Declared objects, by whether they are as declared; told by the process that has the lease',
     labelNames: ['kind', 'ready'],
+    registers,
+  });
+  const notReady = new Gauge({
+    name: 'smtp_relay_resources_not_ready',
+    help: `1 for each declared object that is not as declared, ${MOST_NAMED} at most; smtp_relay_resources counts all of them`,
+    labelNames: ['kind', 'name'],
     registers,
   });
   const leader = new Gauge({
@@ -65,6 +81,7 @@ export function createResourcesMetrics(registry: Registry): ResourcesMetrics {
       leader.set(isLeader ? 1 : 0);
       if (isLeader) return;
       objects.reset();
+      notReady.reset();
       problems.reset();
       kept.reset();
     },
@@ -77,6 +94,9 @@ export function createResourcesMetrics(registry: Registry): ResourcesMetrics {
         objects.set({ kind, ready: 'true' }, ready);
         objects.set({ kind, ready: 'false' }, same.length - ready);
       }
+      notReady.reset();
+      for (const { kind, name } of found.filter(({ ready }) => !ready).slice(0, MOST_NAMED))
+        notReady.set({ kind, name }, 1);
     },
     changed: (kind, action) => changes.inc({ kind, action }),
     failed: seconds => passes.observe({ result: 'failed' }, seconds),

@@ -2,14 +2,14 @@ import type { DeclaredRecord } from '../store/declared.ts';
 import { type ApplyParts, applyPlan } from './apply.ts';
 import type { Desired } from './desired.ts';
 import type { KindName } from './kinds.ts';
-import type { PassCounts } from './metrics.ts';
+import type { PassCounts, Standing } from './metrics.ts';
 import { isDue } from './object-plan.ts';
 import { makePlan } from './plan.ts';
 
 export interface PassResult {
   readonly desired: Desired;
   /** All declared objects, after it. */
-  readonly objects: readonly { readonly kind: string; readonly ready: boolean }[];
+  readonly objects: readonly Standing[];
   /** The objects of which something new was written down. */
   readonly written: readonly DeclaredRecord[];
   readonly done: readonly { readonly kind: KindName; readonly action: 'create' | 'update' | 'remove' }[];

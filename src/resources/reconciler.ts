@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { watchFolders } from '../config/watch-folders.ts';
 import type { Logger } from '../observability/log.ts';
 import { giveLeaseBack, leaseHolder, takeLease } from '../store/declared-lease.ts';
+import type { Unreconciled } from '../store/unreconciled.ts';
 import type { Adapters } from './adapters.ts';
 import { LeaseLost } from './apply.ts';
 import type { ResourcesMetrics } from './metrics.ts';
@@ -88,8 +89,8 @@ export class Reconciler {
   }
 
   /** How all declared objects stand, and what this process did. */
-  report(): Promise<ResourcesReport> {
-    return readReport(this.#options.pool, { isLeader: this.#isLeader, lastPass: this.#lastPass });
+  report(unreconciled: Unreconciled | null = null): Promise<ResourcesReport> {
+    return readReport(this.#options.pool, { isLeader: this.#isLeader, lastPass: this.#lastPass, unreconciled });
   }
 
   /** The lease is taken or renewed at once, also while a pass goes on. */

@@ -1,15 +1,22 @@
 import { countDeclared, type DeclaredObject, readSomeDeclared } from '../store/declared.ts';
 import { leaseHolder } from '../store/declared-lease.ts';
 import type { Queryable } from '../store/pool.ts';
+import type { Unreconciled } from '../store/unreconciled.ts';
 import type { PassCounts } from './metrics.ts';
 import type { Problem } from './problem.ts';
 
 /** How declared resources stand, for people. Nothing in it is secret. */
 export interface ResourcesReport {
+  /** Whether all that is declared is in force, and looked after. */
+  readonly ok: boolean;
+  /** Why not. */
+  readonly reasons: readonly string[];
   /** The process that makes the database match; null where none does. */
   readonly leader: string | null;
   /** Of this process. */
   readonly isLeader: boolean;
+  /** What is declared and not looked after; null where that is well. */
+  readonly unreconciled: Unreconciled | null;
   /** The last time that this process compared the database with the documents; null where it never did. */
   readonly lastPass: PassReport | null;
   readonly total: number;
@@ -48,15 +55,43 @@ export interface ObjectReport {
 
 const MOST_OBJECTS = 1_000;
 
+/** How many objects a sentence names. */
+const MOST_NAMED = 3;
+
 /** Reads how all declared objects stand, the same in every process. */
 export async function readReport(
   db: Queryable,
-  own: Pick<ResourcesReport, 'isLeader' | 'lastPass'>,
+  own: Pick<ResourcesReport, 'isLeader' | 'lastPass' | 'unreconciled'>,
 ): Promise<ResourcesReport> {
   const leader = await leaseHolder(db);
   const { total, ready } = await countDeclared(db);
   const objects = (await readSomeDeclared(db, MOST_OBJECTS)).map(objectReport);
-  return { leader, ...own, total, ready, objects, omitted: total - objects.length };
+  const standing = { leader, ...own, total, ready, objects, omitted: total - objects.length };
+  const reasons = reasonsOf(standing);
+  return { ok: reasons.length === 0, reasons, ...standing };
+}
+
+function reasonsOf(report: Omit<ResourcesReport, 'ok' | 'reasons'>): string[] {
+  const { unreconciled, lastPass, total, ready, objects } = report;
+  const reasons: string[] = [];
+  if (unreconciled) {
+    const since = unreconciled.since?.toISOString() ?? 'the beginning';
+    reasons.push(`nobody compares ${amount(unreconciled.count)} with their documents, since ${since}`);
+  }
+  if (ready < total) {
+    const named = objects.slice(0, Math.min(MOST_NAMED, total - ready));
+    const names = named.map(({ kind, name, reason }) => `${kind}/${name} (${reason})`);
+    const more = total - ready > MOST_NAMED ? ', ...' : '';
+    reasons.push(`${total - ready} of ${amount(total)} not ready: ${names.join(', ')}${more}`);
+  }
+  const problems = lastPass?.problems.length ?? 0;
+  if (problems > 0) reasons.push(`the documents have ${problems === 1 ? 'a problem' : `${problems} problems`}`);
+  if (lastPass?.error) reasons.push(`the last comparison failed (${lastPass.error})`);
+  return reasons;
+}
+
+function amount(objects: number): string {
+  return objects === 1 ? '1 declared object' : `${objects} declared objects`;
 }
 
 export function objectReport(object: DeclaredObject): ObjectReport {

@@ -23,6 +23,12 @@ export const declaration = {
       default: false,
       reloadable: true,
     }),
+    byHand: setting({
+      doc: 'Whether documents are applied by `smtp-relay resources apply` only, as from a pipeline. Otherwise it is told of as a fault where something is declared and no process reconciles it.',
+      format: boolean,
+      default: false,
+      reloadable: true,
+    }),
     interval: setting({
       doc: 'How often the database is compared with the documents. A changed document counts at once.',
       format: duration,
