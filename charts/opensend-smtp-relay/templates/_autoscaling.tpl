@@ -105,14 +105,20 @@ spec:
         name: {{ $name }}-sqs
     {{- end }}
     {{- if $values.keda.postgres.enabled }}
+    {{- $database := include "opensend-smtp-relay.kedaDatabase" .root | fromJson }}
     - type: postgresql
       name: database
       metadata:
+        {{- with omit $database "connection" "password" }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
         query: {{ include "opensend-smtp-relay.backlogQuery" $config | quote }}
         targetQueryValue: {{ $values.keda.postgres.entriesPerPod | toString | quote }}
         activationTargetQueryValue: {{ $values.keda.postgres.activation | toString | quote }}
+      {{- if or $database.connection $database.password }}
       authenticationRef:
         name: {{ $name }}-postgres
+      {{- end }}
     {{- end }}
     {{- else }}
     {{- with $values.hpa.cpuUtilization }}
@@ -173,8 +179,8 @@ spec:
     {{- toYaml $values.sqs.podIdentity | nindent 4 }}
   {{- end }}
 {{- end }}
-{{- if $values.postgres.enabled }}
-{{- $database := include "opensend-smtp-relay.secretRef" (dict "root" .root "secret" "databaseUrl") | fromJson }}
+{{- $database := include "opensend-smtp-relay.kedaDatabase" .root | fromJson }}
+{{- if and $values.postgres.enabled (or $database.connection $database.password) }}
 ---
 apiVersion: keda.sh/v1alpha1
 kind: TriggerAuthentication
@@ -182,8 +188,10 @@ metadata:
   {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" (printf "%s-postgres" $name)) | nindent 2 }}
 spec:
   secretTargetRef:
-    - parameter: connection
-      name: {{ $database.name }}
-      key: {{ $database.key }}
+    {{- range $parameter, $ref := pick $database "connection" "password" }}
+    - parameter: {{ $parameter }}
+      name: {{ $ref.name }}
+      key: {{ $ref.key }}
+    {{- end }}
 {{- end }}
 {{- end }}

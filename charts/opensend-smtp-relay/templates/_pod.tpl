@@ -14,11 +14,11 @@ What relay and worker have in common. Called with root and component.
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" $name "labels" $values.labels "annotations" $values.annotations) | nindent 2 }}
+  {{- $annotations := mergeOverwrite (dict) (deepCopy $values.annotations) (dict "opensend.dev/scaled-by" $values.autoscaling.kind) }}
+  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" $name "labels" $values.labels "annotations" $annotations) | nindent 2 }}
 spec:
-  {{- /* Beside an autoscaler it would set the number back at each upgrade. */}}
-  {{- if eq $values.autoscaling.kind "none" }}
-  replicas: {{ int $values.replicas }}
+  {{- with include "opensend-smtp-relay.replicas" (dict "root" .root "component" .component "name" $name) }}
+  replicas: {{ . }}
   {{- end }}
   revisionHistoryLimit: {{ int $values.revisionHistoryLimit }}
   minReadySeconds: {{ int $values.minReadySeconds }}
