@@ -115,8 +115,11 @@ function checkScaling(manifests: readonly Manifest[]): Problems {
       const scalers = manifests.filter(({ spec }) => spec?.scaleTargetRef?.name === deployment.metadata.name);
       const problems: Problems = [];
       if (scalers.length > 1) problems.push(`${nameOf(deployment)}: ${scalers.map(nameOf).join(' and ')} scale it`);
-      if (scalers.length > 0 && deployment.spec.replicas !== undefined)
-        problems.push(`${nameOf(deployment)}: replicas stands beside an autoscaler`);
+      for (const { spec } of scalers) {
+        const least = spec.minReplicas ?? spec.minReplicaCount;
+        if ((deployment.spec.replicas ?? least) < least)
+          problems.push(`${nameOf(deployment)}: it begins with fewer pods than its autoscaler keeps`);
+      }
       return problems;
     });
 }

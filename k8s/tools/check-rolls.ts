@@ -7,7 +7,7 @@ import { chartPath } from './paths.ts';
 
 /*
  * A change of the configuration replaces the pods if, and only if, the program cannot take it over. Renders the chart with another
- * value of setting after setting, and compares the pods.
+ * value of setting after setting, and compares the pods. And what cannot be changed in a Job changes its name.
  *
  *     node bin/node24.js k8s/tools/check-rolls.ts
  */
@@ -21,10 +21,14 @@ const BASE = [
   'secrets.webhooksSecretKeys.value="first"',
 ];
 
-function render(...sets: readonly string[]): unknown {
+function manifests(...sets: readonly string[]) {
   const flags = [...BASE, ...sets].flatMap(set => ['--set-json', set]);
   const text = execFileSync('helm', ['template', 'r', chartPath(''), ...flags], { encoding: 'utf8', maxBuffer: 1e8 });
-  return podsOf(parseManifests(text))
+  return parseManifests(text);
+}
+
+function render(...sets: readonly string[]): unknown {
+  return podsOf(manifests(...sets))
     .filter(({ owner }) => owner.kind === 'Deployment')
     .map(({ spec, owner }) => [spec, owner.spec.template.metadata]);
 }
@@ -67,3 +71,15 @@ expectRoll('another password', false, 'secrets.databaseUrl.value="postgres://use
 expectRoll('another database', true, 'secrets.databaseUrl.value="postgres://user:first@other:5432/mail"');
 expectRoll('other secrets of tracking', false, 'secrets.trackingSecrets.value="seventeen characters"');
 expectRoll('other keys of webhooks', true, 'secrets.webhooksSecretKeys.value="second"');
+
+const jobOf = (...sets: readonly string[]) => manifests(...sets).find(({ kind }) => kind === 'Job');
+const [job, sameJob] = [jobOf(), jobOf()];
+if (!job || job.metadata.name !== sameJob?.metadata.name) {
+  console.error('the Job of migrations has another name though nothing has changed');
+  process.exitCode = 1;
+}
+for (const set of ['image.tag="next"', 'migrations.resources.limits.memory="1Gi"', 'migrations.backoffLimit=1']) {
+  if (jobOf(set)?.metadata.name !== job?.metadata.name) continue;
+  console.error(`${set}: the Job of migrations keeps its name, and Kubernetes does not let it be changed`);
+  process.exitCode = 1;
+}

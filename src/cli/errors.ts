@@ -5,13 +5,14 @@ import { StoreError } from '../store/errors.ts';
 import { ForeignInstallation, PipelineMismatch, PipelineUnstated } from '../store/pipeline.ts';
 
 /** Exit codes that scripts can rely on. */
-export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
+export const EXIT = { ok: 0, failure: 1, usage: 2, refused: 3 } as const;
 
 export const EXIT_CODES_HELP = `
 Exit codes:
   0  done
   1  it failed: database unreachable, not found, something missing, ...
-  2  wrong usage or wrong configuration`;
+  2  wrong usage or wrong configuration
+  3  the database refuses: its password, its name, its certificate or its rights are wrong, and trying again does not help`;
 
 /** The command did its work, and what it looked at is not as it should be. The answer says what; the text is for people. */
 export class CheckFailed extends Error {
@@ -34,7 +35,20 @@ export function explain(error: unknown): Failure {
   if (error instanceof CommanderError) return { message: null, exitCode: error.exitCode === 0 ? EXIT.ok : EXIT.usage };
   if (isMisconfigured(error)) return usage(error.message);
   if (error instanceof StoreError) return error.code === 'invalid' ? usage(error.message) : failure(error.message);
-  return failure(explainCode(error) ?? (error instanceof Error ? error.message : String(error)));
+  const message = explainCode(error) ?? (error instanceof Error ? error.message : String(error));
+  return { message, exitCode: isRefusal(firstOf(error)) ? EXIT.refused : EXIT.failure };
+}
+
+/** SQLSTATE classes 28 and 3D: the login, the database's name; and the role's rights. */
+const REFUSING_STATES = /^(?:28\w{3}|3D\w{3}|42501)$/;
+/** Node's words for a certificate that does not pass. */
+const REFUSED_CERTIFICATE = /^(?:ERR_TLS_CERT_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(?:GET_ISSUER|VERIFY))/;
+/** node-postgres has no code for these: the server asks for a password and there is none, or it knows no TLS. */
+const REFUSED_IN_WORDS = /password must be a (?:non-empty )?string|does not support SSL connections/;
+
+/** Whether somebody has to change something first: a job need not be tried again. */
+function isRefusal({ code, message }: { readonly code: string; readonly message: string }): boolean {
+  return REFUSING_STATES.test(code) || REFUSED_CERTIFICATE.test(code) || REFUSED_IN_WORDS.test(message);
 }
 
 function isMisconfigured(error: unknown): error is Error {
@@ -49,6 +63,10 @@ function explainCode(error: unknown): string | null {
       return `the database has not been prepared (${message}); run: smtp-relay migrate`;
     case '42501':
       return `the database refuses: ${message}; grant the role of DATABASE_URL what it needs`;
+    case '28P01':
+    case '28000':
+    case '3D000':
+      return refusedLogin(message);
     case '55P03':
       return 'another migration holds the lock; try again when it has ended';
     case 'ECONNREFUSED':
@@ -60,10 +78,15 @@ function explainCode(error: unknown): string | null {
       return `cannot reach the database: ${message}; check DATABASE_URL`;
     case '':
       // The driver's own errors have no code.
+      if (REFUSED_IN_WORDS.test(message)) return refusedLogin(message);
       return /timeout|terminated/i.test(message) ? `the database does not answer: ${message}` : null;
     default:
       return error instanceof pg.DatabaseError ? `the database answers: ${message}` : null;
   }
+}
+
+function refusedLogin(message: string): string {
+  return `the database refuses the login: ${message}; check DATABASE_URL, or the PG* variables that complete it`;
 }
 
 /** A host with several addresses fails with one error for each; the first one tells enough. */

@@ -61,8 +61,8 @@ export async function migrate(
   });
   // A connection lost in mid-query rejects that query; without a listener it would also end the process.
   client.on('error', error => options.logger?.debug({ err: error }, 'database connection lost'));
-  await client.connect();
   try {
+    await client.connect();
     const pipeline = await choosePipeline(client, options);
     // Looked at before locking, so that in the ordinary case a hundred starting pods wait for nothing.
     const applied = (await isCurrent(client)) ? [] : await applyLocked(client, options);

@@ -53,6 +53,26 @@ describe('smtp-relay migrate', () => {
     assert.equal(JSON.parse(second.stdout).pipeline, 'standalone');
   });
 
+  it('has an exit code of its own where trying again does not help', async t => {
+    const url = await createDatabase(t, { empty: true });
+    const cases: [Partial<URL>, RegExp][] = [
+      [{ password: 'wrong' }, /refuses the login: password authentication failed/],
+      [{ password: '' }, /refuses the login/],
+      [{ username: 'nobody' }, /refuses the login/],
+      [{ pathname: '/nowhere' }, /refuses the login: database "nowhere" does not exist/],
+      [{ search: '?sslmode=require' }, /refuses the login: .*does not support SSL/],
+    ];
+    for (const [wrong, said] of cases) {
+      const address = String(Object.assign(new URL(url), wrong));
+      const { code, stderr } = await runInProcess(['migrate'], { DATABASE_URL: address, ...OWN });
+      assert.match(stderr, said);
+      assert.equal(code, 3, stderr);
+    }
+    // What is away may come back.
+    const { code } = await runInProcess(['migrate'], { DATABASE_URL: NOWHERE, ...OWN });
+    assert.equal(code, 1);
+  });
+
   it('says which variables are missing', async () => {
     const { code, stderr } = await runInProcess(['migrate'], {});
     assert.equal(code, 2);

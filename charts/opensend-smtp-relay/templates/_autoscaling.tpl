@@ -16,7 +16,7 @@ Pods leave one by one, each given the time that it may take to stop, so that cli
 
 {{- define "opensend-smtp-relay.hpa" -}}
 {{- $values := (get .root.Values .component).autoscaling -}}
-{{- $name := printf "%s-%s" (include "opensend-smtp-relay.fullname" .root) .component -}}
+{{- $name := include "opensend-smtp-relay.nameOf" (dict "root" .root "suffix" .component) -}}
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata:
@@ -60,7 +60,7 @@ spec:
 {{- define "opensend-smtp-relay.scaledObject" -}}
 {{- $values := (get .root.Values .component).autoscaling -}}
 {{- $config := include "opensend-smtp-relay.config" .root | fromJson -}}
-{{- $name := printf "%s-%s" (include "opensend-smtp-relay.fullname" .root) .component -}}
+{{- $name := include "opensend-smtp-relay.nameOf" (dict "root" .root "suffix" .component) -}}
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
 metadata:
@@ -102,7 +102,7 @@ spec:
         scaleOnInFlight: "true"
         scaleOnDelayed: "false"
       authenticationRef:
-        name: {{ $name }}-sqs
+        name: {{ include "opensend-smtp-relay.nameOf" (dict "root" $.root "suffix" (printf "%s-sqs" $.component)) }}
     {{- end }}
     {{- if $values.keda.postgres.enabled }}
     {{- $database := include "opensend-smtp-relay.kedaDatabase" .root | fromJson }}
@@ -117,7 +117,7 @@ spec:
         activationTargetQueryValue: {{ $values.keda.postgres.activation | toString | quote }}
       {{- if or $database.connection $database.password }}
       authenticationRef:
-        name: {{ $name }}-postgres
+        name: {{ include "opensend-smtp-relay.nameOf" (dict "root" $.root "suffix" (printf "%s-postgres" $.component)) }}
       {{- end }}
     {{- end }}
     {{- else }}
@@ -156,13 +156,13 @@ select
 {{- define "opensend-smtp-relay.triggerAuthentications" -}}
 {{- $values := (get .root.Values .component).autoscaling.keda -}}
 {{- $config := include "opensend-smtp-relay.config" .root | fromJson -}}
-{{- $name := printf "%s-%s" (include "opensend-smtp-relay.fullname" .root) .component -}}
+{{- $name := include "opensend-smtp-relay.nameOf" (dict "root" .root "suffix" .component) -}}
 {{- if $config.queueUrl }}
 ---
 apiVersion: keda.sh/v1alpha1
 kind: TriggerAuthentication
 metadata:
-  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" (printf "%s-sqs" $name)) | nindent 2 }}
+  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" (include "opensend-smtp-relay.nameOf" (dict "root" .root "suffix" (printf "%s-sqs" .component)))) | nindent 2 }}
 spec:
   {{- $key := include "opensend-smtp-relay.secretRef" (dict "root" .root "secret" "awsAccessKeyId") | fromJson }}
   {{- $secret := include "opensend-smtp-relay.secretRef" (dict "root" .root "secret" "awsSecretAccessKey") | fromJson }}
@@ -185,7 +185,7 @@ spec:
 apiVersion: keda.sh/v1alpha1
 kind: TriggerAuthentication
 metadata:
-  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" (printf "%s-postgres" $name)) | nindent 2 }}
+  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" (include "opensend-smtp-relay.nameOf" (dict "root" .root "suffix" (printf "%s-postgres" .component)))) | nindent 2 }}
 spec:
   secretTargetRef:
     {{- range $parameter, $ref := pick $database "connection" "password" }}

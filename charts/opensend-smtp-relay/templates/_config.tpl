@@ -27,9 +27,9 @@ here, so that they are those of the program.
 {{- define "opensend-smtp-relay.tlsSecretName" -}}
 {{- $mode := include "opensend-smtp-relay.tlsMode" . -}}
 {{- if eq $mode "certManager" -}}
-{{- default (printf "%s-tls" (include "opensend-smtp-relay.fullname" .)) .Values.tls.certManager.secretName }}
+{{- default (include "opensend-smtp-relay.nameOf" (dict "root" . "suffix" "tls")) .Values.tls.certManager.secretName }}
 {{- else if eq $mode "existingSecret" -}}{{ .Values.tls.existingSecret }}
-{{- else if eq $mode "demo" -}}{{ include "opensend-smtp-relay.fullname" . }}-demo-tls
+{{- else if eq $mode "demo" -}}{{ include "opensend-smtp-relay.nameOf" (dict "root" . "suffix" "demo-tls") }}
 {{- end }}
 {{- end }}
 

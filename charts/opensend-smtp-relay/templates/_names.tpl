@@ -3,20 +3,35 @@ Names and labels.
 */}}
 
 {{- define "opensend-smtp-relay.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+{{- include "opensend-smtp-relay.cut" (dict "name" (default .Chart.Name .Values.nameOverride) "length" 63) }}
 {{- end }}
 
-{{/* Cut so that every suffix still fits: names of Services and labels have 63 characters at most. */}}
+{{/* Of the Service that clients reach; the beginning of all other names. */}}
 {{- define "opensend-smtp-relay.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
-{{- else -}}
-{{- $name := include "opensend-smtp-relay.name" . -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" }}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" }}
+{{- include "opensend-smtp-relay.cut" (dict "name" (include "opensend-smtp-relay.wholeName" .) "length" 63) }}
 {{- end }}
+
+{{- define "opensend-smtp-relay.wholeName" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}{{ .Values.fullnameOverride }}
+{{- else if contains $name .Release.Name -}}{{ .Release.Name }}
+{{- else -}}{{ printf "%s-%s" .Release.Name $name }}
+{{- end }}
+{{- end }}
+
+{{/* The name of an object, with what it is for behind it. Called with root and suffix. */}}
+{{- define "opensend-smtp-relay.nameOf" -}}
+{{- $room := sub 62 (len .suffix) | int -}}
+{{- printf "%s-%s" (include "opensend-smtp-relay.cut" (dict "name" (include "opensend-smtp-relay.wholeName" .root) "length" $room)) .suffix }}
+{{- end }}
+
+{{/*
+A name of so many characters at most: Services, labels and Jobs take 63. What is cut ends with a hash of the whole, so that two long
+names with the same beginning stay two. Called with name and length.
+*/}}
+{{- define "opensend-smtp-relay.cut" -}}
+{{- if le (len .name) .length -}}{{ trimSuffix "-" .name }}
+{{- else -}}{{ printf "%s-%s" (trunc (sub .length 9 | int) .name | trimSuffix "-") (sha256sum .name | trunc 8) }}
 {{- end }}
 {{- end }}
 
@@ -66,7 +81,7 @@ annotations:
 {{- if $account.name -}}
 {{- $account.name }}
 {{- else if $account.create -}}
-{{- printf "%s-%s" (include "opensend-smtp-relay.fullname" .root) .component }}
+{{- include "opensend-smtp-relay.nameOf" (dict "root" .root "suffix" .component) }}
 {{- else -}}
 default
 {{- end }}

@@ -10,7 +10,7 @@ What relay and worker have in common. Called with root and component.
 
 {{- define "opensend-smtp-relay.deployment" -}}
 {{- $values := get .root.Values .component -}}
-{{- $name := printf "%s-%s" (include "opensend-smtp-relay.fullname" .root) .component -}}
+{{- $name := include "opensend-smtp-relay.nameOf" (dict "root" .root "suffix" .component) -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -205,7 +205,7 @@ volumeMounts:
 {{- $values := eq .component "migrate" | ternary .root.Values.migrations (get .root.Values .component) -}}
 - name: config
   configMap:
-    name: {{ include "opensend-smtp-relay.fullname" .root }}{{ if .hook }}-migrate{{ end }}
+    name: {{ if .hook }}{{ include "opensend-smtp-relay.nameOf" (dict "root" .root "suffix" "migrate") }}{{ else }}{{ include "opensend-smtp-relay.fullname" .root }}{{ end }}
 - name: secrets
   projected:
     defaultMode: 288
@@ -274,7 +274,7 @@ automountServiceAccountToken: false
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
-  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" (printf "%s-%s" (include "opensend-smtp-relay.fullname" .root) .component) "labels" $budget.labels "annotations" $budget.annotations) | nindent 2 }}
+  {{- include "opensend-smtp-relay.metadata" (dict "root" .root "component" .component "name" (include "opensend-smtp-relay.nameOf" (dict "root" .root "suffix" .component)) "labels" $budget.labels "annotations" $budget.annotations) | nindent 2 }}
 spec:
   {{- if not (kindIs "invalid" $budget.minAvailable) }}
   minAvailable: {{ $budget.minAvailable }}

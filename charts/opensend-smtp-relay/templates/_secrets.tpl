@@ -32,15 +32,20 @@ the Secrets that this chart makes do not exist yet when a hook runs before the i
 {{- define "opensend-smtp-relay.secretRef" -}}
 {{- $values := get .root.Values.secrets .secret -}}
 {{- $variable := get (include "opensend-smtp-relay.secretVariables" .root | fromYaml) .secret -}}
-{{- $made := printf "%s%s" (include "opensend-smtp-relay.fullname" .root) (.hook | default false | ternary "-migrate" "") -}}
+{{- $made := include "opensend-smtp-relay.fullname" .root -}}
+{{- $external := include "opensend-smtp-relay.nameOf" (dict "root" .root "suffix" "external") -}}
+{{- if .hook -}}
+{{- $made = include "opensend-smtp-relay.nameOf" (dict "root" .root "suffix" "migrate") -}}
+{{- $external = include "opensend-smtp-relay.nameOf" (dict "root" .root "suffix" "migrate-external") -}}
+{{- end -}}
 {{- if and .root.Values.demo.enabled (eq .secret "databaseUrl") -}}
-{{- dict "name" (printf "%s-demo" (include "opensend-smtp-relay.fullname" .root)) "key" $variable | toJson }}
+{{- dict "name" (include "opensend-smtp-relay.nameOf" (dict "root" .root "suffix" "demo")) "key" $variable | toJson }}
 {{- else if $values.existingSecret -}}
 {{- dict "name" $values.existingSecret "key" (default $variable $values.key) | toJson }}
 {{- else if $values.value -}}
 {{- dict "name" $made "key" $variable | toJson }}
 {{- else if $values.remoteRef.key -}}
-{{- dict "name" (printf "%s-external" $made) "key" $variable | toJson }}
+{{- dict "name" $external "key" $variable | toJson }}
 {{- else -}}
 {}
 {{- end }}
@@ -60,6 +65,10 @@ the Secrets that this chart makes do not exist yet when a hook runs before the i
 {{- if $ref.name }}
 - secret:
     name: {{ $ref.name }}
+    {{- /* Whoever has to make it is told by the program, at once, rather than by a job that hangs until its deadline. */}}
+    {{- if and $.hook (get $.root.Values.secrets .).existingSecret }}
+    optional: true
+    {{- end }}
     items:
       - key: {{ $ref.key }}
         path: {{ get $variables . }}
