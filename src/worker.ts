@@ -16,7 +16,9 @@ import type { Logger } from './observability/log.ts';
 import { createRegistry, type Registry } from './observability/metrics.ts';
 import { processName } from './observability/process-name.ts';
 import { NO_TRACING, type Tracer } from './observability/tracing.ts';
+import { BatchSink } from './queue/batch-sink.ts';
 import { createConfiguredQueue } from './queue/configured-queue.ts';
+import { MAX_BATCH } from './queue/job-queue.ts';
 import { queueNameOf } from './queue/messaging-attributes.ts';
 import { Publisher } from './queue/publisher.ts';
 import type { ThreadedQueue } from './queue/threaded-queue.ts';
@@ -98,7 +100,12 @@ export async function createWorker(
   const presence = new Presence({ db: pool, workerId: base.id, logger: logger.child({ room: 'delivery' }) });
   const onDeliveriesDue = () => dispatcher.wake();
   const delivery = createDelivery({ ...base, presence, clock, onDeliveriesDue });
-  const source = createSource({ ...base, handle: delivery.deliverer.handle });
+  const sink = new BatchSink({
+    handle: delivery.deliverer.handle,
+    limit: config.worker.consumers * MAX_BATCH,
+    logger: logger.child({ room: 'queue' }),
+  });
+  const source = createSource({ ...base, sink });
   const resources = createResources(base);
   const events = createEvents({ ...base, onDeliveriesDue });
   const running = new AsyncDisposableStack();

@@ -3,7 +3,7 @@ import { databaseLogin } from '../config/database-login.ts';
 import type { LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
-import type { HandleJobs, JobSource } from '../queue/job-source.ts';
+import type { JobSink, JobSource } from '../queue/job-source.ts';
 import { createQueueMetrics } from '../queue/metrics.ts';
 import { createOutboxSource } from '../queue/outbox-source.ts';
 import { createThreadedSqsSource } from '../queue/threaded-source.ts';
@@ -13,15 +13,16 @@ import { Outbox } from '../store/outbox.ts';
 export interface SourceParts {
   readonly live: LiveConfig;
   readonly pool: pg.Pool;
-  readonly handle: HandleJobs;
+  /** Where the jobs go. */
+  readonly sink: JobSink;
   readonly registry: Registry;
   readonly logger: Logger;
 }
 
 /** Jobs come from the queue, or without one straight from the outbox. */
-export function createSource({ live, pool, handle, registry, logger }: SourceParts): JobSource {
+export function createSource({ live, pool, sink, registry, logger }: SourceParts): JobSource {
   const { worker, queueUrl, awsRegion, sqsEndpoint, database } = live.current;
-  const shared = { handle, metrics: createQueueMetrics(registry), logger: logger.child({ room: 'queue' }) };
+  const shared = { sink, metrics: createQueueMetrics(registry), logger: logger.child({ room: 'queue' }) };
   if (queueUrl !== '') {
     const { consumers, leaseTime } = worker;
     const options = { queueUrl, region: awsRegion, endpoint: sqsEndpoint || null, consumers, leaseTime };
@@ -31,7 +32,7 @@ export function createSource({ live, pool, handle, registry, logger }: SourcePar
   const databaseUrl = () => databaseLogin(live.current);
   return createOutboxSource({
     ...shared,
-    options: { limit: worker.consumers * 10, pollInterval: worker.pollInterval, leaseTime: worker.leaseTime },
+    options: { pollInterval: worker.pollInterval, leaseTime: worker.leaseTime },
     outbox: new Outbox(pool),
     listen: onNotification =>
       listenTo({ databaseUrl, channel: OUTBOX_CHANNEL, connectTimeout, onNotification, logger: shared.logger }),

@@ -11,8 +11,8 @@ export interface BatchSinkOptions {
 }
 
 const PAUSES = { firstPause: 250, longestPause: 5_000 };
-/** Jobs of one try while nothing can be handled. */
-const TRIED = 10;
+/** Small, since there is room for others only when all jobs of a batch are handled. */
+const BATCH = 10;
 
 /** Handles together what comes together. While nothing can be handled, it has room for a few jobs now and then. */
 export class BatchSink implements JobSink {
@@ -37,7 +37,7 @@ export class BatchSink implements JobSink {
   async whenRoom(signal: AbortSignal): Promise<void> {
     while (this.room === 0 && !signal.aborted) {
       if (!this.#outage.isOn || this.#taken >= this.#options.limit) await this.#freed.heard(signal);
-      else if (await this.#mayTry(signal)) this.#tries = TRIED;
+      else if (await this.#mayTry(signal)) this.#tries = BATCH;
     }
   }
 
@@ -50,14 +50,19 @@ export class BatchSink implements JobSink {
   }
 
   take(jobs: readonly TakenJob[]): readonly Promise<JobOutcome>[] {
-    this.#taken += jobs.length;
     this.#tries = Math.max(0, this.#tries - jobs.length);
-    const handled = this.#handle(jobs);
-    return jobs.map((_, index) => handled.then(outcomes => outcomes[index] ?? 'left'));
+    const outcomes: Promise<JobOutcome>[] = [];
+    for (let start = 0; start < jobs.length; start += BATCH) {
+      const batch = jobs.slice(start, start + BATCH);
+      const handled = this.#handle(batch);
+      outcomes.push(...batch.map((_, index) => handled.then(all => all[index] ?? 'left')));
+    }
+    return outcomes;
   }
 
   /** Never rejects. */
   async #handle(jobs: readonly TakenJob[]): Promise<readonly JobOutcome[]> {
+    this.#taken += jobs.length;
     try {
       const outcomes = await this.#options.handle(jobs);
       this.#outage.succeeded();

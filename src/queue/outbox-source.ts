@@ -1,5 +1,6 @@
 import type { Logger } from '../observability/log.ts';
-import type { HandleJobs, JobOutcome, JobSource, TakenJob } from './job-source.ts';
+import { Bell } from './bell.ts';
+import type { JobOutcome, JobSink, JobSource, TakenJob } from './job-source.ts';
 import type { QueueMetrics } from './metrics.ts';
 import { Outage } from './outage.ts';
 import { WakeUp } from './wake-up.ts';
@@ -11,16 +12,15 @@ export interface OutboxJob extends TakenJob {
 
 /** The outbox as its consumer needs it (`store/outbox.ts`). */
 export interface ConsumedOutbox {
-  takeInTurn(limit: number, leaseMs: number): Promise<OutboxJob[]>;
+  takeInTurn(limit: number, leaseMs: number, leftOut: readonly (string | null)[]): Promise<OutboxJob[]>;
   renew(jobs: readonly OutboxJob[], leaseMs: number): Promise<void>;
   release(jobs: readonly OutboxJob[]): Promise<void>;
   remove(jobs: readonly OutboxJob[]): Promise<void>;
+  defer(jobs: readonly { emailId: string; try: number; afterMs: number }[]): Promise<void>;
   postpone(failures: readonly { emailId: string; try: number; reason: string }[]): Promise<void>;
 }
 
 export interface OutboxSourceOptions {
-  /** Jobs that are taken and not handled yet, at most. */
-  readonly limit: number;
   /** Milliseconds between two looks where nothing wakes it. */
   readonly pollInterval: number;
   /** Milliseconds for which an entry is ours unless renewed. */
@@ -32,15 +32,19 @@ export interface OutboxSourceDependencies {
   readonly outbox: ConsumedOutbox;
   /** Calls `wake` when there may be something new (`store/notifications.ts`), until it is stopped. */
   readonly listen: (wake: () => void) => { stop(): Promise<void> };
-  readonly handle: HandleJobs;
+  readonly sink: JobSink;
   readonly logger: Logger;
   readonly metrics: QueueMetrics;
 }
 
-/** As many as SQS would give. Small, since there is room for others only when all jobs of a batch are handled. */
-const BATCH = 10;
 const MAX_TAKEN = 100;
 const PAUSES = { firstPause: 250, longestPause: 5_000 };
+
+/** A job that is to come again, and after how many milliseconds; null: after a pause that grows from time to time. */
+interface Owed {
+  readonly job: OutboxJob;
+  readonly afterMs: number | null;
+}
 
 /** Takes jobs straight from the outbox, where there is no queue. */
 export function createOutboxSource(dependencies: OutboxSourceDependencies): JobSource {
@@ -52,16 +56,22 @@ class OutboxSource implements JobSource {
   readonly #outage: Outage;
   readonly #stopped = new AbortController();
   readonly #wakeUp = new WakeUp();
-  readonly #batches = new Map<readonly OutboxJob[], Promise<void>>();
+  /** What is taken and not done with. */
+  readonly #held = new Set<OutboxJob>();
+  readonly #emptied = new Bell();
   /** What is to be given back: more than a moment's worth while the database is away. */
-  #owed: readonly OutboxJob[] = [];
+  #owed: readonly Owed[] = [];
+  #givingBack: Promise<void> = Promise.resolve();
+  #isSoon = false;
+  /** Those whom the last look has left out. */
+  #leftOut: readonly (string | null)[] = [];
   #listener: { stop(): Promise<void> } | undefined;
   #renewal: NodeJS.Timeout | undefined;
   #taking: Promise<void> = Promise.resolve();
 
   constructor(dependencies: OutboxSourceDependencies) {
     this.#dependencies = dependencies;
-    this.#outage = new Outage({ ...PAUSES, logger: dependencies.logger, what: 'jobs cannot be taken or handled' });
+    this.#outage = new Outage({ ...PAUSES, logger: dependencies.logger, what: 'jobs cannot be taken' });
   }
 
   start(): void {
@@ -75,113 +85,128 @@ class OutboxSource implements JobSource {
     this.#stopped.abort();
     this.#wakeUp.wake();
     await Promise.all([this.#taking, this.#listener?.stop()]);
-    await Promise.all(this.#batches.values());
+    while (this.#held.size > 0) await this.#emptied.heard(NEVER);
     await this.#giveBackOwed();
     clearInterval(this.#renewal);
   }
 
-  get #taken(): OutboxJob[] {
-    return [...this.#batches.keys()].flat();
-  }
-
   async #takeForever(): Promise<void> {
+    const { sink, options } = this.#dependencies;
     const { signal } = this.#stopped;
     while (!signal.aborted) {
+      await sink.whenRoom(signal);
       // What wakes us from here on is newer than what we are about to read.
       this.#wakeUp.reset();
       try {
         await this.#outage.passed(signal);
-        if (await this.#take()) continue;
+        const found = await this.#take();
+        this.#outage.succeeded();
+        if (found) continue;
       } catch (error) {
         if (signal.aborted) return;
         this.#outage.failed(error);
         continue;
       }
-      await this.#wakeUp.wait(this.#dependencies.options.pollInterval);
+      await this.#wakeUp.wait(options.pollInterval);
     }
   }
 
   /** @returns whether there may be more to take at once */
   async #take(): Promise<boolean> {
-    const { outbox, options, metrics } = this.#dependencies;
+    const { outbox, options, metrics, sink } = this.#dependencies;
     await this.#giveBackOwed();
-    const room = Math.min(options.limit - this.#taken.length, MAX_TAKEN);
-    if (room <= 0) return false;
-    const jobs = await outbox.takeInTurn(room, options.leaseTime);
+    const room = Math.min(sink.room, MAX_TAKEN);
+    if (room <= 0) return !this.#stopped.signal.aborted;
+    this.#leftOut = sink.sated;
+    const jobs = await outbox.takeInTurn(room, options.leaseTime, this.#leftOut);
     if (jobs.length === 0) return false;
     metrics.received('job', jobs.length);
-    if (this.#stopped.signal.aborted) {
-      await this.#giveBack(jobs);
-      return false;
-    }
-    for (let start = 0; start < jobs.length; start += BATCH) this.#begin(jobs.slice(start, start + BATCH));
+    if (this.#stopped.signal.aborted) this.#giveBackSoon(...jobs.map(job => ({ job, afterMs: null })));
+    else this.#hand(jobs);
     return true;
   }
 
-  #begin(jobs: readonly OutboxJob[]): void {
-    const handled = this.#handle(jobs).finally(() => {
-      this.#batches.delete(jobs);
-      this.#wakeUp.wake();
-    });
-    this.#batches.set(jobs, handled);
+  #hand(jobs: readonly OutboxJob[]): void {
+    for (const job of jobs) this.#held.add(job);
+    const outcomes = this.#dependencies.sink.take(jobs);
+    for (const [index, job] of jobs.entries()) void outcomes[index]?.then(outcome => this.#release(job, outcome));
   }
 
   /** Never rejects. */
-  async #handle(jobs: readonly OutboxJob[]): Promise<void> {
-    const { handle, metrics } = this.#dependencies;
-    let outcomes: readonly JobOutcome[] = [];
-    try {
-      outcomes = await handle(jobs);
-      this.#outage.succeeded();
-    } catch (error) {
-      if (!this.#stopped.signal.aborted) this.#outage.failed(error);
-    }
+  async #release(job: OutboxJob, outcome: JobOutcome): Promise<void> {
     // A job of our own whose message is gone is nobody else's either.
-    const isOver = (index: number): boolean => outcomes[index] === 'done' || outcomes[index] === 'foreign';
-    const done = jobs.filter((_, index) => isOver(index));
-    const left = jobs.filter((_, index) => !isOver(index));
-    metrics.handled('done', done.length);
-    metrics.handled('left', left.length);
-    await Promise.all([this.#remove(done), this.#giveBack(left)]);
+    const isOver = outcome === 'done' || outcome === 'foreign';
+    this.#dependencies.metrics.handled(isOver ? 'done' : 'left', 1);
+    const { sated } = this.#dependencies.sink;
+    if (this.#leftOut.some(userId => !sated.includes(userId))) this.#wakeUp.wake();
+    if (isOver) await this.#remove(job);
+    else this.#giveBackSoon({ job, afterMs: outcome === 'left' ? null : outcome.againAfter });
+    this.#held.delete(job);
+    if (this.#held.size === 0) this.#emptied.ring();
   }
 
   /** Never rejects: a job that is not removed is taken again when its lease ends, and found to be done. */
-  async #remove(jobs: readonly OutboxJob[]): Promise<void> {
-    if (jobs.length === 0) return;
-    await this.#dependencies.outbox
-      .remove(jobs)
-      .catch(error => this.#dependencies.logger.warn({ err: error, jobs: jobs.length }, 'jobs not removed yet'));
+  async #remove(job: OutboxJob): Promise<void> {
+    const { outbox, logger } = this.#dependencies;
+    await outbox.remove([job]).catch(error => logger.warn({ err: error, emailId: job.emailId }, 'job not removed yet'));
   }
 
-  async #giveBack(jobs: readonly OutboxJob[]): Promise<void> {
-    this.#owed = [...this.#owed, ...jobs];
-    await this.#giveBackOwed();
+  /** Together with what else is left at this moment. */
+  #giveBackSoon(...owed: readonly Owed[]): void {
+    this.#owed = [...this.#owed, ...owed];
+    if (this.#isSoon) return;
+    this.#isSoon = true;
+    setImmediate(() => {
+      this.#isSoon = false;
+      void this.#giveBackOwed();
+    });
+  }
+
+  /** Never rejects. */
+  #giveBackOwed(): Promise<void> {
+    this.#givingBack = this.#givingBack.then(() => this.#giveBack());
+    return this.#givingBack;
   }
 
   /**
-   * To others at once when this process ends; otherwise after a pause that grows. Never rejects: what cannot be given back
-   * stays owed until the next look, and at the worst its lease ends.
+   * To others at once when this process ends. Never rejects: what cannot be given back stays owed until the next look, and at
+   * the worst its lease ends.
    */
-  async #giveBackOwed(): Promise<void> {
-    const jobs = this.#owed;
+  async #giveBack(): Promise<void> {
+    const owed = this.#owed;
     this.#owed = [];
-    if (jobs.length === 0) return;
+    if (owed.length === 0) return;
     const { outbox, logger } = this.#dependencies;
     try {
-      if (this.#stopped.signal.aborted) await outbox.release(jobs);
-      else await outbox.postpone(jobs.map(job => ({ emailId: job.emailId, try: job.try, reason: 'not handled' })));
+      if (this.#stopped.signal.aborted) await outbox.release(owed.map(({ job }) => job));
+      else await this.#leave(owed);
     } catch (error) {
-      this.#owed = [...this.#owed, ...jobs];
-      logger.debug({ err: error, jobs: jobs.length }, 'jobs not given back yet');
+      this.#owed = [...this.#owed, ...owed];
+      logger.debug({ err: error, jobs: owed.length }, 'jobs not given back yet');
     }
+  }
+
+  async #leave(owed: readonly Owed[]): Promise<void> {
+    const { outbox } = this.#dependencies;
+    const left: { emailId: string; try: number; reason: string }[] = [];
+    const timed: { emailId: string; try: number; afterMs: number }[] = [];
+    for (const { job, afterMs } of owed) {
+      const key = { emailId: job.emailId, try: job.try };
+      if (afterMs === null) left.push({ ...key, reason: 'not handled' });
+      else timed.push({ ...key, afterMs });
+    }
+    if (left.length > 0) await outbox.postpone(left);
+    if (timed.length > 0) await outbox.defer(timed);
   }
 
   async #renew(): Promise<void> {
     const { outbox, options, logger } = this.#dependencies;
-    const jobs = this.#taken;
+    const jobs = [...this.#held];
     if (jobs.length === 0) return;
     await outbox
       .renew(jobs, options.leaseTime)
       .catch(error => logger.warn({ err: error, jobs: jobs.length }, 'leases of jobs not renewed'));
   }
 }
+
+const NEVER = new AbortController().signal;

@@ -1,8 +1,8 @@
-import type { Message } from '@aws-sdk/client-sqs';
 import { isUuid } from '../message/uuid.ts';
 import type { TakenJob } from './job-source.ts';
 import { ownerOfGroup } from './message-group.ts';
 import { SEND_JOB_TYPE } from './send-job.ts';
+import type { QueueMessage } from './sqs-calls.ts';
 
 /** What a queue's message is: a send job, a job for somebody else, or nothing that anybody understands. */
 export type ReceivedJob =
@@ -21,20 +21,20 @@ const CORRELATION_ID = /^[0-9a-f]{32}$/;
 const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /** Reads a message of the queue (pipeline contract, "The send job"). */
-export function readReceived(message: Message): ReceivedJob {
-  const body = parse(message.Body);
+export function readReceived(message: Pick<QueueMessage, 'body' | 'group'>): ReceivedJob {
+  const body = parse(message.body);
   if (body === null) return { kind: 'poison', reason: 'not a JSON object' };
   const { type, emailId } = body;
   if (typeof type !== 'string') return { kind: 'poison', reason: 'no type' };
   if (type !== SEND_JOB_TYPE) return { kind: 'other' };
   if (typeof emailId !== 'string' || !isUuid(emailId)) return { kind: 'poison', reason: 'no email id' };
-  const userId = ownerOfGroup(message.Attributes?.MessageGroupId);
+  const userId = ownerOfGroup(message.group);
   return { kind: 'job', job: { emailId: emailId.toLowerCase(), userId, ...traceOf(body, emailId.toLowerCase()) } };
 }
 
-function parse(body: string | undefined): JobBody | null {
+function parse(body: string): JobBody | null {
   try {
-    const value: unknown = JSON.parse(body ?? '');
+    const value: unknown = JSON.parse(body);
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : null;
   } catch {
     return null;

@@ -3,11 +3,11 @@ import { once } from 'node:events';
 /** Lets receivers of an empty queue rest, but for a few that ask, until one of those finds something. */
 export class Resting {
   readonly #awake: number;
-  /** Receivers that neither rest nor work. */
+  /** Receivers that do not rest. */
   #asking: number;
   readonly #beds: AbortController[] = [];
 
-  /** @param awake how many shall ask at any time, beside those that work */
+  /** @param awake how many shall ask at any time */
   constructor(receivers: number, awake: number) {
     this.#asking = receivers;
     this.#awake = awake;
@@ -23,14 +23,8 @@ export class Resting {
     this.#asking += 1;
   }
 
-  /** Lets one receiver work, and another ask in its place. */
-  async whileWorking<T>(work: () => Promise<T>): Promise<T> {
-    this.#asking -= 1;
+  /** Lets one more ask, since there may be more. */
+  wakeOne(): void {
     this.#beds.shift()?.abort();
-    try {
-      return await work();
-    } finally {
-      this.#asking += 1;
-    }
   }
 }

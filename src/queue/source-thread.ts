@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { createLogger } from '../observability/log.ts';
-import type { JobOutcome, TakenJob } from './job-source.ts';
+import { DistantSink, type SinkAnswer, type SinkQuestion } from './distant-sink.ts';
 import type { QueueMetrics } from './metrics.ts';
 import { createSqsSource, type SqsSourceOptions } from './sqs-source.ts';
 
@@ -12,7 +12,7 @@ export interface ThreadData {
 
 /** What the thread says. */
 export type FromThread =
-  | { readonly kind: 'jobs'; readonly id: number; readonly jobs: readonly TakenJob[] }
+  | SinkQuestion
   | { readonly kind: 'log'; readonly line: string }
   | {
       readonly [Method in keyof QueueMetrics]: { kind: Method; arguments: Parameters<QueueMetrics[Method]> };
@@ -20,25 +20,16 @@ export type FromThread =
   | { readonly kind: 'stopped' };
 
 /** What the thread is told. */
-export type ToThread =
-  | { readonly kind: 'answer'; readonly id: number; readonly outcomes: readonly JobOutcome[] }
-  | { readonly kind: 'failure'; readonly id: number; readonly reason: string }
-  | { readonly kind: 'stop' };
-
-interface Question {
-  readonly resolve: (outcomes: readonly JobOutcome[]) => void;
-  readonly reject: (error: Error) => void;
-}
+export type ToThread = SinkAnswer | { readonly kind: 'stop' };
 
 const { options, logLevel } = workerData as ThreadData;
 const port = parentPort as NonNullable<typeof parentPort>;
-const questions = new Map<number, Question>();
-let lastId = 0;
 
 function say(message: FromThread): void {
   port.postMessage(message);
 }
 
+const sink = new DistantSink(say);
 const source = createSqsSource({
   options,
   logger: createLogger({
@@ -50,23 +41,12 @@ const source = createSqsSource({
     received: (...args) => say({ kind: 'received', arguments: args }),
     handled: (...args) => say({ kind: 'handled', arguments: args }),
   },
-  handle: jobs =>
-    new Promise((resolve, reject) => {
-      lastId += 1;
-      questions.set(lastId, { resolve, reject });
-      say({ kind: 'jobs', id: lastId, jobs });
-    }),
+  sink,
 });
 
 port.on('message', (message: ToThread) => {
-  if (message.kind === 'stop') {
-    void source.stop().then(() => say({ kind: 'stopped' }));
-    return;
-  }
-  const question = questions.get(message.id);
-  questions.delete(message.id);
-  if (message.kind === 'answer') question?.resolve(message.outcomes);
-  else question?.reject(new Error(message.reason));
+  if (message.kind === 'answer') sink.hear(message);
+  else void source.stop().then(() => say({ kind: 'stopped' }));
 });
 
 source.start();

@@ -1,12 +1,9 @@
-import type { SQSClient } from '@aws-sdk/client-sqs';
 import type { Logger } from '../observability/log.ts';
-import type { HandleJobs, JobSource } from './job-source.ts';
+import { JobMessages } from './job-messages.ts';
+import type { JobSink, JobSource } from './job-source.ts';
 import type { QueueMetrics } from './metrics.ts';
-import { Outage } from './outage.ts';
-import { Resting } from './resting.ts';
-import { handleBatch } from './sqs-batch.ts';
 import { createSqsClient } from './sqs-client.ts';
-import { SqsReceiver } from './sqs-receiver.ts';
+import { SqsReception } from './sqs-reception.ts';
 import { Strangers } from './strangers.ts';
 
 export interface SqsSourceOptions {
@@ -14,7 +11,7 @@ export interface SqsSourceOptions {
   readonly region: string;
   /** Where SQS is, if not where the queue's URL says. */
   readonly endpoint: string | null;
-  /** How many receivers ask at the same time, each for ten messages. */
+  /** How many receivers ask at the same time, each for ten messages at most. */
   readonly consumers: number;
   /** Milliseconds for which messages are hidden from others unless renewed; counted in whole seconds, at least three. */
   readonly leaseTime: number;
@@ -22,7 +19,7 @@ export interface SqsSourceOptions {
 
 export interface SqsSourceDependencies {
   readonly options: SqsSourceOptions;
-  readonly handle: HandleJobs;
+  readonly sink: JobSink;
   readonly logger: Logger;
   readonly metrics: QueueMetrics;
 }
@@ -35,67 +32,43 @@ const WAIT = 2;
 const REQUEST_TIMEOUT = 10_000;
 /** A connection that the server has closed meanwhile fails the first call on it. */
 const ATTEMPTS = 2;
-/** Receivers that go on asking an empty queue. */
-const AWAKE = 2;
-const PAUSES = { firstPause: 250, longestPause: 5_000 };
+/** Calls that answer for messages or renew them, beside those that wait for some. */
+const OTHER_CALLS = 16;
 const SHORTEST_LEASE = 3;
 
 /**
- * Takes jobs from an SQS queue by several receivers, since each asks again only when its ten messages are done with. What
- * `handle` allows is deleted, and nothing else: jobs of other types or of others' messages, and messages that are none, stay,
- * and the queue's own redrive policy moves them to its dead-letter queue.
+ * Takes jobs from an SQS queue by several receivers, which ask for more as long as there is room for it, however long what
+ * they have brought takes. What the sink is done with is deleted, each message by itself, and nothing else: jobs of other types
+ * or of others' messages, and messages that are none, stay, and the queue's own redrive policy moves them to its dead-letter
+ * queue.
  *
  * A FIFO queue gives out nothing more of a group while messages of it are under way, and all send jobs are one group. So
- * there the second receiver waits for the first, and the longest send of a batch for all: a standard queue is faster. And what
- * is left there holds up all behind it until somebody else takes it, or it has been received often enough.
+ * there the second call waits for the first, and the longest send of ten for all: a standard queue is faster. And what is left
+ * there holds up all behind it until somebody else takes it, or it has been received often enough.
  */
-export function createSqsSource(dependencies: SqsSourceDependencies): JobSource {
-  return new SqsSource(dependencies);
-}
-
-class SqsSource implements JobSource {
-  readonly #client: SQSClient;
-  readonly #receivers: readonly SqsReceiver[];
-  readonly #stopped = new AbortController();
-
-  constructor(dependencies: SqsSourceDependencies) {
-    const { options, logger } = dependencies;
-    // A receiver may have one call under way and renew its messages by another.
-    const sockets = { connections: options.consumers * 2, requestTimeout: REQUEST_TIMEOUT };
-    this.#client = createSqsClient({ ...options, ...sockets, attempts: ATTEMPTS });
-    const stopped = this.#stopped.signal;
-    const unreachable = new Outage({ ...PAUSES, logger, what: 'the queue cannot be reached' });
-    const unhandled = new Outage({ ...PAUSES, logger, what: 'jobs cannot be handled' });
-    const resting = new Resting(options.consumers, AWAKE);
-    const strangers = new Strangers(logger);
-    const batch = { ...dependencies, strangers, client: this.#client, queueUrl: options.queueUrl, unhandled, stopped };
-    const receiver = {
-      client: this.#client,
-      queueUrl: options.queueUrl,
-      visibilityTimeout: Math.max(SHORTEST_LEASE, Math.ceil(options.leaseTime / 1000)),
-      wait: WAIT,
-      mayReceive: async (lastWasEmpty: boolean) => {
-        await resting.wait(lastWasEmpty, stopped);
-        await unreachable.passed(stopped);
-        await unhandled.passed(stopped);
-      },
-      handle: (messages: Parameters<typeof handleBatch>[0]) => resting.whileWorking(() => handleBatch(messages, batch)),
-      onAnswer: () => unreachable.succeeded(),
-      onFailure: (error: unknown) => {
-        if (!stopped.aborted) unreachable.failed(error);
-      },
-      onRefusal: (error: Error) => logger.debug({ err: error }, 'messages not renewed or deleted; they come again'),
-    };
-    this.#receivers = Array.from({ length: options.consumers }, () => new SqsReceiver(receiver));
-  }
-
-  start(): void {
-    for (const receiver of this.#receivers) receiver.start();
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped.abort();
-    await Promise.all(this.#receivers.map(receiver => receiver.stop()));
-    this.#client.destroy();
-  }
+export function createSqsSource({ options, sink, logger, metrics }: SqsSourceDependencies): JobSource {
+  const { queueUrl, consumers: receivers } = options;
+  const sockets = { connections: receivers + OTHER_CALLS, requestTimeout: REQUEST_TIMEOUT };
+  const client = createSqsClient({ ...options, ...sockets, attempts: ATTEMPTS });
+  const stopping = new AbortController();
+  const strangers = new Strangers(logger);
+  const fifo = queueUrl.endsWith('.fifo');
+  const reception = new SqsReception({
+    client,
+    queueUrl,
+    visibilityTimeout: Math.max(SHORTEST_LEASE, Math.ceil(options.leaseTime / 1000)),
+    wait: WAIT,
+    receivers,
+    sink: new JobMessages({ sink, fifo, strangers, stopped: stopping.signal, logger, metrics }),
+    whatIsAway: 'the queue cannot be reached',
+    logger,
+  });
+  return {
+    start: () => reception.start(),
+    async stop() {
+      stopping.abort();
+      await reception.stop();
+      client.destroy();
+    },
+  };
 }

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { Logger } from '../observability/log.ts';
-import type { JobSource, TakenJob } from './job-source.ts';
+import { DistantSource } from './distant-source.ts';
+import type { JobSource } from './job-source.ts';
 import type { FromThread, ThreadData, ToThread } from './source-thread.ts';
 import type { SqsSourceDependencies } from './sqs-source.ts';
 
@@ -11,7 +12,7 @@ const YOUNG_GENERATION = 2;
 const RESTART_PAUSE = 1_000;
 
 /**
- * The same as `createSqsSource`, in a thread of its own but for `handle`: for a thousand jobs the AWS SDK takes nearly a third
+ * The same as `createSqsSource`, in a thread of its own but for the sink: for a thousand jobs the AWS SDK takes nearly a third
  * of a second of a processor, in the thread that sends.
  */
 export function createThreadedSqsSource(dependencies: SqsSourceDependencies): JobSource {
@@ -22,6 +23,8 @@ class ThreadedSource implements JobSource {
   readonly #dependencies: SqsSourceDependencies;
   readonly #stopped = new AbortController();
   #thread: Worker | undefined;
+  /** What the thread knows of the sink. */
+  #counterpart: DistantSource | undefined;
   #running: Promise<void> = Promise.resolve();
 
   constructor(dependencies: SqsSourceDependencies) {
@@ -48,12 +51,17 @@ class ThreadedSource implements JobSource {
 
   /** Resolves when the thread has ended. What it had taken then comes again. */
   #runThread(): Promise<void> {
-    const { options, logger } = this.#dependencies;
+    const { options, sink, logger } = this.#dependencies;
     const thread = new Worker(new URL('./source-thread.ts', import.meta.url), {
       workerData: { options, logLevel: logger.level } satisfies ThreadData,
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION },
     });
     this.#thread = thread;
+    this.#counterpart = new DistantSource({
+      sink,
+      stopped: this.#stopped.signal,
+      tell: answer => thread.postMessage(answer),
+    });
     thread.on('message', (message: FromThread) => this.#hear(message));
     thread.on('error', error => logger.error({ err: error }, 'thread that takes jobs has failed; another is started'));
     return new Promise(resolve => thread.once('exit', () => resolve()));
@@ -67,7 +75,8 @@ class ThreadedSource implements JobSource {
     const { metrics, logger } = this.#dependencies;
     switch (message.kind) {
       case 'jobs':
-        void this.#handle(message.id, message.jobs);
+      case 'room':
+        this.#counterpart?.hear(message);
         break;
       case 'log':
         relog(logger, message.line);
@@ -81,21 +90,6 @@ class ThreadedSource implements JobSource {
       case 'stopped':
         void this.#thread?.terminate();
     }
-  }
-
-  /** Never rejects. */
-  async #handle(id: number, jobs: readonly TakenJob[]): Promise<void> {
-    const thread = this.#thread;
-    const answer = await this.#dependencies.handle(jobs).then(
-      (outcomes): ToThread => ({ kind: 'answer', id, outcomes }),
-      (error: unknown): ToThread => ({
-        kind: 'failure',
-        id,
-        reason: error instanceof Error ? error.message : String(error),
-      }),
-    );
-    // Ids begin anew in another thread.
-    if (thread === this.#thread) this.#tell(answer);
   }
 }
 

@@ -37,7 +37,7 @@ const LEASE_DUE = `
 const MAX_OWNERS = 500;
 
 /**
- * $1 limit, $2 lease in seconds, $3 the owner after whom to begin. Owners are visited in the order of their ids by a loose
+ * $1 limit, $2 lease in seconds, $3 the owner after whom to begin, $4 owners who are left out. Owners are visited in the order of their ids by a loose
  * scan of the index, which reads the first entry of each, so its cost does not depend on how many entries an owner has.
  * Each who has something due gets an equal share of the limit; no more rows are locked than are taken. The
  * limit inside of the share, and the range of one owner where an equation would do, are for the planner: it then knows that
@@ -57,7 +57,7 @@ const TAKE_IN_TURN = `
               order by coalesce(user_id, '') collate "C", due_at limit 1) as further
      where visited.place < ${MAX_OWNERS}
   ), chosen as materialized (
-    select place, owner from visited where due_at <= now() order by place limit $1
+    select place, owner from visited where due_at <= now() and owner <> all($4::text[]) order by place limit $1
   ), share as materialized (
     select $1::bigint / greatest(count(*), 1) as each, count(*) = $1 as full from chosen
   ), taken as materialized (
@@ -87,6 +87,12 @@ const RENEW = `
 const RELEASE = `
   update smtp_relay_outbox as entry set leased_until = null
     from unnest($1::uuid[], $2::integer[]) as held (email_id, try)
+   where entry.email_id = held.email_id and entry.try = held.try`;
+
+/** Others leave an entry alone for as long. */
+const DEFER = `
+  update smtp_relay_outbox as entry set leased_until = clock_timestamp() + make_interval(secs => held.seconds)
+    from unnest($1::uuid[], $2::integer[], $3::float8[]) as held (email_id, try, seconds)
    where entry.email_id = held.email_id and entry.try = held.try`;
 
 const REMOVE = `
@@ -146,11 +152,14 @@ export class Outbox {
   /**
    * Takes due entries as `leaseDue` does, but of many owners rather than of the one who waits longest: each has an equal
    * share. Not always as many as there are, but none at all only where nothing is due that others do not have.
+   *
+   * @param leftOut owners whose entries stay where they are
    */
-  async takeInTurn(limit: number, leaseMs: number): Promise<OutboxEntry[]> {
+  async takeInTurn(limit: number, leaseMs: number, leftOut: readonly (string | null)[] = []): Promise<OutboxEntry[]> {
+    const others = leftOut.map(userId => userId ?? '');
     let rounds = this.#lastOwner === null ? 1 : 2;
     while (rounds > 0) {
-      const { rows } = await this.#pool.query<TakenRow>(TAKE_IN_TURN, [limit, leaseMs / 1000, this.#lastOwner]);
+      const { rows } = await this.#pool.query<TakenRow>(TAKE_IN_TURN, [limit, leaseMs / 1000, this.#lastOwner, others]);
       this.#lastOwner = rows[0]?.next ?? null;
       const entries = rows.filter(({ emailId }) => emailId !== null).map(({ next: _, ...entry }) => entry);
       if (entries.length > 0) return entries;
@@ -167,6 +176,12 @@ export class Outbox {
   /** Lets others take entries at once. */
   async release(keys: readonly OutboxKey[]): Promise<void> {
     await this.#pool.query(RELEASE, [keys.map(({ emailId }) => emailId), keys.map(key => key.try)]);
+  }
+
+  /** Lets others take entries after `afterMs` milliseconds. */
+  async defer(entries: readonly (OutboxKey & { readonly afterMs: number })[]): Promise<void> {
+    const keys = [entries.map(({ emailId }) => emailId), entries.map(entry => entry.try)];
+    await this.#pool.query(DEFER, [...keys, entries.map(({ afterMs }) => afterMs / 1000)]);
   }
 
   /** Forgets published entries. */

@@ -3,7 +3,8 @@ import { after, beforeEach, describe, it } from 'node:test';
 import type pg from 'pg';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
-import type { HandleJobs, TakenJob } from '../../src/queue/job-source.ts';
+import { BatchSink } from '../../src/queue/batch-sink.ts';
+import type { HandleJobs, JobSink, TakenJob } from '../../src/queue/job-source.ts';
 import { createQueueMetrics } from '../../src/queue/metrics.ts';
 import { createOutboxSource, type OutboxSourceOptions } from '../../src/queue/outbox-source.ts';
 import { listenTo, OUTBOX_CHANNEL } from '../../src/store/notifications.ts';
@@ -12,6 +13,7 @@ import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { openPool } from '../support/pool.ts';
 import { storeMessage } from '../support/stored.ts';
+import { ManualSink } from './manual-sink.ts';
 
 const pools: pg.Pool[] = [];
 after(() => Promise.all(pools.map(pool => pool.end())));
@@ -51,21 +53,28 @@ function listen(wake: () => void) {
 
 interface SourceParts {
   readonly options?: Partial<OutboxSourceOptions>;
+  /** Jobs in hand at most. */
+  readonly limit?: number;
   readonly listen?: typeof listen;
   readonly outbox?: Outbox;
 }
 
-function startSource(t: TestContext, handle: HandleJobs, parts: SourceParts = {}) {
+function startSource(t: TestContext, handler: HandleJobs | JobSink, parts: SourceParts = {}) {
   const source = createOutboxSource({
     outbox: parts.outbox ?? new Outbox(pool),
     listen: parts.listen ?? DEAF,
-    handle,
+    sink:
+      typeof handler === 'function' ? new BatchSink({ handle: handler, limit: parts.limit ?? 100, logger }) : handler,
     logger,
     metrics: createQueueMetrics(createRegistry()),
-    options: { limit: 100, pollInterval: 50, leaseTime: 60_000, ...parts.options },
+    options: { pollInterval: 50, leaseTime: 60_000, ...parts.options },
   });
   source.start();
-  t.after(() => source.stop());
+  t.after(async () => {
+    // Who stops waits for what is in hand.
+    if (handler instanceof ManualSink) handler.close();
+    await source.stop();
+  });
   return source;
 }
 
@@ -154,13 +163,56 @@ describe('createOutboxSource', () => {
         if (jobs.some(({ userId }) => userId === 'slow') && counts.slow <= 90) await finished;
         return jobs.map(() => 'done' as const);
       },
-      { options: { limit: 100 } },
+      { limit: 100 },
     );
     await eventually(() => counts.slow >= 90);
     await fill('quick', 5);
     await eventually(() => counts.quick === 5);
     assert.ok((await countEntries("user_id = 'slow'")) > 0, 'long before the other is done');
     finish();
+    await eventually(async () => (await countEntries()) === 0);
+  });
+
+  it('leaves the jobs of owners of whom no more is wanted where they are, and takes them once they are wanted', async t => {
+    await fill('sated', 300);
+    await fill('other', 30);
+    const sink = new ManualSink(200);
+    sink.sated = ['sated', null];
+    startSource(t, sink, { options: { pollInterval: 600_000 } });
+    await eventually(() => sink.taken.length === 30);
+    assert.ok(sink.taken.every(({ userId }) => userId === 'other'));
+    sink.end(
+      'done',
+      sink.taken.slice(0, 29).map(({ emailId }) => emailId),
+    );
+    await eventually(async () => (await countEntries("user_id = 'other'")) === 1);
+    assert.equal(await countEntries("user_id = 'sated' and leased_until is null and publish_attempts = 0"), 300);
+    sink.sated = [];
+    // The end of a job is when it hears of that.
+    sink.end('done');
+    await eventually(() => sink.room === 0);
+    assert.equal(sink.most, 200, 'no more than there is room for');
+    await eventually(async () => {
+      sink.end('done');
+      return (await countEntries()) === 0;
+    });
+    assert.equal(sink.taken.length, 330);
+  });
+
+  it('is done with each job by itself, and lets one come again when it is said to', async t => {
+    await fill('a', 3);
+    const sink = new ManualSink();
+    startSource(t, sink);
+    await eventually(() => sink.taken.length === 3);
+    const [slow, again, done] = sink.taken.map(({ emailId }) => emailId) as [string, string, string];
+    sink.end('done', [done]);
+    sink.end({ againAfter: 1_500 }, [again]);
+    const began = performance.now();
+    await eventually(async () => (await countEntries()) === 2);
+    await eventually(() => sink.taken.length === 4);
+    assert.equal(sink.taken[3]?.emailId, again);
+    assert.ok(performance.now() - began > 1_000, 'not at once');
+    sink.end('done', [again, slow]);
     await eventually(async () => (await countEntries()) === 0);
   });
 
@@ -218,7 +270,7 @@ describe('createOutboxSource', () => {
         refused += jobs.length;
         throw new Error('the database is away');
       },
-      { options: { limit: 20 } },
+      { limit: 20 },
     );
     await eventually(() => refused > 0);
     works = true;

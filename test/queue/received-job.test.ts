@@ -15,8 +15,8 @@ const JOB: SendJob = {
   requestedAt: new Date(),
 };
 
-function read(Body: string, group?: string) {
-  return readReceived({ Body, ...(group !== undefined && { Attributes: { MessageGroupId: group } }) });
+function read(body: string, group?: string) {
+  return readReceived({ body, group });
 }
 
 describe('readReceived', () => {

@@ -6,7 +6,8 @@ import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { sqsClient } from '../../src/dev/sqs.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
-import type { HandleJobs, JobSource } from '../../src/queue/job-source.ts';
+import { BatchSink } from '../../src/queue/batch-sink.ts';
+import type { HandleJobs, JobSink, JobSource } from '../../src/queue/job-source.ts';
 import { createQueueMetrics } from '../../src/queue/metrics.ts';
 import type { SendJob } from '../../src/queue/send-job.ts';
 import { createSqsQueue } from '../../src/queue/sqs.ts';
@@ -14,6 +15,7 @@ import type { SqsSourceDependencies, SqsSourceOptions } from '../../src/queue/sq
 import { shared } from '../support/environment.ts';
 import { eventually } from '../support/eventually.ts';
 import { createQueue, sqsEnv } from '../support/queue.ts';
+import { ManualSink } from './manual-sink.ts';
 
 interface TestContext {
   after(fn: () => Promise<void>): void;
@@ -74,7 +76,7 @@ export function startSource(
   t: TestContext,
   create: CreateSource,
   queueUrl: string,
-  handle: HandleJobs,
+  handler: HandleJobs | JobSink,
   options: Partial<SqsSourceOptions> = {},
 ) {
   const lines: LogLine[] = [];
@@ -83,9 +85,16 @@ export function startSource(
   const registry = createRegistry();
   const defaults = { queueUrl, region: 'us-east-1', endpoint, consumers: 4, leaseTime: 3_000 };
   const metrics = createQueueMetrics(registry);
-  const source = create({ options: { ...defaults, ...options }, handle, logger, metrics });
+  const all = { ...defaults, ...options };
+  const sink =
+    typeof handler === 'function' ? new BatchSink({ handle: handler, limit: all.consumers * 10, logger }) : handler;
+  const source = create({ options: all, sink, logger, metrics });
   source.start();
-  t.after(() => source.stop());
+  t.after(async () => {
+    // Who stops waits for what is in hand.
+    if (handler instanceof ManualSink) handler.close();
+    await source.stop();
+  });
   return { source, lines, registry };
 }
 

@@ -15,6 +15,7 @@ import { createSqsSource } from '../../src/queue/sqs-source.ts';
 import { startFaultySqs } from '../faults/support/faulty-sqs.ts';
 import { eventually } from '../support/eventually.ts';
 import { createQueue } from '../support/queue.ts';
+import { ManualSink } from './manual-sink.ts';
 import {
   assertGivesBackAtStop,
   assertTakesEachOnce,
@@ -166,6 +167,68 @@ describe('createSqsSource', { concurrency: true }, () => {
     finish();
     await eventually(() => received.length === 3);
     assert.equal(received[2], later.emailId);
+  });
+
+  it('deletes each message by itself, and goes on asking while others take their time', async t => {
+    const queue = await createQueue(t);
+    await publish(queue.url, manyJobs(60));
+    const sink = new ManualSink(40);
+    startSource(t, createSqsSource, queue.url, sink, { consumers: 1, leaseTime: 60_000 });
+    await eventually(() => sink.taken.length === 40);
+    const slow = sink.taken.filter((_, index) => index % 10 === 0).map(({ emailId }) => emailId);
+    const rest = () => sink.taken.map(({ emailId }) => emailId).filter(emailId => !slow.includes(emailId));
+    sink.end('done', rest());
+    await eventually(() => sink.taken.length === 60);
+    sink.end('done', rest());
+    await eventually(async () => (await countLeft(queue.url)).underWay === slow.length);
+    assert.equal(sink.most, 40, 'never more than there is room for');
+    sink.end('done');
+    await eventually(() => isEmpty(queue.url));
+  });
+
+  it('renews all that it holds, however much, and takes nothing twice', async t => {
+    const queue = await createQueue(t);
+    await publish(queue.url, manyJobs(95));
+    const sink = new ManualSink(200);
+    startSource(t, createSqsSource, queue.url, sink, { leaseTime: 3_000 });
+    await eventually(() => sink.taken.length === 95);
+    await sleep(7_000);
+    assert.equal(sink.taken.length, 95);
+    assert.deepEqual(await countLeft(queue.url), { waiting: 0, underWay: 95 });
+    sink.end('done');
+    await eventually(() => isEmpty(queue.url));
+  });
+
+  it('knows a message that was given out once more while it is held, and deletes it by its last receipt', async t => {
+    const queue = await createQueue(t);
+    await publish(queue.url, [job()]);
+    const faulty = await startFaultySqs(t, endpoint);
+    faulty.behaviour = 'unrenewed';
+    const sink = new ManualSink();
+    startSource(t, createSqsSource, queue.url, sink, { endpoint: faulty.endpoint, leaseTime: 3_000 });
+    await eventually(() => sink.taken.length === 1);
+    await sleep(8_000);
+    assert.equal(sink.taken.length, 1);
+    sink.end('done');
+    await eventually(() => isEmpty(queue.url));
+    await sleep(3_500);
+    assert.ok(await isEmpty(queue.url));
+    assert.equal(sink.taken.length, 1);
+  });
+
+  it('lets a job come again when it is said to', async t => {
+    const queue = await createQueue(t);
+    await publish(queue.url, [job()]);
+    const sink = new ManualSink();
+    startSource(t, createSqsSource, queue.url, sink, { leaseTime: 60_000 });
+    await eventually(() => sink.taken.length === 1);
+    const began = performance.now();
+    sink.end({ againAfter: 2_000 });
+    await eventually(() => sink.taken.length === 2);
+    const took = performance.now() - began;
+    assert.ok(took > 1_500 && took < 10_000, `${took} ms`);
+    sink.end('done');
+    await eventually(() => isEmpty(queue.url));
   });
 
   it('gives back at once what it could not finish when it stops', t => assertGivesBackAtStop(t, createSqsSource));

@@ -4,13 +4,39 @@ import { createThreadedSqsSource } from '../../src/queue/threaded-source.ts';
 import { startFaultySqs } from '../faults/support/faulty-sqs.ts';
 import { eventually } from '../support/eventually.ts';
 import { createQueue } from '../support/queue.ts';
-import { assertGivesBackAtStop, assertTakesEachOnce, endpoint, job, publish, startSource } from './sqs-jobs.ts';
+import { ManualSink } from './manual-sink.ts';
+import {
+  assertGivesBackAtStop,
+  assertTakesEachOnce,
+  endpoint,
+  isEmpty,
+  job,
+  manyJobs,
+  publish,
+  startSource,
+} from './sqs-jobs.ts';
 
 describe('createThreadedSqsSource', { concurrency: true }, () => {
   it('takes each job once, deletes it, and counts', t => assertTakesEachOnce(t, createThreadedSqsSource));
 
   it('gives back at once what it could not finish when it stops', t =>
     assertGivesBackAtStop(t, createThreadedSqsSource));
+
+  it('brings no more than there is room for, and more as soon as there is', async t => {
+    const queue = await createQueue(t);
+    await publish(queue.url, manyJobs(60));
+    const sink = new ManualSink(25);
+    startSource(t, createThreadedSqsSource, queue.url, sink, { leaseTime: 60_000 });
+    await eventually(() => sink.taken.length === 25);
+    sink.end('done', [sink.taken[0]?.emailId ?? '']);
+    await eventually(() => sink.taken.length === 26);
+    await eventually(async () => {
+      sink.end('done');
+      return await isEmpty(queue.url);
+    });
+    assert.equal(sink.taken.length, 60);
+    assert.equal(sink.most, 25);
+  });
 
   it('logs as the rest of the room does, and goes on when jobs can be handled again', async t => {
     const queue = await createQueue(t);

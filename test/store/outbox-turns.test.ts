@@ -47,6 +47,14 @@ describe('Outbox.takeInTurn', () => {
     assert.deepEqual(countByOwner(await outbox.takeInTurn(30, 60_000)), { big: 10, small: 3, '-': 1 });
   });
 
+  it('leaves out those it is told to, and shares the limit among the others', async () => {
+    for (const userId of ['a', 'b', 'c', null]) await fill(userId, 50);
+    const outbox = new Outbox(pool);
+    assert.deepEqual(countByOwner(await outbox.takeInTurn(30, 60_000, ['b', null])), { a: 15, c: 15 });
+    assert.deepEqual(await outbox.takeInTurn(30, 60_000, ['a', 'b', 'c', null]), []);
+    assert.deepEqual(countByOwner(await outbox.takeInTurn(20, 60_000)), { a: 5, b: 5, c: 5, '-': 5 });
+  });
+
   it('takes all of one owner in the order in which it is due', async () => {
     await fill('only', 25);
     const { rows } = await pool.query<{ id: string }>('select email_id as id from smtp_relay_outbox order by due_at');

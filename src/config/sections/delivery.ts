@@ -9,7 +9,7 @@ import { OPENSEND_DELIVERS } from './opensend.ts';
 export const delivery = {
   worker: {
     consumers: setting({
-      doc: 'How many receivers ask the queue for jobs at the same time, ten jobs each. One asks again only when its ten are done.',
+      doc: 'How many receivers ask the queue for jobs at the same time, ten jobs each. They ask on while there is room for what they bring.',
       format: wholeNumber(1, 100),
       default: 16,
       reloadable: false,

@@ -7,9 +7,19 @@ import type { TestContext } from '../../support/relay.ts';
 /**
  * `works`: hands on to the real one. `fails`: HTTP 500. `hangs`: takes the request and says nothing. `stalls`: begins an
  * answer and does not end it. `refuses`: reports every entry as failed under HTTP 200. `refusesSome`: every second one.
- * `empty`: HTTP 200 with nothing in it. `forgetful`: hands on, and then says HTTP 500.
+ * `empty`: HTTP 200 with nothing in it. `forgetful`: hands on, and then says HTTP 500. `unrenewed`: says that messages are
+ * hidden for longer, and they are not.
  */
-export type SqsBehaviour = 'works' | 'fails' | 'hangs' | 'stalls' | 'refuses' | 'refusesSome' | 'empty' | 'forgetful';
+export type SqsBehaviour =
+  | 'works'
+  | 'fails'
+  | 'hangs'
+  | 'stalls'
+  | 'refuses'
+  | 'refusesSome'
+  | 'empty'
+  | 'forgetful'
+  | 'unrenewed';
 
 export interface FaultySqs {
   readonly endpoint: string;
@@ -57,7 +67,12 @@ export async function startFaultySqs(t: TestContext, real: string): Promise<Faul
       case 'refusesSome':
         response.writeHead(200, JSON_TYPE).end(await refuse(request, body, behaviour === 'refuses'));
         return;
+      case 'unrenewed':
       case 'works': {
+        if (behaviour === 'unrenewed' && /ChangeMessageVisibility/.test(String(request.headers['x-amz-target']))) {
+          response.writeHead(200, JSON_TYPE).end('{"Successful":[]}');
+          return;
+        }
         const answer = await handOn(request, body);
         response.writeHead(answer.status, JSON_TYPE).end(answer.text);
       }
