@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+/** The action that AWS checks for a call, where it is not its name: a batch is so many single calls. */
+const ACTION_OF: Readonly<Record<string, string>> = {
+  'sqs:SendMessageBatch': 'sqs:SendMessage',
+  'sqs:DeleteMessageBatch': 'sqs:DeleteMessage',
+  'sqs:ChangeMessageVisibilityBatch': 'sqs:ChangeMessageVisibility',
+};
+/** Calls without a command of the SDK: those of `SesRegion.sendEmail`, and those of the library that receives. */
+const WITHOUT_COMMAND = ['ses:SendEmail', 'ses:SendRawEmail', 'sqs:ReceiveMessage', 'sqs:DeleteMessage'];
+/** `make dev` makes its queue itself, at an SQS of its own. */
+const DEV = `${join('src', 'dev')}/`;
+
+interface Statement {
+  readonly Effect: string;
+  readonly Action: string | readonly string[];
+  readonly Resource?: string | readonly string[];
+}
+
+const document = await readFile(join(ROOT, 'docs/iam.md'), 'utf8');
+
+/** The statements of the first policy below a heading. */
+function policyOf(heading: string): readonly Statement[] {
+  const [, section = ''] = document.split(`## ${heading}\n`);
+  const [, json = ''] = /```json\n([\s\S]*?)```/.exec(section) ?? [];
+  return JSON.parse(json).Statement;
+}
+
+function actionsOf(heading: string): string[] {
+  return policyOf(heading).flatMap(({ Action }) => Action);
+}
+
+/** What the sources of the rooms call at AWS, as actions of IAM. */
+async function calledActions(): Promise<Set<string>> {
+  const names = (await readdir(join(ROOT, 'src'), { recursive: true })).map(name => join('src', name));
+  const actions = new Set(WITHOUT_COMMAND);
+  for (const name of names.filter(each => each.endsWith('.ts') && !each.startsWith(DEV))) {
+    const source = await readFile(join(ROOT, name), 'utf8');
+    const service = source.includes('@aws-sdk/client-sesv2') ? 'ses' : 'sqs';
+    for (const [, call] of source.matchAll(/new (\w+)Command\(/g)) {
+      const action = `${service}:${call}`;
+      actions.add(ACTION_OF[action] ?? action);
+    }
+  }
+  return actions;
+}
+
+describe('docs/iam.md', () => {
+  it('allows what the program calls, and nothing else', async () => {
+    const documented = ['The relay', 'The worker', 'People who set domains up'].flatMap(actionsOf);
+    assert.deepEqual([...new Set(documented)].sort(), [...(await calledActions())].sort());
+  });
+
+  it('has no policy but of its form, and none for everything', () => {
+    const policies = [...document.matchAll(/```json\n([\s\S]*?)```/g)].map(([, json = '']) => JSON.parse(json));
+    assert.ok(policies.length >= 8);
+    for (const { Version, Statement } of policies) {
+      assert.equal(Version, '2012-10-17');
+      for (const { Effect, Action } of Statement as readonly Statement[]) {
+        assert.equal(Effect, 'Allow');
+        for (const action of [Action].flat()) assert.match(action, /^(?:sqs|ses|sts):[A-Z]\w+$/);
+      }
+    }
+  });
+});
