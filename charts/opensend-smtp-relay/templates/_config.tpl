@@ -67,8 +67,12 @@ the load balancer sends no more. Targets of an NLB by address get new connection
 {{- $_ := set $own.tls "implicitPort" 2465 -}}
 {{- end -}}
 {{- end -}}
+{{- $proxies := .Values.gateway.proxyProtocol.networks -}}
 {{- if .Values.service.proxyProtocol.enabled -}}
-{{- $_ := set $own "proxyProtocol" (dict "networks" .Values.service.proxyProtocol.networks) -}}
+{{- $proxies = concat .Values.service.proxyProtocol.networks $proxies | uniq -}}
+{{- end -}}
+{{- if $proxies -}}
+{{- $_ := set $own "proxyProtocol" (dict "networks" $proxies) -}}
 {{- end -}}
 {{- $_ := set $own "capture" (dict "directory" "/var/lib/smtp-relay/captured") -}}
 {{- if .Values.resources -}}
