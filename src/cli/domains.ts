@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { loadConfig } from '../config/load.ts';
 import {
   addDomain,
   changeDomain,
@@ -87,8 +88,10 @@ function addAdd(domains: Command, context: CliContext): void {
       .addOption(jsonOption())
       .action(async (name: string, options: AddOptions) => {
         if (options.mailFrom !== undefined && !options.ses) throw new StoreError('invalid', '--mail-from needs --ses');
+        const { shared } = loadConfig(context.env, { checkTlsFiles: false, require: [] }).config.domains;
         await withDatabase(context, async pool => {
-          const row = await addDomain(pool, { name, owner: options.owner, region: options.region });
+          const { owner, region } = options;
+          const row = await addDomain(pool, { name, owner, region, isExclusive: !shared });
           const human = `${row.name} is ${row.added ? 'now' : 'already'} a domain of ${row.owner}.\n`;
           if (row.added && (await pipelineOf(context, pool)) === 'opensend') note(context, options, OPENSEND_DOMAINS);
           if (!options.ses) return print(context, options, row, human);

@@ -105,13 +105,14 @@ interface SourceOptions extends PathOptions {
 type Parts = Omit<ApplyParts, 'holder'>;
 
 async function prepare(context: CliContext, paths: readonly string[], options: SourceOptions) {
-  const { webhooks, resources } = loadConfig(context.env, { checkTlsFiles: false }).config;
+  const { webhooks, resources, domains } = loadConfig(context.env, { checkTlsFiles: false }).config;
   const sources = await sourcesOf(context, paths, options);
   const desired = await createDesiredReader()(sources.paths, sources.folders);
   const box = createSecretBox(webhooks.secretKeys);
   const allowEmpty = options.allowEmpty ?? resources.allowEmpty;
   const partsFor = async (pool: pg.Pool): Promise<Parts> => {
-    return { pool, adapters: createAdapters(box, await pipelineOf(context, pool)), allowEmpty };
+    const adapters = createAdapters(box, { pipeline: await pipelineOf(context, pool), sharedDomains: domains.shared });
+    return { pool, adapters, allowEmpty };
   };
   return { desired, partsFor };
 }

@@ -83,11 +83,13 @@ function addValidate(resources: Command, context: CliContext): void {
       .description('Check documents without a database, as for a pipeline; exit code 1 where one is not right')
       .argument('[paths...]', 'files or folders; resources.directory where none is named')
       .option('--secrets <folder>', 'check the files with keys and secrets too, which are below this folder')
+      .option('--shared-domains', 'two owners may declare one domain, as with domains.shared')
       .addOption(jsonOption())
-      .action(async (paths: string[], options: JsonOptions & PathOptions) => {
+      .action(async (paths: string[], options: JsonOptions & PathOptions & { sharedDomains?: boolean }) => {
         const { paths: sources, folders } = await sourcesOf(context, paths, options);
         const desired = await createDesiredReader()(sources, { ...folders, secrets: options.secrets ?? null });
-        const problems = [...desired.problems, ...findShared(desired, createAdapters(createSecretBox([])))];
+        const adapters = createAdapters(createSecretBox([]), { sharedDomains: options.sharedDomains ?? false });
+        const problems = [...desired.problems, ...findShared(desired, adapters)];
         const lines = problems.map(problem => `${printable(printProblem(problem))}\n`);
         const count = desired.objects.length;
         const well = `${count} ${count === 1 ? 'document is' : 'documents are'} right.\n`;

@@ -1,5 +1,5 @@
 import { declaredCredentials } from '../store/declared-credentials.ts';
-import { declaredDomains } from '../store/declared-domains.ts';
+import { createDeclaredDomains } from '../store/declared-domains.ts';
 import { declaredRouteRows } from '../store/declared-route-rows.ts';
 import { declaredSuppressions } from '../store/declared-suppressions.ts';
 import type { DeclaredTable } from '../store/declared-table.ts';
@@ -26,19 +26,31 @@ export interface Adapter<W = unknown, S = unknown> {
   readonly standing: 'conflict' | 'satisfied';
   /** Why no document of the kind can be brought about in this database; left out where it can. */
   readonly refusal?: Failure;
+  /** What else may be done about two that are the same, as the end of a sentence; left out where nothing can. */
+  readonly alternative?: string;
 }
 
 export type Adapters = Readonly<Record<KindName, Adapter>>;
 
 type Plain<K extends KindName> = Adapter<WantedRows[K], WantedRows[K]>;
 
-/** @param pipeline which one the database is used with; OpenSend manages some kinds itself */
-export function createAdapters(box: SecretBox, pipeline: Pipeline = 'standalone'): Adapters {
+export interface AdapterOptions {
+  /** Which one the database is used with; OpenSend manages some kinds itself. */
+  readonly pipeline?: Pipeline;
+  /** Whether two owners may have one domain. */
+  readonly sharedDomains?: boolean;
+}
+
+export function createAdapters(
+  box: SecretBox,
+  { pipeline = 'standalone', sharedDomains = false }: AdapterOptions = {},
+): Adapters {
   const route: Plain<'Route'> = { ...plain, table: declaredRouteRows, identityOf: ({ name }) => name };
   const domain: Plain<'SendingDomain'> = {
     ...plain,
-    table: declaredDomains,
-    identityOf: ({ owner, name }) => `${owner}\n${name}`,
+    table: createDeclaredDomains(sharedDomains),
+    identityOf: ({ owner, name }) => (sharedDomains ? `${owner}\n${name}` : name),
+    ...(!sharedDomains && { alternative: 'or set domains.shared where two owners are to have one domain' }),
   };
   const credential: Plain<'SmtpCredential'> = {
     ...plain,

@@ -39,12 +39,12 @@ export function createResources(parts: ResourcesParts): DeclaredResources {
 
 /** null where no documents are configured. */
 function createReconciler({ live, pool, registry, logger, id }: ResourcesParts): Reconciler | null {
-  const { resources, webhooks, pipeline } = live.current;
+  const { resources, webhooks, pipeline, domains } = live.current;
   const { directory, secretsDirectory, interval } = resources;
   if (directory === '') return null;
   return new Reconciler({
     pool,
-    adapters: createAdapters(createSecretBox(webhooks.secretKeys), pipeline),
+    adapters: createAdapters(createSecretBox(webhooks.secretKeys), { pipeline, sharedDomains: domains.shared }),
     folders: { documents: directory, secrets: secretsDirectory || directory },
     interval,
     allowEmpty: () => live.current.resources.allowEmpty,

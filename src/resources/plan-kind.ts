@@ -131,20 +131,20 @@ async function findRefusals(
     const other = standing.get(index);
     const first = firstOf.get(identity);
     if (other !== undefined && other !== id && !leaving.has(other)) {
-      refusals.set(row, { ...conflict(owners.get(other)), standing: other });
-    } else if (first !== undefined) refusals.set(row, conflict(first));
+      refusals.set(row, { ...conflict(owners.get(other), adapter), standing: other });
+    } else if (first !== undefined) refusals.set(row, conflict(first, adapter));
     else firstOf.set(identity, draft.object.name);
   }
   return refusals;
 }
 
 /** @param owner the document whose row it is; undefined where no document has made it */
-function conflict(owner: string | undefined): Failure {
+function conflict(owner: string | undefined, { alternative }: Adapter): Failure {
   const message =
     owner === undefined
-      ? 'The same exists already, and no document has made it. It is left alone: remove it, or this document.'
-      : `"${owner}" declares the same. Remove one of the two documents.`;
-  return { reason: 'Conflict', message };
+      ? 'The same exists already, and no document has made it. It is left alone: remove it, or this document'
+      : `"${owner}" declares the same. Remove one of the two documents`;
+  return { reason: 'Conflict', message: `${[message, ...(alternative ? [alternative] : [])].join(', ')}.` };
 }
 
 function finish(draft: Draft, findings: Findings, adapter: Adapter, known: DeclaredObject | undefined): ObjectPlan {

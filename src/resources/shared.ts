@@ -16,9 +16,8 @@ export function findShared({ objects }: Desired, adapters: Adapters): Problem[] 
         seen.set(identity, name);
         return [];
       }
-      return [
-        problemOf(source, new FieldError(['spec'], `declares the same as ${kind}/${other}`, 'remove one of them')),
-      ];
+      const fix = ['remove one of them', ...(adapter.alternative ? [adapter.alternative] : [])].join(', ');
+      return [problemOf(source, new FieldError(['spec'], `declares the same as ${kind}/${other}`, fix))];
     });
   });
 }

@@ -22,13 +22,14 @@ const READ_OWNED = `
 const FIND_STANDING = `
   select asked.position, d.id
     from unnest($1::text[], $2::text[], $3::integer[]) as asked (owner, name, position)
-    join domains d on d.user_id = asked.owner and ${comparableName('d.name')} = asked.name`;
+    join domains d on (d.user_id = asked.owner or not $4) and ${comparableName('d.name')} = asked.name
+   order by d.user_id = asked.owner`;
 
 const WANTED = `
   wanted as (
     select * from jsonb_to_recordset($1::jsonb) as w (
       id uuid, name text, owner text, region text, "trackOpens" boolean, "trackClicks" boolean,
-      "trackingSubdomain" text, "configurationSet" text, tls text, route text, spellings jsonb)
+      "trackingSubdomain" text, "configurationSet" text, tls text, route text, spellings jsonb, shared boolean)
   )`;
 
 /** A new route is set; none takes away the one that was. */
@@ -44,7 +45,7 @@ const KEEP_ROUTES = (made: string): string => `
 const INSERT = `
   with ${WANTED}, there as (
     select wanted.id from wanted, jsonb_array_elements_text(spellings) as spelling
-      join domains d on ${comparableName('d.name')} = spelling where d.user_id = wanted.owner
+      join domains d on ${comparableName('d.name')} = spelling where d.user_id = wanted.owner or not shared
   ), made as (
     insert into domains (id, name, user_id, region, track_opens, track_clicks, tracking_subdomain,
                          ses_configuration_set_name, tls, created_at)
@@ -73,22 +74,27 @@ const REMOVE = `
   with routes as (delete from smtp_relay_domain_routes where domain_id = any($1::uuid[]))
   delete from domains where id = any($1::uuid[])`;
 
-export const declaredDomains: DeclaredTable<DomainRow> = {
-  readOwned: async db => ownedRows((await db.query(READ_OWNED)).rows),
-  async findStanding(db, rows) {
-    const asked = rows.flatMap(({ owner, name }, index) => spellings(name).map(form => ({ owner, form, index })));
-    const values = [
-      asked.map(({ owner }) => owner),
-      asked.map(({ form }) => form),
-      asked.map(({ index }) => index + 1),
-    ];
-    return positions((await db.query(FIND_STANDING, values)).rows);
-  },
-  insert: (db, rows) => idsOf(db, INSERT, rows.map(withSpellings)),
-  update: (db, rows) => idsOf(db, UPDATE, rows),
-  remove: async (db, ids) => void (await db.query(REMOVE, [ids])),
-};
-
-function withSpellings<R extends DomainRow>(row: R) {
-  return { ...row, spellings: spellings(row.name) };
+/** @param shared whether two owners may have one domain */
+export function createDeclaredDomains(shared: boolean): DeclaredTable<DomainRow> {
+  return {
+    readOwned: async db => ownedRows((await db.query(READ_OWNED)).rows),
+    async findStanding(db, rows) {
+      const asked = rows.flatMap(({ owner, name }, index) => spellings(name).map(form => ({ owner, form, index })));
+      const values = [
+        asked.map(({ owner }) => owner),
+        asked.map(({ form }) => form),
+        asked.map(({ index }) => index + 1),
+        shared,
+      ];
+      return positions((await db.query(FIND_STANDING, values)).rows);
+    },
+    insert: (db, rows) =>
+      idsOf(
+        db,
+        INSERT,
+        rows.map(row => ({ ...row, spellings: spellings(row.name), shared })),
+      ),
+    update: (db, rows) => idsOf(db, UPDATE, rows),
+    remove: async (db, ids) => void (await db.query(REMOVE, [ids])),
+  };
 }

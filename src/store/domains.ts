@@ -56,7 +56,7 @@ const IS_OWNED = `
 const INSERT = `
   insert into domains (name, user_id, region, created_at)
   select $1, $2, $4, now()
-   where not exists (select from domains where user_id = $2 and ${comparableName('name')} = any($3))
+   where not exists (select from domains where (user_id = $2 or $5) and ${comparableName('name')} = any($3))
   on conflict do nothing
   returning ${COLUMNS}`;
 
@@ -131,17 +131,35 @@ export function createOwnershipCache(db: Queryable, now?: () => number) {
   };
 }
 
-/** Makes a domain one of the owner's. One that is already stays as it is. */
-export async function addDomain(
-  db: Queryable,
-  wanted: { readonly name: string; readonly owner: string; readonly region: string },
-): Promise<Domain & { readonly added: boolean }> {
+export interface WantedDomain {
+  readonly name: string;
+  readonly owner: string;
+  readonly region: string;
+  /** Nobody else may have it. */
+  readonly isExclusive?: boolean;
+}
+
+/**
+ * Makes a domain one of the owner's. One that is already stays as it is.
+ *
+ * @throws StoreError `invalid`; `conflict` where another owner has it, and this one asks to be the only one
+ */
+export async function addDomain(db: Queryable, wanted: WantedDomain): Promise<Domain & { readonly added: boolean }> {
   const name = normaliseDomain(wanted.name);
   if (!wanted.owner.trim()) throw new StoreError('invalid', 'the owner is empty');
-  const inserted = await db.query<Domain>(INSERT, [name, wanted.owner, spellings(name), wanted.region]);
+  const inserted = await db.query<Domain>(INSERT, [
+    name,
+    wanted.owner,
+    spellings(name),
+    wanted.region,
+    wanted.isExclusive ?? false,
+  ]);
   if (inserted.rows[0]) return { ...inserted.rows[0], added: true };
   const found = await db.query<Domain>(FIND, [spellings(name), wanted.owner]);
-  if (!found.rows[0]) throw new StoreError('conflict', `${name} belongs to another owner already`);
+  if (!found.rows[0]) {
+    const remedy = 'remove it there, or set domains.shared (SMTP_RELAY_DOMAINS_SHARED=true) where both are to have it';
+    throw new StoreError('conflict', `${name} belongs to another owner already: ${remedy}`);
+  }
   return { ...found.rows[0], added: false };
 }
 

@@ -250,7 +250,7 @@ describe('smtp-relay domains set', { concurrency: true }, () => {
   });
 
   it('says what is wrong', async t => {
-    const { run } = await start(t);
+    const { run, env } = await start(t);
     await run('domains', 'add', 'acme.test', '--owner', 'acme');
     for (const wrong of [
       [],
@@ -262,6 +262,7 @@ describe('smtp-relay domains set', { concurrency: true }, () => {
       assert.equal((await run('domains', 'set', 'acme.test', ...wrong)).code, 2, wrong.join(' '));
     }
     assert.equal((await run('domains', 'set', 'other.test', '--track-opens')).code, 1);
+    env['SMTP_RELAY_DOMAINS_SHARED'] = 'true';
     await run('domains', 'add', 'acme.test', '--owner', 'beta');
     const ambiguous = await run('domains', 'set', 'acme.test', '--track-opens');
     assert.equal(ambiguous.code, 1);

@@ -189,6 +189,7 @@ describe('the configuration', () => {
         events: Number.POSITIVE_INFINITY,
         deliveries: 2_592_000_000,
       },
+      domains: { shared: false },
       resources: { directory: '', secretsDirectory: '', allowEmpty: false, byHand: false, interval: 30_000 },
       logLevel: 'info',
       logFormat: 'json',

@@ -4,6 +4,14 @@ import { setting } from '../setting.ts';
 
 /** Documents that declare what the relay is to hold. */
 export const declaration = {
+  domains: {
+    shared: setting({
+      doc: 'Whether two owners may have one domain, by documents or by `smtp-relay domains add`. Otherwise the second is refused, since whoever has a domain may send in its name.',
+      format: boolean,
+      default: false,
+      reloadable: false,
+    }),
+  },
   resources: {
     directory: setting({
       doc: 'The folder of the documents that declare credentials, domains, suppressions, webhooks and routes (`docs/resources.md`). Empty: none are declared, and nothing is changed.',
