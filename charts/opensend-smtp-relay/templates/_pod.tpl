@@ -166,6 +166,9 @@ volumeMounts:
 - name: SMTP_RELAY_SECRETS_DIR
   value: /etc/smtp-relay-secrets
 {{- include "opensend-smtp-relay.secretEnv" . }}
+{{- if ne .component "migrate" }}
+{{- include "opensend-smtp-relay.tracingEnv" .root }}
+{{- end }}
 {{- with concat .root.Values.extraEnv $values.extraEnv }}
 {{ tpl (toYaml .) $.root }}
 {{- end }}
