@@ -55,13 +55,14 @@ export interface Stage {
   remove(): Promise<void>;
 }
 
-export async function startSystem(): Promise<System> {
+/** @param more settings of Postgres beside those of all benches */
+export async function startSystem(more: Readonly<Record<string, string>> = {}): Promise<System> {
   const account = postgresAccount();
   // Not where temporary files live in memory: there a commit would cost nothing.
   const directory = await makeAccountDirectory(account, ['/var/tmp', tmpdir()]);
   const programs = await embeddedPrograms(account, join(directory, 'programs'));
   const port = await freePort();
-  const settings = POSTGRES_SETTINGS;
+  const settings = { ...POSTGRES_SETTINGS, ...more };
   const postgres = await createPostgres({
     account,
     directory,

@@ -1,10 +1,10 @@
 import { isAscii as isAsciiBytes } from 'node:buffer';
-import { randomUUID } from 'node:crypto';
 import { domainOf, isAscii, localPartOf, parseAddress } from '../message/address.ts';
 import { parseAddressList } from '../message/address-list.ts';
 import { sha256 } from '../message/digest.ts';
 import { bodyOffset, fieldsNamed, firstValue, type HeaderField, readHeaderFields } from '../message/header-fields.ts';
 import { Refusal } from '../message/refusal.ts';
+import { newOrderedId } from '../message/uuid.ts';
 import { newTrace } from '../observability/trace.ts';
 import type { Claim } from '../store/claims.ts';
 import type { NewMessage } from '../store/new-message.ts';
@@ -97,7 +97,7 @@ export async function noticeFor(question: NoticeQuestion): Promise<NewMessage | 
   const { userId, reversePath, from, subject, acceptedAt } = claim.message;
   const [sender] = parseAddressList(firstValue(fields, 'from') ?? '').mailboxes;
   if (userId === null || sender === undefined) return null;
-  const id = randomUUID();
+  const id = newOrderedId();
   const domain = domainOf(sender.address);
   const postmaster = `postmaster@${domain}`;
   const recipients = question.failed.flatMap(describeFailed);

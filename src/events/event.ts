@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { newOrderedId } from '../message/uuid.ts';
 import type { EventType, NewEvent } from '../store/events.ts';
 import { buildPayload, type EmailFacts, type PayloadParts, type Provider } from './payload.ts';
 import type { Occurrence } from './ses/occurrences.ts';
@@ -111,7 +111,7 @@ export function newEvent(
   source: string | null = null,
 ): NewEvent {
   return {
-    id: randomUUID(),
+    id: newOrderedId(),
     emailId: email.id,
     userId: email.userId,
     type,

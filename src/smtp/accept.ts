@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { ControlSettings } from '../message/control-headers.ts';
 import { freeMemory } from '../message/free-memory.ts';
 import { MAX_LINE } from '../message/mending/long-lines.ts';
@@ -6,6 +5,7 @@ import type { Parser } from '../message/parser.ts';
 import type { MessageParts } from '../message/parts.ts';
 import { allAddresses } from '../message/recipients.ts';
 import type { LeftOutHeader } from '../message/sendable-headers.ts';
+import { newOrderedId } from '../message/uuid.ts';
 import { decideParties } from '../policy/decide.ts';
 import { transportLimits } from '../policy/transport-limits.ts';
 import type { Turns } from '../policy/turns.ts';
@@ -111,7 +111,7 @@ async function acceptInTurn(submission: Submission, deps: AcceptDependencies): P
 
     const counted = deps.rates.countOf(owner.key, recipients.length);
     const trace = steps.span.context;
-    const told = { id: randomUUID(), owner, envelope, refused, arrival, captured, counted, trace };
+    const told = { id: newOrderedId(), owner, envelope, refused, arrival, captured, counted, trace };
     const built = await steps.take('row', async () => {
       const content = await work.content(parts.attachments.length > 0);
       return buildRow({ ...told, raw, header, content, parts, claim }, deps.settings);

@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
+import { newOrderedId } from '../message/uuid.ts';
 import { newTrace } from '../observability/trace.ts';
 import { LOST_FOR_GOOD } from './claims.ts';
 import {
@@ -116,7 +116,7 @@ export async function resendEmail(db: Queryable, id: string, options: ResendOpti
     list.length > 0 ? JSON.stringify(list) : null,
   );
   const lists = [JSON.stringify(among(recipients, standing.to)), ...others];
-  const values = [id, randomUUID(), JSON.stringify(recipients), ...lists, correlationId, traceparent];
+  const values = [id, newOrderedId(), JSON.stringify(recipients), ...lists, correlationId, traceparent];
   const copy = (await db.query<{ id: string }>(COPY, values)).rows[0];
   if (!copy) throw new StoreError('conflict', NOT_KEPT);
   return { id: copy.id, resendOf: id, recipients };

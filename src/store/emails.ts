@@ -76,28 +76,10 @@ export interface EmailFilter {
 const SUMMARY = `
   e.id, ${shownStatus('e')} as status, e."from", e."to", e.subject, e.user_id as owner, e.created_at as "createdAt"`;
 
-/** SQL: the rows whose status people are shown as one of $1; what is being sent is found by its claim, however much is queued. */
-const OF_STATUS = {
-  any: `($1::text[] is null or e.status = any($1))`,
-  queued: `e.status = any($1) and not exists (select from smtp_relay_claims where email_id = e.id)`,
-  processing: `(e.status = any($1)
-      or e.status = 'queued' and e.id = any(array(select email_id from smtp_relay_claims)))`,
-};
-
-const list = (ofStatus: string): string => `
-  select ${SUMMARY}
-    from emails e
-   where ${ofStatus}
-     and ($2::text is null or e.user_id = $2)
-     and ($3::timestamptz is null or e.created_at >= $3)
-     and ($5::uuid[] is null or e.id = any($5))
-   order by e.created_at desc, e.id desc
-   limit $4`;
-
-const LIST = {
-  any: list(OF_STATUS.any),
-  queued: list(OF_STATUS.queued),
-  processing: list(OF_STATUS.processing),
+/** SQL: the rows whose status people are shown so; what is being sent is found by its claim, however much is queued. */
+const OF_STATUS: Readonly<Record<string, string>> = {
+  queued: `e.status = 'queued' and not exists (select from smtp_relay_claims where email_id = e.id)`,
+  processing: `(e.status = 'processing' or e.status = 'queued' and e.id = any(array(select email_id from smtp_relay_claims)))`,
 };
 
 const SHOW = `
@@ -129,12 +111,31 @@ const MAX_SAME_ID = 1_000;
 
 /** Stored messages, newest first. */
 export async function listEmails(db: Queryable, filter: EmailFilter): Promise<EmailSummary[]> {
-  const { status, owner = null, since = null, messageId, limit } = filter;
-  const statuses = status === undefined ? null : statusSpellings(status);
-  const ids = messageId === undefined ? null : await findByMessageId(db, messageId, MAX_SAME_ID);
-  const values = [statuses, owner, since, limit, ids];
-  const statement = status === 'queued' || status === 'processing' ? LIST[status] : LIST.any;
+  const { status, owner, since, messageId, limit } = filter;
+  const values: unknown[] = [];
+  const bind = (value: unknown): string => `$${values.push(value)}`;
+  const conditions = [
+    ...(status === undefined ? [] : [conditionOf(status, bind)]),
+    ...(owner === undefined ? [] : [`e.user_id = ${bind(owner)}`]),
+    ...(since === undefined ? [] : [`e.created_at >= ${bind(since)}`]),
+    ...(messageId === undefined ? [] : [`e.id = any(${bind(await findByMessageId(db, messageId, MAX_SAME_ID))})`]),
+  ];
+  const statement = `
+  select ${SUMMARY}
+    from emails e
+   where ${['true', ...conditions].join(' and ')}
+   order by e.created_at desc, e.id desc
+   limit ${bind(limit)}`;
   return (await db.query<EmailSummary>(statement, values)).rows;
+}
+
+/** One way of writing a status is compared as one: an index then has the rows in their order. */
+function conditionOf(status: string, bind: (value: unknown) => string): string {
+  const [spelling, ...others] = statusSpellings(status);
+  return (
+    OF_STATUS[status] ??
+    (others.length > 0 ? `e.status = any(${bind([spelling, ...others])})` : `e.status = ${bind(spelling)}`)
+  );
 }
 
 /** One stored message, or null. The id is the one that the 250 named. */

@@ -6,7 +6,7 @@ import { storableJson } from './storable-json.ts';
 import { INSERT_DUE_DELIVERIES } from './webhook-deliveries.ts';
 
 /**
- * SQL: writes attempts that are not written yet. The same one may come twice: where the answer to a commit was lost, and by the
+ * SQL: writes attempts that are not written yet, looked for one by one (`offset 0`). The same one may come twice: where the answer to a commit was lost, and by the
  * journal of a worker that has ended. Whoever writes holds the row of the message, or is alone with its attempts.
  *
  * @param rows has `email_id`, `try`, `worker` and `attempts`
@@ -23,7 +23,7 @@ export function insertAttempts(rows: string): string {
      where not exists (
        select from smtp_relay_attempts known
         where known.email_id = o.email_id and known.worker = o.worker and known.started_at = a.started_at
-          and known.outcome = a.outcome and known.recipients = a.recipients)`;
+          and known.outcome = a.outcome and known.recipients = a.recipients offset 0)`;
 }
 
 const INPUT = `
@@ -37,8 +37,8 @@ const RECORD = `
   ), tried as (${insertAttempts('input')}
     returning email_id, outcome
   ), went_out as (
-    update emails e set sent_at = now()
-      from tried t where e.id = t.email_id and t.outcome = 'sent' and e.sent_at is null
+    update emails set sent_at = now()
+     where id = any (array(select email_id from tried where outcome = 'sent')) and sent_at is null
   ), new_events as (
     insert into email_events (id, email_id, source_id, type, payload, user_id, received_at)
     select e.id, e."emailId", e."sourceId", e.type, e.payload, e."userId", clock_timestamp()

@@ -11,11 +11,26 @@ const BY_ID = 'select id from emails where id = $1';
 
 const BY_PROVIDER = 'select distinct email_id as id from smtp_relay_attempts where provider_message_id = $1 limit $2';
 
+/** SQL: the day on which a message came in, as the indexes on Message-IDs have it. */
+const DAY = "(created_at at time zone 'UTC')::date";
+
+/**
+ * SQL: messages with the Message-ID $1, the youngest first. The index is by day, so that an entry of today comes beside others of
+ * today however many there are of a year; so each day is looked at.
+ */
+const withMessageId = (table: string): string => `
+    select email_id
+      from generate_series((select max(${DAY}) from ${table}), (select min(${DAY}) from ${table}), interval '-1 day') as day
+     cross join lateral (
+           select email_id from ${table}
+            where ${DAY} = day::date and hashtext(message_id) = hashtext($1) and message_id = $1 limit $2) as found
+     limit $2`;
+
 /** One table is the standalone pipeline's, the other that beside OpenSend, which may have deleted the message since. */
 const BY_MESSAGE_ID = `
   select id from emails where id = any (array(
-    select email_id from smtp_relay_messages where message_id = $1
-    union all select email_id from smtp_relay_message_ids where message_id = $1))
+    (${withMessageId('smtp_relay_messages')})
+    union all (${withMessageId('smtp_relay_message_ids')})))
    limit $2`;
 
 /** Messages that are not kept as they were received are in no index; this reads the whole table. $1 and $2 the spellings of the id. */

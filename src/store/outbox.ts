@@ -27,9 +27,9 @@ export type OutboxKey = Pick<OutboxEntry, 'emailId' | 'try'>;
 
 const LEASE_DUE = `
   update smtp_relay_outbox set leased_until = now() + make_interval(secs => $2)
-   where id in (select id from smtp_relay_outbox
-                 where due_at <= now() and (leased_until is null or leased_until < now())
-                 order by due_at limit $1 for update skip locked)
+   where id = any (array(select id from smtp_relay_outbox
+                          where due_at <= now() and (leased_until is null or leased_until < now())
+                          order by due_at limit $1 for update skip locked))
   returning email_id as "emailId", user_id as "userId", try, correlation_id as "correlationId", traceparent,
             requested_at as "requestedAt"`;
 
@@ -69,8 +69,8 @@ const TAKE_IN_TURN = `
          order by coalesce(user_id, '') collate "C", due_at limit $1 for update skip locked) as earliest
        limit share.each) as entry
   ), leased as (
-    update smtp_relay_outbox as entry set leased_until = clock_timestamp() + make_interval(secs => $2)
-      from taken where entry.id = taken.id
+    update smtp_relay_outbox set leased_until = clock_timestamp() + make_interval(secs => $2)
+     where id = any (array(select id from taken))
     returning email_id as "emailId", user_id as "userId", try, correlation_id as "correlationId", traceparent,
               requested_at as "requestedAt"
   )

@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import { parseAddressList } from '../message/address-list.ts';
 import { mendedRow, type RowContent } from '../message/mended-row.ts';
+import { newOrderedId } from '../message/uuid.ts';
 import { newTrace } from '../observability/trace.ts';
 import { among, type ResendOptions, type Resent, recipientsAgain, standingOf } from './email-standing.ts';
 import { StoreError } from './errors.ts';
@@ -61,7 +61,7 @@ export async function resendRow(db: Queryable, id: string, options: ResendRowOpt
       'its row does not hold the content of its attachments, but describes them, as those of the standalone pipeline do, or names where they are';
     throw new StoreError('conflict', `it cannot be sent again: ${why}`);
   }
-  const copyId = randomUUID();
+  const copyId = newOrderedId();
   const { correlationId, traceparent } = newTrace();
   const lists = [to, cc, bcc].map(list => JSON.stringify(among(recipients, list).map(addressOf)));
   const content = mendedRow((await db.query<RowContent>(CONTENT, [id])).rows[0] as RowContent);

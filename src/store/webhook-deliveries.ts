@@ -6,6 +6,10 @@ export function eventNameOf(row: string): string {
   return `(case ${row}.type when 'webhook_disabled' then 'webhook.disabled' else 'email.' || ${row}.type end)`;
 }
 
+/** SQL: an id as `newOrderedId` makes it, for the same reason. */
+const NEW_ID = `(lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') ||
+                 substr(gen_random_uuid()::text, 14))::uuid`;
+
 /**
  * SQL: makes a delivery due at once for every active endpoint of the event's owner that asked for the event. It reads
  * the events from `new_events (id, type, user_id)`, which the statement around it has to name:
@@ -29,7 +33,7 @@ export function insertDueDeliveries(condition: string): string {
   // left out instead of failing the statement.
   return `
   insert into webhook_deliveries (id, webhook_id, event_id, attempt, status, next_retry_at, created_at)
-  select gen_random_uuid(), w.id, e.id, 0, 'pending', now(), now()
+  select ${NEW_ID}, w.id, e.id, 0, 'pending', now(), now()
     from new_events e
     join webhooks w on w.user_id = e.user_id and w.status = 'active' and w.event_types ?| array[${eventNameOf('e')}, '*']
    where ${condition}

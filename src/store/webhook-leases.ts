@@ -103,8 +103,9 @@ const LEASE_DUE = `
   ), leased as (
     update webhook_deliveries d
        set next_retry_at = date_trunc('milliseconds', now()) + make_interval(secs => $5)
-      from due where d.id = due.id
-    returning d.id, d.webhook_id, d.event_id, d.attempt, d.next_retry_at, due.next_retry_at as due_at
+     where id = any (array(select id from due))
+    returning d.id, d.webhook_id, d.event_id, d.attempt, d.next_retry_at,
+              (select due.next_retry_at from due where due.id = d.id) as due_at
   )
   select l.id, l.webhook_id as "webhookId", coalesce(l.attempt, 0) as attempts, l.next_retry_at as "leasedUntil",
          w.url, w.signing_secret_enc as secret,

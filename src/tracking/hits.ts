@@ -1,6 +1,7 @@
-import { hash, randomUUID } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { newOrderedId } from '../message/uuid.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { isDataException } from '../store/errors.ts';
@@ -93,7 +94,7 @@ class HitBuffer implements Hits {
       this.#metrics.count(objection, [hit]);
       return;
     }
-    this.#pending.push({ ...hit, userAgent, id: randomUUID(), at: new Date() });
+    this.#pending.push({ ...hit, userAgent, id: newOrderedId(), at: new Date() });
     this.#schedule();
   }
 

@@ -102,7 +102,7 @@ describe('migrate', () => {
         'UNIQUE btree (id)',
         'UNIQUE btree (user_id, idempotency_key) WHERE (idempotency_key IS NOT NULL)',
         'btree (created_at)',
-        `btree (created_at, id) WHERE ${ofStatus('queued', 'processing', 'scheduled')}`,
+        `btree (created_at) WHERE ${ofStatus('queued', 'processing', 'scheduled')}`,
         `btree (status, created_at) WHERE ${ofStatus('failed', 'bounced', 'complained', 'suppressed', 'canceled', 'cancelled')}`,
         'btree (user_id, created_at)',
       ]);

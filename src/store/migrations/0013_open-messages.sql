@@ -5,7 +5,7 @@ begin
   if to_regclass('smtp_relay_due_deliveries') is not null and to_regclass('emails') is not null
      and not exists (select from pg_index
                       where indrelid = to_regclass('emails') and pg_get_indexdef(indexrelid) ~ 'thread_id|reply_token') then
-    create index if not exists smtp_relay_open_emails on emails (created_at, id)
+    create index if not exists smtp_relay_open_emails on emails (created_at)
       where status in ('queued', 'processing', 'scheduled');
     create index if not exists smtp_relay_ended_emails on emails (status, created_at)
       where status in ('failed', 'bounced', 'complained', 'suppressed', 'canceled', 'cancelled');
