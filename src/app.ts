@@ -106,7 +106,7 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
   let phase: Phase = 'starting';
   const ready = () => readiness(preparation.reasons, phase);
   const metrics = createHttpMetrics(registry);
-  const resources = createResources({ live, pool, registry, logger, id: processName() });
+  const resources = await createResources({ live, pool, registry, logger, id: processName() });
   let operational: Operational | null = null;
 
   return {

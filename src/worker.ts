@@ -106,7 +106,7 @@ export async function createWorker(
     logger: logger.child({ room: 'queue' }),
   });
   const source = createSource({ ...base, sink });
-  const resources = createResources(base);
+  const resources = await createResources(base);
   const events = createEvents({ ...base, onDeliveriesDue });
   const running = new AsyncDisposableStack();
   const ended = Promise.withResolvers<never>();

@@ -1,19 +1,8 @@
 import { Command } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
-import { addConfigCommands } from './config.ts';
 import type { CliContext } from './context.ts';
-import { addDemoPostgresCommand } from './demo-postgres.ts';
-import { addDevCommand } from './dev.ts';
-import { addDomainsCommands } from './domains.ts';
-import { addEmailsCommands } from './emails.ts';
 import { EXIT_CODES_HELP, explain } from './errors.ts';
-import { addKeysCommands } from './keys.ts';
-import { addLinksCommands } from './links.ts';
-import { addMigrateCommand } from './migrate.ts';
 import { addRelayCommand } from './relay.ts';
-import { addResourcesCommands } from './resources.ts';
-import { addSuppressionsCommands } from './suppressions.ts';
-import { addWebhooksCommands } from './webhooks.ts';
 import { addWorkerCommand } from './worker.ts';
 
 /**
@@ -24,7 +13,7 @@ import { addWorkerCommand } from './worker.ts';
  */
 export async function run(args: readonly string[], context: CliContext): Promise<number> {
   try {
-    await createProgram(context).parseAsync(args, { from: 'user' });
+    await (await createProgram(args, context)).parseAsync(args, { from: 'user' });
     return 0;
   } catch (error) {
     const { message, exitCode } = explain(error);
@@ -36,7 +25,7 @@ export async function run(args: readonly string[], context: CliContext): Promise
   }
 }
 
-function createProgram(context: CliContext): Command {
+async function createProgram(args: readonly string[], context: CliContext): Promise<Command> {
   const program = new Command('smtp-relay')
     .version(manifest.version)
     .description('SMTP submission relay for OpenSend')
@@ -47,18 +36,10 @@ function createProgram(context: CliContext): Command {
     .exitOverride()
     .showHelpAfterError('(add --help for how to use it)')
     .addHelpText('afterAll', EXIT_CODES_HELP);
-  addRelayCommand(program, context);
-  addWorkerCommand(program, context);
-  addMigrateCommand(program, context);
-  addKeysCommands(program, context);
-  addDomainsCommands(program, context);
-  addSuppressionsCommands(program, context);
-  addWebhooksCommands(program, context);
-  addLinksCommands(program, context);
-  addEmailsCommands(program, context);
-  addResourcesCommands(program, context);
-  addConfigCommands(program, context);
-  addDevCommand(program, context);
-  addDemoPostgresCommand(program, context);
+  const [name] = args;
+  // What only the others need would stay in memory for as long as a server runs.
+  if (name === 'relay') addRelayCommand(program, context);
+  else if (name === 'worker') addWorkerCommand(program, context);
+  else (await import('./commands.ts')).addCommands(program, context);
   return program;
 }

@@ -19,8 +19,10 @@ export function createThreadedSqsQueue(options: SqsOptions): ThreadedQueue {
   const thread = new Piscina({
     filename: new URL('./sqs-thread.ts', import.meta.url).href,
     workerData: options,
-    minThreads: 1,
+    // It starts with the first job, and stays: until then a relay is smaller by the SDK.
+    minThreads: 0,
     maxThreads: 1,
+    idleTimeout: Number.POSITIVE_INFINITY,
     concurrentTasksPerWorker: options.connections,
     // Otherwise a thread without work stands still, and does not hear that SQS has closed its connection: the next call fails.
     atomics: 'disabled',

@@ -3,10 +3,9 @@ import type { LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { createSecretBox } from '../webhooks/secret-box.ts';
-import { createAdapters } from './adapters.ts';
 import { DeclaredResources } from './declared-resources.ts';
 import { createResourcesMetrics } from './metrics.ts';
-import { Reconciler } from './reconciler.ts';
+import type { Reconciler } from './reconciler.ts';
 import { createUnreconciledMetric } from './unreconciled-metrics.ts';
 import { UnreconciledWatch } from './unreconciled-watch.ts';
 
@@ -23,9 +22,9 @@ export interface ResourcesParts {
 const GRACE = 60_000;
 
 /** What the configuration makes of declared resources. */
-export function createResources(parts: ResourcesParts): DeclaredResources {
+export async function createResources(parts: ResourcesParts): Promise<DeclaredResources> {
   const { live, pool, registry, logger } = parts;
-  const reconciler = createReconciler(parts);
+  const reconciler = await createReconciler(parts);
   const watch = new UnreconciledWatch({
     db: pool,
     // Who has no documents will never reconcile, so there is nothing to wait for.
@@ -38,10 +37,13 @@ export function createResources(parts: ResourcesParts): DeclaredResources {
 }
 
 /** null where no documents are configured. */
-function createReconciler({ live, pool, registry, logger, id }: ResourcesParts): Reconciler | null {
+async function createReconciler(parts: ResourcesParts): Promise<Reconciler | null> {
+  const { live, pool, registry, logger, id } = parts;
   const { resources, webhooks, pipeline, domains } = live.current;
   const { directory, secretsDirectory, interval } = resources;
   if (directory === '') return null;
+  // Loaded here: the library for their schemas alone is 680 modules.
+  const [{ createAdapters }, { Reconciler }] = await Promise.all([import('./adapters.ts'), import('./reconciler.ts')]);
   return new Reconciler({
     pool,
     adapters: createAdapters(createSecretBox(webhooks.secretKeys), { pipeline, sharedDomains: domains.shared }),

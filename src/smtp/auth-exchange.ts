@@ -9,7 +9,7 @@ export interface AuthConnection {
   readonly mayAuthenticate: boolean;
   readonly isInTransaction: boolean;
   send(code: number, text: string, context?: false): void;
-  refuse(error: unknown): void;
+  refuse(step: 'AUTH', error: unknown): void;
   /** Hands the client's next line to this, and not to a command. */
   takeNextLine(take: Line): void;
   /** Counts one more log-in. @throws Refusal 421 where there were too many */
@@ -57,7 +57,7 @@ export class AuthExchange {
       this.#isLoggedIn = true;
       this.#connection.send(235, '2.7.0 Authentication successful');
     } catch (error) {
-      this.#connection.refuse(error);
+      this.#connection.refuse('AUTH', error);
     }
     lineDone();
   }

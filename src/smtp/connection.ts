@@ -13,7 +13,7 @@ import { noRoomRefusal } from './incoming-message.ts';
 import { replyTo } from './reply.ts';
 import type { RelayServer } from './server.ts';
 import type { Session, Step } from './session.ts';
-import { SessionClock } from './session-clock.ts';
+import { SessionClock, type SessionTimes, type TimeLimit, type WatchedSession } from './session-clock.ts';
 import {
   bareLineCommand,
   recipientLimitOf,
@@ -36,7 +36,7 @@ type RejectParameters = Parameters<SMTPConnection['_rejectInvalidParams']>;
  * The library's connection, with what its options do not reach put right. Every override is named in
  * `test/smtp/library.test.ts`, so that an upgrade of the library shows what moved.
  */
-export class RelayConnection extends SMTPConnection {
+export class RelayConnection extends SMTPConnection implements AuthConnection, WatchedSession {
   /** Asked by the library's MAIL and RCPT; see `RelayServer`. */
   readonly client: Session;
   readonly #server: RelayServer;
@@ -55,65 +55,56 @@ export class RelayConnection extends SMTPConnection {
     this.#server = server;
     this.#topSocket = socket;
     this.client = server.openSession(this.id, this.remoteAddress);
-    this.#auth = new AuthExchange(this.#authConnection());
+    this.#auth = new AuthExchange(this);
     server.metrics.connections.inc();
-    this.#clock = this.#watch();
+    const beganAt = server.incoming(this.id)?.acceptedAt ?? performance.now();
+    this.#clock = new SessionClock(beganAt, this);
   }
 
-  #watch(): SessionClock {
-    const connection = this;
-    const watched = {
-      get isBusy() {
-        return connection.isBusy && !connection.#isReceiving;
-      },
-      get isReceiving() {
-        return connection.#isReceiving;
-      },
-      get needsLogIn() {
-        return !connection.#auth.isLoggedIn && !connection.client.isTrusted;
-      },
-      get activeAt() {
-        const parser = connection._parser as DataStream | false;
-        return Math.max(connection.#repliedAt, parser ? parser.heardAt : 0);
-      },
-    };
-    const beganAt = this.#server.incoming(this.id)?.acceptedAt ?? performance.now();
-    return new SessionClock(
-      beganAt,
-      watched,
-      () => this.#server.settings,
-      limit => {
-        if (this._upgrading) this.destroy(new Error(`no TLS handshake in time: ${limit}`));
-        else this.#refuse('session', timeIsOver(limit));
-      },
-    );
+  // What `SessionClock` and `AuthExchange` ask of it: objects of their own for that would take 2 KB a connection.
+
+  get owesAnswer(): boolean {
+    return this.isBusy && !this.isReceiving;
   }
 
-  #authConnection(): AuthConnection {
-    const connection = this;
-    return {
-      get mayAuthenticate() {
-        return connection.#mayAuthenticate;
-      },
-      get isInTransaction() {
-        return Boolean(connection.session.envelope.mailFrom);
-      },
-      send: (code, text, context) => this.send(code, text, context),
-      refuse: error => this.#refuse('AUTH', error),
-      takeNextLine: take => {
-        this._nextHandler = take;
-      },
-      attemptLogIn: () => this.client.attemptLogIn(),
-      logIn: async password => {
-        await this.client.authenticate(password);
-        // The library asks for it before MAIL.
-        this.session.user = 'apikey';
-        this.#server.incoming(this.id)?.counted?.known();
-      },
-    };
+  get needsLogIn(): boolean {
+    return !this.#auth.isLoggedIn && !this.client.isTrusted;
   }
 
-  get #isReceiving(): boolean {
+  get activeAt(): number {
+    const parser = this._parser as DataStream | false;
+    return Math.max(this.#repliedAt, parser ? parser.heardAt : 0);
+  }
+
+  get times(): SessionTimes {
+    return this.#server.settings;
+  }
+
+  timeIsOver(limit: TimeLimit): void {
+    if (this._upgrading) this.destroy(new Error(`no TLS handshake in time: ${limit}`));
+    else this.refuse('session', timeIsOver(limit));
+  }
+
+  get isInTransaction(): boolean {
+    return Boolean(this.session.envelope.mailFrom);
+  }
+
+  takeNextLine(take: (line: Buffer, done: Done) => void): void {
+    this._nextHandler = take;
+  }
+
+  attemptLogIn(): void {
+    this.client.attemptLogIn();
+  }
+
+  async logIn(password: string): Promise<void> {
+    await this.client.authenticate(password);
+    // The library asks for it before MAIL.
+    this.session.user = 'apikey';
+    this.#server.incoming(this.id)?.counted?.known();
+  }
+
+  get isReceiving(): boolean {
     return Boolean(this._dataStream) && this._parser !== false && this._parser._dataMode;
   }
 
@@ -150,7 +141,7 @@ export class RelayConnection extends SMTPConnection {
   override init(): void {
     this._setListeners(() => {
       const refusal = this.#server.refusalOf(this.id);
-      if (refusal) this.#refuse('connect', refusal);
+      if (refusal) this.refuse('connect', refusal);
       else this.connectionReady();
     });
   }
@@ -181,7 +172,7 @@ export class RelayConnection extends SMTPConnection {
   override send(code: number, data?: string | string[] | null, context?: string | false): void {
     const refusal = recipientLimitOf(data);
     if (refusal) {
-      this.#refuse('RCPT', refusal);
+      this.refuse('RCPT', refusal);
       return;
     }
     this.#repliedAt = performance.now();
@@ -201,7 +192,7 @@ export class RelayConnection extends SMTPConnection {
     if (this.#server.isDraining) {
       this.send(421, SHUTTING_DOWN);
     } else if (this.#clock.isOver) {
-      this.#refuse('session', timeIsOver('session_timeout'));
+      this.refuse('session', timeIsOver('session_timeout'));
     } else if (command.length > longestLine(command, Boolean(this._nextHandler))) {
       this.send(500, '5.5.2 Command line is too long');
       callback();
@@ -218,7 +209,7 @@ export class RelayConnection extends SMTPConnection {
     try {
       this.#auth.count(command);
     } catch (error) {
-      this.#refuse('AUTH', error);
+      this.refuse('AUTH', error);
       return true;
     }
     const fault = malformation(command);
@@ -229,7 +220,7 @@ export class RelayConnection extends SMTPConnection {
   #mistake(reply: () => void, callback: Done): void {
     this._unrecognizedCommands += 1;
     if (this._unrecognizedCommands >= MAX_MISTAKES) {
-      this.#refuse('session', tooManyMistakes());
+      this.refuse('session', tooManyMistakes());
       return;
     }
     reply();
@@ -243,7 +234,7 @@ export class RelayConnection extends SMTPConnection {
       onCommand,
       onBareLine: (command, callback) => {
         if (this.#server.settings.bareLineEndings === 'accept' || this._upgrading) onCommand(command, callback);
-        else this.#mistake(() => this.#refuse('session', bareLineCommand()), callback);
+        else this.#mistake(() => this.refuse('session', bareLineCommand()), callback);
       },
       onTls: () => {
         this.#server.handshakeFailed(this.id, new UnaskedTls('TLS began where a command was due'));
@@ -257,7 +248,7 @@ export class RelayConnection extends SMTPConnection {
   /** Offers AUTH only where it may be used; without it the library would let MAIL pass. An empty name is forgiven. */
   override handler_EHLO(command: Buffer, callback: Done): void {
     const { messageBytes, recipients, startTls } = this.#server.settings;
-    const offersAuth = this.#mayAuthenticate && !this.#auth.isLoggedIn;
+    const offersAuth = this.mayAuthenticate && !this.#auth.isLoggedIn;
     const offersStartTls = startTls && !this.secure;
     const lines = extensions({ messageBytes, recipients, offersAuth, offersStartTls });
     this.#greetBack(command, [this.name, ...lines], callback);
@@ -274,7 +265,7 @@ export class RelayConnection extends SMTPConnection {
     callback();
   }
 
-  get #mayAuthenticate(): boolean {
+  get mayAuthenticate(): boolean {
     return this.secure || !this.#server.settings.startTls;
   }
 
@@ -311,7 +302,7 @@ export class RelayConnection extends SMTPConnection {
     if (this.session.envelope.rcptTo.length === 0) {
       this.send(503, '5.5.1 Give MAIL and RCPT first');
     } else if (!this.#server.hasRoomFor(this.client.holder, declaredSize(this.session.envelope))) {
-      this.#refuse('DATA', noRoomRefusal());
+      this.refuse('DATA', noRoomRefusal());
     } else if (parser) {
       this.send(354, 'End data with <CR><LF>.<CR><LF>');
       void this.#receive(parser);
@@ -328,7 +319,7 @@ export class RelayConnection extends SMTPConnection {
         onStart: signal => {
           this._dataStream = signal;
         },
-        onTooSlow: refusal => this.#refuse('DATA', refusal),
+        onTooSlow: refusal => this.refuse('DATA', refusal),
         onQuit: () => this.#keepHalfOpen(),
       });
       this.#callOff = callOff;
@@ -353,7 +344,7 @@ export class RelayConnection extends SMTPConnection {
     this.client.messageRefused(error);
     // Whoever is cut off is not told that nothing is stored where that is not known.
     if (isCalledOff && error instanceof OutcomeUnknown) this.destroy();
-    else this.#refuse('DATA', error);
+    else this.refuse('DATA', error);
   }
 
   #arrival(): Arrival {
@@ -393,7 +384,7 @@ export class RelayConnection extends SMTPConnection {
     };
   }
 
-  #refuse(step: Step, error: unknown): void {
+  refuse(step: Step, error: unknown): void {
     this.client.refused(step, error);
     const { code, enhancedCode, text } = replyTo(error);
     this.send(code, `${enhancedCode} ${text}`);

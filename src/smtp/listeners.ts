@@ -15,6 +15,7 @@ import { readTlsPair, type TlsPair } from './tls.ts';
 import { createHandshakeMetrics, createLegacyMetrics, createTlsMetrics } from './tls-metrics.ts';
 import { watchTlsPair } from './tls-watch.ts';
 import { createTrust } from './trusted-networks.ts';
+import { mapTlsBuffers } from './unused-memory.ts';
 
 export interface ListenersOptions {
   readonly live: LiveConfig;
@@ -57,7 +58,8 @@ export async function openListeners({
 }: ListenersOptions): Promise<ListenerPorts> {
   const config = live.current;
   const tls = hasTls(config) ? await readTlsPair(config.tls) : null;
-  if (tls === null) logger.warn('no TLS certificate is configured: API keys and messages travel in clear text');
+  if (tls) await mapTlsBuffers();
+  else logger.warn('no TLS certificate is configured: API keys and messages travel in clear text');
   const servers: RelayServer[] = [];
   running.defer(async () => {
     await Promise.all(servers.map(server => server.drain(drainTime, answerTime)));

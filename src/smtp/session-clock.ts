@@ -10,12 +10,16 @@ export type TimeLimit = 'login_timeout' | 'idle_timeout' | 'session_timeout';
 /** What the clock looks at. Moments are those of `performance.now()`. */
 export interface WatchedSession {
   /** Whether the relay owes the client an answer, so that no silence is the client's. */
-  readonly isBusy: boolean;
+  readonly owesAnswer: boolean;
   /** Whether it receives a message, whose end has a deadline of its own. */
   readonly isReceiving: boolean;
   readonly needsLogIn: boolean;
   /** When the last whole command or piece of a message came, or the last reply went out. */
   readonly activeAt: number;
+  /** Those in force. */
+  readonly times: SessionTimes;
+  /** Is called once, at most; the clock has stopped then. */
+  timeIsOver(limit: TimeLimit): void;
 }
 
 /** What is under way is let finish, and looked at again so soon. */
@@ -30,20 +34,12 @@ const MAX_TIMER = 2 ** 31 - 1;
 export class SessionClock {
   readonly #beganAt: number;
   readonly #session: WatchedSession;
-  readonly #times: () => SessionTimes;
-  readonly #onOver: (limit: TimeLimit) => void;
   #timer: NodeJS.Timeout | undefined;
 
-  /**
-   * @param beganAt when the connection was accepted
-   * @param times those in force; asked each time
-   * @param onOver is called once, at most; the clock has stopped then
-   */
-  constructor(beganAt: number, session: WatchedSession, times: () => SessionTimes, onOver: (limit: TimeLimit) => void) {
+  /** @param beganAt when the connection was accepted */
+  constructor(beganAt: number, session: WatchedSession) {
     this.#beganAt = beganAt;
     this.#session = session;
-    this.#times = times;
-    this.#onOver = onOver;
     // The session is not greeted as yet.
     this.#lookIn(0);
   }
@@ -55,13 +51,13 @@ export class SessionClock {
 
   /** Whether the session has lasted as long as it may. */
   get isOver(): boolean {
-    return performance.now() >= this.#beganAt + this.#times().sessionTimeout;
+    return performance.now() >= this.#beganAt + this.#session.times.sessionTimeout;
   }
 
   #look(): void {
     const now = performance.now();
     const [limit, at] = this.#next(now);
-    if (at <= now && limit) this.#onOver(limit);
+    if (at <= now && limit) this.#session.timeIsOver(limit);
     else this.#lookIn(Math.ceil(at - now));
   }
 
@@ -71,9 +67,9 @@ export class SessionClock {
 
   /** What comes next, and when; no limit where it is only time to look again. */
   #next(now: number): readonly [limit: TimeLimit | null, at: number] {
-    const { isBusy, isReceiving, needsLogIn, activeAt } = this.#session;
-    const { loginTimeout, idleTimeout, sessionTimeout } = this.#times();
-    if (isBusy) return [null, now + Math.min(SOON, idleTimeout)];
+    const { owesAnswer, isReceiving, needsLogIn, activeAt } = this.#session;
+    const { loginTimeout, idleTimeout, sessionTimeout } = this.#session.times;
+    if (owesAnswer) return [null, now + Math.min(SOON, idleTimeout)];
     const limits: [TimeLimit, number][] = [['idle_timeout', activeAt + idleTimeout]];
     if (needsLogIn) limits.push(['login_timeout', this.#beganAt + loginTimeout]);
     if (!isReceiving) limits.push(['session_timeout', this.#beganAt + sessionTimeout]);

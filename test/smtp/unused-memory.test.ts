@@ -3,7 +3,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { findTrim } from '../../src/smtp/unused-memory.ts';
+import { findTrim, mapTlsBuffers } from '../../src/smtp/unused-memory.ts';
 
 const MB = 1_000_000;
 const isGlibc = 'glibcVersionRuntime' in (process.report.getReport() as { header: object }).header;
@@ -24,6 +24,10 @@ it('what OpenSSL has freed between pieces that stay goes back to the operating s
   const left = process.memoryUsage.rss();
   assert.ok(left < kept - 15 * MB, `${taken} bytes, ${kept} after they are freed, ${left} after they are given back`);
   assert.equal(pieces.length, 100);
+});
+
+it('the C library maps the buffers of TLS connections by themselves', async () => {
+  assert.equal(await mapTlsBuffers(), isGlibc);
 });
 
 async function collect(): Promise<void> {
