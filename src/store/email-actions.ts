@@ -22,16 +22,20 @@ const LAST = '9223372036854775807';
 /** Whoever would claim the message meanwhile waits for this, and whoever has claimed it is seen by the next statement. */
 const HOLD_ROW = 'select id from emails where id = $1 for no key update';
 
-/** A claim goes with it, unless a call is under way: whoever has it finds that out right before the call. */
+/**
+ * A claim goes with it, unless a call is under way: whoever has it finds that out right before the call. What is `processing`
+ * without a claim is in the hands of OpenSend's worker.
+ */
 const CANCEL = `
-  with claim as (
-    select from smtp_relay_claims where email_id = $1
+  with mine as (
+    select id, status, exists (select from smtp_relay_claims where email_id = $1) as claimed
+      from emails where id = $1 and status in ('queued', 'processing')
   ), free as (
-    delete from smtp_relay_claims where email_id = $1 and state = 'claimed' returning email_id
+    delete from smtp_relay_claims c using mine where c.email_id = mine.id and c.state = 'claimed' returning c.email_id
   ), canceled as (
-    update emails set status = '${CANCELED}', provider_next_retry_at = null
-     where id = $1 and status in ('queued', 'processing') and (not exists (select from claim) or exists (select from free))
-    returning id
+    update emails e set status = '${CANCELED}', provider_next_retry_at = null
+      from mine where e.id = mine.id and (mine.status = 'queued' and not mine.claimed or exists (select from free))
+    returning e.id
   ), removed as (
     delete from smtp_relay_outbox o using canceled where o.email_id = canceled.id
   )

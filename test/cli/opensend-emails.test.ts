@@ -184,6 +184,16 @@ describe('smtp-relay emails resend beside OpenSend', { concurrency: 3 }, () => {
 });
 
 describe('smtp-relay emails cancel beside OpenSend', { concurrency: true }, () => {
+  it("refuses what OpenSend's worker has in its hands, which no claim tells", async t => {
+    const { relay, run, row, setStatus } = await start(t);
+    const id = await accepted(t, relay, LETTER, TO);
+    await setStatus(id, 'processing');
+    assert.match((await run('cancel', id)).stderr, /it cannot be cancelled: worker unknown is sending it just now/);
+    assert.equal((await row(id)).status, 'processing');
+    assert.match((await run('list', '--status', 'processing')).stdout, new RegExp(id));
+    await setStatus(id, 'failed');
+  });
+
   it('writes the status that OpenSend knows, and lists both spellings', async t => {
     const { relay, run, row } = await start(t);
     const id = await accepted(t, relay, LETTER, TO);
