@@ -18,7 +18,7 @@ import { startWorker } from './worker-process.ts';
 
 const HELP = `Usage: node bin/node24.js bench/worker.ts [options]
 
-  --scenario <names>   only these, separated by commas: throughput, latency, memory
+  --scenario <names>   only these, separated by commas: throughput, latency, memory, large, beside
   --messages <n>       for throughput (20000)
   --seconds <n>        for latency (20)
   --rate <n>           messages a second for latency (300)
@@ -28,7 +28,7 @@ const HELP = `Usage: node bin/node24.js bench/worker.ts [options]
 
 const { values } = parseArgs({
   options: {
-    scenario: { type: 'string', default: 'throughput,latency,memory' },
+    scenario: { type: 'string', default: 'throughput,latency,memory,large,beside' },
     messages: { type: 'string', default: '20000' },
     seconds: { type: 'string', default: '20' },
     rate: { type: 'string', default: '300' },
@@ -59,7 +59,12 @@ function smallMessage(): string {
 }
 
 /** Stores messages and publishes their jobs, as the relay does. */
-async function seed({ stage, system, db }: Context, count: number, raw: () => string | Buffer): Promise<void> {
+async function seed(
+  { stage, system, db }: Context,
+  count: number,
+  raw: () => string | Buffer,
+  userId = 'bench',
+): Promise<void> {
   const queue = createSqsQueue({
     queueUrl: stage.queueUrl,
     region: 'us-east-1',
@@ -69,7 +74,7 @@ async function seed({ stage, system, db }: Context, count: number, raw: () => st
   });
   for (let stored = 0; stored < count; stored += 100) {
     const batch = Array.from({ length: Math.min(100, count - stored) }, () =>
-      storeMessage(db, { userId: 'bench', from: 'hello@bench.test', raw: raw() }),
+      storeMessage(db, { userId, from: 'hello@bench.test', raw: raw() }),
     );
     await Promise.all(batch);
   }
@@ -155,11 +160,62 @@ async function latency(context: Context): Promise<void> {
   );
 }
 
+/** A short text, and a file in Base64. */
+function largeMessage(bytes: number): Buffer {
+  const [header] = smallMessage().split('\r\n\r\n');
+  const fields = header?.replace('text/plain', 'multipart/mixed; boundary=b');
+  const file = 'Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n';
+  const head = Buffer.from(`${fields}\r\n\r\n--b\r\n\r\nSee the file.\r\n--b\r\n${file}`);
+  const content = Buffer.alloc(bytes - head.length, `${'QUJD'.repeat(19)}\r\n`);
+  return Buffer.concat([head, content, Buffer.from('\r\n--b--\r\n')]);
+}
+
+/** How fast large messages go out, as many at a time as the worker sends. */
+async function large(context: Context): Promise<void> {
+  for (const [megabytes, count] of [
+    [7, 100],
+    [34, 24],
+  ] as const) {
+    await context.db.query('delete from emails');
+    const raw = largeMessage(megabytes * MB);
+    for (let stored = 0; stored < count; stored += 4) await seed(context, 4, () => raw);
+    const before = context.ses.usage().cpuSeconds;
+    const worker = await startWorker({ ...context, profile: values.profile });
+    const started = performance.now();
+    await untilSent(context, count);
+    const seconds = (performance.now() - started) / 1000;
+    const { peakBytes, cpuSeconds } = worker.usage();
+    await worker.stop();
+    console.log(
+      `large: ${count} messages of ${megabytes} MB in ${seconds.toFixed(1)} s (${Math.round((count * megabytes) / seconds)} MB/s); ` +
+        `worker's peak RSS ${Math.round(peakBytes / MB)} MB, CPU ${cpuSeconds.toFixed(1)} s, SES ${(context.ses.usage().cpuSeconds - before).toFixed(1)} s`,
+    );
+  }
+}
+
+/** Another owner's small messages beside large ones that came before them. */
+async function beside(context: Context): Promise<void> {
+  const [many, few] = [12, 300];
+  const raw = largeMessage(34 * MB);
+  for (let stored = 0; stored < many; stored += 4) await seed(context, 4, () => raw, 'large');
+  await seed(context, few, smallMessage, 'small');
+  const worker = await startWorker({ ...context, profile: values.profile });
+  const started = Date.now();
+  await untilSent(context, many + few);
+  const { peakBytes } = worker.usage();
+  await worker.stop();
+  const notes = await context.ses.notes();
+  const last = (isLarge: boolean) =>
+    Math.max(...notes.filter(({ bytes }) => bytes > MB === isLarge).map(({ at }) => at)) - started;
+  console.log(
+    `beside: ${many} messages of 34 MB, and ${few} small ones of another owner; the last small one ${last(false)} ms after the ` +
+      `start, the last large one ${last(true)} ms; worker's peak RSS ${Math.round(peakBytes / MB)} MB`,
+  );
+}
+
 async function memory(context: Context): Promise<void> {
   const count = 100;
-  const body = Buffer.alloc(30 * MB, `${'QUJD'.repeat(19)}\r\n`);
-  const header = Buffer.from(`${smallMessage().split('\r\n\r\n')[0]}\r\nContent-Transfer-Encoding: base64\r\n\r\n`);
-  const raw = Buffer.concat([header, body]);
+  const raw = largeMessage(30 * MB);
   for (let stored = 0; stored < count; stored += 2) await seed(context, 2, () => raw);
   const worker = await startWorker({ ...context, profile: values.profile });
   const started = performance.now();
@@ -172,7 +228,13 @@ async function memory(context: Context): Promise<void> {
   );
 }
 
-const SCENARIOS: Readonly<Record<string, (context: Context) => Promise<void>>> = { throughput, latency, memory };
+const SCENARIOS: Readonly<Record<string, (context: Context) => Promise<void>>> = {
+  throughput,
+  latency,
+  memory,
+  large,
+  beside,
+};
 
 async function runOne(system: System, name: string): Promise<void> {
   const scenario = SCENARIOS[name];

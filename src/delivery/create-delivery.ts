@@ -10,7 +10,7 @@ import { Claims } from '../store/claims.ts';
 import type { DatabaseClock } from '../store/database-clock.ts';
 import { createConfiguredRoutes, type DeclaredRoutes, perRoutes } from '../store/declared-routes.ts';
 import { createJournal } from '../store/journal.ts';
-import { readRawMessage } from '../store/raw-message.ts';
+import { readRawHeader, readRawMessage, readRawSlice } from '../store/raw-message.ts';
 import { createDomainLookup } from '../store/sending-domains.ts';
 import { Settler } from '../store/settle.ts';
 import { Standstill } from '../store/standstill.ts';
@@ -31,6 +31,7 @@ import { createTrack } from './track.ts';
 import { createCaptureTransport } from './transport/capture.ts';
 import { createSesTransport } from './transport/ses.ts';
 import { createSmtpTransport } from './transport/smtp.ts';
+import { createWholeMessages } from './whole-messages.ts';
 
 export interface DeliveryParts {
   readonly live: LiveConfig;
@@ -63,12 +64,16 @@ export function createDelivery(parts: DeliveryParts): {
   const settler = new Settler({ pool, worker: id, journal, standstill, logger });
   const declared = createConfiguredRoutes(live, pool, logger);
   const transports = createAllTransports(parts, declared, logger);
-  const readRaw = (emailId: string, sizeBytes: number) => readRawMessage(pool, emailId, sizeBytes);
   const tokens = perGeneration(live, ({ tracking: { secrets } }) => {
     return { tokens: createTokens(secrets), canSign: secrets.length > 0 };
   });
   const outgoing = createOutgoingBuilder({
-    readRaw,
+    readRaw: (emailId, sizeBytes) => readRawMessage(pool, emailId, sizeBytes),
+    readSlice: (emailId, start, length) => readRawSlice(pool, emailId, start, length),
+    wholeMessages: createWholeMessages({
+      concurrency: config.worker.concurrency,
+      bytes: config.worker.bytesInFlight,
+    }),
     findDomain: createDomainLookup(pool),
     transportFor: async domain => {
       // Where documents declare routes, a message must not leave by another one only because they were not read yet.
@@ -93,7 +98,12 @@ export function createDelivery(parts: DeliveryParts): {
     }),
     outgoing,
     notices:
-      config.failureNotices === 'on' ? createNoticeBuilder({ reportingMta: greetingName(config), readRaw }) : null,
+      config.failureNotices === 'on'
+        ? createNoticeBuilder({
+            reportingMta: greetingName(config),
+            readHeader: (emailId, sizeBytes) => readRawHeader(pool, emailId, sizeBytes),
+          })
+        : null,
     policy: { ...config.retries, onUnknownOutcome: config.onUnknownOutcome },
     onDeliveriesDue,
     metrics,

@@ -7,6 +7,7 @@ import type { HandleJobs, JobOutcome, TakenJob } from '../queue/job-source.ts';
 import { ALONE_FROM, type Claim, type Claims, LOST_FOR_GOOD } from '../store/claims.ts';
 import type { Standstill } from '../store/standstill.ts';
 import { startStopwatch } from '../store/stopwatch.ts';
+import { bytesFor } from './large-message.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import { HandedBack, type StopSignals, type Traced } from './send-message.ts';
 
@@ -131,7 +132,7 @@ export class Deliverer {
     this.#inHand.set(claim.emailId, claim);
     metrics.underway.set(this.#inHand.size);
     const owner = claim.message.userId ?? '';
-    const bytes = isAlone(claim) ? ALONE : claim.message.sizeBytes;
+    const bytes = isAlone(claim) ? ALONE : bytesFor(claim.message);
     const running = turns
       .add(owner, bytes, () => this.#try(claim, trace))
       .finally(() => {

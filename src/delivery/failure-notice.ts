@@ -29,15 +29,15 @@ export interface NoticeBuilder {
 export interface NoticeDependencies {
   /** The host name of this worker. */
   readonly reportingMta: string;
-  /** The message as received; null where it is not kept any more. */
-  readonly readRaw: (emailId: string, sizeBytes: number) => Promise<Buffer | null>;
+  /** The message as received, its header at least; null where it is not kept any more. */
+  readonly readHeader: (emailId: string, sizeBytes: number) => Promise<Buffer | null>;
 }
 
-export function createNoticeBuilder({ reportingMta, readRaw }: NoticeDependencies): NoticeBuilder {
+export function createNoticeBuilder({ reportingMta, readHeader }: NoticeDependencies): NoticeBuilder {
   return {
     async build(claim, failed) {
       if (!mayBeNotified(claim.message.reversePath) || claim.message.userId === null) return null;
-      const raw = claim.message.raw ?? (await readRaw(claim.emailId, claim.message.sizeBytes));
+      const raw = claim.message.raw ?? (await readHeader(claim.emailId, claim.message.sizeBytes));
       if (raw === null) return null;
       const fields = readFields(raw);
       if (fields === null || !mayNotify({ reversePath: claim.message.reversePath, fields })) return null;
@@ -81,7 +81,7 @@ function mayBeNotified(reversePath: string): boolean {
 export interface NoticeQuestion {
   readonly claim: Claim;
   readonly failed: readonly Failed[];
-  /** The message as received. */
+  /** The message as received, its header at least. */
   readonly raw: Buffer;
   readonly fields: readonly HeaderField[];
   readonly reportingMta: string;

@@ -163,6 +163,10 @@ export class MessageTry {
   async #sendTo(left: readonly string[]): Promise<boolean> {
     const outgoing = await this.#build(left);
     if (outgoing === null) return true;
+    return this.#sendBy(outgoing, left).finally(() => outgoing.release?.());
+  }
+
+  async #sendBy(outgoing: Outgoing, left: readonly string[]): Promise<boolean> {
     const { transport } = outgoing;
     let called = false;
     for (let start = 0; start < left.length; start += transport.maxRecipients) {

@@ -25,13 +25,13 @@ export function createTrack({ tokens, baseUrl, logger }: TrackOptions): Track {
     warned.set(domain, performance.now());
     logger.warn({ domain, reason }, 'tracking is asked for but not possible: messages go out without it');
   };
-  return async (raw, { claim, fromDomain, domain }) => {
+  return async (raw, { claim, fromDomain, domain, source }) => {
     const { tokens: signer, canSign } = tokens();
     const decision = decideTracking({ message: claim.message, domain, baseUrl, canSign });
     if (decision.kind === 'impossible') warn(fromDomain, decision.reason);
     if (decision.kind !== 'on') return raw;
     const { opens, clicks } = decision;
     const links = { baseUrl: decision.baseUrl, emailId: claim.emailId, owner: claim.message.userId };
-    return rewriteMessage(raw, { opens, clicks, ...createLinks(signer, links) });
+    return rewriteMessage(raw, { opens, clicks, ...(source && { source }), ...createLinks(signer, links) });
   };
 }

@@ -2,6 +2,7 @@ import type { Tag } from '../message/control-headers.ts';
 import type { Span } from '../observability/tracing.ts';
 import type { TransportKind } from '../policy/transport-limits.ts';
 import type { DomainSettings } from '../store/sending-domains.ts';
+import type { OutgoingBytes } from './outgoing-bytes.ts';
 import type { SendAllowance } from './send-allowance.ts';
 
 /** A message as it is handed to a transport: composed, with the recipients of this call. */
@@ -9,7 +10,7 @@ export interface OutgoingMessage {
   readonly emailId: string;
   readonly userId: string | null;
   /** The bytes that go out, with CRLF line ends. */
-  readonly raw: Buffer;
+  readonly raw: OutgoingBytes;
   /** Envelope sender without angle brackets; empty is the null reverse-path (RFC 5321 section 4.5.5). */
   readonly reversePath: string;
   /** The mailbox of From, for transports that want an identity: address only. */

@@ -9,7 +9,19 @@ import { type Edit, MAX_LINE, readTransfer, type Transfer } from './transfer.ts'
 export interface Tracking extends TrackingLinks {
   readonly opens: boolean;
   readonly clicks: boolean;
+  /** Left out, the message has nothing but its own bytes. */
+  readonly source?: MarkedSource;
 }
+
+/** What a message is of in which marks stand for bytes that are left out. */
+export interface MarkedSource {
+  /** How many bytes these are with what is left out. */
+  sizeOf(bytes: Buffer): number;
+  /** These with what is left out. @throws Error where there are too many of them, or they cannot be read */
+  fill(bytes: Buffer): Promise<Buffer>;
+}
+
+const UNMARKED: MarkedSource = { sizeOf: ({ length }) => length, fill: async bytes => bytes };
 
 /** Larger texts are left as they are: no reader shows them whole, and they would hold up other messages. */
 const MAX_TEXT_BYTES = 2 * 1024 * 1024;
@@ -34,8 +46,11 @@ const NEEDS_NO_QUOTES = /^[\w\-.~:/?#@!$+,;%]+$/;
 export async function rewriteMessage(raw: Buffer, tracking: Tracking): Promise<Buffer> {
   if (!tracking.opens && !tracking.clicks) return raw;
   const { isSealed, texts, listUnsubscribe } = await readStructure(raw);
-  const parts = texts.map(part => ({ part, transfer: readContent(raw, part) }));
-  if (isSealed || parts.some(({ part, transfer }) => isPgp(raw, part, transfer))) return raw;
+  if (isSealed) return raw;
+  const source = tracking.source ?? UNMARKED;
+  const parts: { part: TextPart; transfer: Transfer | null }[] = [];
+  for (const part of texts) parts.push({ part, transfer: await readContent(raw, part, source) });
+  if (parts.some(({ part, transfer }) => isPgp(raw, part, transfer))) return raw;
   const bodies = parts.flatMap(({ part, transfer }) => readBody(part, transfer) ?? []);
   const targetOf = createLinkChooser(listUnsubscribe);
   const hasPixel = bodies.some(({ facts }) => facts.images.includes(tracking.pixelUrl));
@@ -61,8 +76,13 @@ interface Body {
   readonly facts: HtmlFacts;
 }
 
-function readContent(raw: Buffer, { start, end, encoding }: TextPart): Transfer | null {
-  return end - start > MAX_TEXT_BYTES ? null : readTransfer(raw.subarray(start, end), encoding);
+async function readContent(
+  raw: Buffer,
+  { start, end, encoding }: TextPart,
+  source: MarkedSource,
+): Promise<Transfer | null> {
+  const content = raw.subarray(start, end);
+  return source.sizeOf(content) > MAX_TEXT_BYTES ? null : readTransfer(await source.fill(content), encoding);
 }
 
 function readBody(part: TextPart, transfer: Transfer | null): Body | null {

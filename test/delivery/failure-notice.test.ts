@@ -200,7 +200,7 @@ describe('the notice builder', () => {
     { recipients: ['cy@example.com'], error: { code: '451', message: '451 4.7.1 try again later' } },
     { recipients: ['di@example.com'], error: { code: 'MessageRejected', message: 'Email address is not verified' } },
   ];
-  const builder = createNoticeBuilder({ reportingMta: 'relay.test', readRaw: async () => raw });
+  const builder = createNoticeBuilder({ reportingMta: 'relay.test', readHeader: async () => raw });
 
   async function build(message?: Partial<ClaimedMessage>): Promise<NewMessage> {
     const notice = await builder.build(claim(message), failed);
@@ -241,7 +241,7 @@ describe('the notice builder', () => {
     const asked: unknown[] = [];
     const reading = createNoticeBuilder({
       reportingMta: 'relay.test',
-      readRaw: async (...question) => {
+      readHeader: async (...question) => {
         asked.push(question);
         return null;
       },

@@ -45,7 +45,7 @@ function brief(outcome: Outcome): readonly [string, string | undefined] {
 
 describe('a message', () => {
   it('arrives byte for byte, for the envelope recipients, with its id as a tag', async () => {
-    const raw = Buffer.concat([outgoing().raw, Buffer.from([0, 0xff, 0x0d, 0x0a, 0x80])]);
+    const raw = Buffer.concat([outgoing().raw as Buffer, Buffer.from([0, 0xff, 0x0d, 0x0a, 0x80])]);
     const recipients = ['bob@example.com', 'not-in-the-header@example.org'];
     const outcome = await send({ raw, recipients });
     const received = onlyMessage();
@@ -329,7 +329,7 @@ describe('HTTPS, as SES is called in production', async () => {
   it('carries small and large messages, and knows whether they were sent', async t => {
     trust(t, certificate.ca);
     const trusting = openSesTransport(t, secure.endpoint);
-    const raw = Buffer.concat([outgoing().raw, Buffer.alloc(5_000_000, '0123456789\r\n')]);
+    const raw = Buffer.concat([outgoing().raw as Buffer, Buffer.alloc(5_000_000, '0123456789\r\n')]);
     assert.equal((await send({}, trusting)).kind, 'sent');
     assert.equal((await send({ raw }, trusting)).kind, 'sent');
     assert.ok(secure.mailbox.messages[1]?.raw.equals(raw));

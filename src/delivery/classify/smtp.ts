@@ -1,3 +1,4 @@
+import { UNREAD_TEXT } from '../slice-reader.ts';
 import type { Outcome, RouteFault } from '../transport.ts';
 
 /**
@@ -81,6 +82,7 @@ function fits({ steps, reply, othersAccepted }: SmtpRule, failure: SmtpFailure):
 /** Errors of the system name addresses and files, which are none of the owner's business; the log has them. */
 const FAULTS: readonly (readonly [code: RegExp, text: string])[] = [
   [/^ABORTED$/, 'The worker stopped before the message was handed over'],
+  [/^MessageUnread$/, UNREAD_TEXT],
   [/^ENOAUTH$/, 'The smarthost offers no log-in (AUTH), but a user is configured'],
   [/^EAUTH$/, 'The log-in at the smarthost failed'],
   [/^ECONNREFUSED$/, 'The smarthost refused the connection'],

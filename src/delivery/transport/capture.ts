@@ -1,8 +1,10 @@
+import { createHash, type Hash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sha256 } from '../../message/digest.ts';
 import type { Logger } from '../../observability/log.ts';
+import { piecesOf } from '../outgoing-bytes.ts';
+import { MessageUnread, UNREAD_TEXT } from '../slice-reader.ts';
 import type { Outcome, OutgoingMessage, Transport } from '../transport.ts';
 
 export interface CaptureTransportOptions {
@@ -31,6 +33,8 @@ export interface CapturedEnvelope {
 }
 
 const MAX_RECIPIENTS = 1000;
+/** Bytes that are written at a time. */
+const PIECE = 256 * 1024;
 /** Files of one message in one millisecond. */
 const MAX_NAMES = 1000;
 
@@ -59,11 +63,12 @@ export function createCaptureTransport({
     const { name, file, path } = await reserve(directory, baseName(message.emailId, receivedAt));
     const eml = join(directory, `${name}.eml`);
     const json = join(directory, `${name}.json`);
-    await writeAs(file, path, eml, message.raw);
+    const hash = createHash('sha256');
+    await writeAs(file, path, eml, hashed(piecesOf(message.raw, PIECE), hash));
     try {
       const envelopePath = join(directory, `.${name}.json.tmp`);
-      const envelope = JSON.stringify(await envelopeOf(message, receivedAt), null, 2);
-      await writeAs(await open(envelopePath, 'w', 0o600), envelopePath, json, Buffer.from(`${envelope}\n`));
+      const envelope = JSON.stringify(envelopeOf(message, receivedAt, hash.digest('hex')), null, 2);
+      await writeAs(await open(envelopePath, 'w', 0o600), envelopePath, json, `${envelope}\n`);
     } catch (error) {
       // It is tried again, and would then be there twice.
       await rm(eml, { force: true });
@@ -73,6 +78,7 @@ export function createCaptureTransport({
   }
 
   function failed(error: unknown): Outcome {
+    if (error instanceof MessageUnread) return { kind: 'transient', code: error.code, message: UNREAD_TEXT };
     logger.error({ err: error, directory }, 'message not captured');
     const { code = 'EUNKNOWN' } = error as NodeJS.ErrnoException;
     return { kind: 'transient', code, message: `The message could not be written into the folder (${code})` };
@@ -126,7 +132,12 @@ async function openNew(path: string): Promise<FileHandle | null> {
 }
 
 /** Writes a file and takes its temporary name away, or leaves nothing behind. */
-async function writeAs(file: FileHandle, path: string, target: string, content: Buffer): Promise<void> {
+async function writeAs(
+  file: FileHandle,
+  path: string,
+  target: string,
+  content: string | AsyncIterable<Buffer>,
+): Promise<void> {
   try {
     await file.writeFile(content).finally(() => file.close());
     await rename(path, target);
@@ -136,9 +147,15 @@ async function writeAs(file: FileHandle, path: string, target: string, content: 
   }
 }
 
-async function envelopeOf(message: OutgoingMessage, receivedAt: Date): Promise<CapturedEnvelope> {
-  const { emailId, reversePath, recipients, from, tags, bodyType, smtpUtf8, raw } = message;
-  const digest = (await sha256(raw)).toString('hex');
+async function* hashed(pieces: AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {
+  for await (const piece of pieces) {
+    hash.update(piece);
+    yield piece;
+  }
+}
+
+function envelopeOf(message: OutgoingMessage, receivedAt: Date, sha256: string): CapturedEnvelope {
+  const { emailId, reversePath, recipients, from, tags, bodyType, smtpUtf8 } = message;
   return {
     emailId,
     reversePath,
@@ -147,7 +164,7 @@ async function envelopeOf(message: OutgoingMessage, receivedAt: Date): Promise<C
     tags,
     bodyType,
     smtpUtf8,
-    sha256: digest,
+    sha256,
     receivedAt: receivedAt.toISOString(),
   };
 }

@@ -1,4 +1,5 @@
 import type { SesFault } from '../classify/ses.ts';
+import { MessageUnread, UNREAD_TEXT } from '../slice-reader.ts';
 
 /** A call to SES that failed, with what is known of it. */
 export class SesCallError extends Error {
@@ -17,6 +18,7 @@ export class SesCallError extends Error {
  */
 export function faultOf(error: unknown): SesFault {
   if (error instanceof SesCallError) return error.fault;
+  if (error instanceof MessageUnread) return { stage: 'not-sent', code: error.code, message: UNREAD_TEXT };
   const code = error instanceof Error ? error.name : 'Error';
   const message = 'Amazon SES could not be called: the relay has no credentials for it, or could not use them';
   return { stage: 'not-sent', code, message, reason: 'credentials' };

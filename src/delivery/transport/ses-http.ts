@@ -1,7 +1,8 @@
 import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { Readable } from 'node:stream';
-import { SesCallError } from './ses-error.ts';
+import { MessageUnread } from '../slice-reader.ts';
+import { faultOf, SesCallError } from './ses-error.ts';
 
 /** A request as the AWS SDK hands it to its request handler, signed. */
 export interface SesHttpRequest {
@@ -54,7 +55,7 @@ export class SesHttpHandler {
   handle(request: SesHttpRequest, options: { abortSignal?: unknown } = {}): Promise<{ response: SesHttpResponse }> {
     const signal = options.abortSignal instanceof AbortSignal ? options.abortSignal : null;
     return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(failure(abortedError(), false));
+      if (signal?.aborted) return reject(notCalled());
       const outgoing = this.#open(request);
       const call = new Call(outgoing, this.#options, signal);
       outgoing.once('response', incoming => {
@@ -191,18 +192,27 @@ function encode(text: string): string {
 }
 
 function failure(error: Error & { readonly code?: unknown }, written: boolean): SesCallError {
+  // The body ends before the length that the request has told, and SES cannot take it for a whole one.
+  if (error instanceof MessageUnread && !written) return new SesCallError(faultOf(error), { cause: error });
   const code = typeof error.code === 'string' ? error.code : error.name;
   const message = written
     ? 'Amazon SES was sent the message, and no answer came'
     : 'Amazon SES could not be reached, or the connection broke before it had the whole message';
-  const fault = { stage: written ? 'sent' : 'not-sent', code, message, reason: 'connect' } as const;
-  return new SesCallError(fault, { cause: error });
+  const reason = code === ABORTED ? {} : ({ reason: 'connect' } as const);
+  return new SesCallError({ stage: written ? 'sent' : 'not-sent', code, message, ...reason }, { cause: error });
 }
+
+/** Of a call that the worker's stop has come before. */
+export function notCalled(): SesCallError {
+  return failure(abortedError(), false);
+}
+
+const ABORTED = 'Aborted';
 
 function timeoutError(message: string): Error {
   return Object.assign(new Error(message), { code: 'ETIMEDOUT' });
 }
 
 function abortedError(): Error {
-  return Object.assign(new Error('the worker was stopped during the call'), { code: 'Aborted' });
+  return Object.assign(new Error('the worker was stopped during the call'), { code: ABORTED });
 }

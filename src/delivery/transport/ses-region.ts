@@ -1,8 +1,9 @@
 import { GetAccountCommand, GetConfigurationSetCommand, SESv2Client } from '@aws-sdk/client-sesv2';
 import { fromTemporaryCredentials } from '@aws-sdk/credential-providers';
 import type { Span } from '../../observability/tracing.ts';
+import type { OutgoingBytes } from '../outgoing-bytes.ts';
 import { SesCallError } from './ses-error.ts';
-import type { SesHttpHandler, SesHttpResponse } from './ses-http.ts';
+import { notCalled, type SesHttpHandler, type SesHttpResponse } from './ses-http.ts';
 import { type SendEmailParameters, sendEmailBody } from './ses-request.ts';
 import { createSha256 } from './ses-sha256.ts';
 
@@ -58,10 +59,17 @@ export class SesRegion {
    * @returns the message's id at SES
    * @throws SesCallError; or the error of the SDK's credentials, before anything was sent
    */
-  async sendEmail(parameters: SendEmailParameters, raw: Buffer, signal: AbortSignal, span?: Span): Promise<string> {
+  async sendEmail(
+    parameters: SendEmailParameters,
+    raw: OutgoingBytes,
+    signal: AbortSignal,
+    span?: Span,
+  ): Promise<string> {
     const { signer, url } = await this.#prepare();
     if (span?.isRecording) span.set(callAttributes(url, this.#options.region));
-    const body = await sendEmailBody(parameters, raw);
+    const body = await sendEmailBody(parameters, raw, signal).catch(error => {
+      throw signal.aborted ? notCalled() : error;
+    });
     const unsigned = {
       protocol: url.protocol,
       hostname: url.hostname,

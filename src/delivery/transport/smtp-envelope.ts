@@ -1,6 +1,7 @@
 import { isAscii as isAsciiBytes } from 'node:buffer';
 import { isAscii } from '../../message/address.ts';
 import { bodyOffset } from '../../message/header-fields.ts';
+import { headOf, isAsciiOnly } from '../outgoing-bytes.ts';
 import type { Outcome, OutgoingMessage, RecipientOutcome } from '../transport.ts';
 import type { SmtpCapabilities } from './smtp-capabilities.ts';
 import type { SessionEnvelope } from './smtp-session.ts';
@@ -32,7 +33,7 @@ export function planEnvelope(message: OutgoingMessage, capabilities: SmtpCapabil
   if (recipients.length === 0) return { envelope: null, refused };
   const { reversePath } = message;
   const foreign = needsUtf8(message) || [reversePath, ...recipients].some(address => !isAscii(address));
-  const eightBit = message.bodyType.toUpperCase() === '8BITMIME' || !isAsciiBytes(message.raw);
+  const eightBit = message.bodyType.toUpperCase() === '8BITMIME' || !isAsciiOnly(message.raw);
   return { envelope: { reversePath, recipients, eightBit, smtpUtf8: foreign }, refused };
 }
 
@@ -46,7 +47,7 @@ function refuseWhole(message: OutgoingMessage, capabilities: SmtpCapabilities): 
   if (!capabilities.smtpUtf8 && (!isAscii(reversePath) || needsUtf8(message))) {
     return permanent('5.6.7', 'The message needs SMTPUTF8, which the smarthost does not offer');
   }
-  if (!capabilities.eightBitMime && !isAsciiBytes(raw)) {
+  if (!capabilities.eightBitMime && !isAsciiOnly(raw)) {
     return permanent('5.6.3', 'The message has 8-bit characters, but the smarthost does not offer 8BITMIME');
   }
   return null;
@@ -60,7 +61,8 @@ function refuseRecipient(recipient: string, capabilities: SmtpCapabilities): Out
 
 /** Many clients write UTF-8 into header fields and never say so: only those that say SMTPUTF8 are held to it. */
 function needsUtf8({ smtpUtf8, raw }: OutgoingMessage): boolean {
-  return smtpUtf8 && !isAsciiBytes(raw.subarray(0, bodyOffset(raw)));
+  const head = headOf(raw);
+  return smtpUtf8 && !isAsciiBytes(head.subarray(0, bodyOffset(head)));
 }
 
 function permanent(code: string, text: string): Outcome {

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import type SMTPConnection from 'nodemailer/lib/smtp-connection';
 import type { SMTPConnectionEnvelope, SMTPConnectionSendInfo, SMTPEnvelope } from 'nodemailer/lib/smtp-connection';
 import type { SmtpFailure } from '../classify/smtp.ts';
+import { type OutgoingBytes, piecesOf } from '../outgoing-bytes.ts';
 import { readCapabilities, type SmtpCapabilities } from './smtp-capabilities.ts';
 import {
   addMailParameter,
@@ -86,7 +87,7 @@ export class SmtpSession {
   }
 
   /** Hands one message over. Never rejects. */
-  async send(envelope: SessionEnvelope, raw: Buffer, signal: AbortSignal): Promise<SessionResult> {
+  async send(envelope: SessionEnvelope, raw: OutgoingBytes, signal: AbortSignal): Promise<SessionResult> {
     const body = { begun: false, ended: false };
     const tracked: SMTPEnvelope & Partial<Pick<SMTPConnectionEnvelope, 'accepted' | 'rejectedErrors'>> = {
       from: envelope.reversePath,
@@ -193,9 +194,9 @@ export class SmtpSession {
   }
 
   /** The message piece by piece, so that dots of a large one are not stuffed at a stretch. */
-  *#chunks(raw: Buffer, body: { begun: boolean; ended: boolean }): Generator<Buffer> {
+  async *#chunks(raw: OutgoingBytes, body: { begun: boolean; ended: boolean }): AsyncGenerator<Buffer> {
     body.begun = true;
-    for (let start = 0; start < raw.length; start += CHUNK) yield raw.subarray(start, start + CHUNK);
+    yield* piecesOf(raw, CHUNK);
     body.ended = true;
     this.#setTimeout(this.#settings.timeout * FINAL_FACTOR);
   }

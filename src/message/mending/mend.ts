@@ -34,8 +34,20 @@ export function measureMending(raw: Buffer, rules: MendingRules): MendingFacts {
  * @returns `raw` itself where nothing changes
  */
 export async function mend(raw: Buffer, rules: MendingRules): Promise<Buffer> {
+  return (await mendBytes(raw, rules)).bytes;
+}
+
+export interface Mended {
+  /** `raw` itself where nothing changes. */
+  readonly bytes: Buffer;
+  /** A message within was looked into. */
+  readonly within: boolean;
+}
+
+/** The same, with what it took to know. */
+export async function mendBytes(raw: Buffer, rules: MendingRules): Promise<Mended> {
   const lines = rules.lines && hasLongLine(raw);
-  if (!lines && !rules.types) return raw;
+  if (!lines && !rules.types) return { bytes: raw, within: false };
   const turn = createTurn();
   const planning = planMending(raw, { ...rules, lines });
   let step = planning.next();
@@ -43,7 +55,8 @@ export async function mend(raw: Buffer, rules: MendingRules): Promise<Buffer> {
     await turn();
     step = planning.next();
   }
-  return step.value.edits.length === 0 ? raw : edited(raw, step.value.edits, turn);
+  const { edits, within } = step.value;
+  return { bytes: edits.length === 0 ? raw : await edited(raw, edits, turn), within };
 }
 
 async function edited(raw: Buffer, edits: readonly Edit[], turn: () => Promise<void> | void): Promise<Buffer> {

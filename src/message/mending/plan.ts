@@ -41,6 +41,8 @@ export interface Mending {
   readonly fault: Fault | null;
   /** How many Content-Type fields are written anew. */
   readonly types: number;
+  /** A message within was looked into. */
+  readonly within: boolean;
 }
 
 /** Parts in parts, and messages in messages, that are looked into. */
@@ -71,6 +73,7 @@ class Planner {
   #firstLong: LongLine | null = null;
   #fault: Fault | null = null;
   #types = 0;
+  #within = false;
 
   constructor(raw: Buffer, rules: MendingRules) {
     this.#raw = raw;
@@ -80,7 +83,7 @@ class Planner {
   mending(): Mending {
     // What is done to a header is known when its content is.
     const edits = this.#edits.sort((one, other) => one.start - other.start || one.end - other.end);
-    return { edits, firstLong: this.#firstLong, fault: this.#fault, types: this.#types };
+    return { edits, firstLong: this.#firstLong, fault: this.#fault, types: this.#types, within: this.#within };
   }
 
   /** The message, or one within it. */
@@ -102,6 +105,7 @@ class Planner {
   *#leaf(part: MimePart, place: Place, isWhole: boolean): Generator<void> {
     const isClosed = place.isSealed || isSealed(this.#raw, part);
     if (isMessage(part) && !isClosed && place.depth < MAX_DEPTH) {
+      this.#within = true;
       yield* this.message({ start: part.bodyAt, end: part.end }, messagePlace(place, false));
       return;
     }
