@@ -23,7 +23,7 @@ export const delivery = {
       standaloneOnly: OPENSEND_DELIVERS,
     }),
     bytesInFlight: setting({
-      doc: 'The most bytes of messages that one worker has in memory for sending. A larger message is sent alone.',
+      doc: 'The most bytes of messages that one worker has in memory for sending. Of a large message 4 MiB count, since it is read from the database while it goes out. The few that have to be in memory as a whole have as many bytes again, or are alone.',
       format: bytes(1),
       default: 33_554_432,
       reloadable: false,
