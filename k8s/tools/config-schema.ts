@@ -53,12 +53,39 @@ function schemaOf(expected: string): Schema {
   }
   if (expected.endsWith('or forever')) return { type: 'string', pattern: '^([1-9][0-9]*(s|m|h|d)|forever)$' };
   if (expected.startsWith('a whole number with its unit')) return { type: 'string', pattern: '^[0-9]+(ms|s|m|h)$' };
-  if (expected.startsWith('a list of routes'))
-    return { type: 'array', items: { type: 'object', required: ['domains', 'transport'] } };
+  if (/^an http or https URL/.test(expected)) return { type: 'string', pattern: '^(https?://[^\\s/]+\\S*)?$' };
+  if (expected.startsWith('the name of an AWS region'))
+    return { type: 'string', pattern: '^([a-z]{2}(-[a-z]+)+-[0-9]+)?$' };
+  if (/^(a host name|an IP address or a host name)/.test(expected)) return { type: 'string', pattern: HOST };
+  if (expected.startsWith('the ARN of')) return { type: 'string', pattern: '^(arn:[^\\s]+)?$' };
+  if (expected.startsWith('the name of a configuration set')) return { type: 'string', pattern: '^[A-Za-z0-9_-]*$' };
+  if (expected.startsWith('networks in CIDR')) return listOf('^([0-9.]+|[0-9a-fA-F:.]+:[0-9a-fA-F:.]*)(/[0-9]{1,3})?$');
+  if (expected.startsWith('network=key-id')) return listOf('^[0-9a-fA-F:.]+(/[0-9]{1,3})?=\\S+$');
+  if (expected.startsWith('addresses or domains')) return listOf('^(\\S+@)?(\\*\\.)?[^\\s@/]+$');
+  if (expected.startsWith('ARNs of')) return listOf('^arn:\\S+$');
+  if (expected.startsWith('a list of routes')) return { type: 'array', items: ROUTE };
   if (expected.includes('separated by commas')) return { type: ['array', 'string'], items: { type: 'string' } };
   if (/^[\w-]+(, [\w-]+)* or [\w-]+$/.test(expected))
     return { enum: ['', ...expected.split(/, | or /)].filter(keep(expected)) };
   return { type: 'string' };
+}
+
+/** The program knows the rest, and says it at the start. */
+const ROUTE: Schema = {
+  type: 'object',
+  properties: {
+    domains: { type: 'array', items: { type: 'string', minLength: 1 }, minItems: 1 },
+    transport: { enum: ['ses', 'smtp', 'capture'] },
+  },
+  required: ['domains', 'transport'],
+};
+
+/** A name or an address without a port, brackets or a scheme. */
+const HOST = '^(/\\S+|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\\.?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)?$';
+
+/** As a list, or as a text with commas. */
+function listOf(pattern: string): Schema {
+  return { anyOf: [{ type: 'array', items: { type: 'string', pattern } }, { type: 'string' }] };
 }
 
 /** An empty word is as good as none only where the setting may be empty. */

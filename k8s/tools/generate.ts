@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { settings } from '../../src/config/schema.ts';
 import { renderDashboard } from './dashboard.ts';
+import { renderMovedValues } from './moved-values.ts';
 import { chartPath } from './paths.ts';
 import { renderValuesSchema } from './values-schema.ts';
 
@@ -23,6 +24,7 @@ function renderSettings(): string {
 const FILES: Readonly<Record<string, () => string | Promise<string>>> = {
   'values.schema.json': renderValuesSchema,
   'files/settings.json': renderSettings,
+  'files/moved.json': renderMovedValues,
   'files/monitoring/dashboard.json': renderDashboard,
 };
 

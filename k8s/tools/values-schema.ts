@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { isMap, isScalar, type Pair, parseDocument, type YAMLMap } from 'yaml';
 import { configSchema } from './config-schema.ts';
+import { movedSchema } from './moved-values.ts';
 import { chartPath } from './paths.ts';
+import { definitions } from './values-definitions.ts';
 
 export type Schema = { [keyword: string]: unknown };
 
@@ -18,8 +20,14 @@ export async function renderValuesSchema(): Promise<string> {
   const properties = root['properties'] as Schema;
   // Parent charts pass on their condition (`smtp-relay.enabled`), and whatever they like in `global`.
   properties['enabled'] = { type: 'boolean', description: 'Whether a parent chart has this one.' };
+  // What it leaves out is as in `service`, so it may say the same.
+  const internal = properties['internalService'] as Schema;
+  const shared = (properties['service'] as Schema)['properties'] as Schema;
+  internal['properties'] = { ...shared, ...(internal['properties'] as Schema) };
+  internal['additionalProperties'] = false;
   properties['global'] = { ...(properties['global'] as Schema), additionalProperties: true };
-  const schema = { $schema: 'http://json-schema.org/draft-07/schema#', title: 'Values', ...root, $defs: definitions() };
+  const $defs = { config: configSchema(), ...definitions() };
+  const schema = { $schema: 'http://json-schema.org/draft-07/schema#', title: 'Values', ...root, $defs };
   return `${JSON.stringify(schema, null, 2)}\n`;
 }
 
@@ -33,6 +41,7 @@ function groupSchema(group: YAMLMap, path: string): Schema {
     const comment = own ?? (index === 0 ? group.commentBefore : undefined) ?? '';
     properties[name] = valueSchema(pair, `${path}.${name}`, readComment(comment, `${path}.${name}`));
   });
+  Object.assign(properties, movedSchema(path));
   return { type: 'object', properties, additionalProperties: false };
 }
 
@@ -89,67 +98,4 @@ function typeOf(value: unknown, path: string): string {
   }
   if (value !== null && typeof value === 'object' && 'items' in value) return 'array';
   throw new Error(`values.yaml: ${path} is empty, and has no @schema with a type`);
-}
-
-function definitions(): Schema {
-  const whole = (minimum: number) => ({ type: 'integer', minimum });
-  const free = { type: 'object' };
-  return {
-    config: configSchema(),
-    resources: {
-      type: 'object',
-      properties: { requests: free, limits: free, claims: { type: 'array' } },
-      additionalProperties: false,
-    },
-    probe: {
-      type: 'object',
-      properties: {
-        enabled: { type: 'boolean' },
-        initialDelaySeconds: whole(0),
-        periodSeconds: whole(1),
-        timeoutSeconds: whole(1),
-        failureThreshold: whole(1),
-        successThreshold: whole(1),
-        terminationGracePeriodSeconds: whole(1),
-      },
-      required: ['enabled'],
-      additionalProperties: false,
-    },
-    servicePort: {
-      type: 'object',
-      properties: {
-        enabled: { type: 'boolean' },
-        port: { type: 'integer', minimum: 1, maximum: 65535 },
-        target: { enum: ['smtp', 'smtps', 'legacy'] },
-        nodePort: { type: ['integer', 'null'], minimum: 1, maximum: 65535 },
-        appProtocol: { type: 'string' },
-      },
-      required: ['enabled', 'port', 'target'],
-      additionalProperties: false,
-    },
-    declaredResource: {
-      type: 'object',
-      properties: {
-        apiVersion: { type: 'string', pattern: '^relay\\.opensend\\.dev/' },
-        kind: { enum: ['Route', 'SendingDomain', 'SmtpCredential', 'SuppressionList', 'WebhookEndpoint'] },
-        metadata: {
-          type: 'object',
-          properties: { name: { type: 'string', pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$' } },
-          required: ['name'],
-        },
-        spec: free,
-      },
-      required: ['apiVersion', 'kind', 'metadata', 'spec'],
-      additionalProperties: false,
-    },
-    kubernetes: {
-      strategy: {
-        type: 'object',
-        properties: { type: { enum: ['RollingUpdate', 'Recreate'] }, rollingUpdate: { type: ['object', 'null'] } },
-        additionalProperties: false,
-      },
-      podSecurityContext: free,
-      securityContext: free,
-    },
-  };
 }

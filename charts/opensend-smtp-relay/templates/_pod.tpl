@@ -24,7 +24,8 @@ spec:
   minReadySeconds: {{ int $values.minReadySeconds }}
   progressDeadlineSeconds: {{ int $values.progressDeadlineSeconds }}
   strategy:
-    {{- toYaml $values.updateStrategy | nindent 4 }}
+    {{- /* Beside Recreate, Kubernetes takes nothing of how to roll, which the defaults have. */}}
+    {{- eq (default "" $values.updateStrategy.type) "Recreate" | ternary (dict "type" "Recreate") $values.updateStrategy | toYaml | nindent 4 }}
   selector:
     matchLabels:
       {{- include "opensend-smtp-relay.selectorLabels" . | nindent 6 }}
@@ -50,6 +51,9 @@ spec:
   terminationGracePeriodSeconds: {{ include "opensend-smtp-relay.gracePeriod" . }}
   securityContext:
     {{- toYaml $values.podSecurityContext | nindent 4 }}
+  {{- if not (kindIs "invalid" $values.hostUsers) }}
+  hostUsers: {{ $values.hostUsers }}
+  {{- end }}
   {{- with $values.priorityClassName }}
   priorityClassName: {{ . }}
   {{- end }}
@@ -134,6 +138,10 @@ spec:
       {{- end }}
       resources:
         {{- toYaml $values.resources | nindent 8 }}
+      {{- with $values.resizePolicy }}
+      resizePolicy:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
     {{- with $values.extraContainers }}
     {{- tpl (toYaml .) $.root | nindent 4 }}
     {{- end }}

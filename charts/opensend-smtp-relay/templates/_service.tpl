@@ -55,6 +55,15 @@ metallb.io/allow-shared-ip: {{ . }}
 {{- default (.Values.demo.enabled | ternary "ClusterIP" "LoadBalancer") .Values.service.type }}
 {{- end }}
 
+{{/* The port that clients are told of: one with STARTTLS where there is one. */}}
+{{- define "opensend-smtp-relay.clientPort" -}}
+{{- $found := dict -}}
+{{- range $name, $port := .Values.service.ports -}}
+{{- if and $port.enabled (or (not $found.port) (and (eq $port.target "smtp") (ne $found.target "smtp"))) }}{{ $_ := set $found "port" $port.port }}{{ $_ := set $found "target" $port.target }}{{ end -}}
+{{- end -}}
+{{- $found.port }}
+{{- end }}
+
 {{/* A Service that leads to the relay. Called with root, name, type, and service (its values). */}}
 {{- define "opensend-smtp-relay.smtpService" -}}
 {{- $values := .service -}}

@@ -2,7 +2,9 @@ import { execFile } from 'node:child_process';
 import { env } from 'node:process';
 import { promisify } from 'node:util';
 
-const { KUBECTL = 'kubectl', HELM = 'helm' } = env;
+const { KUBECTL = 'kubectl' } = env;
+/** The program that scenarios install by, where they do not choose another. */
+export const { HELM = 'helm' } = env;
 const MAX_OUTPUT = 64 * 1024 * 1024;
 
 export interface Output {
@@ -53,10 +55,11 @@ export interface KubernetesList {
   readonly items: readonly KubernetesObject[];
 }
 
-async function run(
+/** Runs a program. @throws Error with what it said */
+export async function run(
   program: string,
   args: readonly string[],
-  { input, timeout = 300_000 }: RunOptions,
+  { input, timeout = 300_000 }: RunOptions = {},
 ): Promise<Output> {
   const running = promisify(execFile)(program, [...args], { maxBuffer: MAX_OUTPUT, timeout });
   if (input !== undefined) running.child.stdin?.end(input);

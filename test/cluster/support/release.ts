@@ -4,7 +4,7 @@ import { eventually } from '../../support/eventually.ts';
 import { get, helm, type KubernetesList, type KubernetesObject, kubectl } from './commands.ts';
 import { IMAGE_VALUES } from './images.ts';
 
-const CHART = fileURLToPath(new URL('../../../charts/opensend-smtp-relay', import.meta.url));
+export const CHART = fileURLToPath(new URL('../../../charts/opensend-smtp-relay', import.meta.url));
 const ROLL_LIMIT = 240_000;
 
 export type Values = Readonly<Record<string, unknown>>;
