@@ -79,11 +79,19 @@ export const DELIVERY: Row = {
     },
     {
       title: 'Amazon SES',
-      description: 'Recipients a second that workers may send to, and calls that were refused.',
+      description: 'Recipients a second that all workers together may send to, and calls that were refused.',
       unit: 'ops',
       queries: {
-        [`sum by (region) (${series('smtp_relay_ses_send_rate_recipients')})`]: 'allowed in {{region}}',
+        [`max by (region) (${series('smtp_relay_ses_send_rate_recipients')})`]: 'allowed in {{region}}',
         [`sum by (region) (${rate('smtp_relay_ses_throttled_total')})`]: 'throttled in {{region}}',
+      },
+    },
+    {
+      title: 'Daily quota of Amazon SES',
+      description: 'How much of what SES takes of an account in 24 hours is used.',
+      unit: 'percentunit',
+      queries: {
+        [`max by (region, account) (${series('smtp_relay_ses_daily_quota_used_ratio')})`]: '{{region}} {{account}}',
       },
     },
     {

@@ -11,6 +11,7 @@ import type { DatabaseClock } from '../store/database-clock.ts';
 import { createConfiguredRoutes, type DeclaredRoutes, perRoutes } from '../store/declared-routes.ts';
 import { createJournal } from '../store/journal.ts';
 import { readRawHeader, readRawMessage, readRawSlice } from '../store/raw-message.ts';
+import { SharedSendRates } from '../store/send-rates.ts';
 import { createDomainLookup } from '../store/sending-domains.ts';
 import { Settler } from '../store/settle.ts';
 import { Standstill } from '../store/standstill.ts';
@@ -145,13 +146,14 @@ function jobSource(queueUrl: string) {
 }
 
 function createAllTransports(
-  { live, presence, registry }: DeliveryParts,
+  { live, pool, presence, registry }: DeliveryParts,
   declared: DeclaredRoutes,
   logger: Logger,
 ): Transports {
   const config = live.current;
   // Routes on one account share its rate.
   const sharedRates = new Map<string, SendRates>();
+  const rateStore = new SharedSendRates(pool);
   const metrics = createSesMetrics(registry);
   return createTransports(perRoutes(live, declared, createRoutes), {
     ses: (settings, route) =>
@@ -166,6 +168,7 @@ function createAllTransports(
         },
         liveWorkers: () => presence.liveWorkers,
         sharedRates,
+        rateStore,
         metrics,
         logger: logger.child({ route }),
       }),

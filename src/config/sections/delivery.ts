@@ -142,7 +142,7 @@ export const delivery = {
       standaloneOnly: OPENSEND_DELIVERS,
     }),
     sendRate: setting({
-      doc: 'Recipients a second over all workers. `0`: what SES says of the account (`GetAccount`). Throttling lowers it for a while.',
+      doc: 'Recipients a second over all workers. `0`: what SES says of the account (`GetAccount`). Workers share it as they need it. Throttling lowers it for a while.',
       format: wholeNumber(0, 1_000_000),
       default: 0,
       reloadable: false,

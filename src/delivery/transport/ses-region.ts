@@ -1,6 +1,7 @@
 import { GetAccountCommand, GetConfigurationSetCommand, SESv2Client } from '@aws-sdk/client-sesv2';
 import { fromTemporaryCredentials } from '@aws-sdk/credential-providers';
 import type { Span } from '../../observability/tracing.ts';
+import type { AccountQuota } from '../../store/send-rates.ts';
 import type { OutgoingBytes } from '../outgoing-bytes.ts';
 import { SesCallError } from './ses-error.ts';
 import { notCalled, type SesHttpHandler, type SesHttpResponse } from './ses-http.ts';
@@ -95,12 +96,15 @@ export class SesRegion {
     return messageIdIn(response);
   }
 
-  /** The account's send rate in this region: recipients a second. @throws Error of the SDK */
-  async maxSendRate(): Promise<number | null> {
+  /** What the account may send in this region. @throws Error of the SDK */
+  async accountQuota(): Promise<AccountQuota> {
     const { SendQuota } = await this.#client.send(new GetAccountCommand({}), {
       abortSignal: AbortSignal.timeout(ACCOUNT_TIMEOUT),
     });
-    return SendQuota?.MaxSendRate ?? null;
+    const { MaxSendRate: rate, Max24HourSend: quota, SentLast24Hours: sent } = SendQuota ?? {};
+    // SES API v2, SendQuota: -1 is no limit.
+    const isLimited = quota !== undefined && quota >= 0;
+    return { rate: rate !== undefined && rate > 0 ? rate : null, quota: isLimited ? quota : null, sent: sent ?? null };
   }
 
   /** Whether a configuration set sends by TLS only. @throws Error of the SDK, one for an unknown name too */

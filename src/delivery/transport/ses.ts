@@ -2,8 +2,10 @@ import type { Logger } from '../../observability/log.ts';
 import type { Span } from '../../observability/tracing.ts';
 import { createLookupCache, type LookupCache } from '../../store/lookup-cache.ts';
 import { classifySes } from '../classify/ses.ts';
+import type { SendAllowance } from '../send-allowance.ts';
 import { SendRates } from '../send-rates.ts';
 import type { SesMetrics } from '../ses-metrics.ts';
+import type { RateStore } from '../shared-rate.ts';
 import type { Outcome, OutgoingMessage, RecipientOutcome, SendingDomain, Transport } from '../transport.ts';
 import { divider, mayBeOneAddress } from './ses-divide.ts';
 import { faultOf, SesCallError } from './ses-error.ts';
@@ -32,6 +34,8 @@ export interface SesDependencies {
   readonly liveWorkers: () => number;
   /** The limiters of one worker by account: transports with the same map share what an account may send. */
   readonly sharedRates?: Map<string, SendRates>;
+  /** Where all workers take from what an account may send. */
+  readonly rateStore?: RateStore;
   readonly metrics?: SesMetrics;
   readonly logger: Logger;
 }
@@ -70,6 +74,12 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
   const tlsPolicies = createTlsPolicies(regions);
   const regionOf = (domain: SendingDomain | null) => domain?.region || options.region;
 
+  function allowance({ domain }: Pick<OutgoingMessage, 'domain'>): SendAllowance | null {
+    const region = regionOf(domain);
+    // What is no region is for `send` to refuse.
+    return REGION.test(region) ? rates.allowance(region) : null;
+  }
+
   /** One call. @throws SesCallError and whatever came before the request */
   async function sendOnce(message: OutgoingMessage, signal: AbortSignal, span?: Span): Promise<string> {
     const region = regionOf(message.domain);
@@ -89,7 +99,7 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
       );
       return failure;
     });
-    if (outcome.kind === 'transient' && outcome.throttled) rates.throttled(regionOf(message.domain));
+    if (outcome.kind === 'transient' && outcome.throttled) allowance(message)?.throttled();
     return outcome;
   }
 
@@ -122,7 +132,6 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
     message: Pick<OutgoingMessage, 'domain'>,
   ): Promise<void> {
     const region = regionOf(message.domain);
-    // What is no region is for `send` to refuse.
     if (REGION.test(region)) await rates.take(region, recipients, signal);
   }
 
@@ -130,11 +139,7 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
     kind: 'ses',
     maxRecipients: MAX_RECIPIENTS,
     admit,
-    allowance({ domain }) {
-      const region = regionOf(domain);
-      // What is no region is for `send` to refuse.
-      return REGION.test(region) ? rates.allowance(region) : null;
-    },
+    allowance,
     send,
     async close() {
       regions.close();
@@ -150,13 +155,16 @@ const STOPPED: Outcome = {
 };
 
 /** Two transports on one account have one send rate between them, unless each has one of its own configured. */
-function sendRatesOf({ options, sharedRates, ...rest }: SesDependencies, regions: Regions): SendRates {
+function sendRatesOf({ options, sharedRates, rateStore, ...rest }: SesDependencies, regions: Regions): SendRates {
   const account = JSON.stringify([options.endpoint, options.roleArn, options.sendRate]);
   const known = sharedRates?.get(account);
   if (known) return known;
   const rates = new SendRates({
-    quota: region => regions.get(region).maxSendRate(),
+    quota: region => regions.get(region).accountQuota(),
     fixedRate: options.sendRate,
+    account,
+    accountLabel: /^arn:[^:]*:iam::(\d+):/.exec(options.roleArn ?? '')?.[1] ?? 'default',
+    ...(rateStore && { store: rateStore }),
     ...rest,
   });
   sharedRates?.set(account, rates);
