@@ -47,8 +47,8 @@ export function desiredOf(reading: Reading, texts: MountedTexts, paths: readonly
     if (checked.id === null) continue;
     const id = `${checked.id.kind}/${checked.id.name}`;
     const same = byId.get(id);
-    if (same) same.push(checked);
-    else byId.set(id, [checked]);
+    if (same && !(reading.isTorn && same[0]?.text.trim() === checked.text.trim())) same.push(checked);
+    else if (!same) byId.set(id, [checked]);
   }
   const objects = [...byId.values()].map(same => desiredObject(same, gathering));
   return { objects, problems, isWhole, paths };

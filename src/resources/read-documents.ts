@@ -7,12 +7,15 @@ import { createSchemaChecks } from './check.ts';
 import { type Checked, checkDocument } from './document.ts';
 import { parseDocuments } from './parse.ts';
 import type { Problem } from './problem.ts';
+import { findTornSet } from './set-parts.ts';
 
 /** What was found in folders or files. */
 export interface Reading {
   readonly documents: readonly Checked[];
   /** What could not be read at all. */
   readonly problems: readonly Problem[];
+  /** Whether some documents may be of one time and some of another, so that one that has moved is there twice, or not at all. */
+  readonly isTorn: boolean;
 }
 
 /** Reads documents from files, or from all `*.yaml`, `*.yml` and `*.json` of a folder and the folders below it. */
@@ -57,14 +60,19 @@ export function createDocumentReader(): DocumentReader {
         await work().catch(error => void problems.push(unreadable(path, error)));
       };
       const files: FoundFile[] = [];
-      for (const path of paths) await attempt(path, async () => void files.push(...(await findFiles(path))));
+      const torn: Problem[] = [];
+      for (const path of paths) {
+        await attempt(path, async () => {
+          for (const file of await findFiles(path, torn)) files.push(file);
+        });
+      }
       for (const file of files) {
         await attempt(file.shown, async () => {
           for (const document of await readOne(file, next)) documents.push(document);
         });
       }
       kept = next;
-      return { documents, problems };
+      return { documents, problems: [...problems, ...torn], isTorn: torn.length > 0 };
     },
   };
 }
@@ -75,8 +83,8 @@ interface FoundFile {
   readonly path: string;
 }
 
-async function findFiles(path: string): Promise<FoundFile[]> {
-  if ((await stat(path)).isDirectory()) return findIn(path);
+async function findFiles(path: string, torn: Problem[]): Promise<FoundFile[]> {
+  if ((await stat(path)).isDirectory()) return findIn(path, torn);
   return [{ shown: path, path }];
 }
 
@@ -84,13 +92,16 @@ async function findFiles(path: string): Promise<FoundFile[]> {
  * Kubernetes replaces the files of a mounted ConfigMap all at once, by a new target of the folder's `..data` link. It is
  * followed once, so that all files are of one time.
  */
-async function findIn(folder: string): Promise<FoundFile[]> {
+async function findIn(folder: string, torn: Problem[]): Promise<FoundFile[]> {
   const directory = await realpath(join(folder, '..data')).catch(() => folder);
-  const names = (await readdir(directory)).filter(name => !name.startsWith('.')).sort();
+  const all = await readdir(directory);
+  const problem = await findTornSet(folder, directory, all);
+  if (problem) torn.push(problem);
+  const names = all.filter(name => !name.startsWith('.')).sort();
   const found: FoundFile[] = [];
   for (const name of names) {
     const [shown, path] = [join(folder, name), join(directory, name)];
-    if ((await stat(path)).isDirectory()) found.push(...(await findIn(shown)));
+    if ((await stat(path)).isDirectory()) found.push(...(await findIn(shown, torn)));
     else if (DOCUMENT_FILE.test(name)) found.push({ shown, path });
   }
   return found;

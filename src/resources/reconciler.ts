@@ -11,6 +11,7 @@ import { printProblem } from './problem.ts';
 import { createDesiredReader, fingerprintOf, type ReadDesired } from './read-desired.ts';
 import { type PassResult, reconcile } from './reconcile.ts';
 import { type PassReport, type ResourcesReport, readReport } from './report.ts';
+import { withFoldersBelow } from './watched-folders.ts';
 
 export interface ReconcilerOptions {
   readonly pool: pg.Pool;
@@ -65,7 +66,7 @@ export class Reconciler {
     const renew = setInterval(contend, this.#leaseTime / 3).unref();
     const compare = setInterval(() => this.#compare(), interval).unref();
     const unwatch = watchFolders({
-      folders: [folders.documents, folders.secrets],
+      folders: [folders.documents, folders.secrets].flatMap(withFoldersBelow),
       look: () => this.#inTurn(() => this.#look()),
       onFault: (error, folder) => logger.warn({ err: error, folder }, 'folder cannot be watched; it is polled'),
     });
