@@ -1,3 +1,4 @@
+import { declaredDefinitions } from './declared-schema.ts';
 import type { Schema } from './values-schema.ts';
 
 /*
@@ -261,23 +262,5 @@ function network(): Schema {
 
 /** By name, as `# @schema {"$ref": "#/$defs/…"}` in values.yaml refers to them. */
 export function definitions(): Schema {
-  return { ...names(), ...containers(), ...pods(), ...scaling(), ...network(), ...declaredResources() };
-}
-
-function declaredResources(): Schema {
-  return {
-    declaredResource: group(
-      {
-        apiVersion: text('^relay\\.opensend\\.dev/'),
-        kind: words('Route', 'SendingDomain', 'SmtpCredential', 'SuppressionList', 'WebhookEndpoint'),
-        metadata: {
-          type: 'object',
-          properties: { name: text('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$') },
-          required: ['name'],
-        },
-        spec: anything,
-      },
-      ['apiVersion', 'kind', 'metadata', 'spec'],
-    ),
-  };
+  return { ...names(), ...containers(), ...pods(), ...scaling(), ...network(), ...declaredDefinitions() };
 }

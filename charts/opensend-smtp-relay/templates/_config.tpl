@@ -75,8 +75,9 @@ the load balancer sends no more. Targets of an NLB by address get new connection
 {{- $_ := set $own "proxyProtocol" (dict "networks" $proxies) -}}
 {{- end -}}
 {{- $_ := set $own "capture" (dict "directory" "/var/lib/smtp-relay/captured") -}}
-{{- if .Values.resources -}}
+{{- if .Values.declared.enabled -}}
 {{- $_ := set $own "resources" (dict "directory" "/etc/smtp-relay-resources" "secretsDirectory" "/etc/smtp-relay-secrets") -}}
+{{- if .Values.declared.allowEmpty }}{{ $_ := set $own.resources "allowEmpty" true }}{{ end -}}
 {{- end -}}
 {{- if .Values.demo.enabled -}}
 {{- $_ := set $own "transport" "capture" -}}

@@ -195,10 +195,8 @@ volumeMounts:
   mountPath: /etc/smtp-relay-tls
   readOnly: true
 {{- end }}
-{{- if and .root.Values.resources (ne .component "migrate") }}
-- name: resources
-  mountPath: /etc/smtp-relay-resources
-  readOnly: true
+{{- if ne .component "migrate" }}
+{{- include "opensend-smtp-relay.declaredMounts" .root }}
 {{- end }}
 {{- if eq .component "worker" }}
 - name: captured
@@ -227,10 +225,8 @@ volumeMounts:
     secretName: {{ include "opensend-smtp-relay.tlsSecretName" .root }}
     defaultMode: 288
 {{- end }}
-{{- if and .root.Values.resources (ne .component "migrate") }}
-- name: resources
-  configMap:
-    name: {{ include "opensend-smtp-relay.fullname" .root }}-resources
+{{- if ne .component "migrate" }}
+{{- include "opensend-smtp-relay.declaredVolumes" .root }}
 {{- end }}
 {{- if eq .component "worker" }}
 - name: captured

@@ -56,7 +56,7 @@ the Secrets that this chart makes do not exist yet when a hook runs before the i
 {{- $variables := include "opensend-smtp-relay.secretVariables" .root | fromYaml -}}
 {{- $names := include "opensend-smtp-relay.secretsOf" .component | fromJsonArray }}
 {{- /* Any pod may bring declared webhooks about, whose signing secrets are stored encrypted. */}}
-{{- if and (eq .component "relay") .root.Values.resources }}
+{{- if and (eq .component "relay") .root.Values.declared.enabled }}
 {{- $names = append $names "webhooksSecretKeys" }}
 {{- end }}
 {{- range $names }}

@@ -92,7 +92,8 @@ Values of relay and worker that are right each on its own, but that Kubernetes r
 {{- end }}
 {{- $taken = append $taken .name }}
 {{- end }}
-{{- $volumes := list "config" "secrets" "tls" "resources" "declared" "captured" "tmp" }}
+{{- $volumes := list "config" "secrets" "tls" "declared" "declared-files" "captured" "tmp" }}
+{{- range until (len $root.Values.declared.existingConfigMaps) }}{{ $volumes = append $volumes (printf "declared-by-others-%d" .) }}{{ end }}
 {{- range concat $root.Values.extraVolumes $values.extraVolumes }}
 {{- if has .name $volumes }}
 {{- fail (printf "extraVolumes or %s.extraVolumes has a volume named %s, which is there already: choose another name." $component .name) }}

@@ -43,18 +43,15 @@ export function productionValues(backing: Backing): Values {
 /** The declared owner, and what `helm test` logs in with. */
 export function clientValues(): Values {
   const { owner, domain, from } = CLIENT;
-  const document = (kind: string, name: string, spec: object) => ({
-    apiVersion: 'relay.opensend.dev/v1alpha1',
-    kind,
-    metadata: { name },
-    spec,
-  });
   return {
     secretFiles: [{ existingSecret: CLIENT.secret, key: 'API_KEY', path: 'client' }],
-    resources: [
-      document('SendingDomain', 'acme', { owner, name: domain }),
-      document('SmtpCredential', 'acme', { owner, domain, keyFile: 'client' }),
-    ],
+    declared: {
+      enabled: true,
+      documents: {
+        domain: { kind: 'SendingDomain', metadata: { name: 'acme' }, spec: { owner, name: domain } },
+        key: { kind: 'SmtpCredential', metadata: { name: 'acme' }, spec: { owner, domain, keyFile: 'client' } },
+      },
+    },
     test: { apiKey: { existingSecret: CLIENT.secret }, from },
   };
 }

@@ -1,6 +1,7 @@
 // What `helm test` runs: STARTTLS, log-in, one message; then it waits for the message's row, and where it is delivered here,
-// until it has been sent (into the capture, where that is the transport).
-import { execFileSync } from 'node:child_process';
+// until it has been sent (into the capture, where that is the transport). Before that, where resources are declared, it waits until
+// all of them are in force as this pod, which has the newest documents, reads them.
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -25,6 +26,7 @@ const transport = createTransport({
   connectionTimeout: 15_000,
 });
 
+if (env.DECLARES === 'true') await waitForDeclared();
 await transport.verify();
 console.log(
   `${env.HOST}:${env.PORT} greets${withTls ? ', speaks TLS' : ''}${env.API_KEY ? ' and takes the API key' : ''}.`,
@@ -42,6 +44,19 @@ if (!env.API_KEY) {
   const id = /queued as ([0-9a-f-]{36})/.exec(response)?.[1];
   if (!id) throw new Error('the reply names no message');
   await waitFor(id);
+}
+
+async function waitForDeclared() {
+  // Running pods are given changed documents a minute after they changed, or a little later.
+  const deadline = Date.now() + 80_000;
+  for (;;) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [`${env.APP}/src/main.ts`, 'resources', 'diff'], {
+      encoding: 'utf8',
+    });
+    if (status === 0) return console.log('All that is declared is in force.');
+    if (Date.now() > deadline) throw new Error(`what is declared is not in force:\n${stdout}${stderr}`);
+    await sleep(3000);
+  }
 }
 
 async function waitFor(id) {
