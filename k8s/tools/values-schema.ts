@@ -18,9 +18,9 @@ export async function renderValuesSchema(): Promise<string> {
   if (!isMap(document.contents)) throw new Error('values.yaml is no group');
   const root = groupSchema(document.contents, '');
   const properties = root['properties'] as Schema;
-  // Parent charts pass on their condition (`smtp-relay.enabled`), and whatever they like in `global`.
   // The template says what to set in its place, which the schema could not.
   properties['resources'] = {};
+  // Parent charts pass on their condition (`smtp-relay.enabled`), and whatever they like in `global`.
   properties['enabled'] = { type: 'boolean', description: 'Whether a parent chart has this one.' };
   // What it leaves out is as in `service`, so it may say the same.
   const internal = properties['internalService'] as Schema;
