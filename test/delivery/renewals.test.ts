@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../support/eventually.ts';
+import { startSending } from './support/sending.ts';
+
+const MESSAGES = 20;
+
+/** Where each row is, and by which transaction. */
+const VERSIONS = 'select email_id, ctid::text, xmin::text, until from smtp_relay_claims order by 1';
+
+describe('the leases of messages in hand', { concurrency: true }, () => {
+  for (const [what, leaseTime, renewed] of [
+    ['are not written at each look into the database', 60_000, false],
+    ['are renewed before they end', 1_200, true],
+  ] as const) {
+    it(what, async t => {
+      const sending = await startSending(t, { 'worker.leaseTime': leaseTime, 'worker.pollInterval': 50 });
+      const answer = Promise.withResolvers<void>();
+      for (let nth = 0; nth < MESSAGES; nth += 1) sending.ses.faults.plan({ kind: 'delay', until: answer.promise });
+      await Promise.all(Array.from({ length: MESSAGES }, () => sending.store()));
+      const versions = async () => (await sending.db.query(VERSIONS)).rows;
+      const begun = "select from smtp_relay_claims where state = 'sending'";
+      await eventually(async () => (await sending.db.query(begun)).rowCount === MESSAGES);
+      const first = await versions();
+      await sleep(1_000);
+      const later = await versions();
+      assert.equal(later.length, MESSAGES);
+      if (!renewed) assert.deepEqual(later, first);
+      else for (const [nth, { until }] of later.entries()) assert.ok(until > first[nth].until, String(until));
+      answer.resolve();
+      const sent = "select from emails where status = 'sent'";
+      await eventually(async () => (await sending.db.query(sent)).rowCount === MESSAGES);
+      assert.equal(sending.ses.mailbox.messages.length, MESSAGES, 'each once');
+    });
+  }
+});
