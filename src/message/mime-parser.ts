@@ -145,7 +145,7 @@ export class MimeParser extends Base {
         return;
       }
       this.contentFields.push(contentFieldsOf(chunk));
-      chunk.contentType = effectiveType(chunk);
+      chunk.contentType = effectiveType(Object.assign(chunk, { hasBoundary: chunk._boundary !== false }));
       chunk.encoding = effectiveEncoding(chunk.encoding);
       chunk.flowed &&= chunk.delSp;
       chunk.charset = effectiveCharset(chunk.charset);

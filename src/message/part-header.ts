@@ -8,17 +8,36 @@ export interface PartHeader {
 }
 
 interface PlacedPartHeader extends PartHeader {
+  /** Whether the Content-Type names a boundary. */
+  readonly hasBoundary: boolean;
   readonly headers: { hasHeader(name: string): boolean };
   readonly parentNode?: { readonly multipart: string | false };
 }
 
 const TOKEN = '[^\\s()<>@,;:\\\\"/[\\]?=]+';
-/** RFC 2045 section 5.1. */
-const MEDIA_TYPE = new RegExp(`^${TOKEN}/${TOKEN}$`);
+/** RFC 2045 section 5.1, and what follows where a `;` is missing. */
+const MEDIA_TYPE = new RegExp(`^"?(${TOKEN})[ \\t]*/[ \\t]*(${TOKEN})"?(?:[ \\t,(]+(.*))?$`, 's');
 /** Texts that are for programs. */
-const NO_BODY = /^text\/(?:calendar|(?:x-)?vcard|directory|rfc822-headers|x-amp-html)$/;
+const NO_BODY = /^text\/(?:calendar|(?:x-)?vcard|directory|rfc822-headers|x-amp-html|watch-html)$/;
 const KNOWN_ENCODINGS = new Set(['', '7bit', '8bit', 'binary', 'quoted-printable', 'base64']);
 const UUENCODED = /^(?:x-)?uu(?:e|encode)?$/;
+
+/**
+ * The type with which a Content-Type begins, as it is meant: `multipart` and a boundary are a multipart.
+ *
+ * @param value without parameters
+ * @param hasBoundary whether one is named among them
+ * @returns null where there is none; `rest` is what stands behind it
+ */
+export function namedType(
+  value: string,
+  hasBoundary: boolean,
+): { readonly type: string; readonly rest: string } | null {
+  const trimmed = value.trim();
+  if (hasBoundary && /^multipart\/?$/i.test(trimmed)) return { type: 'multipart/mixed', rest: '' };
+  const [, type, subtype, rest = ''] = MEDIA_TYPE.exec(trimmed) ?? [];
+  return type === undefined ? null : { type: `${type}/${subtype}`, rest };
+}
 
 /**
  * The media type that a part has. One that is not of the form type/subtype counts as none, and so as text (RFC 2045 section 5.2),
@@ -27,9 +46,9 @@ const UUENCODED = /^(?:x-)?uu(?:e|encode)?$/;
 export function effectiveType(part: PlacedPartHeader): string {
   const { contentType, parentNode } = part;
   if (parentNode?.multipart === 'digest' && !part.headers.hasHeader('content-type')) return 'message/rfc822';
-  if (contentType === false || !MEDIA_TYPE.test(contentType))
-    return isFile(part) ? 'application/octet-stream' : 'text/plain';
-  return contentType.replace(/^x-multipart\//, 'multipart/');
+  const named = contentType === false ? null : namedType(contentType, part.hasBoundary);
+  if (named === null) return isFile(part) ? 'application/octet-stream' : 'text/plain';
+  return named.type.replace(/^x-multipart\//, 'multipart/');
 }
 
 /** The transfer encoding that is meant: `"base64"`, `7-bit`. Lower case; empty where there is none. */
@@ -56,9 +75,12 @@ export function mayBeBody(part: PartHeader): boolean {
   return type.startsWith('text/') && !NO_BODY.test(type) && !isFile(part);
 }
 
-/** The AMP version of a mail stands beside HTML and text, and is nothing without its place there (amp.dev, "AMP email structure"). */
-export function isAmpVersion(part: PartHeader): boolean {
-  return part.contentType === 'text/x-amp-html' && !isFile(part);
+/**
+ * Whether it is a version of the mail for some programs, which stands beside HTML and text and is nothing without its place there:
+ * AMP's (amp.dev, "AMP email structure"), or that for watches.
+ */
+export function isSpecialVersion(part: PartHeader): boolean {
+  return /^text\/(?:x-amp|watch)-html$/.test(part.contentType || '') && !isFile(part);
 }
 
 function isFile({ disposition, filename }: PartHeader): boolean {

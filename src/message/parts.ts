@@ -9,7 +9,7 @@ import { type BodyText, mapLines, readBodyText } from './body-text.ts';
 import { type ContentFields, joinContentFields } from './content-fields.ts';
 import type { MendingFacts } from './mending/mend.ts';
 import { type MimeLimits, MimeParser } from './mime-parser.ts';
-import { isAmpVersion, mayBeBody, type PartHeader } from './part-header.ts';
+import { isSpecialVersion, mayBeBody, type PartHeader } from './part-header.ts';
 import { contentRefusal, type Refusal, sizeRefusal } from './refusal.ts';
 import { breakLongLines } from './sendable-lines.ts';
 
@@ -160,7 +160,7 @@ class AttachmentCollector {
   /** Reads one attachment to its end and lets the parser go on; `fail` ends the parsing. */
   collect(attachment: AttachmentStream, fail: (error: Refusal) => void): void {
     const header = headerOf(attachment);
-    if (isAmpVersion(header)) {
+    if (isSpecialVersion(header)) {
       drain(attachment);
       return;
     }

@@ -50,7 +50,7 @@ export const SES_RULES: readonly SesRule[] = [
   { source: 'SES API v2 reference, "Destination"', check: ({ fields }) => unreadable(fields) },
   {
     source: 'SES API v2 reference, "RawMessage"',
-    check: ({ contentFields, mending }) => unreadableContent(contentFields, mending?.types ?? 0),
+    check: ({ contentFields, mending }) => unreadableContent(contentFields, mending),
   },
   {
     source: 'SES developer guide, "unsupported attachment types"',
@@ -90,14 +90,10 @@ function unreadable(fields: readonly HeaderField[]): Refusal | null {
   return null;
 }
 
-/** @param mended how many types are written anew */
-function unreadableContent(
-  { unreadable: name, mendable = 0, emptyMultiparts = 0 }: ContentFields,
-  mended: number,
-): Refusal | null {
-  const isMended = mended >= mendable + emptyMultiparts;
-  if (name !== null && !(mendable > 0 && isMended)) return notOfForm(name);
-  return isMended ? null : withoutParts();
+/** What could not be mended is signed, or longer than a line. */
+function unreadableContent({ unreadable: name, mendable = 0 }: ContentFields, mending?: MendingFacts): Refusal | null {
+  if (name !== null && (mending === undefined || mending.types < mendable)) return notOfForm(name);
+  return mending !== undefined && mending.sealedEmpty > 0 ? withoutParts() : null;
 }
 
 function notOfForm(name: string): Refusal {

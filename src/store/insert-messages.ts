@@ -74,13 +74,13 @@ const messageIds: Beside = rows => `, named as (
   )`;
 
 /**
- * Fails, and with that rolls all back, where a trigger of the installation has kept a row out: nothing was stored that could be
- * promised. A cast is the way to fail that needs no function; the text is in the error.
+ * Fails, and with that rolls all back, where a trigger of the installation has kept a row out, or gave it another id: nothing was
+ * stored that could be promised. A cast is the way to fail that needs no function; the text is in the error.
  */
 const requireAll = (rows: string): string => `
-         case when (select count(*) from stored) <> (select count(*) from ${rows})
-              then ('emails took ' || (select count(*) from stored) || ' of ' || (select count(*) from ${rows})
-                    || ' rows: does a trigger or rule keep them out?')::integer end`;
+         case when (select count(*) from stored join ${rows} using (id)) <> (select count(*) from ${rows})
+              then ('emails took ' || (select count(*) from stored join ${rows} using (id)) || ' of ' || (select count(*) from ${rows})
+                    || ' rows: does a trigger or rule keep them out, or change their ids?')::integer end`;
 
 /** The lease counts from now, not from the beginning of a transaction that may have waited for a lock. */
 const outboxEntry = (rows: string): string => `, job as (

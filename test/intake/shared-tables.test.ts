@@ -78,6 +78,13 @@ for (const [name, of] of [
       assert.match(faults(of, logs).join(), /emails took 0 of 1 rows/);
     });
 
+    it('is no other than one that stores it under another id', async t => {
+      await addTrigger(t, of, 'new.id = gen_random_uuid(); return new;');
+      const before = await counts(of);
+      await submit(t, of, mail(`From: ${FROM}`, '', 'x'), {}, '451 4.3.0');
+      assert.deepEqual(await counts(of), before);
+    });
+
     it('is the fate of one message, and not of those that share its commit', async t => {
       await addTrigger(t, of, "if new.subject like 'out%' then return null; end if; return new;");
       const subjects = Array.from({ length: 24 }, (_, n) => `${n % 6 === 0 ? 'out' : 'in'} ${n}`);

@@ -267,6 +267,7 @@ describe('types that are none', () => {
     'text\\html': 'text/plain',
     'Text; charset=utf-8': 'text/plain; charset=utf-8',
     '': 'text/plain',
+    'text charset=utf-8': 'text/plain',
   })) {
     it(`are written as what they mean: ${type}`, async () => {
       const text = `${HEADER}Content-Type: ${type}\r\nX-A: b\r\n\r\nHi\r\n`;
@@ -279,18 +280,30 @@ describe('types that are none', () => {
     });
   }
 
-  for (const type of [
-    'text/plain',
-    'text/html; charset',
-    'multipart; boundary=b',
-    'text charset=utf-8',
-    'text/plain x',
-  ]) {
-    it(`are left alone where they are types, or more is wrong: ${type}`, async () => {
+  for (const type of ['text/plain', 'TEXT / html (c); charset="utf-8";', 'application/pdf; name="a b.pdf"']) {
+    it(`are left alone where they are types: ${type}`, async () => {
       const raw = Buffer.from(`${HEADER}Content-Type: ${type}\r\n\r\nHi\r\n`);
       assert.equal(await mend(raw, TYPES), raw);
     });
   }
+
+  it('are written anew with their parameters and dispositions, in each part', async () => {
+    const odd = [
+      'Content-Type: application/pdf; name=my file.pdf',
+      'Content-Disposition: attachment; filename==?utf-8?Q?my_file.pdf?=; size=1',
+    ];
+    const good = [
+      'Content-Type: application/pdf; name="my file.pdf"',
+      'Content-Disposition: attachment; filename="=?utf-8?Q?my_file.pdf?="; size=1',
+    ];
+    const part = (fields: readonly string[]) =>
+      multipart(`${fields.join('\r\n')}\r\n\r\nx`)
+        .replace('boundary=b', 'boundary="=b"')
+        .replaceAll('--b', '--=b');
+    assert.equal((await mend(Buffer.from(part(odd).replace('"=b"', '=b')), TYPES)).toString(), part(good));
+    const signed = Buffer.from(`DKIM-Signature: x\r\n${part(odd)}`);
+    assert.equal(await mend(signed, TYPES), signed);
+  });
 
   it('are left alone in what is signed, and in messages within', async () => {
     const signed = Buffer.from(`DKIM-Signature: x\r\n${HEADER}Content-Type: text\r\n\r\nHi\r\n`);
@@ -314,9 +327,9 @@ describe('any message', () => {
       tried += 1;
       assert.equal(await mend(result, { lines: true, types: false }), result, `seed ${seed}`);
       if (raw.includes('message/rfc822')) continue;
-      const { emptyMultiparts = 0 } = (await readParts(raw, PARTS_OPTIONS)).contentFields;
-      // What is sent as the text that it is shows its delimiters too.
-      if (rules.types && emptyMultiparts > 0) continue;
+      const { emptyMultiparts = 0, mendable = 0 } = (await readParts(raw, PARTS_OPTIONS)).contentFields;
+      // What is sent as the text that it is shows its delimiters too, and a name in odd quotes is another one in good ones.
+      if (rules.types && emptyMultiparts + mendable > 0) continue;
       const [before, after] = [await read(raw), await read(result)];
       assert.deepEqual(after, before, `seed ${seed}`);
     }

@@ -29,6 +29,19 @@ describe('media types', () => {
     });
   }
 
+  for (const type of [
+    'TEXT / HTML',
+    'text/html charset=utf-8',
+    'text/html, text/plain',
+    '"text/html"',
+    'text/html(c)',
+  ]) {
+    it(`are what they begin with: ${type}`, async () => {
+      const { text, html } = await read(mail(`Content-Type: ${type}`, '', '<p>'));
+      assert.deepEqual([text, html], [null, '<p>\n']);
+    });
+  }
+
   it('that are none, of a file, are application/octet-stream', async () => {
     for (const disposition of ['attachment', 'inline; filename=a.pdf']) {
       const file = mail('Content-Type: pdf', `Content-Disposition: ${disposition}`, '', 'pdf');
@@ -71,6 +84,14 @@ describe('media types', () => {
     }
   });
 
+  it('of the version for watches are left out', async () => {
+    const watch = mail('Content-Type: text/watch-html', '', '<b>');
+    assert.deepEqual(
+      (await read(multipart('alternative', TEXT, watch, mail('Content-Type: text/html', '', '<p>')))).attachments,
+      [],
+    );
+  });
+
   it('of the AMP version of a mail are left out; a file of that type is not', async () => {
     const amp = mail('Content-Type: text/x-amp-html', '', '<html ⚡4email>');
     const html = mail('Content-Type: text/html', '', '<p>');
@@ -107,6 +128,9 @@ describe('multiparts', () => {
     'multipart(c)/mixed(d); boundary="b"(e)',
     'multipart/mixed;\r\n boundary=\r\n (c)\r\n b',
     'x-multipart/mixed; boundary=b',
+    'multipart; boundary=b',
+    'Multipart/; boundary=b',
+    'multipart / mixed; boundary=b',
   ]) {
     it(`are read by ${JSON.stringify(type)}`, async () => {
       assert.deepEqual(await read(mail(`Content-Type: ${type}`, '', ...WHOLE)), {

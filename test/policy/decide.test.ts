@@ -80,7 +80,13 @@ describe('decide', () => {
     // With the Date and Message-ID that it lacks, it would be larger than what SES takes.
     assert.match(refusal({ bytes: messageBytes, fields: [] }, {}) ?? '', /^552 5\.3\.4/);
     assert.match(refusal({ longestLine: lineBytes + 1 }, {}) ?? '', /^554 5\.6\.0/);
-    const mending = { bytes: 1_000, firstLong: { place: 'the body', kind: 'content' as const }, fault: null, types: 0 };
+    const mending = {
+      bytes: 1_000,
+      firstLong: { place: 'the body', kind: 'content' as const },
+      fault: null,
+      types: 0,
+      sealedEmpty: 0,
+    };
     const long = { longestLine: lineBytes + 1, mending };
     assert.equal(refusal(long, {}), null);
     assert.match(

@@ -1,5 +1,5 @@
 import libmime from 'libmime';
-import { mendedContentType } from '../content-fields.ts';
+import { mendedContentType, mendedDisposition } from '../mended-fields.ts';
 import { foldField } from './fold-field.ts';
 import { hasLongLine } from './long-lines.ts';
 import { bodyOf, type MimePart, type PlacedField } from './mime-part.ts';
@@ -18,13 +18,16 @@ export function folded(raw: Buffer, field: PlacedField): NewField | null {
   return { field, text: name === '' ? null : foldField(raw.toString('latin1', start, end), name) };
 }
 
-/** The Content-Type that is no type/subtype, as what it means; null where there is none. */
-export function mendedType(raw: Buffer, part: MimePart): NewField | null {
-  const field = part.fields.find(({ name }) => name === 'content-type');
-  if (!field) return null;
-  const disposition = part.fields.find(({ name }) => name === 'content-disposition');
-  const type = mendedContentType(bodyOf(raw, field), disposition && bodyOf(raw, disposition));
-  return type === null ? null : newType(field, type);
+/** Content-Type and Content-Disposition as what they mean, where they are not of the form of RFC 2045. */
+export function mendedFields(raw: Buffer, part: MimePart): NewField[] {
+  const field = (name: string) => part.fields.find(each => each.name === name);
+  const [type, disposition] = [field('content-type'), field('content-disposition')];
+  const mendedType = type && mendedContentType(bodyOf(raw, type), disposition && bodyOf(raw, disposition));
+  const mendedPlace = disposition && mendedDisposition(bodyOf(raw, disposition));
+  return [
+    ...(type && mendedType ? [newField(type, `Content-Type: ${mendedType}\r\n`)] : []),
+    ...(disposition && mendedPlace ? [newField(disposition, `Content-Disposition: ${mendedPlace}\r\n`)] : []),
+  ];
 }
 
 /** The Content-Type of a multipart that has no parts, as that of the text it is. */
@@ -32,12 +35,12 @@ export function textType(raw: Buffer, part: MimePart): NewField | null {
   const field = part.fields.find(({ name }) => name === 'content-type');
   if (!field) return null;
   const { charset } = libmime.parseHeaderValue(bodyOf(raw, field), { stripComments: true }).params;
-  return newType(field, /^[\w.:-]+$/.test(charset ?? '') ? `text/plain; charset=${charset}` : 'text/plain');
+  const parameter = /^[\w.:-]+$/.test(charset ?? '') ? `; charset=${charset}` : '';
+  return newField(field, `Content-Type: text/plain${parameter}\r\n`);
 }
 
-function newType(field: PlacedField, type: string): NewField {
-  const text = `Content-Type: ${type}\r\n`;
-  return { field, text: hasLongLine(Buffer.from(text, 'latin1')) ? foldField(text, 'content-type') : text };
+function newField(field: PlacedField, text: string): NewField {
+  return { field, text: hasLongLine(Buffer.from(text, 'latin1')) ? foldField(text, field.name) : text };
 }
 
 /**

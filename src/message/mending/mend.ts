@@ -9,6 +9,7 @@ export interface MendingFacts {
   readonly firstLong: LongLine | null;
   readonly fault: Fault | null;
   readonly types: number;
+  readonly sealedEmpty: number;
 }
 
 /** Milliseconds of work after which others have their turn. */
@@ -19,13 +20,13 @@ export function measureMending(raw: Buffer, rules: MendingRules): MendingFacts {
   const planning = planMending(raw, rules);
   let step = planning.next();
   while (!step.done) step = planning.next();
-  const { edits, firstLong, fault, types } = step.value;
+  const { edits, firstLong, fault, types, sealedEmpty } = step.value;
   let bytes = raw.length;
   for (const { start, end, pieces } of edits) {
     bytes -= end - start;
     for (const piece of pieces()) bytes += piece.length;
   }
-  return { bytes, firstLong, fault, types };
+  return { bytes, firstLong, fault, types, sealedEmpty };
 }
 
 /**

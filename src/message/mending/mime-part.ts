@@ -1,4 +1,5 @@
 import libmime from 'libmime';
+import { isAscii } from '../address.ts';
 import { bodyOffset, trimWhiteSpaceEnd, unfold } from '../header-fields.ts';
 import { effectiveEncoding, effectiveType } from '../part-header.ts';
 
@@ -35,11 +36,13 @@ export function readPart(raw: Buffer, start: number, end: number, inDigest: bool
   const [type] = named('content-type');
   const [disposition] = named('content-disposition');
   const read = { type: parameters(type), disposition: parameters(disposition) };
+  const boundary = boundaryIn(read.type.params['boundary'] ?? '');
   const encodings = named('content-transfer-encoding');
   const effective = effectiveType({
     contentType: type === undefined ? false : read.type.value.trim().toLowerCase(),
     disposition: disposition === undefined ? false : read.disposition.value.trim().toLowerCase(),
     filename: read.disposition.params['filename'] || read.type.params['name'] || false,
+    hasBoundary: boundary !== '',
     headers: { hasHeader: () => type !== undefined },
     ...(inDigest && { parentNode: { multipart: 'digest' } }),
   });
@@ -50,9 +53,15 @@ export function readPart(raw: Buffer, start: number, end: number, inDigest: bool
     bodyAt,
     end,
     type: effective,
-    boundary: (read.type.params['boundary'] ?? '').replaceAll(/\([^()]*\)/g, '').trim(),
+    boundary,
     encoding: encodings.length > 1 ? null : effectiveEncoding((encodings[0] ?? '').replaceAll(/\([^()]*\)/g, '')),
   };
+}
+
+/** One with other characters than ASCII divides nothing (RFC 2046 section 5.1.1), for those who read the message at its acceptance too. */
+function boundaryIn(parameter: string): string {
+  const boundary = parameter.replaceAll(/\([^()]*\)/g, '').trim();
+  return isAscii(boundary) ? boundary : '';
 }
 
 /** The field's body, unfolded; bytes as Latin-1 characters. */

@@ -3,7 +3,7 @@ import { SEALING_FIELDS } from '../sealed.ts';
 import { goesOut } from '../sent-fields.ts';
 import { hasLongLine } from './long-lines.ts';
 import { isMessage, isSealed, type NewContent, newContent } from './mend-content.ts';
-import { encodingField, folded, mendedType, type NewField, textType } from './mend-header.ts';
+import { encodingField, folded, mendedFields, type NewField, textType } from './mend-header.ts';
 import { type Division, divide, type MimePart, type PlacedField, type Range, readPart } from './mime-part.ts';
 import { contentPlace, fieldPlace, messagePlace, type Place, partPlace, WHOLE } from './place.ts';
 
@@ -11,7 +11,7 @@ import { contentPlace, fieldPlace, messagePlace, type Place, partPlace, WHOLE } 
 export interface MendingRules {
   /** No line of more than 998 bytes. */
   readonly lines: boolean;
-  /** A Content-Type that is no type/subtype is written as what it means (RFC 2045 section 5.2); so is a multipart without parts. */
+  /** Content-Type and Content-Disposition of another form than RFC 2045's are written as what they mean; so is a multipart without parts. */
   readonly types: boolean;
   /** The client's signatures do not go out, and so keep nothing from being changed (`goesOut`). */
   readonly unsigned?: boolean;
@@ -39,10 +39,12 @@ export interface Mending {
   readonly edits: readonly Edit[];
   readonly firstLong: LongLine | null;
   readonly fault: Fault | null;
-  /** How many Content-Type fields are written anew. */
+  /** How many fields that are not of their form (`ContentFields`) are written anew. */
   readonly types: number;
   /** A message within was looked into. */
   readonly within: boolean;
+  /** How many multiparts without parts stay what they are, since they are signed. */
+  readonly sealedEmpty: number;
 }
 
 /** Parts in parts, and messages in messages, that are looked into. */
@@ -74,6 +76,7 @@ class Planner {
   #fault: Fault | null = null;
   #types = 0;
   #within = false;
+  #sealedEmpty = 0;
 
   constructor(raw: Buffer, rules: MendingRules) {
     this.#raw = raw;
@@ -83,7 +86,14 @@ class Planner {
   mending(): Mending {
     // What is done to a header is known when its content is.
     const edits = this.#edits.sort((one, other) => one.start - other.start || one.end - other.end);
-    return { edits, firstLong: this.#firstLong, fault: this.#fault, types: this.#types, within: this.#within };
+    return {
+      edits,
+      firstLong: this.#firstLong,
+      fault: this.#fault,
+      types: this.#types,
+      within: this.#within,
+      sealedEmpty: this.#sealedEmpty,
+    };
   }
 
   /** The message, or one within it. */
@@ -161,8 +171,11 @@ class Planner {
 
   /** Whether it is a multipart without parts: what stands in it is text, to those who show it at all. */
   #isLoose(part: MimePart, place: Place): boolean {
-    if (!this.#mendsTypes(place) || !part.type.startsWith('multipart/') || isSealed(this.#raw, part)) return false;
-    return place.depth < MAX_DEPTH && divide(this.#raw, part) === null;
+    if (!this.#rules.types || place.of !== '' || !part.type.startsWith('multipart/')) return false;
+    if (place.depth >= MAX_DEPTH || divide(this.#raw, part) !== null) return false;
+    const isClosed = place.isSealed || isSealed(this.#raw, part);
+    if (isClosed) this.#sealedEmpty += 1;
+    return !isClosed;
   }
 
   #mendsTypes({ of, isSealed: sealed }: Place): boolean {
@@ -171,12 +184,13 @@ class Planner {
 
   /** @param loose the Content-Type of a multipart that is text; null for any other part */
   #header(part: MimePart, place: Place, loose: NewField | null): void {
-    const type = loose ?? (this.#mendsTypes(place) ? mendedType(this.#raw, part) : null);
+    const mended = this.#mendsTypes(place) ? mendedFields(this.#raw, part) : [];
+    const anew = new Map([...mended, ...(loose ? [loose] : [])].map(({ field, text }) => [field, text]));
+    this.#types += mended.filter(({ text }) => text !== null).length;
     for (const field of part.fields) {
-      if (field === type?.field && type.text !== null) {
-        this.#types += 1;
-        this.#replace(field, type.text);
-      } else if (this.#rules.lines && this.#isSent(field, place)) this.#fold(field, place);
+      const text = anew.get(field);
+      if (typeof text === 'string') this.#replace(field, text);
+      else if (this.#rules.lines && this.#isSent(field, place)) this.#fold(field, place);
     }
   }
 
