@@ -20,7 +20,8 @@ const DAY = "(created_at at time zone 'UTC')::date";
  */
 const withMessageId = (table: string): string => `
     select email_id
-      from generate_series((select max(${DAY}) from ${table}), (select min(${DAY}) from ${table}), interval '-1 day') as day
+      from (select max(${DAY})::timestamp as last, min(${DAY})::timestamp as first from ${table}) as kept
+     cross join generate_series(kept.last, kept.first, interval '-1 day') as day
      cross join lateral (
            select email_id from ${table}
             where ${DAY} = day::date and hashtext(message_id) = hashtext($1) and message_id = $1 limit $2) as found
