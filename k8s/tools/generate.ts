@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { settings } from '../../src/config/schema.ts';
+import { renderAdmissionRules } from './admission-rules.ts';
 import { renderDashboard } from './dashboard.ts';
 import { renderMovedValues } from './moved-values.ts';
 import { chartPath } from './paths.ts';
@@ -24,6 +25,7 @@ function renderSettings(): string {
 const FILES: Readonly<Record<string, () => string | Promise<string>>> = {
   'values.schema.json': renderValuesSchema,
   'files/settings.json': renderSettings,
+  'files/admission-rules.json': renderAdmissionRules,
   'files/moved.json': renderMovedValues,
   'files/monitoring/dashboard.json': renderDashboard,
 };
