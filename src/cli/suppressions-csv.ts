@@ -53,6 +53,8 @@ const REASONS: ReadonlyMap<string, Reason> = new Map([
 /** The reply of a server, or its enhanced status code: 550 5.1.1, #5.1.1, 4.4.2. */
 const SERVER_REPLY = /^[45]\d\d\b|(?:^|[^\d.])[45]\.\d{1,3}\.\d{1,3}(?![\d.])/;
 const DELIMITERS = [',', ';', '\t', '|'];
+/** How spreadsheets are told of the delimiter: before the header line. */
+const SEPARATOR_LINE = /^"?sep=/i;
 const MAX_QUOTED = 80;
 
 type Named = Partial<Record<Field, string>>;
@@ -73,6 +75,8 @@ export async function* readSuppressionsCsv(
   for await (const record of readRecords(input, delimiterOf)) {
     if ('problem' in record) {
       yield record;
+    } else if (layout === undefined && SEPARATOR_LINE.test(record.fields[0] ?? '')) {
+      // Its own delimiter has cut it in two.
     } else if (layout === undefined && isHeader(record.fields)) {
       layout = headerLayout(record.fields);
     } else {
@@ -95,6 +99,8 @@ export function suppressionsCsvWriter() {
 
 /** @throws Error where the first line is neither a header nor has an address */
 function delimiterOf(line: string): string {
+  const [, told] = /^\s*"?sep=([,;\t|])"?\s*$/i.exec(line) ?? [];
+  if (told !== undefined) return told;
   const split = DELIMITERS.map(delimiter => ({ delimiter, fields: line.split(delimiter).map(unquoted) }));
   const named = split.filter(({ fields }) => isHeader(fields));
   const known = (fields: readonly string[]): number => fields.filter(name => FIELDS.has(plain(name))).length;

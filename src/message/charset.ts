@@ -12,6 +12,8 @@ export type TextKind = 'plain' | 'html';
 
 const US_ASCII = /^(?:us-?)?ascii$|^ansi_x3\.4-19(?:68|86)$/i;
 const UTF_8 = /^utf-?8$/i;
+/** The byte order mark of one of them begins with that of UTF-16. */
+const OF_FOUR_BYTES = /^(?:utf|ucs)-?(?:32|4)/i;
 const ESCAPE = 0x1b;
 /** ISO 2022 without a word about it (RFC 1468, RFC 1557): what the first escape sequence designates. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: ESC begins them
@@ -22,6 +24,8 @@ const AROUND_NAME = /^_|\$(?:ESC|SIO)$/gi;
 const ODD_NAME = /=\?_?([\w-]{1,40})\$(?:ESC|SIO)\?/gi;
 /** How far into HTML its charset is looked for: as browsers do (HTML, section 13.2.3.2). */
 const META_WITHIN = 1024;
+const COMMENTS = /<!--[\s\S]*?(?:-->|$)/g;
+const XML_ENCODING = /^\s*<\?xml\s[^>]{0,200}?\bencoding\s*=\s*["']([\w.:-]{1,40})["']/i;
 const META_CHARSET = /<meta\s[^>]{0,500}?charset\s*=\s*["']?\s*([\w.:-]{1,40})/i;
 
 /** Names that Python's `email.header` writes and nobody else knows. */
@@ -38,12 +42,14 @@ export function effectiveCharset(declared: string | false | undefined): string {
 }
 
 /**
- * The charset of a text: as it is declared, where it can be that; else by what the bytes say themselves, which is a byte order
- * mark, escape sequences, being UTF-8, or the `meta` element of HTML; else windows-1252, which loses no byte.
+ * The charset of a text: by a byte order mark, whatever is declared (Encoding Standard, "decode"); else as it is declared, where it
+ * can be that; else by what the bytes say themselves, which is escape sequences, being UTF-8, or the `meta` element or XML
+ * declaration of HTML; else windows-1252, which loses no byte.
  */
 export function charsetOf(bytes: Buffer, declared: string | false | undefined, kind: TextKind = 'plain'): string {
   const charset = effectiveCharset(declared);
-  return isKnown(charset) ? charset : guess(bytes, kind);
+  const marked = OF_FOUR_BYTES.test(charset) ? null : byMark(bytes);
+  return marked ?? (isKnown(charset) ? charset : guess(bytes, kind));
 }
 
 /** Whether a charset is declared of which nobody knows how it is written. */
@@ -126,8 +132,8 @@ function isKnown(charset: string): boolean {
 }
 
 function guess(bytes: Buffer, kind: TextKind): string {
-  const marked = byMark(bytes) ?? (bytes.includes(ESCAPE) ? byDesignation(bytes) : null);
-  if (marked !== null) return marked;
+  const designated = bytes.includes(ESCAPE) ? byDesignation(bytes) : null;
+  if (designated !== null) return designated;
   // Other text than UTF-8 is hardly ever UTF-8 by chance.
   if (isUtf8(bytes)) return 'utf-8';
   return (kind === 'html' ? byMeta(bytes) : null) ?? 'windows-1252';
@@ -158,7 +164,8 @@ function byDesignation(bytes: Buffer): string | null {
 }
 
 function byMeta(bytes: Buffer): string | null {
-  const [, named] = META_CHARSET.exec(bytes.toString('latin1', 0, META_WITHIN)) ?? [];
+  const beginning = bytes.toString('latin1', 0, META_WITHIN).replaceAll(COMMENTS, '');
+  const [, named] = META_CHARSET.exec(beginning) ?? XML_ENCODING.exec(beginning) ?? [];
   const charset = effectiveCharset(named);
   // What can be read as ASCII, up to that name, is in neither of these.
   return /^utf-?(?:16|32|7)/i.test(charset) || UTF_8.test(charset) || !isKnown(charset) ? null : charset;

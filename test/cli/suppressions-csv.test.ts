@@ -28,6 +28,14 @@ describe('readSuppressionsCsv', () => {
     ]);
   });
 
+  it('passes over the line that tells spreadsheets the delimiter', async () => {
+    for (const line of ['sep=;', 'SEP=;\r', '"sep=;"', '\ufeffsep=;']) {
+      const [row, ...others] = await rows(`${line}\nEmail;Reason\na@example.com;bounce\n`);
+      assert.deepEqual([row?.email, row?.reason, others], ['a@example.com', 'bounced', []], line);
+    }
+    assert.equal((await rows('sep=,\na@example.com\n')).length, 1);
+  });
+
   it('needs no column but the address', async () => {
     const [row] = await rows('email\na@example.com\n');
     assert.deepEqual(row, { owner: 'acme', email: 'a@example.com', reason: 'manual', suppressedAt: null });

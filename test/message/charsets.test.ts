@@ -185,3 +185,60 @@ describe('charsets', () => {
     assert.equal((await read(mail('Content-Type: text/plain; charset=shift_jis', '', shiftJis))).text, `${text}\n`);
   });
 });
+
+describe('what a text says of itself', () => {
+  const marked = (text: string) =>
+    [
+      ['utf-8', Buffer.from(`\ufeff${text}`)],
+      ['utf-16le', utf16le(`\ufeff${text}`)],
+      ['utf-16be', utf16le(`\ufeff${text}`).swap16()],
+    ] as const;
+
+  it('by a byte order mark counts more than what is declared', async () => {
+    for (const declared of [
+      'utf-8',
+      'windows-1252',
+      'us-ascii',
+      'iso-2022-jp',
+      'utf-7',
+      'utf-16be',
+      'utf-16le',
+      'x-unknown',
+      '',
+    ]) {
+      for (const [charset, encoded] of marked('Grüße 日本')) {
+        for (const type of ['text/plain', 'text/html']) {
+          const field = `Content-Type: ${type}${declared && `; charset=${declared}`}`;
+          const raw = mail(field, 'Content-Transfer-Encoding: base64', '', encoded.toString('base64'));
+          const { text, html } = await read(raw);
+          assert.equal(text ?? html, 'Grüße 日本', `${charset} declared as ${declared}`);
+        }
+      }
+    }
+  });
+
+  it('is not UTF-16 where UTF-32 is declared', async () => {
+    const encoded = Buffer.concat([bytes('fffe0000'), bytes('47000000fc000000')]);
+    const raw = mail(
+      'Content-Type: text/plain; charset=utf-32',
+      'Content-Transfer-Encoding: base64',
+      '',
+      encoded.toString('base64'),
+    );
+    assert.equal((await read(raw)).text, 'Gü');
+  });
+
+  for (const [what, beginning] of Object.entries({
+    'an XML declaration': '<?xml version="1.0" encoding="windows-1251"?><html>',
+    'a meta element behind one in a comment': '<!-- <meta charset="koi8-r"> --><meta charset="windows-1251">',
+    'a meta element in place of an XML declaration':
+      "<?xml version='1.0' encoding='koi8-r'?><meta charset=windows-1251>",
+  })) {
+    it(`by ${what} is what it is read by`, async () => {
+      const { html } = await read(
+        mail('Content-Type: text/html', '', Buffer.concat([Buffer.from(beginning), bytes('cff0e8')])),
+      );
+      assert.equal(html?.trimEnd(), `${beginning}При`);
+    });
+  }
+});

@@ -191,6 +191,19 @@ describe('transfer encodings', () => {
     });
   }
 
+  it('uuencode is Base64 too, and what has no beginning stays as it is', async () => {
+    const file = (...lines: string[]) =>
+      multipart('mixed', TEXT, mail('Content-Type: image/png', 'Content-Transfer-Encoding: x-uuencode', '', ...lines));
+    for (const [lines, content] of [
+      [['begin-base64 644 a.png', 'Q2F0', 'Q2F0', '===='], 'CatCat'],
+      [['text before', '', 'begin 644 my file.png', '#0V%T', '`', 'end', 'text behind'], 'Cat'],
+      [['#0V%T', '`', 'end'], '#0V%T\r\n`\r\nend\r\n'],
+    ] as const) {
+      const { attachments } = await read(file(...lines));
+      assert.equal(String(attachments[0]?.content).trimEnd(), content.trimEnd());
+    }
+  });
+
   it('uuencode of any length comes out as it went in', async () => {
     for (const size of [0, 1, 2, 3, 44, 45, 46, 100, 4_000]) {
       const content = Buffer.from(Array.from({ length: size }, (_, index) => (index * 7) % 256));
