@@ -17,6 +17,12 @@ export interface Moved<T> {
   readonly transferList: ArrayBuffer[];
 }
 
+/**
+ * By what threads step behind the main thread, which everybody waits for: of a core that both want they get a tenth. (Linux
+ * has this for each thread; where piscina cannot set it, it leaves it.)
+ */
+const NICENESS = 10;
+
 /** Megabytes. */
 const THREAD_YOUNG_GENERATION = 4;
 
@@ -34,6 +40,7 @@ export class ThreadPool<T, A> {
       filename: file.href,
       minThreads: 0,
       maxThreads: threads,
+      niceIncrement: NICENESS,
       // A thread's young generation otherwise grows to 48 MB, for what is mostly one Buffer.
       resourceLimits: { maxYoungGenerationSizeMb: THREAD_YOUNG_GENERATION },
       // Long enough that a thread is not started anew for each message of a trickle.

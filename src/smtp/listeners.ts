@@ -16,6 +16,7 @@ import { createHandshakeMetrics, createLegacyMetrics, createTlsMetrics } from '.
 import { watchTlsPair } from './tls-watch.ts';
 import { createTrust } from './trusted-networks.ts';
 import { mapTlsBuffers } from './unused-memory.ts';
+import { limitYoungGeneration } from './young-generation.ts';
 
 export interface ListenersOptions {
   readonly live: LiveConfig;
@@ -73,6 +74,7 @@ export async function openListeners({
     bytesInFlight: () => admission.used,
   });
   running.defer(relieveHeap({ connections: countConnections }));
+  running.defer(limitYoungGeneration());
   const trust = perGeneration(live, ({ trustedNetworks }) => createTrust(trustedNetworks));
   const shared = {
     tls,
