@@ -33,6 +33,14 @@ function fill(text: string, bytes: number): string {
 
 export const ADDRESSES = hostileMessage(`To: ${fill('someone@example.com,\r\n ', 250 * KB)}b@example.test`);
 
+/** RFC 2231 section 3. */
+function pieces(bytes: number): string {
+  const each = "name*00000*=utf-8''%C3%BC%C3%BC%C3%BC;\r\n ".length;
+  return Array.from({ length: Math.floor(bytes / each) }, (_, n) => `name*${n}*=utf-8''%C3%BC%C3%BC%C3%BC;\r\n `).join(
+    '',
+  );
+}
+
 /** Nearly as much as a header may have. */
 const MOST = MIB - KB;
 
@@ -41,5 +49,43 @@ export const HEADERS: Readonly<Record<string, string>> = {
   References: `References: ${fill('<0123456789@example.com>\r\n ', MOST)}`,
   'lines (16,000)': fill('X-A: b\r\n', 16_000 * 8).trimEnd(),
   'encoded words': `To: ${fill('=?utf-8?Q?J=C3=BC?= <a@b.test>,\r\n ', MOST)}b@example.test`,
+  'parameters in pieces': `Content-Type: text/plain; ${pieces(MOST)} x=y`,
+  'a subject of encoded words': `Subject: ${fill('=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=\r\n ', MOST)}`,
+  'quoted strings': `To: ${fill('"a\\"b" <a@b.test>,\r\n ', MOST)}b@example.test`,
+  groups: `To: ${fill('g: a@b.test;,\r\n ', MOST)}b@example.test`,
+  'one word': `X-A: ${fill(`${'a'.repeat(900)}\r\n `, MOST)}`,
   comments: `To: ${'('.repeat(MOST / 2 - KB)}${')'.repeat(MOST / 2 - KB)} b@example.test`,
+};
+
+function multipart(parts: string): Buffer {
+  return hostileMessage(`MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n${parts}--b--`);
+}
+
+function nested(depth: number): string {
+  const open = (n: number): string => `--b${n}\r\nContent-Type: multipart/mixed; boundary=b${n + 1}\r\n\r\n`;
+  return Array.from({ length: depth }, (_, n) => open(n)).join('');
+}
+
+function body(fields: string, text: string): Buffer {
+  return hostileMessage(`MIME-Version: 1.0\r\n${fields}\r\n\r\n${text}`);
+}
+
+/** Bodies that take long to read, for their size. */
+export const BODIES: Readonly<Record<string, Buffer>> = {
+  'parts (100,000)': multipart(fill('--b\r\n\r\n\r\n', 100_000 * 9)),
+  'parts of 4 KB of fields': multipart(fill(`--b\r\n${fill('X-A: b\r\n', 4 * KB)}\r\nHi\r\n`, 4 * MIB)),
+  'multiparts in multiparts': body('Content-Type: multipart/mixed; boundary=b0', nested(20_000)),
+  'messages in messages': body('Content-Type: message/rfc822', fill('Content-Type: message/rfc822\r\n\r\n', MIB)),
+  'boundaries that are none': multipart(`--b\r\n\r\n${fill('--c\r\n', 4 * MIB)}`),
+  'lines of a byte': body('Content-Type: text/plain', fill('a\r\n', 8 * MIB)),
+  'quoted-printable': body('Content-Transfer-Encoding: quoted-printable', fill('=41=\r\n', 8 * MIB)),
+  'Base64 that is none': body('Content-Transfer-Encoding: base64', fill('=?!-\r\n', 8 * MIB)),
+  'escapes of ISO-2022-JP': body('Content-Type: text/plain; charset=iso-2022-jp', fill('\x1b$B\x1b(B\r\n', 8 * MIB)),
+  tags: body('Content-Type: text/html', fill('<a href=x><p title="a>b">\r\n', 8 * MIB)),
+  'uuencoded files': body('Content-Type: text/plain', fill('begin 644 a\r\n#0V%T\r\n`\r\nend\r\n', 4 * MIB)),
+  'text of 60 KB, flowed': body('Content-Type: text/plain; format=flowed; delsp=yes', fill('> a \r\n', 60 * KB)),
+  'parts of 60 KB': multipart(fill('--b\r\n\r\n\r\n', 60 * KB)),
+  'encoded words of 30 KB': hostileMessage(
+    `To: ${fill('=?utf-8?Q?J=C3=BC?= <a@b.test>,\r\n ', 30 * KB)}b@example.test`,
+  ),
 };

@@ -8,7 +8,7 @@ import { createKey } from '../src/store/api-keys.ts';
 import { addDomain } from '../src/store/domains.ts';
 import { PIPELINES, type Pipeline } from '../src/store/pipeline.ts';
 import { Connection, type Target } from './connection.ts';
-import { ADDRESSES, HEADERS, hostileMessage, smallMessage, TEXTS, textMessage } from './hostile-messages.ts';
+import { ADDRESSES, BODIES, HEADERS, hostileMessage, smallMessage, TEXTS, textMessage } from './hostile-messages.ts';
 import { type Relay, startRelay } from './relay.ts';
 import { type Stage, type System, startSystem } from './system.ts';
 
@@ -16,7 +16,7 @@ const HELP = `Usage: node bin/node24.js bench/hostile.ts [options]
 
   --pipeline <name>   only this one
   --seconds <n>       how long others are measured beside the hostile key (10)
-  --only <what>       memory, addresses or headers
+  --only <what>       memory, addresses, headers or bodies
 `;
 
 const MIB = 1024 * 1024;
@@ -132,17 +132,23 @@ async function measureAddresses(system: System, { pipeline, seconds }: Options):
   ]);
 }
 
-async function measureHeaders(system: System, { pipeline, seconds }: Options): Promise<Row[]> {
+async function measureAll(
+  system: System,
+  { pipeline, seconds }: Options,
+  messages: Readonly<Record<string, Buffer>>,
+): Promise<Row[]> {
   return withScene(system, pipeline, async scene => {
     const rows: Row[] = [];
-    for (const [what, header] of Object.entries(HEADERS)) {
-      rows.push([
-        `another owner, beside 1 MiB of ${what}`,
-        await measureBeside(scene, seconds, hostileMessage(header)),
-      ]);
+    for (const [what, message] of Object.entries(messages)) {
+      rows.push([`another owner, beside ${what}`, await measureBeside(scene, seconds, message)]);
     }
     return rows;
   });
+}
+
+function headers(): Readonly<Record<string, Buffer>> {
+  const entries = Object.entries(HEADERS);
+  return Object.fromEntries(entries.map(([what, header]) => [`1 MiB of ${what}`, hostileMessage(header)]));
 }
 
 function megabytes(bytes: number): string {
@@ -167,7 +173,8 @@ else {
       const rows = [
         ...(wanted('memory') ? await measureMemory(system, pipeline) : []),
         ...(wanted('addresses') ? await measureAddresses(system, options) : []),
-        ...(wanted('headers') ? await measureHeaders(system, options) : []),
+        ...(wanted('headers') ? await measureAll(system, options, headers()) : []),
+        ...(wanted('bodies') ? await measureAll(system, options, BODIES) : []),
       ];
       const lines = rows.map(([what, figure]) => `| ${what} | ${figure} |`);
       process.stdout.write(`${[`| ${pipeline} | |`, '| --- | --- |', ...lines].join('\n')}\n\n`);

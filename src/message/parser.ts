@@ -1,3 +1,4 @@
+import { isDear } from './dear.ts';
 import type { HeaderField } from './header-fields.ts';
 import type { ParseAnswer, ParseTask } from './parse-thread.ts';
 import type { MessageParts, PartsOptions } from './parts.ts';
@@ -6,7 +7,7 @@ import { Refusal } from './refusal.ts';
 import { ThreadPool } from './thread-pool.ts';
 
 export interface ParserOptions {
-  /** Messages of more bytes are parsed in a worker thread, so that they do not stall the others. */
+  /** Messages of more bytes are parsed in a worker thread, so that they do not stall the others; so are those that are dear. */
   readonly threadBytes: number;
   readonly threads: number;
   /** How long a thread may work on one message, in milliseconds; waiting for a thread does not count. */
@@ -35,6 +36,11 @@ export class Parser {
     this.#threads = new ThreadPool({ file: new URL('./parse-thread.ts', import.meta.url), threads, timeout });
   }
 
+  /** Whether reading this message would hold up the others. */
+  needsThread(raw: Buffer): boolean {
+    return raw.length > this.#threadBytes || isDear(raw);
+  }
+
   /**
    * Reads bodies and attachments (see `readParts`).
    *
@@ -49,7 +55,7 @@ export class Parser {
     options: PartsOptions,
     signal: AbortSignal = NEVER,
   ): Promise<Parsed> {
-    if (fields !== null && raw.length <= this.#threadBytes) {
+    if (fields !== null && !this.needsThread(raw)) {
       return { raw, parts: await readMessage(raw, fields, options) };
     }
     const make = () => {

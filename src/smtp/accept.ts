@@ -25,7 +25,7 @@ import type { AcceptSettings, FactsQuestion, Submission } from './submission.ts'
 /** What the path of a message needs to be told and to have at hand. */
 export interface AcceptDependencies {
   readonly settings: AcceptSettings;
-  readonly parser: Pick<Parser, 'parse'>;
+  readonly parser: Pick<Parser, 'parse' | 'needsThread'>;
   readonly headers: Pick<HeaderReader, 'isLong' | 'read'>;
   /** Has keys take turns with what needs a thread and memory. */
   readonly turns: Turns;
@@ -62,7 +62,7 @@ export interface Accepted {
  */
 export async function accept(submission: Submission, deps: AcceptDependencies): Promise<Accepted> {
   const { raw, owner, standing } = submission;
-  if (raw.length <= deps.settings.threadBytes && !deps.headers.isLong(raw)) return acceptInTurn(submission, deps);
+  if (!deps.parser.needsThread(raw) && !deps.headers.isLong(raw)) return acceptInTurn(submission, deps);
   return deps.turns.add(owner.key.id, raw.length, () => acceptInTurn(submission, deps), standing.signal);
 }
 

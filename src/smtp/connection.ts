@@ -29,6 +29,9 @@ const ENHANCED_CODE = /^([245]\.\d{1,3}\.\d{1,3}) /;
 /** As many as the library allows of unknown commands. */
 const MAX_MISTAKES = 10;
 
+/** Of XCLIENT and XFORWARD, which are disabled: maps of its own would take half a kilobyte a connection. */
+const NOTHING = Object.freeze(new Map<string, string | number | false>());
+
 type Done = () => void;
 type RejectParameters = Parameters<SMTPConnection['_rejectInvalidParams']>;
 
@@ -56,6 +59,8 @@ export class RelayConnection extends SMTPConnection implements AuthConnection, W
     this.#topSocket = socket;
     this.client = server.openSession(this.id, this.remoteAddress);
     this.#auth = new AuthExchange(this);
+    this._xClient = NOTHING;
+    this._xForward = NOTHING;
     server.metrics.connections.inc();
     const beganAt = server.incoming(this.id)?.acceptedAt ?? performance.now();
     this.#clock = new SessionClock(beganAt, this);

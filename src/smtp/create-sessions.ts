@@ -174,7 +174,6 @@ function acceptSettings(config: Config): AcceptSettings {
     recipientLimit: recipientLimit(config),
     recipientsElsewhere: config.recipientsElsewhere,
     headerBytes: config.limits.headerBytes,
-    threadBytes: config.parsing.threadBytes,
     attachmentBytes: config.limits.attachmentBytes,
     mimeDepth: config.limits.mimeDepth,
     mimeParts: config.limits.mimeParts,

@@ -30,7 +30,7 @@ export interface HeaderReaderOptions {
 }
 
 /** Bytes of a header that is read in a thread of its own: addresses by the thousand would hold up everybody else. */
-const LONG_HEADER = 32 * 1024;
+const LONG_HEADER = 8 * 1024;
 
 /** Reads headers: short ones at once, long ones in a thread that starts with the first of them. */
 export class HeaderReader {

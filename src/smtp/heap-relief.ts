@@ -8,20 +8,27 @@ export interface HeapReliefOptions {
   readonly connections: () => number;
   /** Milliseconds between two looks. */
   readonly interval?: number;
-  /** Collects what nobody uses any more, and gives it back; V8's own collector and the C library unless given. */
-  readonly collect?: () => Promise<void>;
+  readonly relief?: Relief;
+}
+
+/** V8's own collector and the C library, unless others are given. */
+export interface Relief {
+  /** Collects what nobody uses any more. It pauses everything. */
+  collect(): Promise<void>;
+  /** Gives back to the operating system what is free outside V8's heap. */
+  trim(): Promise<unknown>;
 }
 
 /** Milliseconds. */
 const INTERVAL = 10_000;
-/** As many connections have to have gone for a collection to be worth its pause. */
+/** As many connections have to have come or gone for something to be done; have they gone, for a collection. */
 const WORTHWHILE = 1_000;
 /** The share of its time for which the event loop may have been busy of late: who waits for it then is hardly anybody. */
 const QUIET = 0.1;
 
 /**
  * Has garbage collected where connections have gone by the thousand, and behind the start, as soon as there is nothing else
- * to do. V8 collects when memory is asked for, and a while after its heap has grown; when connections have gone it does
+ * to do; where they have come, only what their handshakes have freed is given back. V8 collects when memory is asked for, and a while after its heap has grown; when connections have gone it does
  * neither, so that what they left behind, on the heap and outside it, stayed for good.
  *
  * @returns ends it
@@ -29,10 +36,11 @@ const QUIET = 0.1;
 export function relieveHeap({
   connections,
   interval = INTERVAL,
-  collect = collectGarbage(),
+  relief = createRelief(),
 }: HeapReliefOptions): () => void {
-  /** The most there were at a look since the last collection. */
+  /** The most and the least there were at a look since something was done. */
   let most = Number.POSITIVE_INFINITY;
+  let least = Number.POSITIVE_INFINITY;
   let before: EventLoopUtilization = performance.eventLoopUtilization();
   let timer: NodeJS.Timeout;
   async function look(): Promise<void> {
@@ -41,9 +49,13 @@ export function relieveHeap({
     before = now;
     const count = connections();
     most = Math.max(most, count);
-    if (utilization <= QUIET && most - count >= WORTHWHILE) {
+    least = Math.min(least, count);
+    const haveGone = most - count >= WORTHWHILE;
+    if (utilization <= QUIET && (haveGone || count - least >= WORTHWHILE)) {
       most = count;
-      await collect();
+      least = count;
+      if (haveGone) await relief.collect();
+      await relief.trim();
     }
     timer = setTimeout(look, interval).unref();
   }
@@ -54,14 +66,16 @@ export function relieveHeap({
 type Collect = (options: { type: 'major'; execution: 'async'; flavor: 'last-resort' }) => Promise<void>;
 
 /** The collector is there for who asks by a flag, also while the program runs; another context sees it. */
-function collectGarbage(): () => Promise<void> {
+function createRelief(): Relief {
   setFlagsFromString('--expose-gc');
   const gc = runInNewContext('gc') as Collect;
   let trim: ReturnType<typeof findTrim> | undefined;
-  return async () => {
+  return {
     // Any other leaves the emptied pages in V8's pool: 80 MB of them after 5,000 connections.
-    await gc({ type: 'major', execution: 'async', flavor: 'last-resort' });
-    trim ??= findTrim();
-    await (await trim)?.();
+    collect: () => gc({ type: 'major', execution: 'async', flavor: 'last-resort' }),
+    async trim() {
+      trim ??= findTrim();
+      await (await trim)?.();
+    },
   };
 }

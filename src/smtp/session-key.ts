@@ -43,17 +43,17 @@ export interface SessionKeySettings {
 export class SessionKey {
   readonly #deps: SessionKeyDependencies;
   readonly #client: Client;
-  readonly #logger: Logger;
+  readonly #log: { readonly logger: Logger };
   #keyHash: string | null = null;
   #attempts = 0;
   /** The key that this session is counted for. */
   #countedFor: string | null = null;
   #closed = false;
 
-  constructor(client: Client, deps: SessionKeyDependencies, logger: Logger) {
+  constructor(client: Client, deps: SessionKeyDependencies, log: { readonly logger: Logger }) {
     this.#client = client;
     this.#deps = deps;
-    this.#logger = logger;
+    this.#log = log;
   }
 
   /** Whether the client may send without a log-in. */
@@ -127,7 +127,7 @@ export class SessionKey {
   #beginTrusted(key: ApiKey): void {
     this.#countFor(key);
     this.#deps.metrics.logins.inc({ result: 'trusted' });
-    this.#logger.info({ key: key.id, owner: key.userId }, 'session of a trusted network, without a login');
+    this.#log.logger.info({ key: key.id, owner: key.userId }, 'session of a trusted network, without a login');
   }
 
   /** The key as it is now: a revoked one ends what an open connection may do. @throws Refusal 530 where it is none */
@@ -145,7 +145,7 @@ export class SessionKey {
   async #trustedKey(id: string): Promise<ApiKey> {
     const key = await this.#deps.findKeyById(id);
     if (key !== null) return key;
-    this.#logger.warn({ key: id }, 'the key of a trusted network does not exist');
+    this.#log.logger.warn({ key: id }, 'the key of a trusted network does not exist');
     throw new Refusal({ code: 530, enhancedCode: '5.7.0', text: 'Authentication required', rule: 'key_revoked' });
   }
 }

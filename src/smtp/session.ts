@@ -60,7 +60,8 @@ const MAX_REFUSED = 100;
  */
 export class Session {
   readonly #deps: SessionDependencies;
-  readonly #logger: Logger;
+  readonly #client: Client;
+  #childLogger: Logger | null = null;
   readonly #key: SessionKey;
   /** Recipients of the message at hand who were refused for the suppression list. */
   #refused: readonly string[] = [];
@@ -73,8 +74,15 @@ export class Session {
 
   constructor(client: Client, deps: SessionDependencies) {
     this.#deps = deps;
-    this.#logger = deps.logger.child({ session: client.id, client: client.clientAddress });
-    this.#key = new SessionKey(client, deps, this.#logger);
+    this.#client = client;
+    this.#key = new SessionKey(client, deps, this);
+  }
+
+  /** Made when there is something to say: idle sessions have none. */
+  get logger(): Logger {
+    const { id, clientAddress } = this.#client;
+    this.#childLogger ??= this.#deps.logger.child({ session: id, client: clientAddress });
+    return this.#childLogger;
   }
 
   /** Whether the client may send without a log-in. */
@@ -191,7 +199,7 @@ export class Session {
     const result = accepted.repeated ? 'repeated' : accepted.captured ? 'captured' : 'queued';
     this.#deps.metrics.messages.inc({ result });
     for (const { reason } of accepted.leftOut) metrics.headersLeftOut.inc({ reason });
-    this.#logger.info(
+    this.logger.info(
       {
         emailId: accepted.emailId,
         traceId: span.context.correlationId,
@@ -215,16 +223,16 @@ export class Session {
     // Too many connections may be very many, and pools leave theirs idle until they are ended.
     const level = step === 'connect' || step === 'session' ? 'debug' : 'info';
     if (this.#linesLeft < 0) return;
-    if (this.#linesLeft === 0) this.#logger.warn('no more is logged of what is refused in this session');
-    else if (isFault(error)) this.#logger.error({ err: error, step, code }, 'not accepted: fault on our side');
-    else this.#logger[level]({ step, code, enhancedCode, rule }, 'refused');
+    if (this.#linesLeft === 0) this.logger.warn('no more is logged of what is refused in this session');
+    else if (isFault(error)) this.logger.error({ err: error, step, code }, 'not accepted: fault on our side');
+    else this.logger[level]({ step, code, enhancedCode, rule }, 'refused');
     this.#linesLeft -= 1;
   }
 
   /** Counts a message whose client went before it was stored. */
   messageAbandoned(): void {
     this.#deps.metrics.messages.inc({ result: 'abandoned' });
-    this.#logger.info('message abandoned: the client went before it was stored');
+    this.logger.info('message abandoned: the client went before it was stored');
   }
 
   /** Counts a message that arrived and was not accepted. */

@@ -47,8 +47,6 @@ export interface AcceptSettings {
   readonly recipientSource: RecipientSource;
   readonly recipientLimit: number;
   readonly headerBytes: number;
-  /** Messages of more bytes are read in a thread, and take turns. */
-  readonly threadBytes: number;
   readonly attachmentBytes: number;
   readonly mimeDepth: number;
   readonly mimeParts: number;

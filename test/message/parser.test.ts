@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import { readHeaderFields } from '../../src/message/header-fields.ts';
 import { Parser } from '../../src/message/parser.ts';
+import { readMessage } from '../../src/message/read-message.ts';
 import { base64Lines, mail, multipart } from '../support/mail.ts';
 import { attachmentsOf, PARTS_OPTIONS } from './read-parts.ts';
 
@@ -106,6 +107,27 @@ describe('the parser', () => {
     await parse(parser, raw);
     clearInterval(timer);
     assert.ok(turns >= 5, `${turns} turns`);
+  });
+
+  it('reads in a thread what takes long for its size, too', async () => {
+    const roomy = new Parser({ threadBytes: 65_536, threads: 1, timeout: 20_000 });
+    after(() => roomy.close());
+    const attachment = mail('Content-Disposition: attachment; filename=a', '', 'x');
+    const dear: Record<string, Buffer> = {
+      'many parts': multipart('mixed', TEXT, ...Array<Buffer>(600).fill(attachment)),
+      'UTF-7': mail('Content-Type: text/plain; charset=UTF-7', '', '+AGE-+AGI-\r\n'.repeat(5_000)),
+      'ISO-2022-KR': mail('Content-Type: text/plain; charset=iso-2022-kr', '', 'ab'.repeat(8_000)),
+    };
+    for (const [what, raw] of Object.entries(dear)) {
+      assert.ok(raw.length < 65_536 && roomy.needsThread(raw), what);
+      const copy = Buffer.from(raw);
+      const { parts } = await parse(roomy, raw);
+const here = await readMessage(copy, readHeaderFields(copy, 1_048_576), PARTS_OPTIONS);
+      assert.equal(parts.text?.toString(), here.text?.toString(), what);
+      assert.equal(parts.attachments.length, here.attachments.length);
+    }
+    assert.ok(!roomy.needsThread(multipart('mixed', TEXT, attachment)));
+    assert.ok(!roomy.needsThread(Buffer.from('a'.repeat(60_000))));
   });
 
   it('fails what it is reading when it is closed', async () => {
