@@ -122,7 +122,7 @@ describe('the parser', () => {
       assert.ok(raw.length < 65_536 && roomy.needsThread(raw), what);
       const copy = Buffer.from(raw);
       const { parts } = await parse(roomy, raw);
-const here = await readMessage(copy, readHeaderFields(copy, 1_048_576), PARTS_OPTIONS);
+      const here = await readMessage(copy, readHeaderFields(copy, 1_048_576), PARTS_OPTIONS);
       assert.equal(parts.text?.toString(), here.text?.toString(), what);
       assert.equal(parts.attachments.length, here.attachments.length);
     }
