@@ -16,9 +16,7 @@ import type { Logger } from './observability/log.ts';
 import { createRegistry, type Registry } from './observability/metrics.ts';
 import { processName } from './observability/process-name.ts';
 import { NO_TRACING, type Tracer } from './observability/tracing.ts';
-import { BatchSink } from './queue/batch-sink.ts';
 import { createConfiguredQueue } from './queue/configured-queue.ts';
-import { MAX_BATCH } from './queue/job-queue.ts';
 import { queueNameOf } from './queue/messaging-attributes.ts';
 import { Publisher } from './queue/publisher.ts';
 import type { ThreadedQueue } from './queue/threaded-queue.ts';
@@ -100,12 +98,7 @@ export async function createWorker(
   const presence = new Presence({ db: pool, workerId: base.id, logger: logger.child({ room: 'delivery' }) });
   const onDeliveriesDue = () => dispatcher.wake();
   const delivery = createDelivery({ ...base, presence, clock, onDeliveriesDue });
-  const sink = new BatchSink({
-    handle: delivery.deliverer.handle,
-    limit: config.worker.consumers * MAX_BATCH,
-    logger: logger.child({ room: 'queue' }),
-  });
-  const source = createSource({ ...base, sink });
+  const source = createSource({ ...base, sink: delivery.deliverer });
   const resources = await createResources(base);
   const events = createEvents({ ...base, onDeliveriesDue });
   const running = new AsyncDisposableStack();
@@ -148,6 +141,7 @@ export async function createWorker(
         events,
         queue,
         resources,
+        shutRoutes: () => delivery.ways.shut,
         isPrepared: () => preparation.isReady,
         onDeliveriesDue,
         ready,
@@ -221,6 +215,7 @@ interface ListenerParts {
   readonly events: Events;
   readonly queue: ThreadedQueue | null;
   readonly resources: DeclaredResources;
+  readonly shutRoutes: () => readonly unknown[];
   readonly isPrepared: () => boolean;
   readonly onDeliveriesDue: () => void;
   readonly ready: () => { readonly ok: boolean; readonly reasons: readonly string[] };
@@ -230,10 +225,10 @@ interface ListenerParts {
 /** Opened first, so that probes are answered while the database is prepared, and closed last. */
 async function openListeners(
   base: Base,
-  { events, queue, resources, isPrepared, onDeliveriesDue, ready, running }: ListenerParts,
+  { events, queue, resources, shutRoutes, isPrepared, onDeliveriesDue, ready, running }: ListenerParts,
 ) {
   const metrics = createHttpMetrics(base.registry);
-  const operational = createOperational({ ...base, role: 'worker', queue, resources, ready, metrics });
+  const operational = createOperational({ ...base, role: 'worker', queue, resources, shutRoutes, ready, metrics });
   running.defer(async () => operational?.close(CLOSE_TIME));
   const httpPort = await operational?.open();
   const listener = createPublic({ ...base, intake: events, isPrepared, onDeliveriesDue, metrics });

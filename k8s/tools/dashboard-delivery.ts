@@ -95,6 +95,14 @@ export const DELIVERY: Row = {
       },
     },
     {
+      title: 'Ways out that are shut',
+      description: 'By route and reason; their messages wait, and one at a time tries whether they work again.',
+      unit: 'none',
+      queries: {
+        [`max by (route, reason) (${series('smtp_relay_circuit_open')})`]: '{{route}}: {{reason}}',
+      },
+    },
+    {
       title: 'Messages in hand',
       description: 'Of each worker.',
       unit: 'none',

@@ -2,6 +2,7 @@ import { createLiveConfigMetrics } from '../config/live-metrics.ts';
 import { createHousekeepingMetrics } from '../delivery/housekeeping-metrics.ts';
 import { createDeliveryMetrics } from '../delivery/metrics.ts';
 import { createSesMetrics } from '../delivery/ses-metrics.ts';
+import { createCircuitMetrics } from '../delivery/way-metrics.ts';
 import { createEventsMetrics } from '../events/metrics.ts';
 import { createHttpMetrics } from '../http/metrics.ts';
 import { addBuildInfo } from '../http/process-metrics.ts';
@@ -78,6 +79,7 @@ const PARTS: readonly Part[] = [
   },
   { title: 'Taking jobs', roles: 'worker', add: createQueueMetrics },
   { title: 'Sending', roles: 'worker', add: registry => createDeliveryMetrics(registry) },
+  { title: 'Ways out', roles: 'worker', add: createCircuitMetrics },
   { title: 'Amazon SES', roles: 'worker', add: createSesMetrics },
   { title: 'Events of providers', roles: 'worker', add: createEventsMetrics },
   { title: 'Opens and clicks', roles: 'worker', add: registry => createHitMetrics(registry, nothing) },

@@ -1,15 +1,17 @@
 import type pg from 'pg';
 import { greetingName } from '../config/derived.ts';
 import { type LiveConfig, perGeneration } from '../config/live.ts';
+import type { Config } from '../config/schema.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import type { Tracer } from '../observability/tracing.ts';
-import { createTurns } from '../policy/turns.ts';
 import { queueNameOf, sqsAttributes } from '../queue/messaging-attributes.ts';
 import { Claims } from '../store/claims.ts';
 import type { DatabaseClock } from '../store/database-clock.ts';
 import { createConfiguredRoutes, type DeclaredRoutes, perRoutes } from '../store/declared-routes.ts';
+import { JobFactsReader } from '../store/job-facts.ts';
 import { createJournal } from '../store/journal.ts';
+import { PutOffs } from '../store/put-off.ts';
 import { readRawHeader, readRawMessage, readRawSlice } from '../store/raw-message.ts';
 import { SharedSendRates } from '../store/send-rates.ts';
 import { createDomainLookup } from '../store/sending-domains.ts';
@@ -17,7 +19,7 @@ import { Settler } from '../store/settle.ts';
 import { Standstill } from '../store/standstill.ts';
 import { createSuppressionLookup } from '../store/suppression-lookup.ts';
 import { createTokens } from '../tracking/token.ts';
-import { Deliverer } from './deliverer.ts';
+import { Deliverer, type DelivererOptions } from './deliverer.ts';
 import { createNoticeBuilder } from './failure-notice.ts';
 import { createDeliveryMetrics } from './metrics.ts';
 import { createOutcomes, type Outcomes } from './outcomes.ts';
@@ -32,6 +34,8 @@ import { createTrack } from './track.ts';
 import { createCaptureTransport } from './transport/capture.ts';
 import { createSesTransport } from './transport/ses.ts';
 import { createSmtpTransport } from './transport/smtp.ts';
+import { createCircuitMetrics } from './way-metrics.ts';
+import { createWays, type Ways } from './ways.ts';
 import { createWholeMessages } from './whole-messages.ts';
 
 export interface DeliveryParts {
@@ -53,6 +57,7 @@ export function createDelivery(parts: DeliveryParts): {
   readonly deliverer: Deliverer;
   readonly transports: Transports;
   readonly outcomes: Outcomes;
+  readonly ways: Ways;
 } {
   const { live, pool, registry, tracer, id, onDeliveriesDue } = parts;
   const config = live.current;
@@ -68,30 +73,34 @@ export function createDelivery(parts: DeliveryParts): {
   const tokens = perGeneration(live, ({ tracking: { secrets } }) => {
     return { tokens: createTokens(secrets), canSign: secrets.length > 0 };
   });
+  const departure = {
+    findDomain: createDomainLookup(pool),
+    transportFor: async (domain: string) => {
+      // Where documents declare routes, a message must not leave by another one only because they were not read yet.
+      await declared.current();
+      return transports.transportFor(domain);
+    },
+    captureTransport: () => transports.captureTransport(),
+  };
   const outgoing = createOutgoingBuilder({
+    ...departure,
     readRaw: (emailId, sizeBytes) => readRawMessage(pool, emailId, sizeBytes),
     readSlice: (emailId, start, length) => readRawSlice(pool, emailId, start, length),
     wholeMessages: createWholeMessages({
       concurrency: config.worker.concurrency,
       bytes: config.worker.bytesInFlight,
     }),
-    findDomain: createDomainLookup(pool),
-    transportFor: async domain => {
-      // Where documents declare routes, a message must not leave by another one only because they were not read yet.
-      await declared.current();
-      return transports.transportFor(domain);
-    },
-    captureTransport: () => transports.captureTransport(),
     receivedHeader: () => live.current.receivedHeader,
     unsignedForSes: config.ses.clientSignatures === 'remove',
     track: createTrack({ tokens, baseUrl: config.tracking.baseUrl, logger }),
     logger,
   });
+  const now = () => parts.clock.now().getTime();
   const dependencies: SendDependencies = {
     claims,
     settler,
     standsStill: () => standstill.isOn,
-    now: () => parts.clock.now().getTime(),
+    now,
     findSuppressed: createSuppressionLookup(pool),
     simulator: createSimulator({
       isOn: () => live.current.simulatedRecipients === 'on',
@@ -111,31 +120,61 @@ export function createDelivery(parts: DeliveryParts): {
     tracer,
     logger,
   };
-  const deliverer = new Deliverer({
+  const circuitMetrics = createCircuitMetrics(registry);
+  const ways = createWays({
+    ...departure,
+    nameOf: transport => transports.nameOf(transport),
+    pauses: config.retries,
+    onChange: () => deliverer.pump(),
+    metrics: circuitMetrics,
+    logger,
+  });
+  const putOffs = new PutOffs(pool);
+  const deliverer: Deliverer = new Deliverer({
     claims,
-    turns: createTurns({ concurrency: config.worker.concurrency, bytes: config.worker.bytesInFlight }),
-    tryMessage: (claim, trace, signals) => new MessageTry(claim, trace, signals, dependencies).run(),
-    holdMessage: (claim, trace, signals) => new MessageTry(claim, trace, signals, dependencies).hold(),
+    facts: new JobFactsReader(pool),
+    putOffs,
+    ways,
+    tryMessage: (claim, trace, how) => new MessageTry(claim, trace, how, dependencies).run(),
+    holdMessage: (claim, trace, how) => new MessageTry(claim, trace, how, dependencies).hold(),
+    giveUp: (claim, trace, how, error) => new MessageTry(claim, trace, how, dependencies).giveUp(error),
     standstill,
     metrics,
+    circuitMetrics,
+    now,
     tracer,
     source: jobSource(config.queueUrl),
     logger,
-    options: {
-      leaseTime: config.worker.leaseTime,
-      pollInterval: config.worker.pollInterval,
-      takeOverLimit: config.worker.concurrency,
-    },
+    options: delivererOptions(config),
   });
   const outcomes = createOutcomes({
     pool,
     claims,
+    putOffs,
     settler,
     standstill,
     hasNotices: dependencies.notices !== null,
     logger,
   });
-  return { deliverer, transports, outcomes };
+  return { deliverer, transports, outcomes, ways };
+}
+
+/** Jobs that wait, for each message that may be under way: more than enough to go on with, and ids only. */
+const PLACES = 32;
+
+function delivererOptions({ worker, retries }: Config): DelivererOptions {
+  const { concurrency, leaseTime, pollInterval } = worker;
+  const half = Math.ceil(worker.bytesInFlight / 2);
+  return {
+    concurrency,
+    callsPerWay: worker.callsPerRoute || Math.max(1, Math.ceil(concurrency * 0.75)),
+    bytes: { small: half, large: half },
+    leaseTime,
+    pollInterval,
+    takeOverLimit: concurrency,
+    places: Math.max(100, concurrency * PLACES),
+    maxAge: retries.maxAge,
+  };
 }
 
 /** What traces say of where jobs come from. */

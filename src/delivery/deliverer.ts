@@ -1,108 +1,151 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Logger } from '../observability/log.ts';
-import { newTrace, readTraceparent, type TraceContext } from '../observability/trace.ts';
-import { type Attributes, NO_TRACING, type Span, type Tracer } from '../observability/tracing.ts';
-import type { Turns } from '../policy/turns.ts';
-import type { HandleJobs, JobOutcome, TakenJob } from '../queue/job-source.ts';
-import { ALONE_FROM, type Claim, type Claims, LOST_FOR_GOOD } from '../store/claims.ts';
+import type { TraceContext } from '../observability/trace.ts';
+import type { JobOutcome, JobSink, TakenJob } from '../queue/job-source.ts';
+import { Batcher } from '../store/batcher.ts';
+import type { Claim, Claims } from '../store/claims.ts';
+import type { JobFacts, JobFactsReader } from '../store/job-facts.ts';
+import type { PutOffs } from '../store/put-off.ts';
+import type { ProviderError } from '../store/settle.ts';
 import type { Standstill } from '../store/standstill.ts';
 import { startStopwatch } from '../store/stopwatch.ts';
-import { bytesFor } from './large-message.ts';
-import type { DeliveryMetrics } from './metrics.ts';
-import { HandedBack, type StopSignals, type Traced } from './send-message.ts';
+import { untilAnswered } from '../store/until-answered.ts';
+import { ClaimedWork, type ClaimedWorkDependencies, isAlone, storedTrace, type WorkOn } from './claimed-work.ts';
+import { bytesFor, STREAMED_FROM } from './large-message.ts';
+import { type Clock, type Permit, Scheduler, type SchedulerOptions } from './scheduler.ts';
+import { TakeOver } from './take-over.ts';
+import { WaitingRoom } from './waiting-room.ts';
+import { shutError, type Way } from './way.ts';
+import type { CircuitMetrics } from './way-metrics.ts';
+import type { Waiting } from './way-queue.ts';
+import type { Ways } from './ways.ts';
 
-export interface DelivererOptions {
+export interface DelivererOptions extends SchedulerOptions {
   /** Milliseconds. */
   readonly leaseTime: number;
   /** Milliseconds between two looks for claims that have run out. */
   readonly pollInterval: number;
-  /** How many of those it may have in hand at a time, however much else it has. */
+  /** How many of those it may have at a time, however much else it has. */
   readonly takeOverLimit: number;
+  /** Jobs that wait here, at most. */
+  readonly places: number;
+  /** Milliseconds from the acceptance on, after which a message whose way out is shut is given up. */
+  readonly maxAge: number;
 }
 
-export interface DelivererDependencies {
-  readonly claims: Pick<
-    Claims,
-    'take' | 'findForeign' | 'takeOver' | 'takeOverAlone' | 'beginAlone' | 'absolve' | 'renew' | 'handBack'
-  >;
-  readonly turns: Turns;
-  /** Tries one message; `HandedBack` where it was not begun. */
-  readonly tryMessage: (claim: Claim, trace: Traced, signals: StopSignals) => Promise<void>;
-  /** Holds one message that was lost with too many workers. */
-  readonly holdMessage: (claim: Claim, trace: Traced, signals: StopSignals) => Promise<void>;
-  /** While it is on, nothing is claimed. */
+export interface DelivererDependencies extends ClaimedWorkDependencies {
+  readonly claims: ClaimedWorkDependencies['claims'] & Pick<Claims, 'take' | 'findForeign' | 'takeOverAlone'>;
+  readonly facts: Pick<JobFactsReader, 'find' | 'findExpired'>;
+  readonly putOffs: Pick<PutOffs, 'add'>;
+  readonly ways: Pick<Ways, 'wayOf'>;
+  /** Gives a message up whose way out is shut. */
+  readonly giveUp: (...args: [...Parameters<WorkOn>, error: ProviderError]) => Promise<void>;
   readonly standstill: Pick<Standstill, 'isOn' | 'passed'>;
-  readonly metrics: DeliveryMetrics;
-  /** Left out, nothing is traced. */
-  readonly tracer?: Tracer;
-  /** Where jobs come from, for traces. */
-  readonly source?: { readonly name: string; readonly attributes: Attributes };
-  readonly logger: Logger;
+  readonly circuitMetrics: Pick<CircuitMetrics, 'putOff'>;
+  /** Milliseconds since 1970 by the clock that all workers share; this machine's unless given. */
+  readonly now?: () => number;
   readonly options: DelivererOptions;
 }
 
+/** A message that waits for its turn, claimed by nobody. */
+interface Item extends Waiting {
+  readonly facts: JobFacts;
+  /** null: that of the message itself. */
+  readonly trace: TraceContext | null;
+  /** It waits no longer. */
+  readonly begins: () => void;
+  readonly resolve: (outcome: JobOutcome) => void;
+}
+
+/** Milliseconds for which what is put off is spread, so that it does not come back all at once. */
+const SPREAD = { least: 1_000, each: 5, most: 300_000 };
+/** Milliseconds, at least and at most, after which a job comes again whose owner has too many here. */
+const CROWDED = { least: 2_000, most: 10_000 };
+const CLAIMS_AT_ONCE = 64;
+
 /**
- * Turns jobs into claimed messages and gives each its turn. Renews the claims in hand, and takes over those of workers that
- * are heard of no more.
+ * Takes jobs, finds out what each message needs, and lets it wait for its turn; only then it is claimed. Renews the claims in
+ * hand, and takes over those of workers that are heard of no more.
  */
-export class Deliverer {
+export class Deliverer implements JobSink {
   readonly #dependencies: DelivererDependencies;
   readonly #stopping = new AbortController();
   readonly #aborted = new AbortController();
-  readonly #inHand = new Map<string, Claim>();
-  readonly #running = new Set<Promise<boolean>>();
+  readonly #jobs = new Map<string, Promise<JobOutcome>>();
+  readonly #waiting: WaitingRoom;
+  readonly #scheduler: Scheduler<Item>;
+  readonly #work: ClaimedWork;
+  readonly #takeOver: TakeOver;
+  readonly #claims: Batcher<string, Claim | null>;
+  readonly #foreign: Batcher<string, boolean>;
+  readonly #beginning = new Set<Promise<void>>();
+  readonly #spread = new Spread();
   #sinceRenewal = startStopwatch();
-  #takenOver = 0;
-  #hasAlone = false;
   #loops: Promise<unknown> = Promise.resolve();
 
   constructor(dependencies: DelivererDependencies) {
     this.#dependencies = dependencies;
+    const { claims, facts, metrics, logger, options } = dependencies;
+    this.#waiting = new WaitingRoom(options.places);
+    this.#work = new ClaimedWork(dependencies, { stopping: this.#stopping.signal, aborted: this.#aborted.signal });
+    this.#scheduler = new Scheduler<Item>({
+      options,
+      clock: SYSTEM_CLOCK,
+      start: (item, permit) => this.#begin(item, permit),
+      putOff: (items, milliseconds) => this.#putOff(items, milliseconds, true),
+      mayBegin: () => !dependencies.standstill.isOn && !this.#stopping.signal.aborted,
+    });
+    this.#takeOver = new TakeOver({
+      claims,
+      facts,
+      known: () => [...this.#jobs.keys()],
+      add: found => this.#addExpired(found),
+      tryAlone: claim => this.#tryAlone(claim, storedTrace(claim)),
+      stopping: this.#stopping.signal,
+      metrics,
+      logger,
+      limit: options.takeOverLimit,
+    });
+    const shared = { maxItems: CLAIMS_AT_ONCE, concurrency: 2, interval: 3 };
+    this.#claims = new Batcher({ ...shared, run: ids => this.#claimAll(ids) });
+    this.#foreign = new Batcher({
+      ...shared,
+      run: async ids => {
+        const foreign = new Set(await claims.findForeign(ids));
+        return ids.map(id => foreign.has(id));
+      },
+    });
   }
+
+  get room(): number {
+    return this.#dependencies.standstill.isOn || this.#stopping.signal.aborted ? 0 : this.#waiting.room;
+  }
+
+  get sated(): readonly (string | null)[] {
+    return this.#waiting.sated;
+  }
+
+  async whenRoom(signal: AbortSignal): Promise<void> {
+    while (this.room === 0 && !signal.aborted) {
+      await this.#dependencies.standstill.passed(signal);
+      await this.#waiting.whenRoom(signal);
+      if (this.#stopping.signal.aborted) return;
+    }
+  }
+
+  readonly take = (jobs: readonly TakenJob[]): readonly Promise<JobOutcome>[] =>
+    // What is here already was redelivered, or published twice: it is one message, with one outcome.
+    jobs.map(job => this.#jobs.get(job.emailId) ?? this.#add(job));
+
+  /** Something may begin that could not before. */
+  readonly pump = (): void => this.#scheduler.pump();
 
   /** Begins to renew leases and to look for claims that have run out. */
   start(): void {
     const { leaseTime, pollInterval } = this.#dependencies.options;
     this.#loops = Promise.all([
       this.#repeat(leaseTime / 4, 'claims not renewed', () => this.#renew()),
-      this.#repeat(pollInterval, 'no claims taken over', () => this.#takeOver()),
+      this.#repeat(pollInterval, 'no claims taken over', () => this.#lookForExpired()),
     ]);
-  }
-
-  /**
-   * Handles jobs: those that this worker gets are sent. Of the others nothing is to be done, but for those of messages that
-   * are not this program's, which are left to whose they are.
-   */
-  readonly handle: HandleJobs = async jobs => {
-    const { claims, metrics, standstill } = this.#dependencies;
-    await standstill.passed(this.#stopping.signal);
-    if (standstill.isOn) return jobs.map(() => 'left');
-    // What is in hand already was redelivered while work on it lasts.
-    const wanted = new Set(jobs.map(({ emailId }) => emailId).filter(emailId => !this.#inHand.has(emailId)));
-    const claimed = wanted.size > 0 ? await claims.take([...wanted]) : [];
-    metrics.claims.inc({ source: 'job' }, claimed.length);
-    for (const { emailId } of claimed) wanted.delete(emailId);
-    const traces = new Map(jobs.map(job => [job.emailId, traceOf(job)]));
-    const [done, others] = await Promise.all([
-      Promise.all(claimed.map(claim => this.#deliver(claim, traces.get(claim.emailId) ?? storedTrace(claim)))),
-      this.#outcomesOf([...wanted]),
-    ]);
-    const own = claimed.map(({ emailId }, index): [string, JobOutcome] => [emailId, done[index] ? 'done' : 'left']);
-    const outcomes = new Map([...own, ...others]);
-    return jobs.map(({ emailId }) => outcomes.get(emailId) ?? 'done');
-  };
-
-  /** What becomes of jobs whose messages this worker did not get. Never rejects: others of their batch are sent meanwhile. */
-  async #outcomesOf(emailIds: readonly string[]): Promise<[string, JobOutcome][]> {
-    if (emailIds.length === 0) return [];
-    const { claims, logger } = this.#dependencies;
-    try {
-      const foreign = new Set(await claims.findForeign(emailIds));
-      return emailIds.map(emailId => [emailId, foreign.has(emailId) ? 'foreign' : 'done']);
-    } catch (error) {
-      logger.debug({ err: error, jobs: emailIds.length }, 'jobs are left, since nobody knows whose they are');
-      return emailIds.map(emailId => [emailId, 'left']);
-    }
   }
 
   /**
@@ -112,122 +155,177 @@ export class Deliverer {
    */
   async stop(timeLimit: number): Promise<void> {
     this.#stopping.abort();
-    this.#dependencies.turns.wake();
+    this.#waiting.close(true);
+    for (const { resolve } of this.#scheduler.clear()) resolve('left');
     const timer = setTimeout(() => this.#aborted.abort(), timeLimit);
-    await this.#idle();
+    await this.#work.idle();
     clearTimeout(timer);
     this.#aborted.abort();
     await this.#loops;
     // What was being claimed at that moment is given back.
-    await this.#idle();
+    await Promise.all(this.#beginning);
+    await this.#work.idle();
   }
 
-  async #idle(): Promise<void> {
-    while (this.#running.size > 0) await Promise.all(this.#running);
+  #add(job: TakenJob): Promise<JobOutcome> {
+    const { promise, resolve } = Promise.withResolvers<JobOutcome>();
+    this.#jobs.set(job.emailId, promise);
+    this.#waiting.enter(job.userId);
+    let isWaiting = true;
+    const begins = (): void => {
+      if (isWaiting) this.#waiting.leave(job.userId);
+      isWaiting = false;
+    };
+    void promise.then(() => {
+      begins();
+      this.#jobs.delete(job.emailId);
+    });
+    this.#admit(job, begins, resolve).catch(error => {
+      if (!this.#stopping.signal.aborted)
+        this.#dependencies.logger.error({ err: error, emailId: job.emailId }, 'job left');
+      resolve('left');
+    });
+    return promise;
   }
 
-  /** @returns whether its job may be forgotten; never rejects */
-  #deliver(claim: Claim, trace: TraceContext): Promise<boolean> {
-    const { turns, metrics } = this.#dependencies;
-    this.#inHand.set(claim.emailId, claim);
-    metrics.underway.set(this.#inHand.size);
-    const owner = claim.message.userId ?? '';
-    const bytes = isAlone(claim) ? ALONE : bytesFor(claim.message);
-    const running = turns
-      .add(owner, bytes, () => this.#try(claim, trace))
-      .finally(() => {
-        this.#inHand.delete(claim.emailId);
-        this.#running.delete(running);
-        metrics.underway.set(this.#inHand.size);
-      });
-    this.#running.add(running);
-    return running;
+  /** Finds out what the message of a job needs, and lets it wait for that. @throws what keeps that from being known */
+  async #admit(job: TakenJob, begins: () => void, resolve: (outcome: JobOutcome) => void): Promise<void> {
+    const { facts, ways, standstill } = this.#dependencies;
+    const { emailId, userId, correlationId, traceparent } = job;
+    await standstill.passed(this.#stopping.signal);
+    const found = await this.#patiently(async () => {
+      const known = await facts.find(emailId);
+      return known && { facts: known, way: await ways.wayOf(known) };
+    });
+    if (found === null) return resolve(await this.#outcomeWithout(emailId));
+    if (this.#stopping.signal.aborted) return resolve('left');
+    const item = { ...itemOf(found.facts, found.way), trace: { correlationId, traceparent }, begins, resolve };
+    if (!this.#waiting.isOverfull(userId)) this.#scheduler.add(item);
+    else this.#putOff([item], CROWDED.least + Math.random() * (CROWDED.most - CROWDED.least), false);
   }
 
-  async #try(claim: Claim, trace: TraceContext): Promise<boolean> {
-    const { claims, logger, standstill } = this.#dependencies;
-    const span = this.#beginSpan(claim, trace);
-    const signals = { stopping: this.#stopping.signal, aborted: this.#aborted.signal };
-    try {
-      if (signals.stopping.aborted || standstill.isOn) throw new HandedBack();
-      await this.#begin(claim, { trace, span }, signals);
-      return true;
-    } catch (error) {
-      const { emailId } = claim;
-      const wasBegun = !(error instanceof HandedBack);
-      // This worker lives, so that it is not the message that ends workers.
-      if (wasBegun || isAlone(claim)) await claims.absolve(claim).catch(() => {});
-      if (!wasBegun) {
-        await claims.handBack([claim]).catch(() => logger.warn({ emailId }, 'claim left to run out'));
-      } else {
-        span.fail(error);
-        // Nor is it tried again at once: whatever is wrong would be so still.
-        logger.error({ emailId, err: error }, 'message not settled; its claim is left to run out');
+  /** What becomes of a job with whose message there is nothing to do. @throws the database's error */
+  async #outcomeWithout(emailId: string): Promise<JobOutcome> {
+    return (await this.#patiently(() => this.#foreign.add(emailId))) ? 'foreign' : 'done';
+  }
+
+  /** @returns false where it is to be looked for again, but not at once: its way out is shut, and has enough to be probed with */
+  async #addExpired(facts: JobFacts): Promise<boolean> {
+    const { emailId } = facts;
+    const way = await this.#dependencies.ways.wayOf(facts).catch(() => null);
+    if (this.#stopping.signal.aborted || this.#jobs.has(emailId)) return true;
+    if (way === null) return false;
+    const { promise, resolve } = Promise.withResolvers<JobOutcome>();
+    this.#jobs.set(emailId, promise);
+    this.#scheduler.add({ ...itemOf(facts, way), trace: null, begins: () => {}, resolve });
+    const outcome = await promise;
+    this.#jobs.delete(emailId);
+    return outcome === 'done';
+  }
+
+  #begin(item: Item, permit: Permit): Promise<void> {
+    item.begins();
+    return this.#claimAnd(item, (claim, trace) => {
+      if (isAlone(claim)) return this.#tryAlone(claim, trace);
+      return this.#work.keep(claim, () => this.#work.run(claim, trace, permit));
+    });
+  }
+
+  /** Never rejects. */
+  #claimAnd(
+    { facts, trace, resolve }: Item,
+    work: (claim: Claim, trace: TraceContext) => Promise<boolean>,
+  ): Promise<void> {
+    const claim = async (): Promise<void> => {
+      try {
+        const got = await this.#patiently(() => this.#claims.add(facts.emailId));
+        if (got === null) return resolve('done');
+        this.#dependencies.metrics.claims.inc({ source: facts.expired ? 'expired' : 'job' });
+        const done = work(got, trace ?? storedTrace(got)).then(isDone => resolve(isDone ? 'done' : 'left'));
+        // What is to be alone keeps no place while it waits for that.
+        if (!isAlone(got)) await done;
+      } catch {
+        resolve('left');
       }
-      return false;
-    } finally {
-      span.end();
+    };
+    const beginning = claim().finally(() => this.#beginning.delete(beginning));
+    this.#beginning.add(beginning);
+    return beginning;
+  }
+
+  async #claimAll(ids: readonly string[]): Promise<(Claim | null)[]> {
+    const claims = await this.#dependencies.claims.take(ids);
+    const byId = new Map(claims.map(claim => [claim.emailId, claim]));
+    return ids.map(id => byId.get(id) ?? null);
+  }
+
+  #tryAlone(claim: Claim, trace: TraceContext): Promise<boolean> {
+    return this.#work.keep(claim, () => this.#scheduler.alone(() => this.#work.run(claim, trace)));
+  }
+
+  #putOff(items: readonly Item[], milliseconds: number, standsStill: boolean): void {
+    const { putOffs, circuitMetrics, logger, options, now = Date.now } = this.#dependencies;
+    for (const item of items) {
+      const { facts, trace, resolve } = item;
+      const { emailId } = facts;
+      const error = standsStill ? shutError(item.way) : null;
+      // There is no job that could come again, but a claim that is found again.
+      if (facts.expired || trace === null) resolve('left');
+      else if (error && now() - facts.acceptedAt.getTime() > options.maxAge) void this.#giveUp(item, error);
+      else {
+        const put = putOffs.add({ emailId, afterMs: milliseconds + this.#spread.next(), standsStill, error, trace });
+        circuitMetrics.putOff.inc();
+        put.then(
+          () => resolve('done'),
+          error => {
+            logger.warn({ err: error, emailId }, 'job not put off');
+            resolve('left');
+          },
+        );
+      }
     }
   }
 
-  /** @throws HandedBack where it is not begun */
-  async #begin(claim: Claim, traced: Traced, signals: StopSignals): Promise<void> {
-    const { claims, tryMessage, holdMessage, logger } = this.#dependencies;
-    if (!isAlone(claim)) return tryMessage(claim, traced, signals);
-    const { emailId, takeovers } = claim;
-    if ((takeovers ?? 0) >= LOST_FOR_GOOD) return holdMessage(claim, traced, signals);
-    logger.warn({ emailId, takeovers }, 'a message that was lost with several workers is tried alone');
-    if (!(await claims.beginAlone(claim))) return;
-    await tryMessage(claim, traced, signals);
+  #giveUp(item: Item, error: ProviderError): Promise<void> {
+    const giveUp: WorkOn = (...args) => this.#dependencies.giveUp(...args, error);
+    return this.#claimAnd(item, (claim, trace) =>
+      this.#work.keep(claim, () => this.#work.run(claim, trace, undefined, giveUp)),
+    );
   }
 
-  #beginSpan({ emailId, try: attempt }: Claim, { traceparent }: TraceContext): Span {
-    const { tracer = NO_TRACING, source = { name: 'jobs', attributes: {} } } = this.#dependencies;
-    const span = tracer.start(`process ${source.name}`, { kind: 'consumer', parent: traceparent });
-    if (span.isRecording) span.set({ ...source.attributes, 'smtp_relay.email_id': emailId, 'smtp_relay.try': attempt });
-    return span;
+  /** Waits for a database that is away, unless the worker stops; meanwhile there is no room. */
+  async #patiently<T>(work: () => Promise<T>): Promise<T> {
+    const { signal } = this.#stopping;
+    let failed = false;
+    const onFault = (error: unknown): void => {
+      if (!failed) this.#dependencies.logger.warn({ err: error }, 'jobs wait for the database');
+      failed = true;
+      this.#waiting.close(true);
+    };
+    try {
+      return await untilAnswered(work, { signal, onFault });
+    } finally {
+      if (failed && !signal.aborted) this.#waiting.close(false);
+    }
   }
 
   async #renew(): Promise<void> {
     const sinceRenewal = startStopwatch();
-    await this.#dependencies.claims.renew([...this.#inHand.values()]);
+    await this.#work.renew();
     this.#sinceRenewal = sinceRenewal;
   }
 
-  async #takeOver(): Promise<void> {
-    const { claims, metrics, logger, options } = this.#dependencies;
+  async #lookForExpired(): Promise<void> {
     if (this.#stopping.signal.aborted) return;
     // A worker that was paused must not take its own messages over while it is sending them.
-    if (this.#sinceRenewal() >= options.leaseTime / 2) await this.#renew();
-    if (this.#dependencies.standstill.isOn) return;
-    await this.#takeOverAlone();
-    const room = options.takeOverLimit - this.#takenOver;
-    const claimed = room > 0 ? await claims.takeOver(room) : [];
-    if (claimed.length === 0) return;
-    // It may be what this worker has just handed back: a call under way would keep it from the others.
-    if (this.#stopping.signal.aborted) return claims.handBack(claimed);
-    metrics.claims.inc({ source: 'expired' }, claimed.length);
-    logger.warn({ messages: claimed.length }, 'took over messages of a worker that is gone');
-    this.#takenOver += claimed.length;
-    for (const claim of claimed) void this.#deliver(claim, storedTrace(claim)).finally(() => (this.#takenOver -= 1));
-  }
-
-  /** One at a time: whatever else is in hand is lost with it. */
-  async #takeOverAlone(): Promise<void> {
-    const { claims, metrics } = this.#dependencies;
-    if (this.#hasAlone) return;
-    const claim = await claims.takeOverAlone();
-    if (claim === null) return;
-    if (this.#stopping.signal.aborted) return claims.handBack([claim]);
-    metrics.claims.inc({ source: 'expired' });
-    this.#hasAlone = true;
-    void this.#deliver(claim, storedTrace(claim)).finally(() => (this.#hasAlone = false));
+    if (this.#sinceRenewal() >= this.#dependencies.options.leaseTime / 2) await this.#renew();
+    if (!this.#dependencies.standstill.isOn) await this.#takeOver.look();
   }
 
   async #repeat(interval: number, fault: string, work: () => Promise<void>): Promise<void> {
     const { signal } = this.#stopping;
     // Leases are renewed until the last message is done.
-    const ends = () => signal.aborted && this.#inHand.size === 0;
+    const ends = () => signal.aborted && this.#work.size === 0;
     while (!ends()) {
       await delay(interval, undefined, { signal: this.#aborted.signal }).catch(() => {});
       if (this.#aborted.signal.aborted) return;
@@ -236,18 +334,38 @@ export class Deliverer {
   }
 }
 
-/** More bytes than any worker has at once: what is so large runs with nothing beside it. */
-const ALONE = Number.MAX_SAFE_INTEGER;
-
-function isAlone({ takeovers = 0 }: Claim): boolean {
-  return takeovers >= ALONE_FROM;
+function itemOf(facts: JobFacts, way: Way): Waiting & { readonly facts: JobFacts } {
+  const { userId, recipients, sizeBytes } = facts;
+  return {
+    facts,
+    way,
+    owner: userId ?? '',
+    recipients: Math.max(1, Math.min(recipients, way.maxRecipients)),
+    bytes: bytesFor(facts),
+    isLarge: sizeBytes >= STREAMED_FROM,
+  };
 }
 
-/** For work that no job brought. */
-function storedTrace({ message: { traceparent } }: Claim): TraceContext {
-  return (traceparent === null ? null : readTraceparent(traceparent)) ?? newTrace();
+/** Spreads what is put off, so that it does not come back all at once: the more, the wider. */
+class Spread {
+  #count = 0;
+  #since = performance.now();
+
+  /** Milliseconds. */
+  next(): number {
+    if (performance.now() - this.#since > SPREAD.most) {
+      this.#since = performance.now();
+      this.#count = 0;
+    }
+    this.#count += 1;
+    return Math.random() * Math.min(SPREAD.most, SPREAD.least + this.#count * SPREAD.each);
+  }
 }
 
-function traceOf({ correlationId, traceparent }: TakenJob): TraceContext {
-  return { correlationId, traceparent };
-}
+const SYSTEM_CLOCK: Clock = {
+  now: () => performance.now(),
+  after(milliseconds, run) {
+    const timer = setTimeout(run, milliseconds);
+    return () => clearTimeout(timer);
+  },
+};

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import type { Claims } from '../store/claims.ts';
 import { tryInsertMessages } from '../store/insert-messages.ts';
+import type { PutOffs } from '../store/put-off.ts';
 import type { Settler } from '../store/settle.ts';
 import type { Standstill } from '../store/standstill.ts';
 import { isTemporary } from '../store/until-answered.ts';
@@ -11,6 +12,7 @@ import { trySettlements } from '../store/write-settlements.ts';
 export interface OutcomesDependencies {
   readonly pool: pg.Pool;
   readonly claims: Claims;
+  readonly putOffs: Pick<PutOffs, 'try'>;
   readonly settler: Settler;
   readonly standstill: Standstill;
   /** Whether settlements may write messages, too. */
@@ -84,11 +86,12 @@ export function createOutcomes(dependencies: OutcomesDependencies): Outcomes {
  * Runs each statement of a delivery with nothing to do. Postgres checks the privileges of every table in a statement before it
  * looks at a row, so that a missing grant shows.
  */
-async function tryStatements({ pool, claims, hasNotices }: OutcomesDependencies): Promise<void> {
+async function tryStatements({ pool, claims, putOffs, hasNotices }: OutcomesDependencies): Promise<void> {
   const client = await pool.connect();
   try {
     await client.query('begin');
     await claims.try(client);
+    await putOffs.try(client);
     await trySettlements(client);
     if (hasNotices) await tryInsertMessages(client);
     await client.query('rollback');

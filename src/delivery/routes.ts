@@ -77,6 +77,8 @@ export interface Transports {
   transportFor(domain: string): Transport;
   /** The transport of messages that are to go to nobody. */
   captureTransport(): Transport;
+  /** The name of the route that a transport was made for. */
+  nameOf(transport: Transport): string;
   /** Closes all of them. */
   close(): Promise<void>;
 }
@@ -91,11 +93,13 @@ export interface Transports {
 export function createTransports(routes: () => Routes, factories: TransportFactories): Transports {
   const made = new Map<string, Transport>();
   const byRoute = new WeakMap<Route, Transport>();
+  const names = new WeakMap<Transport, string>();
   const create = (route: Route): Transport => {
-    const { name: _, ...rest } = route;
+    const { name, ...rest } = route;
     const key = JSON.stringify(rest);
     const transport = made.get(key) ?? createTransport(route, factories);
     made.set(key, transport);
+    if (!names.has(transport)) names.set(transport, name);
     return transport;
   };
   const transportOf = (route: Route): Transport => {
@@ -106,6 +110,7 @@ export function createTransports(routes: () => Routes, factories: TransportFacto
   return {
     transportFor: domain => transportOf(routes().routeFor(domain)),
     captureTransport: () => transportOf(routes().captured),
+    nameOf: transport => names.get(transport) ?? transport.kind,
     async close() {
       await Promise.all([...made.values()].map(transport => transport.close()));
     },

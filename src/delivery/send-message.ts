@@ -3,17 +3,19 @@ import type { TraceContext } from '../observability/trace.ts';
 import { NO_TRACING, type Span, type Tracer, within } from '../observability/tracing.ts';
 import type { Claim, Claims } from '../store/claims.ts';
 import type { NewMessage } from '../store/new-message.ts';
-import type { Settled, Settler, Standing } from '../store/settle.ts';
+import type { ProviderError, Settled, Settler, Standing } from '../store/settle.ts';
 import { startStopwatch } from '../store/stopwatch.ts';
 import type { SuppressionLookup } from '../store/suppression-lookup.ts';
 import { untilAnswered } from '../store/until-answered.ts';
 import { endCall } from './call-span.ts';
+import { verdictOf } from './circuit.ts';
 import type { NoticeBuilder } from './failure-notice.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import type { Outgoing, OutgoingBuilder } from './outgoing.ts';
+import type { Permit } from './scheduler.ts';
 import type { Simulator } from './simulator.ts';
 import { type RetryPolicy, standingAfter } from './standing.ts';
-import type { RecipientOutcome } from './transport.ts';
+import type { RecipientOutcome, Transport } from './transport.ts';
 import { TryRecord } from './try-record.ts';
 
 export interface SendDependencies {
@@ -54,6 +56,12 @@ export interface StopSignals {
   readonly aborted: AbortSignal;
 }
 
+/** How a message is tried. */
+export interface Try extends StopSignals {
+  /** What the scheduler has given to it; left out where it is tried whatever the state of its way out. */
+  readonly permit?: Permit | undefined;
+}
+
 /** A call of which not even the transport knows what came of it. */
 const BROKEN = { kind: 'unknown', code: 'InternalError', message: 'nobody knows whether it was sent' } as const;
 
@@ -74,14 +82,14 @@ export class MessageTry {
   readonly #trace: TraceContext;
   readonly #span: Span;
   readonly #tracer: Tracer;
-  readonly #signals: StopSignals;
+  readonly #signals: Try;
   readonly #dependencies: SendDependencies;
   readonly #record: TryRecord;
   readonly #now: () => number;
   readonly #began: number;
   #sinceLook = startStopwatch();
 
-  constructor(claim: Claim, { trace, span }: Traced, signals: StopSignals, dependencies: SendDependencies) {
+  constructor(claim: Claim, { trace, span }: Traced, signals: Try, dependencies: SendDependencies) {
     this.#claim = claim;
     this.#trace = trace;
     this.#span = span;
@@ -102,8 +110,19 @@ export class MessageTry {
   async run(): Promise<void> {
     await this.#leaveOutSuppressed(this.#left);
     const left = (await this.#leaveOutSimulated()) ? this.#left : [];
-    if (left.length > 0 && !(await this.#sendTo(left))) return this.#lost();
-    await this.#finish();
+    const came = left.length > 0 ? await this.#sendTo(left) : 'through';
+    if (came === 'lost') return this.#lost();
+    await (came === 'later' ? this.#finish({ kind: 'later', afterMs: 0 }) : this.#finish());
+  }
+
+  /**
+   * Writes down that nobody tries the message any more, since its way out was shut for too long.
+   *
+   * @throws the database's error where that could not be written
+   */
+  async giveUp(error: ProviderError): Promise<void> {
+    const left = this.#left;
+    await (left.length > 0 ? this.#finish({ kind: 'failed', error, exhausted: true }) : this.#finish());
   }
 
   /**
@@ -159,29 +178,35 @@ export class MessageTry {
     return this.#record.progress.in('open', 'transient', ...(hold ? [] : ['unknown' as const]));
   }
 
-  /** @returns false where the claim is another worker's by now */
-  async #sendTo(left: readonly string[]): Promise<boolean> {
+  /** @returns `lost` where the claim is another worker's by now, `later` where it has to wait before it can go on */
+  async #sendTo(left: readonly string[]): Promise<'through' | 'later' | 'lost'> {
     const outgoing = await this.#build(left);
-    if (outgoing === null) return true;
+    if (outgoing === null) return 'through';
     return this.#sendBy(outgoing, left).finally(() => outgoing.release?.());
   }
 
-  async #sendBy(outgoing: Outgoing, left: readonly string[]): Promise<boolean> {
+  async #sendBy(outgoing: Outgoing, left: readonly string[]): Promise<'through' | 'later' | 'lost'> {
     const { transport } = outgoing;
     let called = false;
     for (let start = 0; start < left.length; start += transport.maxRecipients) {
       const batch = left.slice(start, start + transport.maxRecipients);
-      if (called && !(await this.#settle({ kind: 'underway' })).owned) return false;
-      await this.#admit(outgoing, batch.length);
+      if (called && !this.#goesOn(batch.length)) return 'later';
+      if (called && !(await this.#settle({ kind: 'underway' })).owned) return 'lost';
+      this.#mayStillBegin();
       const recipients = await this.#leaveOutSettled(await this.#lookAgain(batch));
       if (recipients.length === 0) continue;
-      if (!(await this.#begin(recipients))) return false;
+      if (!(await this.#begin(recipients))) return 'lost';
       called = true;
       const outcomes = await this.#call(outgoing, recipients);
       // What keeps one call from working keeps the next one too.
       if (outcomes.every(({ outcome }) => outcome.kind === 'transient')) break;
     }
-    return true;
+    return 'through';
+  }
+
+  /** The first call was admitted with the message. Who has to wait for a further one keeps nothing meanwhile. */
+  #goesOn(recipients: number): boolean {
+    return this.#signals.permit?.goesOn(recipients) ?? true;
   }
 
   /** null where there is nothing to send, which is noted. */
@@ -200,14 +225,6 @@ export class MessageTry {
   #postpone(left: readonly string[], error: unknown): void {
     this.#dependencies.logger.error({ ...this.#names, err: error }, 'message could not be prepared');
     this.#record.postpone(left, { code: 'InternalError', message: 'the message could not be prepared' });
-  }
-
-  async #admit({ transport, message }: Outgoing, recipients: number): Promise<void> {
-    const { stopping } = this.#signals;
-    await transport.admit?.(recipients, stopping, message).catch(error => {
-      if (!stopping.aborted) throw error;
-    });
-    this.#mayStillBegin();
   }
 
   /** @throws HandedBack where no call may begin any more */
@@ -245,6 +262,7 @@ export class MessageTry {
       return [{ recipients, outcome: BROKEN }];
     });
     stopTimer();
+    this.#tell(transport, outcomes);
     endCall(span, transport.kind, outcomes);
     for (const { recipients: about, outcome } of outcomes) {
       this.#record.outcome(about, outcome, { transport: transport.kind, startedAt });
@@ -252,6 +270,13 @@ export class MessageTry {
       if (outcome.kind === 'sent') metrics.age.observe((this.#now() - this.#claim.message.acceptedAt.getTime()) / 1000);
     }
     return outcomes;
+  }
+
+  /** What is cut off when the worker stops tells nothing of the way out. */
+  #tell(transport: Transport, outcomes: readonly RecipientOutcome[]): void {
+    const { permit, aborted } = this.#signals;
+    if (permit?.way.transport !== transport || aborted.aborted) return;
+    permit.way.circuit.tell(verdictOf(outcomes), permit.passage);
   }
 
   async #finish(standing = this.#standing()): Promise<void> {
@@ -267,15 +292,18 @@ export class MessageTry {
   }
 
   #standing(): Standing {
-    const { progress, error, throttled } = this.#record;
-    const result = { progress, try: this.#claim.try, age: this.#age, error, throttled };
+    const { progress, error, throttled, isRoutesFault } = this.#record;
+    const sinceAcceptance = this.#now() - this.#claim.message.acceptedAt.getTime();
+    const age = this.#age;
+    const result = { progress, try: this.#claim.try, age, sinceAcceptance, error, throttled, isRoutesFault };
     return standingAfter(result, this.#dependencies.policy);
   }
 
-  /** Milliseconds since the first try of the message began. */
+  /** Milliseconds since the first try of the message began, but for those for which the limit stood still. */
   get #age(): number {
     const first = this.#claim.earlier[0]?.startedAt;
-    return first === undefined ? 0 : this.#began - Date.parse(first);
+    const { stoodStill = 0 } = this.#claim.message;
+    return first === undefined ? 0 : Math.max(0, this.#began - Date.parse(first) - stoodStill * 1000);
   }
 
   async #settle(standing: Standing): Promise<Settled> {

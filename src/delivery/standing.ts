@@ -5,8 +5,10 @@ import type { Progress } from './progress.ts';
 export interface RetryPolicy {
   readonly firstPause: number;
   readonly longestPause: number;
-  /** From the first try on. */
+  /** From the first try on, but for the time for which it stood still. */
   readonly limit: number;
+  /** From the acceptance on, where it is the way out that is at fault. */
+  readonly maxAge: number;
   readonly onUnknownOutcome: 'retry' | 'hold';
 }
 
@@ -14,12 +16,16 @@ export interface TryResult {
   readonly progress: Progress;
   /** The try that has just ended; 0 for the first. */
   readonly try: number;
-  /** Milliseconds since the first try of the message began. */
+  /** Milliseconds since the first try of the message began, but for those for which the limit stood still. */
   readonly age: number;
+  /** Milliseconds since the message was accepted. */
+  readonly sinceAcceptance: number;
   /** The last error of this try. */
   readonly error: ProviderError | null;
   /** The provider asked for fewer calls, which says nothing about the message. */
   readonly throttled: boolean;
+  /** It is about the way out, and so is no fault of the message's. */
+  readonly isRoutesFault: boolean;
 }
 
 /** A throttled message is tried again soon: the rate limiter holds it back by then. */
@@ -32,11 +38,13 @@ export function standingAfter(result: TryResult, policy: RetryPolicy, random = M
   const hold = policy.onUnknownOutcome === 'hold';
   if (progress.has('open', 'transient') || (!hold && progress.has('unknown'))) {
     const error = result.error ?? UNKNOWN_ERROR;
-    const left = policy.limit - result.age;
+    const { isRoutesFault: standsStill } = result;
+    const left = standsStill ? policy.maxAge - result.sinceAcceptance : policy.limit - result.age;
     // Whoever decides about the recipients of whom nobody knows also gives the others one more try.
     if (left <= 0)
       return hold && progress.has('unknown') ? { kind: 'held' } : { kind: 'failed', error, exhausted: true };
-    return { kind: 'retry', error, afterMs: Math.min(pauseAfter(result, policy, random), left) };
+    const afterMs = Math.min(pauseAfter(result, policy, random), left);
+    return { kind: 'retry', error, afterMs, ...(standsStill && { standsStill }) };
   }
   if (progress.has('unknown')) return { kind: 'held' };
   if (progress.has('permanent')) return { kind: 'failed', error: result.error, exhausted: false };

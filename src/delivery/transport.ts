@@ -63,6 +63,10 @@ export interface Transport {
   readonly kind: TransportKind;
   /** The most recipients of one call. */
   readonly maxRecipients: number;
+  /** The most calls at the same time. Absent: as many as there are. */
+  readonly calls?: number;
+  /** Which of several ways out, none of which the others' troubles concern: a region. Absent: there is one. */
+  region?(message: Pick<OutgoingMessage, 'domain'>): string;
   /**
    * Waits until a call for so many recipients may be made, where the provider limits the rate. Absent: at once.
    *

@@ -39,6 +39,7 @@ export class TryRecord {
   #failed: Failed[] = [];
   #error: ProviderError | null = null;
   #throttled = false;
+  #isRoutesFault = false;
 
   /** @param now milliseconds since 1970, by the clock that all workers share */
   constructor({ emailId, try: nth, message, earlier }: Claim, now: () => number) {
@@ -58,6 +59,11 @@ export class TryRecord {
   /** The last error only asked for fewer calls. */
   get throttled(): boolean {
     return this.#throttled;
+  }
+
+  /** The last error is about the way out, whatever the message. */
+  get isRoutesFault(): boolean {
+    return this.#isRoutesFault;
   }
 
   /** Of whom the sender is yet to be told that they will not get the message. */
@@ -97,6 +103,7 @@ export class TryRecord {
     const message = printable(told.message);
     this.#note({ recipients, outcome: kind, code, message }, call);
     this.#throttled = throttled;
+    this.#isRoutesFault = told.reason !== undefined;
     if (kind === 'permanent') this.tellFailure(recipients, { code, message });
     else this.#error = { code, message };
   }

@@ -16,6 +16,8 @@ export interface OperationalParts {
   readonly queue: ThreadedQueue | null;
   readonly ready: () => Condition;
   readonly resources: { report(): Promise<Condition | undefined> };
+  /** Ways out that cannot be used just now; for workers. */
+  readonly shutRoutes?: () => readonly unknown[];
   readonly registry: Registry;
   readonly metrics: HttpMetrics;
   readonly logger: Logger;
@@ -35,7 +37,7 @@ export interface Operational extends Pick<Listener, 'close'> {
 
 /** null where the configuration asks for no such listener. */
 export function createOperational(parts: OperationalParts): Operational | null {
-  const { live, role, pool, queue, ready, resources, registry, metrics, logger } = parts;
+  const { live, role, pool, queue, ready, resources, shutRoutes, registry, metrics, logger } = parts;
   const { httpHost: host, httpPort: port } = live.current;
   if (port === 0) return null;
   const listener = createOperationalListener({
@@ -47,6 +49,7 @@ export function createOperational(parts: OperationalParts): Operational | null {
       ready,
       configuration: () => live.status(),
       resources: () => resources.report(),
+      ...(shutRoutes && { shutRoutes }),
       dependencies: { postgres: () => checkDatabase(pool), ...(queue && { sqs: () => queue.check() }) },
     },
     registry,

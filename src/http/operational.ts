@@ -27,6 +27,8 @@ export interface OperationalListenerOptions {
     readonly configuration?: () => ConfigStatus;
     /** The declared resources, if any, and how they stand; null is shown where that cannot be read, or not in time. */
     readonly resources?: () => Promise<Condition | undefined>;
+    /** Ways out that cannot be used just now. */
+    readonly shutRoutes?: () => readonly unknown[];
     /** What it needs of others. */
     readonly dependencies: Readonly<Record<string, DependencyCheck>>;
   };
@@ -90,7 +92,8 @@ export function createOperationalListener(options: OperationalListenerOptions): 
     const [dependencies, resources] = await Promise.all([lookAtDependencies(), reportResources?.()]);
     const ready = checks.ready();
     const configuration = checks.configuration?.();
-    const usable = !configuration?.lastError;
+    const shutRoutes = checks.shutRoutes?.();
+    const usable = !configuration?.lastError && (shutRoutes?.length ?? 0) === 0;
     const areDeclared = resources?.ok ?? true;
     const well = usable && areDeclared && ready.ok && live().ok && Object.values(dependencies).every(({ ok }) => ok);
     return {
@@ -101,6 +104,7 @@ export function createOperationalListener(options: OperationalListenerOptions): 
       ready,
       configuration,
       dependencies,
+      shutRoutes,
       resources,
     };
   });

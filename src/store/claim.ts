@@ -44,6 +44,8 @@ export interface ClaimedMessage {
   readonly refused: readonly string[];
   /** Of the span in which it was received; null where that is not known. */
   readonly traceparent: string | null;
+  /** Seconds for which the limit of its tries stood still. Left out: none. */
+  readonly stoodStill?: number;
   /** The message itself where it is small; null where it is to be read by `readRawMessage`. */
   readonly raw: Buffer | null;
 }

@@ -38,7 +38,7 @@ const WORKED_ON = `
      where started_at > now() - make_interval(secs => $1)
   )
   select count(*) > 0 as working,
-         coalesce(max(extract(epoch from begun.at - e.created_at)) filter (where begun.try = 0 and m.republished = 0), 0)::float8 as waited
+         coalesce(max(extract(epoch from begun.at - e.created_at)) filter (where begun.try = 0 and m.republished = 0 and m.put_off = 0), 0)::float8 as waited
     from begun join emails e on e.id = begun.email_id join smtp_relay_messages m on m.email_id = begun.email_id`;
 
 /**
@@ -61,7 +61,7 @@ const REPUBLISH = `
        and not exists (select from smtp_relay_outbox o where o.email_id = examined.id offset 0)
        and not exists (select from smtp_relay_claims c where c.email_id = examined.id offset 0)
   ), lost as materialized (
-    select email_id,
+    select email_id, put_off,
            coalesce(traceparent, '00-' || replace(gen_random_uuid()::text, '-', '') || '-' ||
                                  right(replace(gen_random_uuid()::text, '-', ''), 16) || '-00') as traceparent
       from smtp_relay_messages
@@ -74,7 +74,7 @@ const REPUBLISH = `
      where email_id = any (array(select email_id from lost))
   ), job as (
     insert into smtp_relay_outbox (email_id, user_id, try, correlation_id, traceparent)
-    select id, user_id, try, split_part(traceparent, '-', 2), traceparent from lost join examined on id = email_id
+    select id, user_id, try + put_off, split_part(traceparent, '-', 2), traceparent from lost join examined on id = email_id
     on conflict (email_id, try) do nothing
     returning 1
   )

@@ -18,6 +18,7 @@ export interface Attempt {
 
 /**
  * Where a message stands after a try. `sent`, `failed` and `suppressed` are final. `retry`: queued again, and due later.
+ * `later`: the same, but no try has ended, since it only waits to go on.
  * `held`: nobody knows whether it was sent, and a person is to say. `underway`: part of it is done, the worker keeps it.
  */
 export type Standing =
@@ -28,7 +29,14 @@ export type Standing =
   | { readonly kind: 'failed'; readonly error: ProviderError; readonly exhausted: true }
   /** Without an error where this try brought none; the row then keeps the one that it has. */
   | { readonly kind: 'failed'; readonly error: ProviderError | null; readonly exhausted: false }
-  | { readonly kind: 'retry'; readonly error: ProviderError; readonly afterMs: number };
+  | {
+      readonly kind: 'retry';
+      readonly error: ProviderError;
+      readonly afterMs: number;
+      /** It came to nothing for no fault of the message's: that time does not count. Left out: it was. */
+      readonly standsStill?: boolean;
+    }
+  | { readonly kind: 'later'; readonly afterMs: number };
 
 export interface ProviderError {
   readonly code: string;

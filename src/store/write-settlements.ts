@@ -19,7 +19,7 @@ const SETTLE = `
   with input as materialized (
     select * from jsonb_to_recordset($1::jsonb) as s (
       email_id uuid, token uuid, try integer, worker text, user_id text, standing text, status text, code text, message text,
-      exhausted boolean, went_out boolean, retry_seconds double precision, correlation_id text, traceparent text, attempts jsonb, events jsonb)
+      exhausted boolean, went_out boolean, retry_seconds double precision, stands_still boolean, correlation_id text, traceparent text, attempts jsonb, events jsonb)
   ), owned as materialized (
     select i.* from input i join smtp_relay_claims c on c.email_id = i.email_id and c.token = i.token
      order by i.email_id for update of c
@@ -35,20 +35,26 @@ const SETTLE = `
   ), standing as (
     update emails e
        set status = case when o.standing in ('sent', 'failed', 'suppressed') then ${gravestStatus('o.email_id', 'o.status')}
-                         when o.standing = 'retry' then 'queued' else e.status end,
+                         when o.standing in ('retry', 'later') then 'queued' else e.status end,
            sent_at = case when o.went_out then coalesce(e.sent_at, now()) else e.sent_at end,
            provider_last_attempted_at = now(),
            provider_retry_count = case o.standing when 'retry' then o.try + 1 else e.provider_retry_count end,
-           provider_next_retry_at = case o.standing when 'retry' then now() + make_interval(secs => o.retry_seconds) end,
+           provider_next_retry_at = case when o.standing in ('retry', 'later') then now() + make_interval(secs => o.retry_seconds) end,
            provider_last_error_code = coalesce(left(o.code, 255), e.provider_last_error_code),
            provider_last_error_message = coalesce(left(o.message, 1000), e.provider_last_error_message),
            provider_dead_lettered_at = case when o.exhausted then now() else e.provider_dead_lettered_at end
       from owned o where e.id = o.email_id
   ), again as (
     insert into smtp_relay_outbox (email_id, user_id, try, due_at, correlation_id, traceparent)
-    select email_id, user_id, try + 1, now() + make_interval(secs => retry_seconds), correlation_id, traceparent
-      from owned where standing = 'retry'
+    select o.email_id, o.user_id, o.try + 1 + coalesce(m.put_off, 0), now() + make_interval(secs => o.retry_seconds),
+           o.correlation_id, o.traceparent
+      from owned o left join smtp_relay_messages m on m.email_id = o.email_id where o.standing in ('retry', 'later')
     on conflict (email_id, try) do update set due_at = excluded.due_at, leased_until = null
+  ), numbered as (
+    update smtp_relay_messages m
+       set put_off = m.put_off + case o.standing when 'later' then 1 else 0 end,
+           stood_still = m.stood_still + case when o.stands_still then o.retry_seconds else 0 end
+      from owned o where m.email_id = o.email_id and (o.standing = 'later' or o.stands_still)
   ), new_events as (
     insert into email_events (id, email_id, source_id, type, payload, user_id, received_at)
     select e.id, e."emailId", e."sourceId", e.type, e.payload, e."userId", clock_timestamp()
@@ -93,7 +99,15 @@ export async function trySettlements(db: Queryable): Promise<void> {
   await tryFacts(db);
 }
 
-const STATUS = { sent: 'sent', failed: 'failed', suppressed: 'suppressed', held: null, underway: null, retry: null };
+const STATUS = {
+  sent: 'sent',
+  failed: 'failed',
+  suppressed: 'suppressed',
+  held: null,
+  underway: null,
+  retry: null,
+  later: null,
+};
 
 function inputOf({ settlement, worker }: Facts) {
   const { claim, standing, attempts, events, trace } = settlement;
@@ -117,7 +131,8 @@ function inputOf({ settlement, worker }: Facts) {
     message: error?.message ?? null,
     exhausted: standing.kind === 'failed' && standing.exhausted,
     went_out: standing.kind === 'sent' || attempts.some(({ outcome }) => outcome === 'sent'),
-    retry_seconds: standing.kind === 'retry' ? standing.afterMs / 1000 : null,
+    retry_seconds: 'afterMs' in standing ? standing.afterMs / 1000 : null,
+    stands_still: standing.kind === 'retry' && standing.standsStill === true,
     correlation_id: trace.correlationId,
     traceparent: trace.traceparent,
     attempts: attempts.map(rowOf),

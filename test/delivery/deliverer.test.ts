@@ -2,57 +2,106 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
+import { Circuit } from '../../src/delivery/circuit.ts';
 import { Deliverer, type DelivererDependencies } from '../../src/delivery/deliverer.ts';
 import { createDeliveryMetrics } from '../../src/delivery/metrics.ts';
 import { HandedBack } from '../../src/delivery/send-message.ts';
+import type { Way } from '../../src/delivery/way.ts';
+import { createCircuitMetrics } from '../../src/delivery/way-metrics.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { newTrace } from '../../src/observability/trace.ts';
-import { createTurns } from '../../src/policy/turns.ts';
+import type { JobOutcome } from '../../src/queue/job-source.ts';
 import type { Claim } from '../../src/store/claims.ts';
+import type { JobFacts } from '../../src/store/job-facts.ts';
+import type { PutOff } from '../../src/store/put-off.ts';
 import { Standstill } from '../../src/store/standstill.ts';
 import { eventually } from '../support/eventually.ts';
 
+const PAUSES = { firstPause: 15_000, longestPause: 3_600_000 };
+
 const CONCURRENCY = 4;
+const PLACES = 100;
 
 const logger = pino({ level: 'silent' });
 
 function claim(emailId: string = randomUUID()): Claim {
-  return { emailId, token: randomUUID(), try: 0, message: { userId: 'acme', sizeBytes: 1 }, earlier: [] } as never;
+  return { emailId, token: randomUUID(), try: 0, message: { userId: 'acme', traceparent: null }, earlier: [] } as never;
 }
 
-/** A deliverer over claims that are made up; `expired` are those of others. */
+function factsOf(emailId: string = randomUUID(), more: Partial<JobFacts> = {}): JobFacts {
+  const from = 'hello@acme.test';
+  const size = { recipients: 1, sizeBytes: 1 };
+  return { emailId, userId: 'acme', from, captured: false, ...size, acceptedAt: new Date(), expired: false, ...more };
+}
+
+/** A deliverer over messages that are made up; `expired` are those of other workers. */
 function startDeliverer(t: TestContext, tryMessage: DelivererDependencies['tryMessage']) {
-  const expired: Claim[] = [];
+  const expired: JobFacts[] = [];
+  const claimed: string[] = [];
   const handedBack: string[] = [];
   const limits: number[] = [];
+  const putOff: PutOff[] = [];
+  const givenUp: string[] = [];
+  const circuit = new Circuit({ now: () => performance.now(), pauses: PAUSES });
+  const way = {
+    kind: 'smtp',
+    name: 'default',
+    calls: 100,
+    maxRecipients: 10,
+    allowance: null,
+    circuit,
+  } as never as Way;
   const claims: DelivererDependencies['claims'] = {
-    take: async ids => ids.map(claim),
-    findForeign: async () => [],
-    takeOver: async limit => {
-      limits.push(limit);
-      return expired.splice(0, limit);
+    take: async ids => {
+      claimed.push(...ids);
+      return ids.map(claim);
     },
+    findForeign: async () => [],
     takeOverAlone: async () => null,
     beginAlone: async () => true,
     absolve: async () => {},
     renew: async () => {},
     handBack: async given => void handedBack.push(...given.map(({ emailId }) => emailId)),
   };
+  const facts: DelivererDependencies['facts'] = {
+    find: async id => factsOf(id),
+    findExpired: async ({ limit }) => {
+      limits.push(limit);
+      return expired.splice(0, limit);
+    },
+  };
   const deliverer = new Deliverer({
     claims,
-    turns: createTurns({ concurrency: CONCURRENCY, bytes: 1_000 }),
+    facts,
+    putOffs: { add: async item => void putOff.push(item) },
+    ways: { wayOf: async () => way },
     tryMessage,
     holdMessage: tryMessage,
+    giveUp: async ({ emailId }) => void givenUp.push(emailId),
     standstill: new Standstill(logger),
     metrics: createDeliveryMetrics(createRegistry()),
+    circuitMetrics: createCircuitMetrics(createRegistry()),
     logger,
-    options: { leaseTime: 60_000, pollInterval: 10, takeOverLimit: CONCURRENCY },
+    options: {
+      concurrency: CONCURRENCY,
+      callsPerWay: CONCURRENCY,
+      bytes: { small: 1_000, large: 1_000 },
+      places: PLACES,
+      leaseTime: 60_000,
+      pollInterval: 10,
+      takeOverLimit: CONCURRENCY,
+      maxAge: 3_600_000,
+    },
   });
   deliverer.start();
   t.after(() => deliverer.stop(0));
   const jobs = (count: number) =>
-    Array.from({ length: count }, () => ({ emailId: randomUUID(), userId: null, ...newTrace() }));
-  return { deliverer, claims, expired, handedBack, limits, jobs };
+    Array.from({ length: count }, () => ({ emailId: randomUUID(), userId: 'acme', ...newTrace() }));
+  return { deliverer, claims, facts, circuit, claimed, expired, handedBack, limits, putOff, givenUp, jobs };
+}
+
+function outcomes(promises: readonly Promise<JobOutcome>[]): Promise<JobOutcome[]> {
+  return Promise.all(promises);
 }
 
 /** Ends when the worker gives up waiting. */
@@ -60,86 +109,165 @@ const untilAborted: DelivererDependencies['tryMessage'] = (_claim, _trace, { abo
   new Promise(resolve => aborted.addEventListener('abort', () => resolve()));
 
 describe('the deliverer', () => {
-  it('takes over what others left, however much it has in hand itself, and not without end', async t => {
-    const { deliverer, expired, limits, jobs } = startDeliverer(t, untilAborted);
-    void deliverer.handle(jobs(3 * CONCURRENCY));
-    expired.push(...Array.from({ length: 3 * CONCURRENCY }, () => claim()));
-    await eventually(() => expired.length === 2 * CONCURRENCY);
-    const asked = limits.length;
-    // With no room it does not even ask.
-    void deliverer.handle(jobs(1));
-    assert.equal(limits.length, asked);
-    assert.equal(expired.length, 2 * CONCURRENCY, 'no more than it may have at a time');
+  it('claims nothing before it may begin, and has room for what waits', async t => {
+    const { deliverer, claimed, jobs } = startDeliverer(t, untilAborted);
+    assert.equal(deliverer.room, PLACES);
+    deliverer.take(jobs(20));
+    await eventually(() => claimed.length > 0);
+    await new Promise(resolve => setTimeout(resolve, 50));
+    assert.ok(claimed.length <= CONCURRENCY, `${claimed.length} are claimed`);
+    assert.equal(deliverer.room, PLACES - (20 - claimed.length));
   });
 
-  it('answers for a job that is redelivered while it is in hand, and does nothing about it', async t => {
+  it('wants no more of an owner who has a good part of the room, until half of that has gone', async t => {
+    const ends: (() => void)[] = [];
+    const { deliverer, jobs } = startDeliverer(t, () => new Promise(resolve => ends.push(resolve)));
+    deliverer.take(jobs(40));
+    await eventually(() => ends.length > 0);
+    assert.deepEqual(deliverer.sated, ['acme']);
+    const [other] = jobs(1);
+    assert.ok(other);
+    deliverer.take([{ ...other, userId: 'b' }]);
+    assert.deepEqual(deliverer.sated, ['acme']);
+    await eventually(() => {
+      for (const end of ends.splice(0)) end();
+      return deliverer.sated.length === 0;
+    });
+    assert.ok(deliverer.room > PLACES - 20, 'half of them have gone');
+  });
+
+  it('takes over what others left, but no more than it may have at a time', async t => {
+    const { deliverer, expired, limits, claimed } = startDeliverer(t, untilAborted);
+    expired.push(...Array.from({ length: 3 * CONCURRENCY }, () => factsOf(randomUUID(), { expired: true })));
+    await eventually(() => expired.length === 2 * CONCURRENCY && claimed.length > 0);
+    const asked = limits.length;
+    await new Promise(resolve => setTimeout(resolve, 50));
+    assert.equal(limits.length, asked, 'with no room it does not even ask');
+    await deliverer.stop(0);
+  });
+
+  it('gives a job that comes twice the outcome that its message has, also while it waits', async t => {
     let tries = 0;
     const { deliverer, jobs } = startDeliverer(t, (...args) => {
       tries += 1;
       return untilAborted(...args);
     });
-    const [job] = jobs(1);
-    assert.ok(job);
-    const first = deliverer.handle([job]);
-    await eventually(() => tries === 1);
-    assert.deepEqual(await deliverer.handle([job]), ['done']);
+    const taken = jobs(CONCURRENCY + 5);
+    const first = deliverer.take(taken);
+    await eventually(() => tries > 0);
+    const again = deliverer.take(taken);
     await deliverer.stop(0);
-    assert.deepEqual(await first, ['done']);
-    assert.equal(tries, 1);
+    const came = await outcomes(first);
+    assert.deepEqual(await outcomes(again), came);
+    assert.equal(came.filter(outcome => outcome === 'done').length, tries);
+    assert.ok(came.includes('left'), 'what waited is to come again');
   });
 
   it('hands back all that has not begun when it stops', async t => {
-    const { deliverer, handedBack, jobs } = startDeliverer(
+    const { deliverer, handedBack, claimed, jobs } = startDeliverer(
       t,
       (_claim, _trace, { stopping }) =>
         new Promise((_, reject) => stopping.addEventListener('abort', () => reject(new HandedBack()))),
     );
     const taken = jobs(3 * CONCURRENCY);
-    const answers = deliverer.handle(taken);
-    await new Promise(setImmediate);
+    const answers = outcomes(deliverer.take(taken));
+    await eventually(() => claimed.length > 0);
     await deliverer.stop(1_000);
     assert.deepEqual(
       await answers,
       taken.map(() => 'left'),
     );
-    assert.deepEqual(handedBack.toSorted(), taken.map(({ emailId }) => emailId).toSorted());
+    assert.deepEqual(handedBack.toSorted(), claimed.toSorted());
   });
 
-  it('keeps nothing that it takes over at the moment of its stop, though a call is under way', async t => {
-    const { deliverer, expired, handedBack, limits, jobs } = startDeliverer(t, untilAborted);
-    void deliverer.handle(jobs(CONCURRENCY));
-    await eventually(() => limits.length > 0);
-    const late = claim();
-    const push = limits.push.bind(limits);
-    let stopping: Promise<void> | undefined;
-    limits.push = (...args) => {
-      stopping ??= deliverer.stop(60_000);
-      expired.push(late);
-      return push(...args);
+  it('gives back what it was claiming at the moment of its stop', async t => {
+    const { deliverer, claims, handedBack, jobs } = startDeliverer(t, untilAborted);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let asked = false;
+    claims.take = async ids => {
+      asked = true;
+      await promise;
+      return ids.map(claim);
     };
-    await eventually(() => handedBack.includes(late.emailId));
-    await deliverer.stop(0);
+    const [job] = jobs(1);
+    assert.ok(job);
+    const answer = deliverer.take([job]);
+    await eventually(() => asked);
+    const stopping = deliverer.stop(1_000);
+    resolve();
     await stopping;
+    assert.deepEqual(handedBack, [job.emailId]);
+    assert.deepEqual(await outcomes(answer), ['left']);
   });
 
   it('sends what it got, and leaves what it cannot ask about', async t => {
-    const { deliverer, claims, jobs } = startDeliverer(t, async () => {});
+    const { deliverer, claims, facts, jobs } = startDeliverer(t, async () => {});
     const [got, theirs, done] = jobs(3);
-    claims.take = async () => [claim(got?.emailId)];
+    facts.find = async id => (id === got?.emailId ? factsOf(id) : null);
     claims.findForeign = async ids => ids.filter(id => id === theirs?.emailId);
     const batch = [theirs, got, done].filter(job => job !== undefined);
-    assert.deepEqual(await deliverer.handle(batch), ['foreign', 'done', 'done']);
+    assert.deepEqual(await outcomes(deliverer.take(batch)), ['foreign', 'done', 'done']);
     claims.findForeign = async () => {
-      throw new Error('the database is away');
+      throw Object.assign(new Error('no such table'), { code: '42P01' });
     };
-    assert.deepEqual(await deliverer.handle(batch), ['left', 'done', 'left']);
+    assert.deepEqual(await outcomes(deliverer.take(batch)), ['left', 'done', 'left']);
+  });
+
+  it('has no room while the database is away, and goes on by itself when it is back', async t => {
+    const { deliverer, facts, jobs } = startDeliverer(t, async () => {});
+    const { find } = facts;
+    let isAway = true;
+    facts.find = async id => {
+      if (isAway) throw new Error('the database is away');
+      return find(id);
+    };
+    const answers = outcomes(deliverer.take(jobs(3)));
+    await eventually(() => deliverer.room === 0);
+    isAway = false;
+    assert.deepEqual(await answers, ['done', 'done', 'done']);
+    assert.equal(deliverer.room, PLACES);
   });
 
   it('leaves a claim to run out when a try fails unexpectedly, so that it is not tried without a pause', async t => {
     const { deliverer, handedBack, jobs } = startDeliverer(t, async () => {
       throw new Error('a mistake');
     });
-    assert.deepEqual(await deliverer.handle(jobs(2)), ['left', 'left']);
+    assert.deepEqual(await outcomes(deliverer.take(jobs(2))), ['left', 'left']);
     assert.deepEqual(handedBack, []);
+  });
+
+  it('keeps a few messages of a way that is shut, and puts the others off without a claim', async t => {
+    const { deliverer, circuit, claimed, putOff, jobs } = startDeliverer(t, async () => {});
+    circuit.tell('paused', circuit.begin());
+    const taken = jobs(30);
+    const came = deliverer.take(taken);
+    await eventually(() => putOff.length === 20);
+    assert.deepEqual(claimed, []);
+    for (const { afterMs, standsStill, error } of putOff) {
+      assert.ok(afterMs > 10_000 && afterMs < 320_000, `${afterMs}`);
+      assert.equal(standsStill, true);
+      assert.equal(error?.code, 'RouteUnavailable');
+    }
+    const done = await Promise.all(came.map(async outcome => Promise.race([outcome, 'waits'])));
+    assert.equal(done.filter(outcome => outcome === 'done').length, 20);
+    // A claim that has run out is not taken for a way that is shut.
+    assert.equal(deliverer.room, PLACES - 10);
+  });
+
+  it('gives up what is too old by the time that its way is shut', async t => {
+    const { deliverer, circuit, facts, givenUp, jobs } = startDeliverer(t, async () => {});
+    circuit.tell('connect', circuit.begin());
+    circuit.tell('paused', circuit.begin());
+    const old = new Set<string>();
+    facts.find = async id => factsOf(id, { acceptedAt: new Date(old.has(id) ? Date.now() - 3_700_000 : Date.now()) });
+    deliverer.take(jobs(10));
+    await new Promise(resolve => setTimeout(resolve, 20));
+    const late = jobs(5);
+    for (const { emailId } of late) old.add(emailId);
+    assert.deepEqual(
+      await outcomes(deliverer.take(late)),
+      late.map(() => 'done'),
+    );
+    assert.deepEqual(givenUp.toSorted(), [...old].toSorted());
   });
 });

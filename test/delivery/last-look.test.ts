@@ -5,12 +5,14 @@ import { StoreError } from '../../src/store/errors.ts';
 import { eventually } from '../support/eventually.ts';
 import { addresses, type Sending, startSending } from './support/sending.ts';
 
-/** A message that waits for the send rate in the worker's hands, behind one that has used some seconds of it up. */
+/** A message whose job a worker has, but which nobody has claimed: it waits for the send rate, of which one has used up some seconds. */
 async function storeWaiting(sending: Sending, recipients: readonly string[]): Promise<string> {
-  const first = await sending.store({ recipients: addresses(5) });
+  const first = await sending.store({ recipients: addresses(12) });
   await sending.until(first, 'sent');
   const id = await sending.store({ recipients });
-  await eventually(async () => (await sending.story(id)).claim?.state === 'claimed');
+  const taken = 'select from smtp_relay_outbox where email_id = $1 and leased_until > now()';
+  await eventually(async () => (await sending.db.query(taken, [id])).rowCount === 1);
+  assert.equal((await sending.story(id)).claim, null);
   return id;
 }
 

@@ -87,6 +87,8 @@ describe('routes', () => {
     const members: { readonly [name in keyof Required<Transport>]: unknown } = {
       kind: 'ses',
       maxRecipients: 50,
+      calls: 4,
+      region: note,
       admit: note,
       allowance: note,
       send: note,
@@ -102,7 +104,7 @@ describe('routes', () => {
     }
     assert.deepEqual(
       told,
-      ['admit', 'allowance', 'send', 'close'].map(name => [name, never, NOTHING, 4, 5]),
+      ['region', 'admit', 'allowance', 'send', 'close'].map(name => [name, never, NOTHING, 4, 5]),
     );
   });
 

@@ -8,6 +8,7 @@ const policy: RetryPolicy = {
   firstPause: 10_000,
   longestPause: 3_600_000,
   limit: 86_400_000,
+  maxAge: 432_000_000,
   onUnknownOutcome: 'retry',
 };
 const hold: RetryPolicy = { ...policy, onUnknownOutcome: 'hold' };
@@ -20,7 +21,7 @@ function result(outcomes: readonly (AttemptOutcome | 'open')[], more: Partial<Tr
     [],
   );
   for (const [nth, outcome] of outcomes.entries()) if (outcome !== 'open') progress.note([String(nth)], outcome);
-  return { progress, try: 0, age: 0, error, throttled: false, ...more };
+  return { progress, try: 0, age: 0, sinceAcceptance: 0, error, throttled: false, isRoutesFault: false, ...more };
 }
 
 describe('where a message stands', () => {
@@ -49,6 +50,19 @@ describe('where a message stands', () => {
     assert.deepEqual(standingAfter(result(['sent', 'transient'], { age: policy.limit }), policy), failed);
     assert.deepEqual(standingAfter(result(['unknown'], { age: policy.limit }), policy), failed);
     assert.deepEqual(standingAfter(result(['transient', 'unknown'], { age: policy.limit }), hold), { kind: 'held' });
+  });
+
+  it('beyond the limit, but by no fault of its own: it is tried again, until it is too old', () => {
+    const routes = { isRoutesFault: true, age: 2 * policy.limit };
+    const standing = standingAfter(result(['transient'], { ...routes, sinceAcceptance: policy.maxAge - 1 }), policy);
+    assert.deepEqual(standing, { kind: 'retry', error, afterMs: 1, standsStill: true });
+    const failed = { kind: 'failed', error, exhausted: true };
+    assert.deepEqual(
+      standingAfter(result(['transient'], { ...routes, sinceAcceptance: policy.maxAge }), policy),
+      failed,
+    );
+    const own = standingAfter(result(['transient'], { sinceAcceptance: 2 * policy.maxAge }), policy);
+    assert.equal(own.kind, 'retry', 'what it is tried for by itself is limited from its first try on');
   });
 
   it('failed by what earlier tries brought: no error of this one', () => {

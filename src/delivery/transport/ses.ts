@@ -139,6 +139,7 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
     kind: 'ses',
     maxRecipients: MAX_RECIPIENTS,
     admit,
+    region: ({ domain }) => regionOf(domain),
     allowance,
     send,
     async close() {

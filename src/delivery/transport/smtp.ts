@@ -36,6 +36,7 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
   return {
     kind: 'smtp',
     maxRecipients: MAX_RECIPIENTS,
+    calls: connections,
     async send(message, signal) {
       try {
         return await sendOnce(pool, message, signal, false);

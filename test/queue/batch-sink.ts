@@ -1,7 +1,7 @@
-import type { Logger } from '../observability/log.ts';
-import { Bell } from './bell.ts';
-import type { HandleJobs, JobOutcome, JobSink, TakenJob } from './job-source.ts';
-import { Outage } from './outage.ts';
+import type { Logger } from '../../src/observability/log.ts';
+import { Bell } from '../../src/queue/bell.ts';
+import type { HandleJobs, JobOutcome, JobSink, TakenJob } from '../../src/queue/job-source.ts';
+import { Outage } from '../../src/queue/outage.ts';
 
 export interface BatchSinkOptions {
   readonly handle: HandleJobs;
