@@ -43,6 +43,16 @@ export const PODS: Row = {
       },
     },
     {
+      title: 'Declared resources',
+      description: 'Objects that are not as their documents declare them, by kind, and those that nobody reconciles.',
+      unit: 'none',
+      queries: {
+        [`sum by (kind) (${series('smtp_relay_resources', 'ready="false"')}) > 0`]: 'not ready: {{kind}}',
+        [`max(${series('smtp_relay_resources_problems')})`]: 'problems of documents',
+        [`max(${series('smtp_relay_resources_unreconciled')})`]: 'reconciled by nobody',
+      },
+    },
+    {
       title: 'HTTP',
       description: 'Requests by listener and status.',
       unit: 'reqps',
