@@ -17,7 +17,8 @@ function checkPod({ owner, spec }: PodOf): Problems {
   const require = (good: unknown, what: string) => void (good || problems.push(`${nameOf(owner)}: ${what}`));
   const security = spec.securityContext ?? {};
   require(security.runAsNonRoot === true, 'runAsNonRoot is not true');
-  require(Number(security.runAsUser) > 0, 'runAsUser is not a number above 0');
+  // On OpenShift the namespace has one.
+  require(security.runAsUser === undefined || Number(security.runAsUser) > 0, 'runAsUser is not a number above 0');
   require(['RuntimeDefault', 'Localhost'].includes(security.seccompProfile?.type), 'there is no seccomp profile');
   require(!spec.hostNetwork && !spec.hostPID && !spec.hostIPC, 'it shares a namespace of the node');
   require(spec.automountServiceAccountToken === false, 'a token is mounted');

@@ -15,6 +15,9 @@ matchExpressions:
 {{- define "opensend-smtp-relay.scrape" -}}
 interval: {{ .interval }}
 scrapeTimeout: {{ .scrapeTimeout }}
+{{- if .honorLabels }}
+honorLabels: true
+{{- end }}
 {{- with .relabelings }}
 relabelings:
   {{- toYaml . | nindent 2 }}

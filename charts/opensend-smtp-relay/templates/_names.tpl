@@ -60,12 +60,12 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{/*
-The metadata of an object: name, namespace, labels and annotations. Called with root, name, component, and maybe labels
-and annotations of its own.
+The metadata of an object: name, namespace, labels and annotations. Called with root, name, component, and maybe labels,
+annotations and a namespace of its own.
 */}}
 {{- define "opensend-smtp-relay.metadata" -}}
 name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ default .root.Release.Namespace .namespace }}
 labels:
   {{- include "opensend-smtp-relay.labels" . | nindent 2 }}
 {{- $annotations := mergeOverwrite (dict) (deepCopy (default dict .root.Values.commonAnnotations)) (deepCopy (default dict .annotations)) }}

@@ -41,7 +41,8 @@ metadata:
     {{- include "opensend-smtp-relay.podLabels" (dict "root" .root "component" .component "labels" (mergeOverwrite (dict "opensend.dev/scrape" "true") (deepCopy $values.podLabels))) | nindent 4 }}
   annotations:
     {{- $checksum := dict "checksum/restart" (include "opensend-smtp-relay.restartChecksum" (dict "root" .root "config" $config)) }}
-    {{- mergeOverwrite (dict) (deepCopy .root.Values.commonAnnotations) $checksum (deepCopy $values.podAnnotations) | toYaml | nindent 4 }}
+    {{- $scraped := .root.Values.metrics.annotations | ternary (dict "prometheus.io/scrape" "true" "prometheus.io/path" "/metrics" "prometheus.io/port" ($config.httpPort | int | toString)) dict }}
+    {{- mergeOverwrite (dict) (deepCopy .root.Values.commonAnnotations) $checksum $scraped (deepCopy $values.podAnnotations) | toYaml | nindent 4 }}
 spec:
   {{- include "opensend-smtp-relay.imagePullSecrets" .root | indent 2 }}
   serviceAccountName: {{ include "opensend-smtp-relay.serviceAccountName" . }}
@@ -50,7 +51,7 @@ spec:
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ include "opensend-smtp-relay.gracePeriod" . }}
   securityContext:
-    {{- toYaml $values.podSecurityContext | nindent 4 }}
+    {{- include "opensend-smtp-relay.securityContext" (dict "root" .root "context" $values.podSecurityContext) | nindent 4 }}
   {{- if not (kindIs "invalid" $values.hostUsers) }}
   hostUsers: {{ $values.hostUsers }}
   {{- end }}
@@ -156,7 +157,7 @@ image: {{ include "opensend-smtp-relay.image" .root }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 args: {{ toJson .args }}
 securityContext:
-  {{- toYaml $values.securityContext | nindent 2 }}
+  {{- include "opensend-smtp-relay.securityContext" (dict "root" .root "context" $values.securityContext) | nindent 2 }}
 env:
   {{- include "opensend-smtp-relay.env" . | nindent 2 }}
 {{- with $values.extraEnvFrom }}
