@@ -75,7 +75,11 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
       logger: logger.child({ room: 'queue' }),
       registry,
       tracer,
-      options: { ...config.publishing, queueName: queueNameOf(config.queueUrl) },
+      options: {
+        ...config.publishing,
+        bounded: config.pipeline === 'standalone',
+        queueName: queueNameOf(config.queueUrl),
+      },
     });
   createStoreMetrics(registry, {
     pool,

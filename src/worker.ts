@@ -192,7 +192,7 @@ function createPublisher({ config, pool, registry, tracer, logger }: Base, queue
     logger: logger.child({ room: 'queue' }),
     registry,
     tracer,
-    options: { ...config.publishing, queueName: queueNameOf(config.queueUrl) },
+    options: { ...config.publishing, bounded: true, queueName: queueNameOf(config.queueUrl) },
   });
 }
 

@@ -75,7 +75,7 @@ const PARTS: readonly Part[] = [
   {
     title: 'Publishing jobs',
     roles: 'relay and worker with a queue',
-    add: registry => createPublisherMetrics(registry, nothing),
+    add: registry => createPublisherMetrics(registry, { pending: nothing, depth: nothing, isFull: () => false }),
   },
   { title: 'Taking jobs', roles: 'worker', add: createQueueMetrics },
   { title: 'Sending', roles: 'worker', add: registry => createDeliveryMetrics(registry) },

@@ -18,5 +18,7 @@ export interface JobQueue {
    * @returns the jobs that were refused one by one
    */
   send(jobs: readonly SendJob[], timeLimit: number): Promise<readonly RefusedJob[]>;
+  /** How many jobs wait in the queue for somebody to take them; null where SQS does not say. Absent: nobody knows. */
+  depth?(): Promise<number | null>;
   close(): void;
 }

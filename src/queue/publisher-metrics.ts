@@ -12,8 +12,18 @@ export interface PublisherMetrics {
   reachable(isReachable: boolean): void;
 }
 
-/** What the publisher does. @param pending jobs in memory, asked for at each scrape */
-export function createPublisherMetrics(registry: Registry, pending: () => number): PublisherMetrics {
+/** What is asked for at each scrape. */
+export interface PublisherState {
+  /** Jobs in memory. */
+  readonly pending: () => number;
+  /** Jobs in the queue. */
+  readonly depth: () => number;
+  /** Whether there are so many that others wait in the outbox. */
+  readonly isFull: () => boolean;
+}
+
+/** What the publisher does. */
+export function createPublisherMetrics(registry: Registry, state: PublisherState): PublisherMetrics {
   const registers = [registry];
   const jobs = new Counter({
     name: 'smtp_relay_publish_jobs_total',
@@ -37,7 +47,23 @@ export function createPublisherMetrics(registry: Registry, pending: () => number
     help: 'Send jobs in memory that wait for a call to the queue',
     registers,
     collect() {
-      this.set(pending());
+      this.set(state.pending());
+    },
+  });
+  new Gauge({
+    name: 'smtp_relay_publish_queue_jobs',
+    help: 'Send jobs in the queue that wait for a worker, at the last look of this process; 0 where it does not look',
+    registers,
+    collect() {
+      this.set(state.depth());
+    },
+  });
+  new Gauge({
+    name: 'smtp_relay_publish_queue_full',
+    help: '1 while further send jobs wait in the outbox, where owners have their turn, since the queue has as many as workers take in a moment',
+    registers,
+    collect() {
+      this.set(state.isFull() ? 1 : 0);
     },
   });
   for (const result of RESULTS) jobs.inc({ result }, 0);

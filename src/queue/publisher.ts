@@ -3,13 +3,16 @@ import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { NO_TRACING, type Tracer } from '../observability/tracing.ts';
 import { type JobQueue, MAX_BATCH, type RefusedJob } from './job-queue.ts';
+import { type LeasedJob, PendingJobs } from './pending-jobs.ts';
 import { beginPublishSpans, endPublishSpans } from './publish-spans.ts';
 import { createPublisherMetrics, type PublisherMetrics } from './publisher-metrics.ts';
+import { QueuePace } from './queue-pace.ts';
 import type { SendJob } from './send-job.ts';
 
 /** The outbox as the publisher needs it (`store/outbox.ts`). */
 export interface JobOutbox {
   leaseDue(limit: number, leaseMs: number): Promise<SendJob[]>;
+  takeInTurn(limit: number, leaseMs: number, leftOut: readonly (string | null)[]): Promise<SendJob[]>;
   remove(jobs: readonly SendJob[]): Promise<void>;
   postpone(failures: readonly { emailId: string; try: number; reason: string }[]): Promise<void>;
 }
@@ -21,6 +24,8 @@ export interface PublisherOptions {
   readonly sweepInterval: number;
   /** Milliseconds for which an entry is left to the one who wrote or leased it. */
   readonly leaseTime: number;
+  /** Whether the queue is to hold little, and the outbox the rest, where owners have their turn. */
+  readonly bounded?: boolean;
   /** The queue's name, for traces. */
   readonly queueName?: string;
 }
@@ -35,18 +40,15 @@ export interface PublisherDependencies {
   readonly options: PublisherOptions;
 }
 
-/** A job that is ours to publish for a while. */
-interface LeasedJob {
-  readonly job: SendJob;
-  /** When others may take it, on the clock of `performance.now()`. */
-  readonly leasedUntil: number;
-}
-
 /** A batch that is not full waits this long for company: a call costs much, and nobody waits for it. */
 const LINGER = 15;
 /** Beyond this the outbox alone remembers jobs; memory stays bounded through an outage. */
 const MAX_PENDING = 10_000;
 const SWEEP_LIMIT = 500;
+/** Of the outbox while the queue is full: of those who publish little. */
+const SWEPT_BESIDES = 50;
+/** Milliseconds between two sweeps while the queue is all that keeps more from it. */
+const SWEEP_PAUSE = 200;
 /** A call that could outlast its jobs' lease is not begun: another process would publish them a second time. */
 const MIN_CALL = 1_000;
 const MIN_PAUSE = 250;
@@ -65,7 +67,11 @@ export class Publisher {
   readonly #tracer: Tracer;
   readonly #stopped = new AbortController();
   readonly #calls = new Set<Promise<unknown>>();
-  #pending: LeasedJob[] = [];
+  readonly #pending = new PendingJobs(MAX_PENDING);
+  /** null: the queue takes whatever there is. */
+  readonly #pace: QueuePace | null;
+  #hasMore = false;
+  #looking: Promise<void> = Promise.resolve();
   /** Published, but still in the outbox: the database could not be reached. */
   #unremoved: readonly SendJob[] = [];
   #linger: NodeJS.Timeout | undefined;
@@ -79,29 +85,36 @@ export class Publisher {
     this.#logger = logger;
     this.#options = options;
     this.#tracer = tracer;
-    this.#metrics = createPublisherMetrics(registry, () => this.#pending.length);
+    const depth = options.bounded && queue.depth?.bind(queue);
+    this.#pace = depth ? new QueuePace({ depth }) : null;
+    this.#metrics = createPublisherMetrics(registry, {
+      pending: () => this.#pending.size,
+      depth: () => this.#pace?.depth ?? 0,
+      isFull: () => this.#pace !== null && this.#pace.room < 1,
+    });
   }
 
   /** Begins to sweep the outbox. */
   start(): void {
     this.#sweeping = this.#sweepForever();
+    if (this.#pace) this.#looking = this.#pace.lookForever(() => this.#look(), this.#stopped.signal);
   }
 
   /** Publishes a job whose outbox entry has just been committed with a lease. Never fails and never waits. */
   publish(job: SendJob): void {
-    if (this.#pending.length >= MAX_PENDING || this.#isPaused()) return;
-    this.#pending.push({ job, leasedUntil: performance.now() + this.#options.leaseTime });
-    this.#pump();
+    if (this.#isPaused()) return;
+    this.#pending.add({ job, leasedUntil: performance.now() + this.#options.leaseTime });
+    if (this.#maySend(job.userId)) this.#pump();
   }
 
   /** Publishes what is pending and ends. What does not get through stays in the outbox for others. */
   async stop(): Promise<void> {
     this.#stopped.abort();
-    await this.#sweeping;
-    while ((this.#pending.length > 0 || this.#calls.size > 0) && !this.#isPaused()) {
-      this.#flush();
+    await Promise.all([this.#sweeping, this.#looking]);
+    do {
+      if (!this.#isPaused()) this.#flush();
       await Promise.allSettled(this.#calls);
-    }
+    } while (this.#calls.size > 0);
     await Promise.allSettled(this.#calls);
     await this.#removeLeftovers();
     clearTimeout(this.#linger);
@@ -112,23 +125,42 @@ export class Publisher {
     return performance.now() < this.#pausedUntil;
   }
 
+  #maySend(owner: string | null): boolean {
+    return this.#pace === null || this.#pace.room >= 1 || this.#pace.mayAlways(owner);
+  }
+
+  /** There may be room again. */
+  #look(): void {
+    this.#pending.forgetBefore(performance.now() + this.#shortestCall);
+    if (!this.#isPaused()) this.#flush();
+  }
+
   #pump(): void {
-    while (this.#pending.length >= MAX_BATCH && this.#calls.size < this.#options.concurrency) this.#sendNext();
-    if (this.#pending.length > 0) this.#linger ??= setTimeout(() => this.#flush(), LINGER);
+    while (this.#pending.size >= MAX_BATCH && this.#sendNext());
+    if (this.#pending.size > 0) this.#linger ??= setTimeout(() => this.#flush(), LINGER);
   }
 
   #flush(): void {
     clearTimeout(this.#linger);
     this.#linger = undefined;
-    while (this.#pending.length > 0 && this.#calls.size < this.#options.concurrency) this.#sendNext();
+    while (this.#pending.size > 0 && this.#sendNext());
   }
 
-  #sendNext(): void {
-    const call = this.#send(this.#pending.splice(0, MAX_BATCH)).finally(() => {
+  /** @returns false where nothing may be sent just now */
+  #sendNext(): boolean {
+    if (this.#calls.size >= this.#options.concurrency) return false;
+    const batch = this.#pending.take(MAX_BATCH, owner => {
+      const may = this.#maySend(owner);
+      if (may) this.#pace?.goes(owner);
+      return may;
+    });
+    if (batch.length === 0) return false;
+    const call = this.#send(batch).finally(() => {
       this.#calls.delete(call);
       this.#pump();
     });
     this.#calls.add(call);
+    return true;
   }
 
   /** Sends those whose lease lasts long enough. Never rejects. @returns whether the queue took the call. */
@@ -195,7 +227,7 @@ export class Publisher {
 
   #backOff(error: unknown): void {
     // Their entries are in the outbox; the sweep takes them when the lease ends.
-    this.#pending = [];
+    this.#pending.clear();
     this.#metrics.reachable(false);
     // Calls that were under way together fail together, which is one outage.
     if (this.#isPaused()) return;
@@ -210,7 +242,7 @@ export class Publisher {
       if (more) continue;
       // Pods that were started together shall not sweep together.
       const pause = Math.max(
-        this.#options.sweepInterval * (0.5 + Math.random() / 2),
+        this.#hasMore ? SWEEP_PAUSE : this.#options.sweepInterval * (0.5 + Math.random() / 2),
         this.#pausedUntil - performance.now(),
       );
       await delay(pause, undefined, { signal: this.#stopped.signal }).catch(() => {});
@@ -223,15 +255,28 @@ export class Publisher {
     const leasedUntil = performance.now() + this.#options.leaseTime;
     let jobs: SendJob[];
     try {
-      jobs = await this.#outbox.leaseDue(SWEEP_LIMIT, this.#options.leaseTime);
+      jobs = await this.#take();
     } catch (error) {
       this.#logger.warn({ err: error }, 'outbox could not be read');
       return false;
     }
+    this.#hasMore = this.#pace !== null && jobs.length > 0;
     if (jobs.length === 0) return false;
     const taken = await this.#sendAll(jobs.map(job => ({ job, leasedUntil })));
     if (taken) this.#logger.info({ jobs: jobs.length }, 'published jobs that were left in the outbox');
-    return taken && jobs.length === SWEEP_LIMIT;
+    return taken && (this.#pace ? this.#pace.room >= SWEPT_BESIDES : jobs.length === SWEEP_LIMIT);
+  }
+
+  async #take(): Promise<SendJob[]> {
+    const { leaseTime } = this.#options;
+    if (this.#pace === null) return this.#outbox.leaseDue(SWEEP_LIMIT, leaseTime);
+    const room = Math.floor(Math.min(this.#pace.room, SWEEP_LIMIT));
+    const jobs =
+      room > 0
+        ? await this.#outbox.takeInTurn(room, leaseTime, [])
+        : await this.#outbox.takeInTurn(SWEPT_BESIDES, leaseTime, this.#pace.served);
+    for (const { userId } of jobs) this.#pace.goes(userId);
+    return jobs;
   }
 
   /** Sends in as many calls at once as allowed; stops at the first that fails. */

@@ -25,6 +25,11 @@ export default async function send({ jobs, timeLimit }: SqsTask): Promise<SqsRef
   return refused.map(({ job, reason }) => ({ index: jobs.indexOf(job), reason }));
 }
 
+/** The same for a look at how much waits. @returns null where SQS does not say */
+export async function depth(): Promise<number | null> {
+  return (await queue.depth?.().catch(() => null)) ?? null;
+}
+
 /** The same for a look at the queue. @returns null, or the class of the error, which it would lose between threads */
 export async function check(): Promise<string | null> {
   try {

@@ -1,5 +1,7 @@
 import {
+  GetQueueAttributesCommand,
   type MessageAttributeValue,
+  type QueueAttributeName,
   SendMessageBatchCommand,
   type SendMessageBatchCommandOutput,
   type SendMessageBatchRequestEntry,
@@ -36,6 +38,12 @@ export function createSqsQueue(options: SqsOptions): JobQueue {
       const command = new SendMessageBatchCommand({ QueueUrl: options.queueUrl, Entries: entries });
       const answer = await client.send(command, { abortSignal: AbortSignal.timeout(Math.floor(timeLimit)) });
       return refusedOf(jobs, answer);
+    },
+    async depth() {
+      const AttributeNames: QueueAttributeName[] = ['ApproximateNumberOfMessages'];
+      const command = new GetQueueAttributesCommand({ QueueUrl: options.queueUrl, AttributeNames });
+      const { Attributes } = await client.send(command);
+      return Number(Attributes?.ApproximateNumberOfMessages ?? Number.NaN) || 0;
     },
     close() {
       client.destroy();

@@ -40,6 +40,7 @@ export function createThreadedSqsQueue(options: SqsOptions): ThreadedQueue {
       const code: string | null = await thread.run(null, { name: 'check' });
       if (code !== null) throw Object.assign(new Error('SQS does not answer for the queue'), { code });
     },
+    depth: (): Promise<number | null> => thread.run(null, { name: 'depth' }),
     close() {
       void thread.destroy();
     },

@@ -56,6 +56,14 @@ class FakeOutbox implements JobOutbox {
     return this.due.splice(0, limit);
   }
 
+  async takeInTurn(limit: number, _leaseMs: number, leftOut: readonly (string | null)[]): Promise<SendJob[]> {
+    this.#refuseWhenDown();
+    this.leases += 1;
+    const taken = this.due.filter(({ userId }) => !leftOut.includes(userId)).slice(0, limit);
+    this.due = this.due.filter(each => !taken.includes(each));
+    return taken;
+  }
+
   async remove(jobs: readonly SendJob[]): Promise<void> {
     this.#refuseWhenDown();
     this.removed.push(...idsOf(jobs));

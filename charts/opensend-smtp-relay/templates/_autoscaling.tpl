@@ -144,13 +144,11 @@ spec:
 {{- end }}
 
 {{/*
-What is there for workers to do. With a queue, the relays publish what is due in the outbox: it shows in the queue. Claims
-that ran out and due webhooks show in the database only.
+What is there for workers to do. The queue holds only what workers take in a moment: the rest of a backlog is in the outbox, with a
+queue too. Claims that ran out and due webhooks show in the database only.
 */}}
 {{- define "opensend-smtp-relay.backlogQuery" -}}
-select
-{{- if not .queueUrl }} (select count(*) from (select from smtp_relay_outbox where due_at <= now() limit 100000) as jobs) +
-{{- end }} (select count(*) from smtp_relay_claims where until < now() and state <> 'held') + (select count(*) from (select from webhook_deliveries where status in ('pending', 'failed') and next_retry_at <= now() limit 100000) as deliveries)
+select (select count(*) from (select from smtp_relay_outbox where due_at <= now() limit 100000) as jobs) + (select count(*) from smtp_relay_claims where until < now() and state <> 'held') + (select count(*) from (select from webhook_deliveries where status in ('pending', 'failed') and next_retry_at <= now() limit 100000) as deliveries)
 {{- end }}
 
 {{- define "opensend-smtp-relay.triggerAuthentications" -}}
