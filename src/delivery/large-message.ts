@@ -1,8 +1,9 @@
 import { type Mended, mendBytes } from '../message/mending/mend.ts';
 import type { MendingRules } from '../message/mending/plan.ts';
 import { isStretch, type Skeleton, SkeletonBuilder, type SkeletonLimits, type Stretch } from '../message/skeleton.ts';
-import type { MarkedSource } from '../tracking/rewrite.ts';
+import { type MarkedSource, UNMARKED } from '../tracking/rewrite.ts';
 import { StreamedBytes } from './outgoing-bytes.ts';
+import { Foresight, type Preview } from './preview.ts';
 import { type ReadSlice, SliceReader } from './slice-reader.ts';
 
 /** Bytes from which on a message is read from the database while it goes out. */
@@ -30,6 +31,8 @@ export interface LargeMessage {
   readonly rules: MendingRules;
   /** Turns mended bytes into those that go out. */
   readonly finish: (mended: Buffer, source: MarkedSource) => Promise<Buffer>;
+  /** Left out, nobody wants to see it beforehand. */
+  readonly preview?: Preview;
   readonly sizes?: LargeSizes;
 }
 
@@ -49,8 +52,9 @@ const MAX_FILLED = 4 * 1024 * 1024;
  * @throws NeedsWhole; MessageUnread
  */
 export async function streamMessage(message: LargeMessage): Promise<StreamedBytes> {
-  const { read, rules, finish, sizes } = message;
-  const { skeleton, mended } = await mendSkeleton(await readSkeleton(message), message, rules);
+  const { read, rules, finish, preview, sizes } = message;
+  const foresight = preview ? new Foresight(preview, header => finish(header, UNMARKED)) : null;
+  const { skeleton, mended } = await mendSkeleton(await readSkeleton(message, foresight), message, rules);
   let filled = 0;
   const source: MarkedSource = {
     sizeOf: bytes => skeleton.sizeOf(bytes),
@@ -63,15 +67,18 @@ export async function streamMessage(message: LargeMessage): Promise<StreamedByte
     },
   };
   const bytes = await finish(mended.bytes, source);
-  return new StreamedBytes(skeleton.takeApart(bytes), read, sizes?.slice);
+  const seen = foresight?.of(skeleton, bytes) ?? null;
+  return new StreamedBytes(skeleton.takeApart(bytes), read, { slice: sizes?.slice, preview: seen });
 }
 
 /** @throws NeedsWhole where too much has to stay; MessageUnread */
-async function readSkeleton({ sizeBytes, read, sizes }: LargeMessage): Promise<Skeleton> {
+async function readSkeleton({ sizeBytes, read, sizes }: LargeMessage, foresight: Foresight | null): Promise<Skeleton> {
   const builder = new SkeletonBuilder(sizes?.skeleton);
   const slices = new SliceReader(read, sizeBytes, sizes?.slice);
-  for await (const slice of slices.read({ start: 0, end: sizeBytes }))
+  for await (const slice of slices.read({ start: 0, end: sizeBytes })) {
     if (!builder.add(slice)) throw new NeedsWhole('structure');
+    await foresight?.add(slice);
+  }
   return builder.end();
 }
 

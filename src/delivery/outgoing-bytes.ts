@@ -1,23 +1,33 @@
 import { isAscii } from 'node:buffer';
 import { isStretch, type Stretch } from '../message/skeleton.ts';
+import type { Preview } from './preview.ts';
 import { type ReadSlice, SLICE, SliceReader } from './slice-reader.ts';
 
 /** The bytes that go out, with CRLF line ends: in memory, or read from the database while they go. */
 export type OutgoingBytes = Buffer | StreamedBytes;
 
+export interface StreamedOptions {
+  /** Bytes a round trip. */
+  readonly slice?: number | undefined;
+  readonly preview?: Preview | null;
+}
+
 /** New bytes, and stretches of the message as it is stored, in the order in which they go out. */
 export class StreamedBytes {
   readonly length: number;
   readonly isAscii: boolean;
+  /** Has seen all of it. */
+  preview: Preview | null;
   readonly #pieces: readonly (Buffer | Stretch)[];
   readonly #read: ReadSlice;
   readonly #slice: number;
 
   /** @param pieces the first one has the whole header */
-  constructor(pieces: readonly (Buffer | Stretch)[], read: ReadSlice, slice = SLICE) {
+  constructor(pieces: readonly (Buffer | Stretch)[], read: ReadSlice, options: StreamedOptions = {}) {
     this.#pieces = pieces;
     this.#read = read;
-    this.#slice = slice;
+    this.#slice = options.slice ?? SLICE;
+    this.preview = options.preview ?? null;
     this.length = pieces.reduce((sum, piece) => sum + lengthOf(piece), 0);
     this.isAscii = pieces.every(piece => (isStretch(piece) ? piece.isAscii : isAscii(piece)));
   }

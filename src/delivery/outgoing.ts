@@ -10,6 +10,7 @@ import type { MarkedSource } from '../tracking/rewrite.ts';
 import { compose } from './compose.ts';
 import { type LargeSizes, NeedsWhole, STREAMED_FROM, streamMessage } from './large-message.ts';
 import type { OutgoingBytes } from './outgoing-bytes.ts';
+import type { Preview } from './preview.ts';
 import { type ReceivedMode, receivedField } from './received.ts';
 import { MessageUnread } from './slice-reader.ts';
 import type { OutgoingMessage, Transport } from './transport.ts';
@@ -87,6 +88,8 @@ export function createOutgoingBuilder(dependencies: OutgoingDependencies): Outgo
 /** What makes of a stored message the one that goes out. */
 interface Recipe {
   readonly rules: MendingRules;
+  /** null where nobody wants to see a large one beforehand. */
+  readonly preview: Preview | null;
   finish(mended: Buffer, source?: MarkedSource): Promise<Buffer>;
 }
 
@@ -111,6 +114,7 @@ function recipeFor(
   const options = { emailId, acceptedAt, fromDomain, plainAddresses: !takesUtf8, plainDomains, unsigned };
   return {
     rules: { lines: lineBytes <= MAX_LINE, types: strictTypes, unsigned },
+    preview: transport.preview?.() ?? null,
     async finish(mended, source) {
       const composed = compose(mended, { ...options, received });
       const tracked = await track(composed, { claim, fromDomain, domain, ...(source && { source }) }).catch(error => {
@@ -136,7 +140,7 @@ interface ReadBytes {
 async function readBytes(
   dependencies: OutgoingDependencies,
   { emailId, message }: Claim,
-  { rules, finish }: Recipe,
+  { rules, preview, finish }: Recipe,
 ): Promise<ReadBytes | null> {
   const { readRaw, readSlice, wholeMessages, streamedFrom = STREAMED_FROM, sizes, logger } = dependencies;
   const { sizeBytes, userId } = message;
@@ -149,8 +153,9 @@ async function readBytes(
     return raw && { raw };
   }
   const read = (start: number, length: number) => readSlice(emailId, start, length);
+  const options = { ...(preview && { preview }), ...(sizes && { sizes }) };
   try {
-    return { raw: await streamMessage({ sizeBytes, read, rules, finish, ...(sizes && { sizes }) }) };
+    return { raw: await streamMessage({ sizeBytes, read, rules, finish, ...options }) };
   } catch (error) {
     if (error instanceof MessageUnread && error.isGone) return null;
     if (!(error instanceof NeedsWhole)) throw error;

@@ -21,7 +21,7 @@ export const UNREAD_TEXT =
   'The message could not be read from the database to its end, so that nobody was given all of it';
 
 /** Bytes a round trip. No connection is held between two. */
-export const SLICE = 256 * 1024;
+export const SLICE = 384 * 1024;
 
 interface Slice {
   readonly start: number;

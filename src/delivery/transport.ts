@@ -3,6 +3,7 @@ import type { Span } from '../observability/tracing.ts';
 import type { TransportKind } from '../policy/transport-limits.ts';
 import type { DomainSettings } from '../store/sending-domains.ts';
 import type { OutgoingBytes } from './outgoing-bytes.ts';
+import type { Preview } from './preview.ts';
 import type { SendAllowance } from './send-allowance.ts';
 
 /** A message as it is handed to a transport: composed, with the recipients of this call. */
@@ -77,6 +78,8 @@ export interface Transport {
    * What limits the rate of calls for this message, the same object for all that share it; null where nothing does. Absent: nothing.
    */
   allowance?(message: Pick<OutgoingMessage, 'domain'>): SendAllowance | null;
+  /** What is to see all bytes of a large message before it is sent, for `raw.preview`. Absent: nothing. */
+  preview?(): Preview;
   /**
    * One call. Never rejects: every recipient of the message is in exactly one of the outcomes.
    *

@@ -21,7 +21,8 @@ export interface MarkedSource {
   fill(bytes: Buffer): Promise<Buffer>;
 }
 
-const UNMARKED: MarkedSource = { sizeOf: ({ length }) => length, fill: async bytes => bytes };
+/** Of a message with nothing left out. */
+export const UNMARKED: MarkedSource = { sizeOf: ({ length }) => length, fill: async bytes => bytes };
 
 /** Larger texts are left as they are: no reader shows them whole, and they would hold up other messages. */
 const MAX_TEXT_BYTES = 2 * 1024 * 1024;

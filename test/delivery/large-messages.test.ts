@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
@@ -8,6 +8,7 @@ import { createOutgoingBuilder, type OutgoingBuilder } from '../../src/delivery/
 import { type OutgoingBytes, piecesOf, StreamedBytes } from '../../src/delivery/outgoing-bytes.ts';
 import { MessageUnread, SLICE } from '../../src/delivery/slice-reader.ts';
 import { createTrack } from '../../src/delivery/track.ts';
+import { BODY_HEAD, SesBodyHash } from '../../src/delivery/transport/ses-body-hash.ts';
 import { createWholeMessages } from '../../src/delivery/whole-messages.ts';
 import type { TransportKind } from '../../src/policy/transport-limits.ts';
 import type { Claim } from '../../src/store/claim.ts';
@@ -28,7 +29,8 @@ interface Builder {
 }
 
 function builderOf({ raw, kind, tracks, streamed, readSlice, room = 64 * MIB }: Builder): OutgoingBuilder {
-  const transport = { kind, maxRecipients: 50, send: async () => [], close: async () => {} };
+  const ends = { send: async () => [], close: async () => {} };
+  const transport = { kind, maxRecipients: 50, ...ends, ...(kind === 'ses' && { preview: () => new SesBodyHash() }) };
   const tokens = { tokens: createTokens(['s'.repeat(40)]), canSign: tracks };
   const { slice, ...skeleton } = streamed ?? {};
   return createOutgoingBuilder({
@@ -88,6 +90,8 @@ async function bytesOf(raw: OutgoingBytes): Promise<Buffer> {
   return bytes;
 }
 
+let foreseen = 0;
+
 /** @returns whether it was streamed */
 async function assertSame(options: Builder, what: string): Promise<boolean> {
   const whole = await build({ ...options, streamed: null });
@@ -100,6 +104,13 @@ async function assertSame(options: Builder, what: string): Promise<boolean> {
     assert.fail(`${what}: differs at ${at} of ${whole.length}\n streamed ${around(bytes)}\n whole    ${around(whole)}`);
   }
   if (Buffer.isBuffer(streamed)) return false;
+  if (streamed.preview) {
+    const { preview } = streamed;
+    const body = `${BODY_HEAD}${bytes.toString('base64')}tail`;
+    assert.ok(preview instanceof SesBodyHash);
+    assert.equal(preview.with('tail'), createHash('sha256').update(body).digest('hex'), what);
+    foreseen += 1;
+  }
   assert.equal(streamed.isAscii, /^[\0-\x7f]*$/.test(bytes.toString('latin1')), what);
   return true;
 }
@@ -208,6 +219,7 @@ describe('a large message', () => {
       }
     }
     assert.ok(streamed > count * 0.7, `${streamed} of ${count} were streamed`);
+    assert.ok(foreseen > count * 0.05, `${foreseen} of ${count} were hashed as they were read`);
   });
 
   it('is read twice at most, in slices, and is never in memory as a whole', async () => {
@@ -222,6 +234,7 @@ describe('a large message', () => {
     const outgoing = await build({ raw, kind: 'ses', tracks: true, streamed: {}, readSlice });
     assert.ok(outgoing instanceof StreamedBytes);
     assert.equal(read, raw.length);
+    assert.ok(outgoing.preview, 'its hash is known');
     let longest = 0;
     for await (const piece of outgoing.pieces()) longest = Math.max(longest, piece.length);
     assert.ok(read <= raw.length * 2 + largest, `${read} bytes read of ${raw.length}`);

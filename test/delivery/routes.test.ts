@@ -91,6 +91,7 @@ describe('routes', () => {
       region: note,
       admit: note,
       allowance: note,
+      preview: note,
       send: note,
       close: note,
     };
@@ -104,7 +105,7 @@ describe('routes', () => {
     }
     assert.deepEqual(
       told,
-      ['region', 'admit', 'allowance', 'send', 'close'].map(name => [name, never, NOTHING, 4, 5]),
+      ['region', 'admit', 'allowance', 'preview', 'send', 'close'].map(name => [name, never, NOTHING, 4, 5]),
     );
   });
 

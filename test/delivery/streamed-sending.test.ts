@@ -39,7 +39,7 @@ function streamed({ slice, breaksAt = Number.POSITIVE_INFINITY, goodReads = 0, p
     if (start >= breaksAt && begun > goodReads) throw new Error('the database is away');
     return Buffer.from(STORED.subarray(start, start + length));
   };
-  return new StreamedBytes(pieces, read, slice);
+  return new StreamedBytes(pieces, read, { slice });
 }
 
 const WHOLE = Buffer.concat([HEAD, STORED]);

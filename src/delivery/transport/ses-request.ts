@@ -1,8 +1,9 @@
-import { createHash, hash as hashOf } from 'node:crypto';
+import { hash as hashOf } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import type { SendEmailRequest } from '@aws-sdk/client-sesv2';
 import { type OutgoingBytes, piecesOf } from '../outgoing-bytes.ts';
+import { Base64, BODY_HEAD, SesBodyHash } from './ses-body-hash.ts';
 
 /** The body of a request, with what its signature needs to know of it. */
 export interface RequestBody {
@@ -23,7 +24,7 @@ const PIECE = 192 * 1024;
 /**
  * The JSON of SendEmail with a raw message (SES API v2 reference, "SendEmail"). The SDK's own serializer holds a message four
  * times over: as Base64, in JSON, in UTF-8, and as it is hashed. Here a large one is encoded piece by piece, once for the
- * hash and once while it is sent, and takes no memory beyond its own; one that is read from the database is read twice.
+ * hash and once while it is sent, and takes no memory beyond its own. Of one that is read from the database the hash may be known.
  *
  * @param signal the worker is stopping
  * @throws MessageUnread; the signal's reason
@@ -33,48 +34,41 @@ export async function sendEmailBody(
   raw: OutgoingBytes,
   signal?: AbortSignal,
 ): Promise<RequestBody> {
-  const head = '{"Content":{"Raw":{"Data":"';
   const tail = `"}},${JSON.stringify(parameters).slice(1)}`;
   if (Buffer.isBuffer(raw) && raw.length <= SMALL) {
-    const content = Buffer.from(head + raw.toString('base64') + tail);
+    const content = Buffer.from(BODY_HEAD + raw.toString('base64') + tail);
     return { length: content.length, sha256: hashOf('sha256', content), content };
   }
-  const hash = createHash('sha256');
-  let length = 0;
-  for await (const piece of pieces(head, raw, tail)) {
-    signal?.throwIfAborted();
-    hash.update(piece);
-    length += piece.length;
-  }
+  const sha256 = (await messageHash(raw, signal)).with(tail);
+  const length = Buffer.byteLength(BODY_HEAD) + Math.ceil(raw.length / 3) * 4 + Buffer.byteLength(tail);
   // A buffer as high-water mark: one piece waits while another is written.
-  const content = Readable.from(pieces(head, raw, tail), { objectMode: true, highWaterMark: 1 });
-  return { length, sha256: hash.digest('hex'), content };
+  const content = Readable.from(pieces(raw, tail), { objectMode: true, highWaterMark: 1 });
+  return { length, sha256, content };
 }
 
 /** Others have their turn between two pieces: a large message takes a tenth of a second. */
-async function* pieces(head: string, raw: OutgoingBytes, tail: string): AsyncGenerator<Buffer> {
-  yield Buffer.from(head);
-  for await (const piece of inBase64(piecesOf(raw, PIECE))) {
-    yield piece;
+async function messageHash(raw: OutgoingBytes, signal: AbortSignal | undefined): Promise<SesBodyHash> {
+  if (!Buffer.isBuffer(raw) && raw.preview instanceof SesBodyHash) return raw.preview;
+  const hash = new SesBodyHash();
+  for await (const piece of piecesOf(raw, PIECE)) {
+    signal?.throwIfAborted();
+    hash.add(piece);
     await setImmediate();
   }
-  yield Buffer.from(tail);
+  // For the next call: a message has several where it has many recipients.
+  if (!Buffer.isBuffer(raw)) raw.preview = hash;
+  return hash;
 }
 
-/** Bytes in Base64, wherever their pieces end: what makes no group of three yet goes with the next. */
-async function* inBase64(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let rest: Buffer = Buffer.alloc(0);
-  for await (const piece of pieces) {
-    const needed = rest.length === 0 ? 0 : 3 - rest.length;
-    const first = Buffer.concat([rest, piece.subarray(0, needed)]);
-    const whole = needed + Math.max(0, Math.floor((piece.length - needed) / 3)) * 3;
-    if (first.length % 3 !== 0) {
-      rest = first;
-      continue;
-    }
-    rest = Buffer.from(piece.subarray(whole));
-    const text = first.toString('base64') + piece.toString('base64', needed, whole);
-    if (text !== '') yield Buffer.from(text, 'latin1');
+async function* pieces(raw: OutgoingBytes, tail: string): AsyncGenerator<Buffer> {
+  yield Buffer.from(BODY_HEAD);
+  const base64 = new Base64();
+  for await (const piece of piecesOf(raw, PIECE)) {
+    const [first, others] = base64.encode(piece);
+    const encoded = Buffer.allocUnsafeSlow(first.length + others.length);
+    encoded.write(others, encoded.write(first, 'latin1'), 'latin1');
+    if (encoded.length > 0) yield encoded;
+    await setImmediate();
   }
-  if (rest.length > 0) yield Buffer.from(rest.toString('base64'), 'latin1');
+  yield Buffer.from(base64.rest + tail);
 }

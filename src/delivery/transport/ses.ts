@@ -7,6 +7,7 @@ import { SendRates } from '../send-rates.ts';
 import type { SesMetrics } from '../ses-metrics.ts';
 import type { RateStore } from '../shared-rate.ts';
 import type { Outcome, OutgoingMessage, RecipientOutcome, SendingDomain, Transport } from '../transport.ts';
+import { SesBodyHash } from './ses-body-hash.ts';
 import { divider, mayBeOneAddress } from './ses-divide.ts';
 import { faultOf, SesCallError } from './ses-error.ts';
 import { SesHttpHandler } from './ses-http.ts';
@@ -141,6 +142,7 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
     admit,
     region: ({ domain }) => regionOf(domain),
     allowance,
+    preview: () => new SesBodyHash(),
     send,
     async close() {
       regions.close();
