@@ -173,8 +173,8 @@ function largeMessage(bytes: number): Buffer {
 /** How fast large messages go out, as many at a time as the worker sends. */
 async function large(context: Context): Promise<void> {
   for (const [megabytes, count] of [
-    [7, 60],
-    [34, 12],
+    [7, 28],
+    [34, 6],
   ] as const) {
     await context.db.query('delete from emails');
     const raw = largeMessage(megabytes * MB);

@@ -78,7 +78,7 @@ export class SliceReader {
     const bytes = await this.#read(start, length).catch(error => {
       throw new MessageUnread(false, error);
     });
-    if (bytes?.length !== length) throw new MessageUnread(true);
+    if (bytes?.length !== length) throw new MessageUnread(bytes === null);
     return bytes;
   }
 }

@@ -5,7 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StreamedBytes } from '../../src/delivery/outgoing-bytes.ts';
+import { SesBodyHash } from '../../src/delivery/transport/ses-body-hash.ts';
 import type { Outcome, Transport } from '../../src/delivery/transport.ts';
+import { eventually } from '../support/eventually.ts';
 import { startFakeSes } from '../support/ses/start.ts';
 import { openSesTransport, outgoing } from '../support/ses/transport.ts';
 import { storeMessage } from '../support/stored.ts';
@@ -28,13 +30,21 @@ interface Streamed {
   readonly goodReads?: number;
   /** Milliseconds that each slice takes. */
   readonly pause?: number;
+  readonly onRead?: () => void;
 }
 
-function streamed({ slice, breaksAt = Number.POSITIVE_INFINITY, goodReads = 0, pause = 0 }: Streamed): StreamedBytes {
+function streamed({
+  slice,
+  breaksAt = Number.POSITIVE_INFINITY,
+  goodReads = 0,
+  pause = 0,
+  onRead = () => {},
+}: Streamed): StreamedBytes {
   let begun = 0;
   const pieces = [HEAD, { start: 0, end: STORED.length, isAscii: true }];
   const read = async (start: number, length: number): Promise<Buffer> => {
     if (start === 0) begun += 1;
+    onRead();
     if (pause > 0) await sleep(pause);
     if (start >= breaksAt && begun > goodReads) throw new Error('the database is away');
     return Buffer.from(STORED.subarray(start, start + length));
@@ -112,6 +122,30 @@ describe('a message that is read while it is sent', () => {
       assert.ok(came < told, `${came} of ${told}`);
       assert.equal(isComplete, false);
     }
+  });
+
+  it('is read no further where SES answers before its end', async t => {
+    let closed = false;
+    const server = createServer((request, response) => {
+      request.socket.once('close', () => (closed = true));
+      request.on('error', () => {});
+      response.writeHead(429, { 'x-amzn-errortype': 'TooManyRequestsException' }).end('{}');
+    });
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+    t.after(() => void server.close());
+    const transport = openSesTransport(t, `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    let reads = 0;
+    const raw = streamed({ slice: 1_000, pause: 20, onRead: () => (reads += 1) });
+    const preview = new SesBodyHash();
+    preview.add(WHOLE);
+    raw.preview = preview;
+    const outcome = await outcomeOf(transport, raw);
+    assert.deepEqual(told(outcome), ['transient', 'TooManyRequestsException', 'throttled']);
+    await eventually(() => closed);
+    const read = reads;
+    await sleep(100);
+    assert.equal(reads, read, 'no slice is read any more');
+    assert.ok(read < STORED.length / 1_000 / 2, `${read} slices were read`);
   });
 
   it('is not sent where the worker is stopped meanwhile', async t => {

@@ -62,6 +62,8 @@ export class SesHttpHandler {
         readAnswer(incoming).then(
           response => {
             call.end();
+            // Whoever answers before the end wants no more of it, and nobody would watch over the rest.
+            if (!outgoing.writableFinished) outgoing.destroy();
             resolve({ response });
           },
           error => call.fail(error),
