@@ -48,7 +48,9 @@ export class DailyQuota {
   }
 
   taken(recipients: number): void {
-    if (this.#left !== null) this.#left = Math.max(0, this.#left - recipients);
+    if (this.#left === null || this.#left === 0) return;
+    this.#left = Math.max(0, this.#left - recipients);
+    if (this.#left === 0) this.#tell();
   }
 
   /** What another worker has made known. */

@@ -3,6 +3,7 @@ import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { NO_TRACING, type Tracer } from '../observability/tracing.ts';
 import { type JobQueue, MAX_BATCH, type RefusedJob } from './job-queue.ts';
+import { OutboxHelpings, type SweptOutbox } from './outbox-helpings.ts';
 import { type LeasedJob, PendingJobs } from './pending-jobs.ts';
 import { beginPublishSpans, endPublishSpans } from './publish-spans.ts';
 import { createPublisherMetrics, type PublisherMetrics } from './publisher-metrics.ts';
@@ -10,9 +11,7 @@ import { QueuePace } from './queue-pace.ts';
 import type { SendJob } from './send-job.ts';
 
 /** The outbox as the publisher needs it (`store/outbox.ts`). */
-export interface JobOutbox {
-  leaseDue(limit: number, leaseMs: number): Promise<SendJob[]>;
-  takeInTurn(limit: number, leaseMs: number, leftOut: readonly (string | null)[]): Promise<SendJob[]>;
+export interface JobOutbox extends SweptOutbox {
   remove(jobs: readonly SendJob[]): Promise<void>;
   postpone(failures: readonly { emailId: string; try: number; reason: string }[]): Promise<void>;
 }
@@ -44,9 +43,6 @@ export interface PublisherDependencies {
 const LINGER = 15;
 /** Beyond this the outbox alone remembers jobs; memory stays bounded through an outage. */
 const MAX_PENDING = 10_000;
-const SWEEP_LIMIT = 500;
-/** Of the outbox while the queue is full: of those who publish little. */
-const SWEPT_BESIDES = 50;
 /** Milliseconds between two sweeps while the queue is all that keeps more from it. */
 const SWEEP_PAUSE = 200;
 /** A call that could outlast its jobs' lease is not begun: another process would publish them a second time. */
@@ -70,7 +66,7 @@ export class Publisher {
   readonly #pending = new PendingJobs(MAX_PENDING);
   /** null: the queue takes whatever there is. */
   readonly #pace: QueuePace | null;
-  #hasMore = false;
+  readonly #helpings: OutboxHelpings;
   #looking: Promise<void> = Promise.resolve();
   /** Published, but still in the outbox: the database could not be reached. */
   #unremoved: readonly SendJob[] = [];
@@ -87,6 +83,7 @@ export class Publisher {
     this.#tracer = tracer;
     const depth = options.bounded && queue.depth?.bind(queue);
     this.#pace = depth ? new QueuePace({ depth }) : null;
+    this.#helpings = new OutboxHelpings({ outbox, pace: this.#pace, leaseTime: options.leaseTime });
     this.#metrics = createPublisherMetrics(registry, {
       pending: () => this.#pending.size,
       depth: () => this.#pace?.depth ?? 0,
@@ -242,7 +239,7 @@ export class Publisher {
       if (more) continue;
       // Pods that were started together shall not sweep together.
       const pause = Math.max(
-        this.#hasMore ? SWEEP_PAUSE : this.#options.sweepInterval * (0.5 + Math.random() / 2),
+        this.#helpings.isHeldBack ? SWEEP_PAUSE : this.#options.sweepInterval * (0.5 + Math.random() / 2),
         this.#pausedUntil - performance.now(),
       );
       await delay(pause, undefined, { signal: this.#stopped.signal }).catch(() => {});
@@ -252,31 +249,19 @@ export class Publisher {
   /** Never rejects. @returns whether there is more to publish at once. */
   async #sweep(): Promise<boolean> {
     if (!(await this.#removeLeftovers()) || this.#isPaused()) return false;
-    const leasedUntil = performance.now() + this.#options.leaseTime;
-    let jobs: SendJob[];
+    const wasHeldBack = this.#helpings.isHeldBack;
+    let leased: LeasedJob[];
     try {
-      jobs = await this.#take();
+      leased = await this.#helpings.take();
     } catch (error) {
       this.#logger.warn({ err: error }, 'outbox could not be read');
       return false;
     }
-    this.#hasMore = this.#pace !== null && jobs.length > 0;
-    if (jobs.length === 0) return false;
-    const taken = await this.#sendAll(jobs.map(job => ({ job, leasedUntil })));
-    if (taken) this.#logger.info({ jobs: jobs.length }, 'published jobs that were left in the outbox');
-    return taken && (this.#pace ? this.#pace.room >= SWEPT_BESIDES : jobs.length === SWEEP_LIMIT);
-  }
-
-  async #take(): Promise<SendJob[]> {
-    const { leaseTime } = this.#options;
-    if (this.#pace === null) return this.#outbox.leaseDue(SWEEP_LIMIT, leaseTime);
-    const room = Math.floor(Math.min(this.#pace.room, SWEEP_LIMIT));
-    const jobs =
-      room > 0
-        ? await this.#outbox.takeInTurn(room, leaseTime, [])
-        : await this.#outbox.takeInTurn(SWEPT_BESIDES, leaseTime, this.#pace.served);
-    for (const { userId } of jobs) this.#pace.goes(userId);
-    return jobs;
+    if (leased.length === 0) return false;
+    const taken = await this.#sendAll(leased);
+    const level = wasHeldBack ? 'debug' : 'info';
+    if (taken) this.#logger[level]({ jobs: leased.length }, 'published jobs that were left in the outbox');
+    return taken && this.#helpings.goesOn;
   }
 
   /** Sends in as many calls at once as allowed; stops at the first that fails. */
