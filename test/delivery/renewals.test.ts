@@ -4,8 +4,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../support/eventually.ts';
 import { startSending } from './support/sending.ts';
 
-const MESSAGES = 20;
-
 /** Where each row is, and by which transaction. */
 const VERSIONS = 'select email_id, ctid::text, xmin::text, until from smtp_relay_claims order by 1';
 
@@ -17,21 +15,20 @@ describe('the leases of messages in hand', { concurrency: true }, () => {
     it(what, async t => {
       const sending = await startSending(t, { 'worker.leaseTime': leaseTime, 'worker.pollInterval': 50 });
       const answer = Promise.withResolvers<void>();
-      for (let nth = 0; nth < MESSAGES; nth += 1) sending.ses.faults.plan({ kind: 'delay', until: answer.promise });
-      await Promise.all(Array.from({ length: MESSAGES }, () => sending.store()));
+      sending.ses.faults.plan({ kind: 'delay', until: answer.promise });
+      const id = await sending.store();
       const versions = async () => (await sending.db.query(VERSIONS)).rows;
       const begun = "select from smtp_relay_claims where state = 'sending'";
-      await eventually(async () => (await sending.db.query(begun)).rowCount === MESSAGES);
+      await eventually(async () => (await sending.db.query(begun)).rowCount === 1);
       const first = await versions();
       await sleep(1_000);
       const later = await versions();
-      assert.equal(later.length, MESSAGES);
+      assert.equal(later.length, 1);
       if (!renewed) assert.deepEqual(later, first);
       else for (const [nth, { until }] of later.entries()) assert.ok(until > first[nth].until, String(until));
       answer.resolve();
-      const sent = "select from emails where status = 'sent'";
-      await eventually(async () => (await sending.db.query(sent)).rowCount === MESSAGES);
-      assert.equal(sending.ses.mailbox.messages.length, MESSAGES, 'each once');
+      await sending.until(id, 'sent');
+      assert.equal(sending.received(id).length, 1);
     });
   }
 });
