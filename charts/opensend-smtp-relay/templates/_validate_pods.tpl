@@ -44,18 +44,18 @@ Values of relay and worker that are right each on its own, but that Kubernetes r
 {{- /* What a pod asks for. */}}
 {{- $limits := ($values.resources).limits | default dict }}
 {{- $requests := ($values.resources).requests | default dict }}
+{{- $held := eq $component "relay" | ternary ((($config.limits).bytesInFlight) | default "256MiB") ((($config.worker).bytesInFlight) | default "32MiB") }}
+{{- $setting := eq $component "relay" | ternary "config.limits.bytesInFlight" "config.worker.bytesInFlight" }}
+{{- $need := add 200000000 (include "opensend-smtp-relay.sizeBytes" $held | int64) }}
+{{- if and $limits.memory (lt (include "opensend-smtp-relay.bytes" $limits.memory | int64) $need) }}
+{{- fail (printf "%s.resources.limits.memory is %v, but a pod needs 200 MB and holds up to %v of messages (%s): it would be killed under load, and its clients with it. Set the limit to %dMi or more, or lower %s." $component $limits.memory $held $setting (div (add $need 1048575) 1048576) $setting) }}
+{{- end }}
 {{- range $name, $asked := $requests }}
 {{- $most := get $limits $name }}
 {{- $of := eq $name "cpu" | ternary "opensend-smtp-relay.milliCpu" "opensend-smtp-relay.bytes" }}
 {{- if and $most (gt (include $of $asked | int64) (include $of $most | int64)) }}
 {{- fail (printf "%s.resources.requests.%s (%v) is more than limits.%s (%v): raise the limit, or ask for less." $component $name $asked $name $most) }}
 {{- end }}
-{{- end }}
-{{- $held := eq $component "relay" | ternary ((($config.limits).bytesInFlight) | default "256MiB") ((($config.worker).bytesInFlight) | default "32MiB") }}
-{{- $setting := eq $component "relay" | ternary "config.limits.bytesInFlight" "config.worker.bytesInFlight" }}
-{{- $need := add 200000000 (include "opensend-smtp-relay.sizeBytes" $held | int64) }}
-{{- if and $limits.memory (lt (include "opensend-smtp-relay.bytes" $limits.memory | int64) $need) }}
-{{- fail (printf "%s.resources.limits.memory is %v, but a pod needs 200 MB and holds up to %v of messages (%s): it would be killed under load, and its clients with it. Set the limit to %dMi or more, or lower %s." $component $limits.memory $held $setting (div (add $need 1048575) 1048576) $setting) }}
 {{- end }}
 {{- $storage := get $limits "ephemeral-storage" }}
 {{- if $storage }}
