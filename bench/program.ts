@@ -28,7 +28,7 @@ export interface Program {
 }
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
-const START_LIMIT_MS = 30_000;
+const START_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 40_000;
 
 /**

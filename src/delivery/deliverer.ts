@@ -133,8 +133,10 @@ export class Deliverer implements JobSink {
   }
 
   readonly take = (jobs: readonly TakenJob[]): readonly Promise<JobOutcome>[] =>
-    // What is here already was redelivered, or published twice: it is one message, with one outcome.
-    jobs.map(job => this.#jobs.get(job.emailId) ?? this.#add(job));
+    jobs.map(job => {
+      const known = this.#jobs.get(job.emailId);
+      return known ? this.#after(known, job) : this.#add(job);
+    });
 
   /** Something may begin that could not before. */
   readonly pump = (): void => this.#scheduler.pump();
@@ -165,6 +167,14 @@ export class Deliverer implements JobSink {
     // What was being claimed at that moment is given back.
     await Promise.all(this.#beginning);
     await this.#work.idle();
+  }
+
+  /** For a job whose message is here already: it was redelivered, or it is that of the next try, and is looked at when this one is over. */
+  async #after(known: Promise<JobOutcome>, job: TakenJob): Promise<JobOutcome> {
+    const outcome = await known;
+    if (outcome !== 'done') return outcome;
+    if (this.#stopping.signal.aborted) return 'left';
+    return this.take([job])[0] ?? 'left';
   }
 
   #add(job: TakenJob): Promise<JobOutcome> {
