@@ -23,8 +23,8 @@ export interface Clock {
 export interface Permit {
   readonly way: Way;
   readonly passage: Passage;
-  /** Whether a further call for so many recipients may follow at once; it is then paid for. Where not, the message waits anew. */
-  goesOn(recipients: number): boolean;
+  /** Whether a further call for so many recipients may follow in a moment; it is then paid for. Where not, the message waits anew. */
+  goesOn(recipients: number): Promise<boolean>;
 }
 
 export interface SchedulerDependencies<T extends Waiting> {
@@ -42,6 +42,8 @@ export interface SchedulerDependencies<T extends Waiting> {
 const KEPT = 10;
 /** Milliseconds; how long a way out is shut that is being probed just now. */
 const PROBE_TIME = 5_000;
+/** Milliseconds for which a message keeps what it has for a further call: as long as it takes to ask for tokens. */
+const MOMENT = 50;
 /** Milliseconds between two looks whether anything may begin again. */
 const CLOSED_LOOK = 500;
 /** Milliseconds for which all else waits, first for one that is to be tried alone, and then for it. */
@@ -217,10 +219,15 @@ export class Scheduler<T extends Waiting> {
     lane.take(way, bytes);
     queue.running += 1;
     this.#running += 1;
-    const goesOn = (cost: number): boolean => {
-      const may = this.#mayGoOn(queue, cost);
-      if (may) pay(cost);
-      return may;
+    const goesOn = async (cost: number): Promise<boolean> => {
+      const { clock } = this.#dependencies;
+      for (const end = clock.now() + MOMENT; clock.now() < end; ) {
+        const wait = this.#waitToGoOn(queue, cost);
+        if (wait === 0) pay(cost);
+        if (wait === 0 || wait > MOMENT) return wait === 0;
+        await new Promise<void>(resolve => clock.after(wait, resolve));
+      }
+      return false;
     };
     const permit: Permit = { way, passage, goesOn };
     void this.#dependencies.start(item, permit).finally(() => {
@@ -234,12 +241,12 @@ export class Scheduler<T extends Waiting> {
     });
   }
 
-  /** Whoever has a place goes on with it only where nobody has to wait for the tokens that it takes. */
-  #mayGoOn(queue: WayQueue<T>, recipients: number): boolean {
+  /** Milliseconds. Whoever has a place goes on with it only where nobody has to wait long for the tokens that it takes. */
+  #waitToGoOn(queue: WayQueue<T>, recipients: number): number {
     const { circuit, allowance } = queue.way;
-    if (circuit.wait > 0) return false;
     const others = [queue.first('small'), queue.first('large')].flatMap(item => item?.recipients ?? []);
-    return [recipients, ...others].every(cost => (allowance?.waitFor(cost) ?? 0) <= 0);
+    const waits = [recipients, ...others].map(cost => allowance?.waitFor(cost) ?? 0);
+    return Math.max(circuit.wait, ...waits);
   }
 
   #putOffSurplus(): void {

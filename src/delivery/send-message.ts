@@ -190,7 +190,7 @@ export class MessageTry {
     let called = false;
     for (let start = 0; start < left.length; start += transport.maxRecipients) {
       const batch = left.slice(start, start + transport.maxRecipients);
-      if (called && !this.#goesOn(batch.length)) return 'later';
+      if (called && !(await this.#goesOn(batch.length))) return 'later';
       if (called && !(await this.#settle({ kind: 'underway' })).owned) return 'lost';
       this.#mayStillBegin();
       const recipients = await this.#leaveOutSettled(await this.#lookAgain(batch));
@@ -205,8 +205,8 @@ export class MessageTry {
   }
 
   /** The first call was admitted with the message. Who has to wait for a further one keeps nothing meanwhile. */
-  #goesOn(recipients: number): boolean {
-    return this.#signals.permit?.goesOn(recipients) ?? true;
+  async #goesOn(recipients: number): Promise<boolean> {
+    return (await this.#signals.permit?.goesOn(recipients)) ?? true;
   }
 
   /** null where there is nothing to send, which is noted. */

@@ -21,6 +21,8 @@ export interface SharedRateOptions {
 
 /** Seconds' worth of the whole rate that all workers together take ahead: more would keep a newcomer waiting. */
 const AHEAD = 0.2;
+/** Recipients that are taken ahead at most: what is not used of them counts towards the day's quota until SES is asked again. */
+const MOST_AHEAD = 100;
 /** Milliseconds for which Postgres is taken to answer. */
 const ANSWER = 3;
 /** Milliseconds for which what was taken may be used. What nobody uses by then, the account has not sent. */
@@ -94,7 +96,7 @@ export class SharedRate {
   /** Never rejects. */
   async #ask(missing: number): Promise<void> {
     const { store, key, fallback, fixed, liveWorkers, now } = this.#options;
-    const ahead = Math.floor((this.#rate * AHEAD) / Math.max(1, liveWorkers()));
+    const ahead = Math.min(MOST_AHEAD, Math.floor((this.#rate * AHEAD) / Math.max(1, liveWorkers())));
     const recipients = Math.max(missing, ahead);
     const drops = this.#drops;
     const granted = await this.#exchange(() => store.take(key, recipients, fallback, fixed));
