@@ -13,7 +13,7 @@ import { ClaimedWork, type ClaimedWorkDependencies, isAlone, storedTrace, type W
 import { bytesFor, STREAMED_FROM } from './large-message.ts';
 import { type Clock, type Permit, Scheduler, type SchedulerOptions } from './scheduler.ts';
 import { TakeOver } from './take-over.ts';
-import { WaitingRoom } from './waiting-room.ts';
+import { type Place, WaitingRoom } from './waiting-room.ts';
 import { shutError, type Way } from './way.ts';
 import type { CircuitMetrics } from './way-metrics.ts';
 import type { Waiting } from './way-queue.ts';
@@ -180,17 +180,13 @@ export class Deliverer implements JobSink {
   #add(job: TakenJob): Promise<JobOutcome> {
     const { promise, resolve } = Promise.withResolvers<JobOutcome>();
     this.#jobs.set(job.emailId, promise);
-    this.#waiting.enter(job.userId);
-    let isWaiting = true;
-    const begins = (): void => {
-      if (isWaiting) this.#waiting.leave(job.userId);
-      isWaiting = false;
-    };
+    const place = this.#waiting.enter(job.userId);
+    const begins = () => place.leave();
     void promise.then(() => {
       begins();
       this.#jobs.delete(job.emailId);
     });
-    this.#admit(job, begins, resolve).catch(error => {
+    this.#admit(job, place, resolve).catch(error => {
       if (!this.#stopping.signal.aborted)
         this.#dependencies.logger.error({ err: error, emailId: job.emailId }, 'job left');
       resolve('left');
@@ -199,9 +195,9 @@ export class Deliverer implements JobSink {
   }
 
   /** Finds out what the message of a job needs, and lets it wait for that. @throws what keeps that from being known */
-  async #admit(job: TakenJob, begins: () => void, resolve: (outcome: JobOutcome) => void): Promise<void> {
+  async #admit(job: TakenJob, place: Place, resolve: (outcome: JobOutcome) => void): Promise<void> {
     const { facts, ways, standstill } = this.#dependencies;
-    const { emailId, userId, correlationId, traceparent } = job;
+    const { emailId, correlationId, traceparent } = job;
     await standstill.passed(this.#stopping.signal);
     const found = await this.#patiently(async () => {
       const known = await facts.find(emailId);
@@ -209,6 +205,10 @@ export class Deliverer implements JobSink {
     });
     if (found === null) return resolve(await this.#outcomeWithout(emailId));
     if (this.#stopping.signal.aborted) return resolve('left');
+    const { userId } = found.facts;
+    // A queue may not say whose a message is, and one that does may be wrong.
+    place.belongsTo(userId);
+    const begins = () => place.leave();
     const item = { ...itemOf(found.facts, found.way), trace: { correlationId, traceparent }, begins, resolve };
     if (!this.#waiting.isOverfull(userId)) this.#scheduler.add(item);
     else this.#putOff([item], CROWDED.least + Math.random() * (CROWDED.most - CROWDED.least), false);

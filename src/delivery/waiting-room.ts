@@ -6,6 +6,14 @@ interface Owner {
   isSated: boolean;
 }
 
+/** The place of one job that waits. */
+export interface Place {
+  /** It has become known whose it is. */
+  belongsTo(userId: string | null): void;
+  /** It waits no longer. */
+  leave(): void;
+}
+
 /** Of what is free, one owner may have a third: a quarter of everything, and each further one finds some. */
 const SHARE = 3;
 /** So many may always wait. */
@@ -53,7 +61,27 @@ export class WaitingRoom {
     this.#left.ring();
   }
 
-  enter(userId: string | null): void {
+  enter(userId: string | null): Place {
+    this.#add(userId);
+    let whose = userId;
+    let hasLeft = false;
+    return {
+      belongsTo: owner => {
+        if (hasLeft || owner === whose) return;
+        this.#add(owner);
+        this.#remove(whose);
+        whose = owner;
+      },
+      leave: () => {
+        if (hasLeft) return;
+        hasLeft = true;
+        this.#remove(whose);
+        this.#left.ring();
+      },
+    };
+  }
+
+  #add(userId: string | null): void {
     const key = keyOf(userId);
     const owner = this.#owners.get(key) ?? { userId, waiting: 0, isSated: false };
     this.#owners.set(key, owner);
@@ -61,14 +89,13 @@ export class WaitingRoom {
     this.#waiting += 1;
   }
 
-  leave(userId: string | null): void {
+  #remove(userId: string | null): void {
     const key = keyOf(userId);
     const owner = this.#owners.get(key);
     if (!owner) return;
     owner.waiting -= 1;
     this.#waiting -= 1;
     if (owner.waiting === 0) this.#owners.delete(key);
-    this.#left.ring();
   }
 
   /** Whether an owner has far more waiting than he may, as where a queue brings nothing but his. */

@@ -136,6 +136,21 @@ describe('the deliverer', () => {
     assert.ok(deliverer.room > PLACES - 20, 'half of them have gone');
   });
 
+  it('counts what waits for its owner, whoever the queue says that it is of', async t => {
+    const { deliverer, facts, putOff, claimed, jobs } = startDeliverer(t, untilAborted);
+    const taken = jobs(81).map(job => ({ ...job, userId: null }));
+    const last = taken.at(-1);
+    facts.find = async id => factsOf(id, { userId: id === last?.emailId ? 'b' : 'a' });
+    deliverer.take(taken.slice(0, 80));
+    await eventually(() => claimed.length > 0);
+    const before = putOff.length;
+    assert.ok(last);
+    deliverer.take([last]);
+    await new Promise(resolve => setTimeout(resolve, 20));
+    assert.ok(before > 0, 'of one owner too many are here');
+    assert.equal(putOff.length, before);
+  });
+
   it('takes over what others left, but no more than it may have at a time', async t => {
     const { deliverer, expired, limits, claimed } = startDeliverer(t, untilAborted);
     expired.push(...Array.from({ length: 3 * CONCURRENCY }, () => factsOf(randomUUID(), { expired: true })));
