@@ -6,7 +6,8 @@ import { shortPath } from './short-path.ts';
 export function renderHappening(happening: Happening, captured: string): string {
   const [what, text] = describe(happening, captured);
   const time = happening.at.toTimeString().slice(0, 8);
-  const id = (happening.emailId ?? '').slice(0, 8).padEnd(8);
+  // Its end: it begins with the time, and so as those of its neighbours do.
+  const id = (happening.emailId ?? '').slice(-8).padEnd(8);
   // A client or recipient chooses some of these texts: none may end the line or talk to the terminal.
   return `${time}  ${id}  ${what.padEnd(10)}  ${text}`.replace(/\p{Cc}+/gu, ' ').trimEnd();
 }

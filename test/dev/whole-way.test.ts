@@ -74,7 +74,7 @@ async function runExample(dev: Dev, command: string, args: readonly string[], fi
 
 /** The bytes of a message in its `.eml`, found by the line that says where it is, below the `Received:` of our own. */
 async function captured(dev: Dev, id: string): Promise<string> {
-  const [, file = ''] = await dev.process.waitFor(new RegExp(`${id.slice(0, 8)} {2}sent +(\\S+\\.eml)`));
+  const [, file = ''] = await dev.process.waitFor(new RegExp(`${id.slice(-8)} {2}sent +(\\S+\\.eml)`));
   const text = await readFile(file, 'latin1');
   const received = new RegExp(`^Received: [^\r]*(?:\r\n\t[^\r]*)*\\bid ${id}\\b[^\r]*(?:\r\n\t[^\r]*)*\r\n`);
   assert.match(text, received);
@@ -179,12 +179,12 @@ test('the whole way of a message, as a new user tries it', { skip: needs('python
     const clicked = await fetch(click, { redirect: 'manual' });
     assert.deepEqual([clicked.status, clicked.headers.get('location')], [302, link]);
     assert.equal((await fetch(pixel)).headers.get('content-type'), 'image/gif');
-    await dev.process.waitFor(new RegExp(`${id.slice(0, 8)} {2}clicked +you@example\\.com +https://shop\\.example`));
-    await dev.process.waitFor(new RegExp(`${id.slice(0, 8)} {2}opened +you@example\\.com`));
+    await dev.process.waitFor(new RegExp(`${id.slice(-8)} {2}clicked +you@example\\.com +https://shop\\.example`));
+    await dev.process.waitFor(new RegExp(`${id.slice(-8)} {2}opened +you@example\\.com`));
     const { data } = await hook(receiver, secret, 'email.clicked', id);
     assert.equal((data['click'] as { link: string }).link, link);
     await hook(receiver, secret, 'email.opened', id);
-    await dev.process.waitFor(new RegExp(`${id.slice(0, 8)} {2}webhook +email\\.opened -> ${receiver.url} +200`));
+    await dev.process.waitFor(new RegExp(`${id.slice(-8)} {2}webhook +email\\.opened -> ${receiver.url} +200`));
   });
 
   await t.test('a bounce suppresses the recipient, and the next message is refused', async () => {
@@ -192,7 +192,7 @@ test('the whole way of a message, as a new user tries it', { skip: needs('python
     const id = await send(t, dev, ['gone@example.com'], data);
     await captured(dev, id);
     await dev.shell(`node examples/ses-notification.mjs bounce ${id} gone@example.com`);
-    await dev.process.waitFor(new RegExp(`${id.slice(0, 8)} {2}bounced +gone@example\\.com +Permanent`));
+    await dev.process.waitFor(new RegExp(`${id.slice(-8)} {2}bounced +gone@example\\.com +Permanent`));
     assert.deepEqual((await hook(receiver, secret, 'email.bounced', id)).data['recipients'], ['gone@example.com']);
     await eventually(() => printed().includes('email.bounced {'));
     const client = await logIn(t, dev);

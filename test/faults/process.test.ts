@@ -237,7 +237,7 @@ describe('the relay and the database it finds', () => {
     const url = new URL(await createDatabase(t, { pipeline: 'opensend' }));
     url.password = 'wrong';
     const { code, stderr } = await runCli(['relay'], { DATABASE_URL: url.href, ...NO_PORTS });
-    assert.equal(code, 1);
+    assert.equal(code, 3);
     assert.match(stderr, /password authentication failed/);
     assert.doesNotMatch(stderr, / {4}at /);
   });

@@ -49,7 +49,10 @@ const REFUSED_BY_SES = [
   ['Subject: a\r\nsubject: b', '550 5.6.0 Header subject is there twice'],
   ['Cc: c@example.com\r\nCc: d@example.com', '550 5.6.0 Header Cc is there twice'],
   ['Reply-To: Acme, Inc. <h@acme.test>', '554 5.6.0 Header Reply-To cannot be read'],
-  ['Content-Type: text/plain; name=my file.txt', '554 5.6.0 A Content-Type header is not of the form'],
+  [
+    'ARC-Message-Signature: i=1\r\nContent-Type: text/plain; name=my file.txt',
+    '554 5.6.0 A Content-Type header is not of the form',
+  ],
   ['Content-Disposition: attachment; filename="a.exe"', '554 5.6.0 Amazon SES carries no .exe files'],
 ] as const;
 

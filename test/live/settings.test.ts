@@ -516,6 +516,7 @@ const ELSEWHERE: Partial<Record<SettingName, string>> = {
   longLines: 'here, of a standalone relay',
   'tracking.hitsPerHour': 'test/http/hits.test.ts',
   'resources.allowEmpty': 'test/resources/reconciler.test.ts',
+  'resources.byHand': 'test/resources/unreconciled.test.ts',
   'limits.failedLoginsPerAddress': 'test/smtp/login-guard.test.ts',
   'limits.failedLoginsPerKey': 'test/smtp/login-guard.test.ts',
   'limits.failedLoginsPeriod': 'test/smtp/login-guard.test.ts',

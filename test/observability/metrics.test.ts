@@ -38,9 +38,12 @@ const RULES: readonly ((metric: MetricDescription) => string | false)[] = [
   ({ name, labels }) => labels.some(label => name.includes(`_by_${label}`)) && 'with a label in its name',
 ];
 
-/** Labels whose values come from fixed sets; regions are those of AWS, accounts those of configured roles, routes those that are declared. */
+/**
+ * Labels whose values come from fixed sets; regions are those of AWS, accounts those of configured roles, routes those that are
+ * declared, names those of declared objects that are not ready, twenty at most.
+ */
 const LABELS = new Set(
-  'account action class kind listener node outcome ready reason region result role route rule source standing state status step transport type version way'.split(
+  'account action class kind listener name node outcome ready reason region result role route rule source standing state status step transport type version way'.split(
     ' ',
   ),
 );

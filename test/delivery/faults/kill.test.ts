@@ -77,14 +77,17 @@ describe('a worker killed with -9', { concurrency: 2 }, () => {
 
   it('before the call began: it is simply sent, also with `hold`', async t => {
     const fleet = await createFleet(t, HOLD);
-    const slow = await fleet.spawn({ SMTP_RELAY_SES_SEND_RATE: '1' });
-    // So many recipients use up what may be sent for most of a minute, so the next message is claimed and waits.
-    const first = await fleet.store({ recipients: addresses(50) });
-    await fleet.until(first, 'sent');
+    const worker = await fleet.spawn();
+    // The last look before the call waits for this.
+    const locked = await fleet.db.connect();
+    await locked.query('begin');
+    await locked.query('lock table email_suppressions in access exclusive mode');
     const id = await fleet.store();
     await untilClaimed(fleet, 1, 'claimed');
+    await worker.end('SIGKILL');
+    await locked.query('rollback');
+    locked.release();
     await fleet.spawn();
-    await slow.end('SIGKILL');
     const story = await fleet.until(id, 'sent');
     assert.deepEqual(outcomesOf(story), ['sent']);
     assert.equal(fleet.received(id).length, 1);
