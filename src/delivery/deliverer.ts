@@ -181,9 +181,8 @@ export class Deliverer implements JobSink {
     const { promise, resolve } = Promise.withResolvers<JobOutcome>();
     this.#jobs.set(job.emailId, promise);
     const place = this.#waiting.enter(job.userId);
-    const begins = () => place.leave();
     void promise.then(() => {
-      begins();
+      place.leave();
       this.#jobs.delete(job.emailId);
     });
     this.#admit(job, place, resolve).catch(error => {
@@ -208,7 +207,7 @@ export class Deliverer implements JobSink {
     const { userId } = found.facts;
     // A queue may not say whose a message is, and one that does may be wrong.
     place.belongsTo(userId);
-    const begins = () => place.leave();
+    const begins = () => place.goOn();
     const item = { ...itemOf(found.facts, found.way), trace: { correlationId, traceparent }, begins, resolve };
     if (!this.#waiting.isOverfull(userId)) this.#scheduler.add(item);
     else this.#putOff([item], CROWDED.least + Math.random() * (CROWDED.most - CROWDED.least), false);
