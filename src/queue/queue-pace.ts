@@ -16,10 +16,13 @@ const QUIET_LOOKS = 5;
 /** Jobs of each owner that go in a second, however much waits. */
 const FEW = 5;
 const SECOND = 1_000;
+/** Milliseconds after somebody was seen to take jobs, within which the queue counts as attended. */
+const ATTENDED = 10_000;
 
 /**
  * How much may be published, so that the queue never holds more than is taken from it in a moment: nobody can read it around
- * an owner's hundred thousand jobs, while the outbox gives everybody his turn. Whoever publishes little may always.
+ * an owner's hundred thousand jobs, while the outbox gives everybody his turn. Whoever publishes little may always. Where nobody
+ * takes anything, there is nobody to wait for: then all is published.
  */
 export class QueuePace {
   readonly #options: QueuePaceOptions;
@@ -31,6 +34,7 @@ export class QueuePace {
   #published = 0;
   /** Jobs a second that were taken from the queue. */
   #drained = 0;
+  #drainedAt = Number.NEGATIVE_INFINITY;
   #secondBegan = Number.NEGATIVE_INFINITY;
   readonly #inThisSecond = new Map<string | null, number>();
 
@@ -47,7 +51,8 @@ export class QueuePace {
 
   /** How many jobs may be published before the next look. */
   get room(): number {
-    return this.#depth === null ? Number.POSITIVE_INFINITY : Math.max(0, this.#limit - this.#depth - this.#published);
+    if (this.#depth === null || this.#now() - this.#drainedAt > ATTENDED) return Number.POSITIVE_INFINITY;
+    return Math.max(0, this.#limit - this.#depth - this.#published);
   }
 
   get #limit(): number {
@@ -95,6 +100,7 @@ export class QueuePace {
     if (depth !== null && this.#depth !== null) {
       const seconds = Math.max(now - this.#lookedAt, 1) / SECOND;
       const drained = Math.max(0, this.#depth + published - depth) / seconds;
+      if (drained > 0) this.#drainedAt = now;
       // Slowly less: a worker that pauses for a moment goes on as fast.
       this.#drained = Math.max(drained, this.#drained * 0.8);
     }
