@@ -28,6 +28,7 @@ import { deleteOldMessageIds } from './store/message-ids.ts';
 import { createIntakeMetrics, createStoreMetrics } from './store/metrics.ts';
 import { Outbox } from './store/outbox.ts';
 import { startSweeps } from './store/sweeps.ts';
+import { countLive, LIVES_FOR } from './store/workers.ts';
 
 /** A relay that can be started once and stopped once. */
 export interface App {
@@ -72,14 +73,12 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
     new Publisher({
       queue,
       outbox,
+      // Beside OpenSend nobody knows.
+      attended: config.pipeline === 'standalone' ? async () => (await countLive(pool, LIVES_FOR)) > 0 : undefined,
       logger: logger.child({ room: 'queue' }),
       registry,
       tracer,
-      options: {
-        ...config.publishing,
-        bounded: config.pipeline === 'standalone',
-        queueName: queueNameOf(config.queueUrl),
-      },
+      options: { ...config.publishing, queueName: queueNameOf(config.queueUrl) },
     });
   createStoreMetrics(registry, {
     pool,

@@ -192,7 +192,9 @@ function createPublisher({ config, pool, registry, tracer, logger }: Base, queue
     logger: logger.child({ room: 'queue' }),
     registry,
     tracer,
-    options: { ...config.publishing, bounded: true, queueName: queueNameOf(config.queueUrl) },
+    // At least this one takes jobs.
+    attended: async () => true,
+    options: { ...config.publishing, queueName: queueNameOf(config.queueUrl) },
   });
 }
 

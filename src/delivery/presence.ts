@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../observability/log.ts';
 import type { Queryable } from '../store/pool.ts';
-import { beat, countLive, remove } from '../store/workers.ts';
+import { beat, countLive, LIVES_FOR, remove } from '../store/workers.ts';
 
 export interface PresenceDependencies {
   readonly db: Queryable;
@@ -15,7 +15,7 @@ export interface PresenceDependencies {
   };
 }
 
-const DEFAULTS = { interval: 5_000, within: 20_000 };
+const DEFAULTS = { interval: 5_000, within: LIVES_FOR };
 
 /** Tells the other workers of this one, and this one how many there are: they share the send rate. */
 export class Presence {

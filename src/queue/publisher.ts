@@ -23,8 +23,6 @@ export interface PublisherOptions {
   readonly sweepInterval: number;
   /** Milliseconds for which an entry is left to the one who wrote or leased it. */
   readonly leaseTime: number;
-  /** Whether the queue is to hold little, and the outbox the rest, where owners have their turn. */
-  readonly bounded?: boolean;
   /** The queue's name, for traces. */
   readonly queueName?: string;
 }
@@ -32,6 +30,8 @@ export interface PublisherOptions {
 export interface PublisherDependencies {
   readonly queue: JobQueue;
   readonly outbox: JobOutbox;
+  /** Whether somebody takes jobs: then the queue holds little, and the outbox the rest, where owners have their turn. Left out: all is published at once. */
+  readonly attended?: (() => Promise<boolean>) | undefined;
   readonly logger: Logger;
   readonly registry: Registry;
   /** Left out, nothing is traced. */
@@ -75,14 +75,14 @@ export class Publisher {
   #pause = MIN_PAUSE;
   #sweeping: Promise<void> = Promise.resolve();
 
-  constructor({ queue, outbox, logger, registry, tracer = NO_TRACING, options }: PublisherDependencies) {
+  constructor({ queue, outbox, attended, logger, registry, tracer = NO_TRACING, options }: PublisherDependencies) {
     this.#queue = queue;
     this.#outbox = outbox;
     this.#logger = logger;
     this.#options = options;
     this.#tracer = tracer;
-    const depth = options.bounded && queue.depth?.bind(queue);
-    this.#pace = depth ? new QueuePace({ depth }) : null;
+    const depth = queue.depth?.bind(queue);
+    this.#pace = depth && attended ? new QueuePace({ depth, attended }) : null;
     this.#helpings = new OutboxHelpings({ outbox, pace: this.#pace, leaseTime: options.leaseTime });
     this.#metrics = createPublisherMetrics(registry, {
       pending: () => this.#pending.size,

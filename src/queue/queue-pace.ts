@@ -3,6 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 export interface QueuePaceOptions {
   /** Jobs that wait in the queue for somebody to take them; null: it cannot be known. */
   readonly depth: () => Promise<number | null>;
+  /** Whether anybody is there who takes them. */
+  readonly attended: () => Promise<boolean>;
   /** A monotonic clock in milliseconds. */
   readonly now?: () => number;
 }
@@ -16,13 +18,13 @@ const QUIET_LOOKS = 5;
 /** Jobs of each owner that go in a second, however much waits. */
 const FEW = 5;
 const SECOND = 1_000;
-/** Milliseconds after somebody was seen to take jobs, within which the queue counts as attended. */
-const ATTENDED = 10_000;
+/** Milliseconds between two questions whether anybody takes jobs. */
+const ATTENDED_LOOK = 5_000;
 
 /**
  * How much may be published, so that the queue never holds more than is taken from it in a moment: nobody can read it around
  * an owner's hundred thousand jobs, while the outbox gives everybody his turn. Whoever publishes little may always. Where nobody
- * takes anything, there is nobody to wait for: then all is published.
+ * is there who takes any, there is nobody to wait for: then all is published.
  */
 export class QueuePace {
   readonly #options: QueuePaceOptions;
@@ -34,7 +36,8 @@ export class QueuePace {
   #published = 0;
   /** Jobs a second that were taken from the queue. */
   #drained = 0;
-  #drainedAt = Number.NEGATIVE_INFINITY;
+  #isAttended = false;
+  #askedAt = Number.NEGATIVE_INFINITY;
   #secondBegan = Number.NEGATIVE_INFINITY;
   readonly #inThisSecond = new Map<string | null, number>();
 
@@ -51,7 +54,7 @@ export class QueuePace {
 
   /** How many jobs may be published before the next look. */
   get room(): number {
-    if (this.#depth === null || this.#now() - this.#drainedAt > ATTENDED) return Number.POSITIVE_INFINITY;
+    if (this.#depth === null || !this.#isAttended) return Number.POSITIVE_INFINITY;
     return Math.max(0, this.#limit - this.#depth - this.#published);
   }
 
@@ -95,18 +98,24 @@ export class QueuePace {
   /** Never rejects: where the queue does not say, it is as if it were empty. */
   async look(): Promise<void> {
     const published = this.#published;
-    const depth = await this.#options.depth().catch(() => null);
+    const [depth] = await Promise.all([this.#options.depth().catch(() => null), this.#askWhetherAttended()]);
     const now = this.#now();
     if (depth !== null && this.#depth !== null) {
       const seconds = Math.max(now - this.#lookedAt, 1) / SECOND;
       const drained = Math.max(0, this.#depth + published - depth) / seconds;
-      if (drained > 0) this.#drainedAt = now;
       // Slowly less: a worker that pauses for a moment goes on as fast.
       this.#drained = Math.max(drained, this.#drained * 0.8);
     }
     this.#depth = depth;
     this.#lookedAt = now;
     this.#published -= published;
+  }
+
+  /** Never rejects: what cannot be asked is as it was. */
+  async #askWhetherAttended(): Promise<void> {
+    if (this.#now() - this.#askedAt < ATTENDED_LOOK) return;
+    this.#askedAt = this.#now();
+    this.#isAttended = await this.#options.attended().catch(() => this.#isAttended);
   }
 
   #beginSecond(): void {

@@ -10,6 +10,9 @@ const COUNT_LIVE = `
 const REMOVE = `
   delete from smtp_relay_workers where id = $1 or seen_at < now() - interval '1 day'`;
 
+/** Milliseconds after its last sign of life for which a worker counts as one that lives. */
+export const LIVES_FOR = 20_000;
+
 /** Notes that this worker lives. @param id its own, new with each start */
 export async function beat(db: Queryable, id: string): Promise<void> {
   await db.query(BEAT, [id]);
