@@ -50,6 +50,14 @@ const REASONS: ReadonlyMap<string, Reason> = new Map([
   ...(['manualsuppression', 'unsubscribe', 'unsubscribed'] as const).map(name => [name, 'manual'] as const),
 ]);
 
+/** What other words have in them: soft-bounce, BouncedByProvider, user_complained. The first that fits. */
+const HINTS: readonly (readonly [RegExp, Reason])[] = [
+  [/bounce/, 'bounced'],
+  [/complain|spamreport|abuse/, 'complained'],
+];
+/** More words than that tell a story, which may have any word in it. */
+const MAX_HINT_WORDS = 3;
+
 /** The reply of a server, or its enhanced status code: 550 5.1.1, #5.1.1, 4.4.2. */
 const SERVER_REPLY = /^[45]\d\d\b|(?:^|[^\d.])[45]\.\d{1,3}\.\d{1,3}(?![\d.])/;
 const DELIMITERS = [',', ';', '\t', '|'];
@@ -139,7 +147,7 @@ function headerLayout(header: readonly string[]): Layout {
 function looseLayout(fields: readonly string[]): Named {
   const email = fields.find(isAddress) ?? fields[0] ?? '';
   const others = fields.filter(field => field !== email);
-  const reason = others.find(field => REASONS.has(plain(field))) ?? '';
+  const reason = others.find(field => REASONS.has(plain(field))) ?? others.find(field => hintedReason(field)) ?? '';
   const suppressedAt = others.find(field => /^\d{4}-\d\d-\d\d/.test(field)) ?? '';
   return { email, reason, suppressedAt };
 }
@@ -152,9 +160,6 @@ function readRecord({ line, note }: CsvRecord, named: Named, defaults: CsvDefaul
   if (!owner) return { line, problem: 'it names no owner, and neither does --owner' };
   if (owner.includes('\0')) return { line, problem: 'its owner has a NUL' };
   const { reason, remark } = readReason(named, defaults);
-  if (reason === null) {
-    return { line, problem: `the reason ${quoted(named.reason ?? '')} is none of ${SUPPRESSION_REASONS.join(', ')}` };
-  }
   const suppressedAt = since === '' ? null : readTime(since);
   const late =
     since !== '' && suppressedAt === null ? `${quoted(since)} is not a time, so it counts from now on` : null;
@@ -162,16 +167,22 @@ function readRecord({ line, note }: CsvRecord, named: Named, defaults: CsvDefaul
   return { line, row: { owner, email, reason, suppressedAt }, ...(notes.length > 0 && { note: notes.join('; ') }) };
 }
 
-/** Some write there what the server said. That an address must not be written to weighs more than why. */
+/** Everybody has words of their own for it. That an address must not be written to weighs more than why. */
 function readReason(
   { reason: given = '', status = '' }: Named,
   defaults: CsvDefaults,
-): { readonly reason: Reason | null; readonly remark?: string } {
+): { readonly reason: Reason; readonly remark?: string } {
   const known = defaults.reason ?? (given === '' ? 'manual' : REASONS.get(plain(given)));
   if (known !== undefined) return { reason: known };
   if (SERVER_REPLY.test(given) || SERVER_REPLY.test(status)) return { reason: 'bounced' };
-  if (!/\s/.test(given)) return { reason: null };
-  return { reason: 'manual', remark: `the reason ${quoted(given)} is taken as manual` };
+  const reason = hintedReason(given) ?? 'manual';
+  return { reason, remark: `the reason ${quoted(given)} is taken as ${reason}` };
+}
+
+function hintedReason(text: string): Reason | undefined {
+  if (text.split(/\s+/).length > MAX_HINT_WORDS) return undefined;
+  const word = plain(text);
+  return HINTS.find(([pattern]) => pattern.test(word))?.[1];
 }
 
 function unquoted(text: string): string {

@@ -89,7 +89,6 @@ describe('readSuppressionsCsv', () => {
     const text = 'email,reason\na@x.test,\nnobody,\nb@x.test,whim\n,\n';
     assert.deepEqual(await problems(text), [
       [3, '"nobody" is not an email address'],
-      [4, 'the reason "whim" is none of bounced, complained, manual'],
       [5, '"" is not an email address'],
     ]);
     assert.deepEqual(await problems('email\na@x.test\n', {}), [[2, 'it names no owner, and neither does --owner']]);
@@ -136,6 +135,43 @@ describe('readSuppressionsCsv', () => {
         ['manual', 'the reason "was rude to us" is taken as manual'],
       ],
     );
+  });
+
+  it('lets no address go for a reason of one word that nobody knows, and a note says what it was taken as', async () => {
+    for (const [given, reason] of [
+      ['Undetermined', 'manual'],
+      ['transactional', 'manual'],
+      ['non_transactional', 'manual'],
+      ['10', 'manual'],
+      ['99999', 'manual'],
+      ['ÜNBEKANNT', 'manual'],
+      ['soft-bounce', 'bounced'],
+      ['Soft Bounce', 'bounced'],
+      ['BouncedByProvider', 'bounced'],
+      ['user_complained', 'complained'],
+      ['AbuseReport', 'complained'],
+      ['they bounced us about the office', 'manual'],
+    ] as const) {
+      assert.deepEqual(
+        await read(`email,reason\na@x.test,${given}\n`),
+        [
+          {
+            line: 2,
+            row: { owner: 'acme', email: 'a@x.test', reason, suppressedAt: null },
+            note: `the reason "${given}" is taken as ${reason}`,
+          },
+        ],
+        given,
+      );
+    }
+    assert.deepEqual(await read('email,type\na@x.test,451\n'), [
+      { line: 2, row: { owner: 'acme', email: 'a@x.test', reason: 'bounced', suppressedAt: null } },
+    ]);
+    const [bare] = await read('a@x.test,soft-bounce\n');
+    assert.deepEqual(bare && 'row' in bare && [bare.row.reason, bare.note], [
+      'bounced',
+      'the reason "soft-bounce" is taken as bounced',
+    ]);
   });
 
   it('lets no address go for its date: it counts from now on, and a note says so', async () => {

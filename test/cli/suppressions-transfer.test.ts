@@ -58,6 +58,18 @@ describe('smtp-relay suppressions import and export', { concurrency: true }, () 
     assert.equal(await cli.text('suppressions', 'export'), exported);
   });
 
+  it('tells what an unknown reason was taken as, which --strict takes too', async t => {
+    const { cli, write } = await setUp(t);
+    const file = await write('in.csv', 'email,reason\na@x.test,Undetermined\nb@x.test,soft-bounce\n');
+    const { code, stdout, stderr } = await cli.run('suppressions', 'import', file, '--owner', 'acme', '--strict');
+    assert.deepEqual([code, stdout], [0, '2 added, 0 there already, 0 bad, 2 noted.\n']);
+    assert.equal(
+      stderr,
+      'line 2: the reason "Undetermined" is taken as manual\nline 3: the reason "soft-bounce" is taken as bounced\n',
+    );
+    assert.match(await cli.text('suppressions', 'export'), /a@x\.test,manual,.*\nb@x\.test,bounced,/);
+  });
+
   it('imports the good lines and lists the bad ones; with --strict, nothing', async t => {
     const { cli, write } = await setUp(t);
     const file = await write('in.csv', 'email\na@x.test\nnobody\nb@x.test\n');
