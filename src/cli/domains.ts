@@ -9,6 +9,7 @@ import {
   removeDomain,
 } from '../store/domains.ts';
 import { StoreError } from '../store/errors.ts';
+import { inTransaction } from '../store/transaction.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
 import { addDomainCheck, describeSetUp, setUpAtSes } from './domains-ses.ts';
@@ -91,7 +92,8 @@ function addAdd(domains: Command, context: CliContext): void {
         const { shared } = loadConfig(context.env, { checkTlsFiles: false, require: [] }).config.domains;
         await withDatabase(context, async pool => {
           const { owner, region } = options;
-          const row = await addDomain(pool, { name, owner, region, isExclusive: !shared });
+          const wanted = { name, owner, region, isExclusive: !shared };
+          const row = await inTransaction(pool, db => addDomain(db, wanted));
           const human = `${row.name} is ${row.added ? 'now' : 'already'} a domain of ${row.owner}.\n`;
           if (row.added && (await pipelineOf(context, pool)) === 'opensend') note(context, options, OPENSEND_DOMAINS);
           if (!options.ses) return print(context, options, row, human);

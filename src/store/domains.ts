@@ -60,6 +60,10 @@ const INSERT = `
   on conflict do nothing
   returning ${COLUMNS}`;
 
+/** Whoever adds the same name waits until the transaction ends; the statement behind it then sees what became of that. */
+const LOCK_NAME = `
+  select pg_advisory_xact_lock(hashtextextended('smtp_relay domain ' || $1, 0))`;
+
 const LIST = `
   select ${COLUMNS} from domains where $1::text is null or user_id = $1 order by name, user_id`;
 
@@ -142,11 +146,13 @@ export interface WantedDomain {
 /**
  * Makes a domain one of the owner's. One that is already stays as it is.
  *
+ * @param db a transaction, where nobody else may have it
  * @throws StoreError `invalid`; `conflict` where another owner has it, and this one asks to be the only one
  */
 export async function addDomain(db: Queryable, wanted: WantedDomain): Promise<Domain & { readonly added: boolean }> {
   const name = normaliseDomain(wanted.name);
   if (!wanted.owner.trim()) throw new StoreError('invalid', 'the owner is empty');
+  if (wanted.isExclusive) await db.query(LOCK_NAME, [name]);
   const inserted = await db.query<Domain>(INSERT, [
     name,
     wanted.owner,

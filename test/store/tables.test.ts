@@ -7,7 +7,9 @@ import { addDomain, createOwnershipCache, isOwned, listDomains, removeDomain } f
 import { findEmail, listEmails } from '../../src/store/emails.ts';
 import { createPool } from '../../src/store/pool.ts';
 import { addSuppression, findSuppressed, listSuppressions, removeSuppression } from '../../src/store/suppressions.ts';
+import { inTransaction } from '../../src/store/transaction.ts';
 import { createDatabase } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
 
 async function openDatabase(t: TestContext) {
   const options = {
@@ -152,6 +154,27 @@ describe('domains', () => {
     for (const name of ['', 'a b', 'a@b.example', '[127.0.0.1]', 'a..b', '-']) {
       await assert.rejects(addDomain(db, { name, owner: 'acme', region: 'us-east-1' }), { code: 'invalid' }, name);
     }
+  });
+
+  it('are given to one owner only, though several ask at once', async t => {
+    const db = await openDatabase(t);
+    const [name, region] = ['Bücher.example', 'us-east-1'];
+    const first = await db.connect();
+    await first.query('begin');
+    await addDomain(first, { name, owner: 'acme', region, isExclusive: true });
+    const second = inTransaction(db, other =>
+      addDomain(other, { name: 'xn--bcher-kva.example', owner: 'umbrella', region, isExclusive: true }),
+    );
+    const refused = assert.rejects(second, { code: 'conflict' });
+    const waiting = "select from pg_locks where locktype = 'advisory' and not granted";
+    await eventually(async () => (await first.query(waiting)).rowCount === 1);
+    await first.query('commit');
+    first.release();
+    await refused;
+    assert.deepEqual(
+      (await listDomains(db)).map(({ owner }) => owner),
+      ['acme'],
+    );
   });
 
   it('are removed from the one owner meant', async t => {
