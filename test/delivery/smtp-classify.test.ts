@@ -54,6 +54,14 @@ const ROWS: readonly Row[] = [
     timeout: 2_000,
   },
   {
+    what: 'a greeting that never ends',
+    rule: 0,
+    script: at('CONNECT', 'drip'),
+    outcome: 'transient',
+    code: 'ETIMEDOUT',
+    timeout: 500,
+  },
+  {
     what: 'a log-in that is refused',
     rule: 0,
     script: at('AUTH', '535 5.7.8 no'),
@@ -124,6 +132,22 @@ const ROWS: readonly Row[] = [
     outcome: 'unknown',
     code: 'ETIMEDOUT',
     timeout: 2_000,
+  },
+  {
+    what: 'an answer to the final dot that never ends',
+    rule: 7,
+    script: at('.', 'drip'),
+    outcome: 'unknown',
+    code: 'ETIMEDOUT',
+    timeout: 500,
+  },
+  {
+    what: 'an answer to MAIL that never ends',
+    rule: 8,
+    script: at('MAIL', 'drip'),
+    outcome: 'transient',
+    code: 'ETIMEDOUT',
+    timeout: 500,
   },
   {
     what: 'a connection lost at MAIL',

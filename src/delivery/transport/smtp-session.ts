@@ -38,6 +38,13 @@ export interface SessionResult {
 const CHUNK = 64 * 1024;
 /** RFC 5321 section 4.5.3.2.6: the answer to the final dot may take longer than all others. */
 const FINAL_FACTOR = 10;
+/** Answers until a connection is open, and until it is logged in. */
+const OPENING_ANSWERS = 4;
+const LOGIN_ANSWERS = 3;
+/** Beside those to RCPT: to MAIL and to DATA. */
+const MESSAGE_ANSWERS = 2;
+/** Bytes a second. */
+const SLOWEST = 8 * 1024;
 /** How long the answer to QUIT is waited for. */
 const QUIT_TIMEOUT = 2000;
 
@@ -52,6 +59,9 @@ export class SmtpSession {
   #messages = 0;
   #leftover = false;
   #declareUtf8 = false;
+  #deadline: NodeJS.Timeout | undefined;
+  /** Ends the exchange under way. */
+  #expire: (error: Error) => void = () => {};
 
   private constructor(connection: SMTPConnection, settings: SmtpSettings) {
     this.#connection = connection;
@@ -97,6 +107,7 @@ export class SmtpSession {
     };
     this.#declareUtf8 = envelope.smtpUtf8;
     this.#setTimeout(this.#settings.timeout);
+    this.#allow(MESSAGE_ANSWERS + envelope.recipients.length);
     const stream = Readable.from(this.#chunks(raw, body), { objectMode: false, highWaterMark: CHUNK });
     // Nodemailer keeps the replies to RCPT in the envelope that it is given, also where the message fails later.
     const rejected = () => rejectionsIn(tracked.rejectedErrors ?? [], (tracked.accepted ?? []).length > 0);
@@ -122,6 +133,7 @@ export class SmtpSession {
       stream.destroy();
       this.#messages += 1;
       this.#setTimeout(0);
+      clearTimeout(this.#deadline);
     }
   }
 
@@ -144,17 +156,21 @@ export class SmtpSession {
 
   async #start(signal: AbortSignal): Promise<void> {
     const { user } = this.#settings;
+    this.#allow(OPENING_ANSWERS);
     await this.#exchange<void>(signal, done => this.#connection.connect(error => done(error ?? null))).catch(
       rethrowAs('connect'),
     );
     this.#capabilities = readCapabilities(this.#connection.lastServerResponse || '');
+    clearTimeout(this.#deadline);
     if (user === '') return this.#setTimeout(0);
     if (!this.#connection.allowsAuth) {
       throw new SmtpSessionError({ step: 'login', reply: null, fault: 'ENOAUTH' });
     }
     const login = { user, pass: await readPassword(this.#settings) };
+    this.#allow(LOGIN_ANSWERS);
     await this.#exchange<boolean>(signal, done => this.#connection.login(login, done)).catch(rethrowAs('login'));
     this.#setTimeout(0);
+    clearTimeout(this.#deadline);
   }
 
   /** A message that was taken leaves nothing behind (RFC 5321 section 4.1.1.4); one that was refused may. */
@@ -175,10 +191,12 @@ export class SmtpSession {
   async #exchange<T>(signal: AbortSignal, call: (done: (error: Error | null, value?: T) => void) => void): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const onEnd = (): void => void setImmediate(reject, fault('ECONNECTION'));
-    const onAbort = (): void => {
-      reject(fault('ABORTED'));
+    const end = (error: Error): void => {
+      reject(error);
       this.destroy();
     };
+    const onAbort = (): void => end(fault('ABORTED'));
+    this.#expire = end;
     this.#connection.once('error', reject);
     this.#connection.once('end', onEnd);
     signal.addEventListener('abort', onAbort, { once: true });
@@ -190,15 +208,25 @@ export class SmtpSession {
       this.#connection.off('error', reject);
       this.#connection.off('end', onEnd);
       signal.removeEventListener('abort', onAbort);
+      this.#expire = () => {};
     }
   }
 
   /** The message piece by piece, so that dots of a large one are not stuffed at a stretch. */
   async *#chunks(raw: OutgoingBytes, body: { begun: boolean; ended: boolean }): AsyncGenerator<Buffer> {
     body.begun = true;
+    this.#allow(FINAL_FACTOR, (raw.length / SLOWEST) * 1_000);
     yield* piecesOf(raw, CHUNK);
     body.ended = true;
     this.#setTimeout(this.#settings.timeout * FINAL_FACTOR);
+    this.#allow(FINAL_FACTOR);
+  }
+
+  /** Time for so many answers, however little of them comes at a time: of silence alone, a server that drips makes none. */
+  #allow(answers: number, milliseconds = 0): void {
+    clearTimeout(this.#deadline);
+    const expire = (): void => this.#expire(fault('ETIMEDOUT'));
+    this.#deadline = setTimeout(expire, answers * this.#settings.timeout + milliseconds).unref();
   }
 
   /** Of silence; 0 is none, for a connection that waits for its next message. */

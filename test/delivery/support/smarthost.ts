@@ -10,7 +10,7 @@ interface TestContext {
   after(fn: () => Promise<void> | void): void;
 }
 
-/** A reply (`451 4.3.0 later`), or `close` for a connection that breaks, or `hang` for no answer; nothing: as usual. */
+/** A reply (`451 4.3.0 later`), or `close` for a connection that breaks, `hang` for no answer, or `drip` for one that never ends; nothing: as usual. */
 export type Answer = string | undefined;
 
 /**
@@ -59,6 +59,7 @@ export async function startSmarthost(
       const answer = script('CONNECT', '', this.number);
       if (answer === undefined) super.init();
       else if (answer === 'close') this._socket.destroy();
+      else if (answer === 'drip') this.drip();
       else if (answer !== 'hang') this._socket.end(`${answer}\r\n`);
     }
 
@@ -71,9 +72,15 @@ export async function startSmarthost(
       else this.answer(answer, callback ?? (() => {}));
     }
 
+    drip(): void {
+      const dripping = setInterval(() => this._socket.write('250-wait\r\n'), 100);
+      this._socket.once('close', () => clearInterval(dripping));
+    }
+
     answer(answer: string, callback: () => void): void {
       if (answer === 'close') return void this._socket.destroy();
       if (answer === 'hang') return;
+      if (answer === 'drip') return void this.drip();
       this._socket.write(`${answer}\r\n`);
       if (answer.startsWith('421')) this._socket.end();
       else callback();
@@ -106,6 +113,7 @@ export async function startSmarthost(
         const connection = [...server.connections].find(({ id }) => id === session.id) as Connection;
         const answer = script('.', '', connection.number);
         if (answer === 'hang') return;
+        if (answer === 'drip') return void connection.drip();
         if (answer === 'close') return void connection._socket.destroy();
         const [, code, text] = /^(\d{3}) (.*)$/.exec(answer ?? '250 2.0.0 Ok: queued as 4F2A1B') ?? [];
         if (!code?.startsWith('2')) return callback(Object.assign(new Error(text), { responseCode: Number(code) }));
