@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { AcceptedFacts, EventFacts, Happening, TriedFacts, WebhookFacts } from './happenings.ts';
 import { shortPath } from './short-path.ts';
 
-/** One happening as one line: time, the beginning of the message's id, what, and the rest. */
+/** One happening as one line: time, the end of the message's id, what, and the rest. */
 export function renderHappening(happening: Happening, captured: string): string {
   const [what, text] = describe(happening, captured);
   const time = happening.at.toTimeString().slice(0, 8);

@@ -219,10 +219,14 @@ describe('the daily quota of an account', () => {
     const said: string[] = [];
     for (const now of [100, 790, 810, 850, 940, 960, 930, 970, 100, 850]) {
       sent = now;
-      await passTime(61);
-      forward(61_000);
-      assert.ok(allowance.waitFor(1) >= 0);
-      await eventually(() => Math.abs((allowance.quotaLeft ?? 0) - (1_000 - now)) <= 1);
+      // An answer of before may be heard behind that of SES, and counts until the next.
+      await eventually(async () => {
+        await passTime(61);
+        forward(61_000);
+        assert.ok(allowance.waitFor(1) >= 0);
+        await sleep(50);
+        return Math.abs((allowance.quotaLeft ?? 0) - (1_000 - now)) <= 1;
+      });
       said.push(`${now}: ${lines.splice(0).map(({ msg }) => /^\d+/.exec(msg)?.[0])}`);
     }
     assert.deepEqual(said, [

@@ -145,7 +145,7 @@ const EMAIL_ID = '0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11';
 test('what a client writes cannot break or recolour the line of a message', () => {
   const facts = { from: 'a@b.test', recipients: ['c@d.test', 'e@f.test'], subject: 'x\r\n\u001b[31my', size: 12 };
   const line = renderHappening({ kind: 'accepted', key: '', emailId: EMAIL_ID, at: AT, facts }, '/captured');
-  assert.equal(line, `03:04:05  0b8f7a52  accepted    a@b.test -> c@d.test +1  "x [31my"  12 B  ${EMAIL_ID}`);
+  assert.equal(line, `03:04:05  6f3f7c11  accepted    a@b.test -> c@d.test +1  "x [31my"  12 B  ${EMAIL_ID}`);
 });
 
 test('a try that failed, a delivery that did, and an event about no message are lines too', () => {
@@ -159,8 +159,8 @@ test('a try that failed, a delivery that did, and an event about no message are 
     renderHappening({ ...base, emailId: null, kind: 'event', facts: disabled }, '/captured'),
   ];
   assert.deepEqual(lines, [
-    '03:04:05  0b8f7a52  put off     by smtp: 451 later',
-    '03:04:05  0b8f7a52  webhook     email.sent -> http://x/  no answer: refused, tried again later',
+    '03:04:05  6f3f7c11  put off     by smtp: 451 later',
+    '03:04:05  6f3f7c11  webhook     email.sent -> http://x/  no answer: refused, tried again later',
     '03:04:05            webhook.disabled  http://x/',
   ]);
 });
