@@ -20,6 +20,7 @@ import { leaseDeliveries } from '../../src/store/webhook-leases.ts';
 import { createHitRecorder } from '../../src/tracking/record-hits.ts';
 import { ses } from '../events/support/ses.ts';
 import { startEventSystem } from '../events/support/system.ts';
+import { openPool } from '../support/pool.ts';
 import { newMessage, storeMessage } from '../support/stored.ts';
 
 const logger = pino({ level: 'silent' });
@@ -106,7 +107,7 @@ const ended: (() => unknown)[] = [];
 
 before(async () => {
   system = await startEventSystem({ after: fn => void ended.push(fn) });
-  pool = new pg.Pool({ connectionString: system.databaseUrl, max: 2, Client: NotingClient });
+  pool = openPool(system.databaseUrl, 2, { Client: NotingClient });
   await pool.query(FILL);
   await pool.query(FILL_REST);
   await pool.query('vacuum analyze');
