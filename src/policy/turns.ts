@@ -31,8 +31,6 @@ export interface Turns {
    * @throws the signal's reason
    */
   add<T>(owner: string, bytes: number, work: () => Promise<T>, signal?: AbortSignal): Promise<T>;
-  /** Begins all that waits at once, whatever the limits: for the end, when work finds that it is to be given back. */
-  wake(): void;
 }
 
 export function createTurns(options: TurnsOptions): Turns {
@@ -92,10 +90,6 @@ class FairTurns implements Turns {
     }
     this.#forget(owner);
     this.#pump();
-  }
-
-  wake(): void {
-    for (const waiting of [...this.#owners.values()].flatMap(owner => owner.waiting)) this.#begin(waiting);
   }
 
   #ownerOf(id: string): Owner {

@@ -45,13 +45,6 @@ export interface JobSink {
   take(jobs: readonly TakenJob[]): readonly Promise<JobOutcome>[];
 }
 
-/**
- * Handles jobs that came together. Resolves when each is done for good or has its next try committed.
- *
- * @returns of each job, in the same order, what became of it. Where it rejects, all are left.
- */
-export type HandleJobs = (jobs: readonly TakenJob[]) => Promise<readonly JobOutcome[]>;
-
 /** Where jobs come from. */
 export interface JobSource {
   /** Begins to take jobs. */

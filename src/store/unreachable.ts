@@ -19,11 +19,6 @@ const TEMPORARY_SQLSTATE = /^(?:08|53300|57P0|25006)/;
 /** The driver's own errors have no code. */
 const DRIVER_MESSAGE = /timeout|terminated|not queryable|closed/i;
 
-/** Whether the database serves, but takes nothing in: after a failover another server does, behind the same address. */
-export function isReadOnly(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.code === READ_ONLY;
-}
-
 /** Whether the database has no connection to spare (too_many_connections; PostgreSQL, appendix A). */
 export function isFull(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === '53300';

@@ -123,18 +123,4 @@ describe('createTurns', () => {
     assert.equal(await other, 'a2');
     assert.equal(turns.size, 0);
   });
-
-  it('begins everything at once when it is woken', async () => {
-    const { turns, begun, add, end } = createScene({ bytes: 10 });
-    const results = [add('a', 'a1', 8), add('b', 'b1', 9), add('a', 'a2', 9), add('c', 'c1', 99)];
-    assert.deepEqual(begun, ['a1']);
-    turns.wake();
-    assert.deepEqual(begun.toSorted(), ['a1', 'a2', 'b1', 'c1']);
-    for (const name of begun) await end(name);
-    assert.deepEqual(await Promise.all(results), ['a1', 'b1', 'a2', 'c1']);
-    assert.equal(turns.size, 0);
-    const next = add('b', 'b2', 9);
-    await end('b2');
-    assert.equal(await next, 'b2', 'it goes on afterwards');
-  });
 });

@@ -1,7 +1,14 @@
 import type { Logger } from '../../src/observability/log.ts';
 import { Bell } from '../../src/queue/bell.ts';
-import type { HandleJobs, JobOutcome, JobSink, TakenJob } from '../../src/queue/job-source.ts';
+import type { JobOutcome, JobSink, TakenJob } from '../../src/queue/job-source.ts';
 import { Outage } from '../../src/queue/outage.ts';
+
+/**
+ * Handles jobs that came together. Resolves when each is done for good or has its next try committed.
+ *
+ * @returns of each job, in the same order, what became of it. Where it rejects, all are left.
+ */
+export type HandleJobs = (jobs: readonly TakenJob[]) => Promise<readonly JobOutcome[]>;
 
 export interface BatchSinkOptions {
   readonly handle: HandleJobs;

@@ -3,7 +3,7 @@ import { after, beforeEach, describe, it } from 'node:test';
 import type pg from 'pg';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
-import type { HandleJobs, JobSink, TakenJob } from '../../src/queue/job-source.ts';
+import type { JobSink, TakenJob } from '../../src/queue/job-source.ts';
 import { createQueueMetrics } from '../../src/queue/metrics.ts';
 import { createOutboxSource, type OutboxSourceOptions } from '../../src/queue/outbox-source.ts';
 import { listenTo, OUTBOX_CHANNEL } from '../../src/store/notifications.ts';
@@ -12,7 +12,7 @@ import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { openPool } from '../support/pool.ts';
 import { storeMessage } from '../support/stored.ts';
-import { BatchSink } from './batch-sink.ts';
+import { BatchSink, type HandleJobs } from './batch-sink.ts';
 import { ManualSink } from './manual-sink.ts';
 
 const pools: pg.Pool[] = [];

@@ -6,7 +6,7 @@ import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { sqsClient } from '../../src/dev/sqs.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
-import type { HandleJobs, JobSink, JobSource } from '../../src/queue/job-source.ts';
+import type { JobSink, JobSource } from '../../src/queue/job-source.ts';
 import { createQueueMetrics } from '../../src/queue/metrics.ts';
 import type { SendJob } from '../../src/queue/send-job.ts';
 import { createSqsQueue } from '../../src/queue/sqs.ts';
@@ -14,7 +14,7 @@ import type { SqsSourceDependencies, SqsSourceOptions } from '../../src/queue/sq
 import { shared } from '../support/environment.ts';
 import { eventually } from '../support/eventually.ts';
 import { createQueue, sqsEnv } from '../support/queue.ts';
-import { BatchSink } from './batch-sink.ts';
+import { BatchSink, type HandleJobs } from './batch-sink.ts';
 import { ManualSink } from './manual-sink.ts';
 
 interface TestContext {

@@ -10,11 +10,12 @@ import {
   SendMessageCommand,
   SetQueueAttributesCommand,
 } from '@aws-sdk/client-sqs';
-import type { HandleJobs, TakenJob } from '../../src/queue/job-source.ts';
+import type { TakenJob } from '../../src/queue/job-source.ts';
 import { createSqsSource } from '../../src/queue/sqs-source.ts';
 import { startFaultySqs } from '../faults/support/faulty-sqs.ts';
 import { eventually } from '../support/eventually.ts';
 import { createQueue } from '../support/queue.ts';
+import type { HandleJobs } from './batch-sink.ts';
 import { ManualSink } from './manual-sink.ts';
 import {
   assertGivesBackAtStop,
