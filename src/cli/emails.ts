@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { decodeHeaderText } from '../message/address-list.ts';
 import { readEmailStory } from '../store/email-story.ts';
-import { type EmailSummary, listEmails } from '../store/emails.ts';
+import { type EmailSummary, lookForEmails } from '../store/emails.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
 import { addEmailActions } from './email-actions.ts';
@@ -13,6 +13,7 @@ interface ListOptions extends JsonOptions {
   readonly status?: string;
   readonly owner?: string;
   readonly since?: Date;
+  readonly before?: Date;
   readonly messageId?: string;
   readonly limit: number;
 }
@@ -27,6 +28,13 @@ const COLUMNS: readonly Column<EmailSummary>[] = [
   { title: 'SUBJECT', value: row => row.subject },
 ];
 
+/** Who reads the answer by a program is to know as well. @param backTo nothing before this was looked at */
+function unseen(backTo: Date): string {
+  // Times of messages are finer.
+  const before = new Date(backTo.getTime() + 1).toISOString();
+  return `Only what was accepted since ${before} was looked at; for what is older: --before ${before}\n`;
+}
+
 export function addEmailsCommands(program: Command, context: CliContext): void {
   const emails = program.command('emails').description('Messages that were accepted');
   examples(
@@ -36,12 +44,14 @@ export function addEmailsCommands(program: Command, context: CliContext): void {
       .option('--status <status>', 'only those with this status, such as queued, sent, failed')
       .option('--owner <id>', "only this owner's")
       .option('--since <time>', 'only those accepted since: ISO 8601, or an age such as 15m, 24h, 7d', parseSince)
+      .option('--before <time>', 'only those accepted before', parseSince)
       .option('--message-id <id>', 'only those with this Message-ID, with or without angle brackets')
       .option('--limit <count>', 'at most so many', parseCount, 50)
       .addOption(jsonOption())
       .action(async (options: ListOptions) => {
-        const found = await withDatabase(context, pool => listEmails(pool, options));
-        print(context, options, found, table(COLUMNS, found));
+        const { rows, backTo } = await withDatabase(context, pool => lookForEmails(pool, options));
+        print(context, options, rows, table(COLUMNS, rows));
+        if (backTo) context.stderr.write(unseen(backTo));
       }),
     'emails list --status queued --since 15m',
     "emails list --message-id '<20260131.1234@app.acme.test>'",

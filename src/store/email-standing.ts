@@ -5,7 +5,7 @@ import type { Queryable } from './pool.ts';
 /** As OpenSend writes it. */
 export const CANCELED = 'canceled';
 /** Read too: earlier versions wrote the second one. */
-const CANCELED_SPELLINGS = [CANCELED, 'cancelled'];
+export const CANCELED_SPELLINGS = [CANCELED, 'cancelled'];
 
 /** The ways in which a status may be written in the table. */
 export function statusSpellings(status: string): readonly string[] {

@@ -1,5 +1,6 @@
 import { isUuid } from '../message/uuid.ts';
-import { shownStatus, statusSpellings } from './email-standing.ts';
+import { type EmailQuestion, type Searched, searchEmails } from './email-search.ts';
+import { shownStatus } from './email-standing.ts';
 import { findByMessageId } from './find-email.ts';
 import type { Queryable } from './pool.ts';
 
@@ -63,24 +64,13 @@ export interface RawSummary {
   readonly captured: boolean;
 }
 
-export interface EmailFilter {
-  readonly status?: string | undefined;
-  readonly owner?: string | undefined;
-  /** Only what was stored at or after this time. */
-  readonly since?: Date | undefined;
+export interface EmailFilter extends Omit<EmailQuestion, 'ids'> {
   /** Only those with this Message-ID, as `findByMessageId` finds them. */
   readonly messageId?: string | undefined;
-  readonly limit: number;
 }
 
 const SUMMARY = `
   e.id, ${shownStatus('e')} as status, e."from", e."to", e.subject, e.user_id as owner, e.created_at as "createdAt"`;
-
-/** SQL: the rows whose status people are shown so; what is being sent is found by its claim, however much is queued. */
-const OF_STATUS: Readonly<Record<string, string>> = {
-  queued: `e.status = 'queued' and not exists (select from smtp_relay_claims where email_id = e.id)`,
-  processing: `(e.status = 'processing' or e.status = 'queued' and e.id = any(array(select email_id from smtp_relay_claims)))`,
-};
 
 const SHOW = `
   select ${SUMMARY}, e.cc, e.bcc, e.reply_to as "replyTo", e.text, e.html, e.headers, e.tags,
@@ -109,33 +99,16 @@ const SHOW_RAW = `
 /** A client that gives one Message-ID to all its messages is not listed in full. */
 const MAX_SAME_ID = 1_000;
 
-/** Stored messages, newest first. */
-export async function listEmails(db: Queryable, filter: EmailFilter): Promise<EmailSummary[]> {
-  const { status, owner, since, messageId, limit } = filter;
-  const values: unknown[] = [];
-  const bind = (value: unknown): string => `$${values.push(value)}`;
-  const conditions = [
-    ...(status === undefined ? [] : [conditionOf(status, bind)]),
-    ...(owner === undefined ? [] : [`e.user_id = ${bind(owner)}`]),
-    ...(since === undefined ? [] : [`e.created_at >= ${bind(since)}`]),
-    ...(messageId === undefined ? [] : [`e.id = any(${bind(await findByMessageId(db, messageId, MAX_SAME_ID))})`]),
-  ];
-  const statement = `
-  select ${SUMMARY}
-    from emails e
-   where ${['true', ...conditions].join(' and ')}
-   order by e.created_at desc, e.id desc
-   limit ${bind(limit)}`;
-  return (await db.query<EmailSummary>(statement, values)).rows;
+/** Stored messages, newest first: all that there are, or those that a bounded search comes to. */
+export async function listEmails(db: Queryable, filter: EmailFilter): Promise<readonly EmailSummary[]> {
+  return (await lookForEmails(db, filter)).rows;
 }
 
-/** One way of writing a status is compared as one: an index then has the rows in their order. */
-function conditionOf(status: string, bind: (value: unknown) => string): string {
-  const [spelling, ...others] = statusSpellings(status);
-  return (
-    OF_STATUS[status] ??
-    (others.length > 0 ? `e.status = any(${bind([spelling, ...others])})` : `e.status = ${bind(spelling)}`)
-  );
+/** Stored messages, newest first, and how far back the search came. */
+export async function lookForEmails(db: Queryable, filter: EmailFilter): Promise<Searched<EmailSummary>> {
+  const { messageId, ...question } = filter;
+  const ids = messageId === undefined ? undefined : await findByMessageId(db, messageId, MAX_SAME_ID);
+  return searchEmails<EmailSummary>(db, SUMMARY, { ...question, ids });
 }
 
 /** One stored message, or null. The id is the one that the 250 named. */

@@ -27,16 +27,22 @@ const withMessageId = (table: string): string => `
             where ${DAY} = day::date and hashtext(message_id) = hashtext($1) and message_id = $1 limit $2) as found
      limit $2`;
 
-/** One table is the standalone pipeline's, the other that beside OpenSend, which may have deleted the message since. */
+/**
+ * One table has messages that are kept as they were received, the other has those that no longer are, and all of them beside
+ * OpenSend, which may have deleted the message since.
+ */
 const BY_MESSAGE_ID = `
   select id from emails where id = any (array(
     (${withMessageId('smtp_relay_messages')})
     union all (${withMessageId('smtp_relay_message_ids')})))
    limit $2`;
 
-/** Messages that are not kept as they were received are in no index; this reads the whole table. $1 and $2 the spellings of the id. */
+/**
+ * The Message-ID of a row that others than this program wrote is in no index: of those, the newest are looked at. $1 and $2 the
+ * spellings of the id.
+ */
 const BY_HEADER = `
-  select id from emails
+  select id from (select id, headers from emails order by created_at desc, id desc limit 1000) e
    where coalesce(headers ->> 'Message-ID', headers ->> 'Message-Id', headers ->> 'message-id') in ($1, $2)
    limit $3`;
 

@@ -1,7 +1,7 @@
 import type { Queryable } from './pool.ts';
 import { BEGINNING, isOpen, OPEN, RAW_BYTES, type Sweep, sweepByTime } from './retention-sweep.ts';
 
-/** $1 age in seconds, $2 and $3 the row to go on behind, $4 rows. */
+/** A message is found by its Message-ID as long as its row is kept. $1 age in seconds, $2 and $3 the row to go on behind, $4 rows. */
 const RAW = `
   with candidate as (
     select email_id, created_at, size_bytes from smtp_relay_messages
@@ -14,7 +14,12 @@ const RAW = `
   ), removed as (
     delete from smtp_relay_messages
      where email_id = any (array(select email_id from batch where not ${isOpen('batch.email_id')}))
-    returning 1
+    returning email_id, message_id, created_at
+  ), named as (
+    insert into smtp_relay_message_ids (email_id, message_id, created_at)
+    select email_id, message_id, created_at from removed
+     where message_id is not null and exists (select from emails where id = removed.email_id offset 0)
+    on conflict do nothing
   )
   select (select count(*)::integer from removed) as removed, created_at::text as at, email_id as id
     from batch order by created_at desc, email_id desc limit 1`;

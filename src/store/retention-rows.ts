@@ -34,6 +34,8 @@ const MESSAGES = `
     delete from smtp_relay_attempts where email_id = any (array(select id from free))
   ), without_originals as (
     delete from smtp_relay_messages where email_id = any (array(select id from free))
+  ), without_names as (
+    delete from smtp_relay_message_ids where email_id = any (array(select id from free))
   ), removed as (
     delete from emails where id = any (array(select id from free)) returning 1
   )

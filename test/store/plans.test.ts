@@ -265,13 +265,26 @@ describe('the plans of hot statements, on tables with very many rows', () => {
     await holds(() => listEmails(pool, { owner: 'owner7', limit: 50 }), 'emails_user_id_created_at_idx');
     await holds(() => listEmails(pool, { status: 'failed', limit: 50 }), 'smtp_relay_ended_emails');
     await holds(() => listEmails(pool, { status: 'queued', limit: 50 }), 'smtp_relay_open_emails');
-    await holds(() => listEmails(pool, { status: 'processing', limit: 50 }), 'smtp_relay_open_emails');
+    await holds(() => listEmails(pool, { status: 'processing', limit: 50 }), 'smtp_relay_open_emails', 'emails_pkey');
+    await holds(() => listEmails(pool, { status: 'scheduled', limit: 50 }), 'smtp_relay_open_emails');
+    await holds(() => listEmails(pool, { status: 'canceled', limit: 50 }), 'smtp_relay_ended_emails');
+    for (const status of ['delivered', 'sent', 'nonsense']) {
+      await holds(() => listEmails(pool, { status, limit: 50 }), 'emails_created_at_idx');
+    }
+    const byBoth = ['emails_user_id_created_at_idx', 'smtp_relay_ended_emails'];
+    await holds(() => listEmails(pool, { owner: 'busy', status: 'failed', limit: 50 }), ...byBoth);
+    const [since, before] = [new Date(Date.now() - 30 * 86_400_000), new Date(Date.now() - 20 * 86_400_000)];
+    await holds(() => listEmails(pool, { since, before, limit: 50 }), 'emails_created_at_idx');
+    await holds(() => listEmails(pool, { owner: 'owner7', since, status: 'sent', limit: 50 }), byBoth[0] as string);
+    await holds(() => listEmails(pool, { messageId: 'nobodys@acme.test', limit: 50 }), 'emails_pkey');
   });
 
   it('one message and its whole story, by each of its names', async () => {
     const id = await storeMessage(pool, { messageId: 'mine@acme.test' });
     const names = ['smtp_relay_messages_by_message_id', 'smtp_relay_attempts_provider_message_id_idx', 'emails_pkey'];
     await holds(() => resolveEmailId(pool, 'mine@acme.test'), ...names);
+    const unknown = [...names.slice(0, 2), 'smtp_relay_message_ids_by_message_id', 'emails_created_at_idx'];
+    await holds(() => resolveEmailId(pool, '<nobodys@acme.test>').catch(() => {}), ...unknown);
     await holds(() => readEmailStory(pool, id), 'emails_pkey', 'smtp_relay_events_of_message');
   });
 
