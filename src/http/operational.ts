@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FastifyRequest } from 'fastify';
 import type { ConfigStatus } from '../config/live.ts';
 import { createExposition } from '../observability/exposition.ts';
 import type { Logger } from '../observability/log.ts';
@@ -48,10 +50,18 @@ const LIMITS: ListenerLimits = {
   keepAliveTimeout: 65_000,
 };
 
+/** The most seconds that `?wait=` is waited for: less than the listener gives a silent connection. */
+const LONGEST_WAIT = 8;
+const LOOK_INTERVAL = 50;
+
 /**
  * The listener for those who run the process: `/livez`, `/readyz`, `/healthz` and `/metrics`. The first two are for
  * probes and say 503 where they fail. `/healthz` is a report for people and always 200: a probe on it would have every
  * pod restarted when the database is down.
+ *
+ * `/livez?wait=8` is for a startup probe: it answers as `/livez` does, as soon as the process is ready, at the latest after so
+ * many seconds. The readiness probe that follows it then finds the process ready, where it would have made a warning of
+ * every start.
  */
 export function createOperationalListener(options: OperationalListenerOptions): Listener {
   const { host, port, role, version, checks, registry, logger, metrics } = options;
@@ -72,11 +82,12 @@ export function createOperationalListener(options: OperationalListenerOptions): 
         return answerWith();
       },
     });
-  const probe = (url: string, check: () => Condition): void =>
+  const probe = (url: string, check: () => Condition, before?: (request: FastifyRequest) => Promise<void>): void =>
     addRoute(server, {
       url,
       methods: ['GET', 'HEAD'],
-      handle: (_request, reply) => {
+      handle: async (request, reply) => {
+        await before?.(request);
         const condition = check();
         return reply
           .code(condition.ok ? 200 : 503)
@@ -85,8 +96,13 @@ export function createOperationalListener(options: OperationalListenerOptions): 
       },
     });
 
+  const closing = new AbortController();
   const live = () => liveness(heartbeat);
-  probe('/livez', live);
+  probe('/livez', live, async ({ query }) => {
+    const until = performance.now() + 1_000 * secondsToWait(query);
+    while (!checks.ready().ok && performance.now() < until && !closing.signal.aborted)
+      await sleep(LOOK_INTERVAL, undefined, { signal: closing.signal }).catch(() => {});
+  });
   probe('/readyz', checks.ready);
   get('/healthz', async () => {
     const [dependencies, resources] = await Promise.all([lookAtDependencies(), reportResources?.()]);
@@ -120,10 +136,17 @@ export function createOperationalListener(options: OperationalListenerOptions): 
   return {
     ...listener,
     async close(milliseconds) {
+      closing.abort();
       await listener.close(milliseconds);
       heartbeat.stop();
     },
   };
+}
+
+/** Of `?wait=`; 0 for what is no number of seconds. */
+function secondsToWait(query: unknown): number {
+  const { wait } = query as { wait?: unknown };
+  return typeof wait === 'string' && /^\d{1,3}$/.test(wait) ? Math.min(Number(wait), LONGEST_WAIT) : 0;
 }
 
 function liveness(heartbeat: Heartbeat): Condition {

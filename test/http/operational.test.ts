@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createHeartbeat } from '../../src/http/heartbeat.ts';
 import type { Condition } from '../../src/http/operational.ts';
 import { openOperational } from './support/listeners.ts';
@@ -16,6 +17,43 @@ describe('the operational listener', () => {
     const late = await fetch(`${url}/readyz`);
     assert.deepEqual([late.status, await late.json()], [200, WELL]);
     assert.equal(late.headers.get('cache-control'), 'no-store');
+  });
+
+  it('lets a startup probe wait until the process is ready', async t => {
+    let ready: Condition = { ok: false, reasons: ['not listening yet'] };
+    const { url } = await openOperational(t, { checks: { ready: () => ready, dependencies: {} } });
+    let answered = false;
+    const waiting = fetch(`${url}/livez?wait=8`).finally(() => {
+      answered = true;
+    });
+    await sleep(300);
+    assert.equal(answered, false);
+    ready = WELL;
+    assert.equal((await waiting).status, 200);
+    const began = performance.now();
+    assert.equal((await fetch(`${url}/livez?wait=8`)).status, 200);
+    assert.ok(performance.now() - began < 1_000);
+  });
+
+  it('says that a process lives which does not become ready, after the wait', async t => {
+    const ready: Condition = { ok: false, reasons: ['the database is away'] };
+    const { url } = await openOperational(t, { checks: { ready: () => ready, dependencies: {} } });
+    const began = performance.now();
+    assert.equal((await fetch(`${url}/livez?wait=1`)).status, 200);
+    assert.ok(performance.now() - began >= 990);
+    for (const wait of ['', '?wait=', '?wait=-1', '?wait=1e9', '?wait=0x9', '?wait=5&wait=6'])
+      assert.equal((await fetch(`${url}/livez${wait}`, { signal: AbortSignal.timeout(900) })).status, 200, wait);
+  });
+
+  it('keeps no process from stopping that is still waited for', async t => {
+    const ready: Condition = { ok: false, reasons: ['not listening yet'] };
+    const { url, listener } = await openOperational(t, { checks: { ready: () => ready, dependencies: {} } });
+    const waiting = fetch(`${url}/livez?wait=8`);
+    await sleep(100);
+    const began = performance.now();
+    await listener.close();
+    assert.equal((await waiting).status, 200);
+    assert.ok(performance.now() - began < 1_500);
   });
 
   it('reports dependencies, and is neither dead nor unready for their sake', async t => {

@@ -127,7 +127,9 @@ spec:
         - name: http
           containerPort: {{ int $config.httpPort }}
           protocol: TCP
-      {{- range $probe, $path := dict "startupProbe" "/livez" "livenessProbe" "/livez" "readinessProbe" "/readyz" }}
+      {{- /* Waits, for a second less than Kubernetes does, until the pod is ready: the readiness probe then begins with a yes. */}}
+      {{- $startup := printf "/livez?wait=%d" (max 0 (sub (int (default 1 $values.startupProbe.timeoutSeconds)) 1)) }}
+      {{- range $probe, $path := dict "startupProbe" $startup "livenessProbe" "/livez" "readinessProbe" "/readyz" }}
       {{- $settings := get $values $probe }}
       {{- if $settings.enabled }}
       {{ $probe }}:
