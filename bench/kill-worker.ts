@@ -18,6 +18,7 @@ const HELP = `Usage: node bin/node24.js bench/kill-worker.ts [options]
   --rate <n>          messages a second (100)
   --workers <n>       workers at the same time (3)
   --every <seconds>   between two kills, on average (4)
+  --source <name>     where jobs come from: sqs or outbox (sqs)
   --directory <path>  for logs
 `;
 
@@ -27,6 +28,7 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '100' },
     workers: { type: 'string', default: '3' },
     every: { type: 'string', default: '4' },
+    source: { type: 'string', default: 'sqs' },
     directory: { type: 'string', default: join(tmpdir(), `smtp-relay-kill-${process.pid}`) },
     help: { type: 'boolean', default: false },
   },
@@ -124,7 +126,11 @@ class Fleet {
       ...this.#context,
       directory: join(values.directory, `worker-${this.#started}`),
       profile: false,
-      env: { SMTP_RELAY_WORKER_LEASE_TIME: `${LEASE_MS}ms`, SMTP_RELAY_DATABASE_POOL_SIZE: '5' },
+      env: {
+        SMTP_RELAY_WORKER_LEASE_TIME: `${LEASE_MS}ms`,
+        SMTP_RELAY_DATABASE_POOL_SIZE: '5',
+        ...(values.source === 'outbox' && { BACKGROUND_JOBS_QUEUE_URL: '' }),
+      },
     });
   }
 }
