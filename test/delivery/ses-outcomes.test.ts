@@ -57,6 +57,9 @@ const ANSWERS: readonly Expected[] = [
   permanent(413, '', 'Request Entity Too Large'),
   { ...transient(429, '', 'Too Many Requests'), throttled: true },
   transient(403, '', 'Forbidden'),
+  transient(403, 'SomethingNew', 'Nobody has heard of this.'),
+  transient(401, '', 'Unauthorized'),
+  transient(407, '', 'Proxy Authentication Required'),
   transient(503, '', 'Service Unavailable'),
   unknown(500, '', 'Internal Server Error'),
   unknown(502, '', 'Bad Gateway'),
@@ -102,7 +105,11 @@ describe('what SES answers', () => {
     assert.equal(reasonOf(429, 'TooManyRequestsException', 'Daily message quota exceeded.'), 'quota');
     assert.equal(reasonOf(429, 'TooManyRequestsException', 'x'), 'throttled');
     assert.equal(reasonOf(403, 'ExpiredTokenException', 'x'), 'credentials');
+    assert.equal(reasonOf(403, 'SomethingNew', 'x'), 'credentials');
+    assert.equal(reasonOf(500, 'InternalFailure', 'x'), 'connect');
+    assert.equal(reasonOf(503, 'ServiceUnavailable', 'x'), 'connect');
     assert.equal(reasonOf(400, 'MessageRejected', 'Virus detected.'), undefined);
+    assert.equal(reasonOf(404, 'NotFoundException', 'Configuration set <x> does not exist.'), undefined);
   });
 
   it('does not pass on what names accounts and roles', () => {

@@ -111,6 +111,30 @@ describe('a message', () => {
     );
   });
 
+  for (const clockOffset of [-360_000, 360_000]) {
+    it(`goes out though this machine's clock is ${clockOffset / 60_000} minutes from that of SES, also beside others`, async t => {
+      const server = await startFakeSes(t, { clockOffset });
+      const by = openSesTransport(t, server.endpoint, { sendRate: 100_000 });
+      const raw = Buffer.concat([outgoing().raw as Buffer, Buffer.alloc(300_000, 'Hello, Bob.\r\n')]);
+      const sent = await Promise.all([send({}, by), send({}, by), send({ raw }, by)]);
+      assert.deepEqual(
+        sent.map(({ kind }) => kind),
+        ['sent', 'sent', 'sent'],
+      );
+      assert.equal((await send({}, by)).kind, 'sent');
+      assert.equal(server.mailbox.count, 4);
+      assert.ok((server.calls['SendEmail'] ?? 0) <= 7, 'what is learnt is kept');
+    });
+  }
+
+  it('is tried once where SES refuses it whatever its time', async () => {
+    ses.faults.plan({ kind: 'error', status: 403, name: 'SignatureDoesNotMatch', message: 'No.', times: 2 });
+    const before = ses.calls['SendEmail'] ?? 0;
+    assert.equal((await send()).kind, 'transient');
+    assert.equal(ses.calls['SendEmail'], before + 1);
+    ses.faults.clear();
+  });
+
   it('is not held back by one bad address among fifty', async () => {
     const recipients = Array.from({ length: 50 }, (_, index) => `user${index}@example.com`);
     const bad = 'user23@example.com';

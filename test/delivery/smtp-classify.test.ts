@@ -201,6 +201,29 @@ describe('the table of replies', { concurrency: 8 }, () => {
 
   const failure: SmtpFailure = { step: 'message', reply: null, fault: 'ECONNREFUSED' };
 
+  for (const [what, about, reason] of [
+    ['a connection that is lost at MAIL', { fault: 'ECONNECTION' }, 'connect'],
+    ['no answer to MAIL', { fault: 'ETIMEDOUT' }, 'connect'],
+    ['421 to MAIL', { reply: '421 4.3.2 bye' }, 'connect'],
+    ['421 to the final dot', { step: 'end', reply: '421 4.3.2 bye' }, 'connect'],
+    ['421 to RCPT', { step: 'recipient', reply: '421 4.3.2 bye' }, 'connect'],
+    ['what is no reply', { reply: 'hello?', fault: 'EENVELOPE' }, 'connect'],
+    ['a connection that is lost at the log-in', { step: 'login', fault: 'ECONNECTION' }, 'connect'],
+    ['a log-in that cannot be checked', { step: 'login', reply: '454 4.7.0 later' }, 'connect'],
+    ['a log-in that is refused', { step: 'login', reply: '535 5.7.8 no' }, 'credentials'],
+    ['no password', { step: 'login', fault: 'ENOENT' }, 'credentials'],
+    ['530 to MAIL', { reply: '530 5.7.0 log in first' }, 'credentials'],
+    ['a message that is refused', { reply: '550 5.7.1 no' }, undefined],
+    ['a message that is to come later', { step: 'end', reply: '451 4.7.1 greylisted' }, undefined],
+    ['a message that cannot be read', { fault: 'MessageUnread' }, undefined],
+    ['a worker that stops', { fault: 'ABORTED' }, undefined],
+  ] as const) {
+    it(`says of the smarthost: ${what} is ${reason ?? 'nothing'}`, () => {
+      const outcome = classifySmtpFailure({ ...failure, ...about });
+      assert.equal('reason' in outcome ? outcome.reason : undefined, reason);
+    });
+  }
+
   it('gives no addresses or files of ours away', () => {
     const outcome = classifySmtpFailure({ ...failure, step: 'connect' });
     assert.deepEqual(outcome, {

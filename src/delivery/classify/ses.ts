@@ -35,7 +35,7 @@ export interface SesRule {
   readonly reason?: RouteFault;
   /** What can be done, added to what SES says. */
   readonly hint?: string;
-  /** In place of what SES says, where that names accounts, roles and keys: owners read it too. */
+  /** In place of what SES says. */
   readonly says?: string;
   readonly because: string;
 }
@@ -61,6 +61,10 @@ const DENIED = [
 const THROTTLED = ['TooManyRequestsException', 'Throttling', 'ThrottlingException', 'LimitExceededException'];
 const REJECTED = ['MessageRejected', 'MessageRejectedException'];
 const WRONG = ['BadRequestException', 'ValidationException', 'InvalidParameterValue', 'SerializationException'];
+
+/** In place of what SES says: that names accounts, roles and keys, and owners read it too. */
+const REFUSED_US =
+  "Amazon SES refused the relay's credentials: its operator is to check them, their permission to send, and the clock.";
 
 const STOPPED = 'paused?|suspend(?:ed)?|suspension|disabled|deactivated|shut ?down|terminated|probation|under review';
 const SENDER = 'account|sending|configuration set';
@@ -152,7 +156,7 @@ export const SES_RULES: readonly SesRule[] = [
     names: DENIED,
     kind: 'transient',
     reason: 'credentials',
-    says: "Amazon SES refused the relay's credentials: its operator is to check them, their permission to send, and the clock.",
+    says: REFUSED_US,
     because: 'Our own credentials are at fault.',
   },
   {
@@ -169,11 +173,26 @@ export const SES_RULES: readonly SesRule[] = [
     because: 'A proxy wants fewer calls.',
   },
   {
+    status: [401, 401],
+    kind: 'transient',
+    reason: 'credentials',
+    says: REFUSED_US,
+    because: 'Whoever says so, under whatever name, refuses the caller.',
+  },
+  { status: [403, 403], kind: 'transient', reason: 'credentials', says: REFUSED_US, because: 'The same.' },
+  { status: [407, 407], kind: 'transient', reason: 'connect', because: 'A proxy lets nothing through.' },
+  {
     names: ['InternalFailure', 'InternalServiceError', 'InternalServiceErrorException', 'InternalServerError'],
     kind: 'transient',
-    because: 'SES itself says that it failed.',
+    reason: 'connect',
+    because: 'SES itself says that it failed. Where it says so of one message after the other, the region is down.',
   },
-  { status: [503, 503], kind: 'transient', because: 'Whoever answered did not take the request.' },
+  {
+    status: [503, 503],
+    kind: 'transient',
+    reason: 'connect',
+    because: 'Whoever answered did not take the request, nor will it take the next one.',
+  },
   { status: [500, 599], kind: 'unknown', because: 'A proxy that lost SES cannot know what SES did.' },
   { status: [200, 299], kind: 'unknown', because: 'It says yes, but not in the words of SES.' },
   {

@@ -66,11 +66,24 @@ export function classifySmtpFailure(failure: SmtpFailure): Outcome {
   return { kind: rule?.kind ?? 'unknown', code, message, ...(reason && { reason }) };
 }
 
-/** What is the matter with the smarthost or the way to it, whatever the message. */
+/** What one message may bring about by itself: what could not be read of it, or not be said of it. */
+const OF_THE_MESSAGE = /^(MessageUnread|EENVELOPE|EMESSAGE|ESTREAM)$/;
+/** Such a failure of the log-in is one of its words, and not of the connection. */
+const OF_THE_LOGIN = /^(EAUTH|ENOAUTH|ENOENT|EACCES|EISDIR)$/;
+
+/**
+ * What is the matter with the smarthost or the way to it, whatever the message. One that says nothing, closes the connection, or
+ * says what is no reply, does that to the next message too, in whichever step.
+ */
 function reasonOf({ step, reply, fault }: SmtpFailure): RouteFault | undefined {
-  if (fault === 'ABORTED' && reply === null) return undefined;
-  if (step === 'connect') return 'connect';
-  return step === 'login' || /^(530|534|535|538)/.test(reply ?? '') ? 'credentials' : undefined;
+  if (reply === null) {
+    if (fault === 'ABORTED' || OF_THE_MESSAGE.test(fault)) return undefined;
+    return step === 'login' && OF_THE_LOGIN.test(fault) ? 'credentials' : 'connect';
+  }
+  if (step === 'connect' || /^(421|(?![2-5]\d\d(?:[ -]|$)))/.test(reply)) return 'connect';
+  if (/^(530|534|535|538)/.test(reply)) return 'credentials';
+  if (step !== 'login') return undefined;
+  return reply.startsWith('4') ? 'connect' : 'credentials';
 }
 
 function fits({ steps, reply, othersAccepted }: SmtpRule, failure: SmtpFailure): boolean {

@@ -20,6 +20,8 @@ export interface SesRegionOptions {
 const SEND_PATH = '/v2/email/outbound-emails';
 /** Messages wait for it at the start. */
 const ACCOUNT_TIMEOUT = 5_000;
+/** Milliseconds; less than what SES lets pass. */
+const CLOCK_TOLERANCE = 240_000;
 const NO_LOGGER = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 type Client = SESv2Client['config'];
@@ -53,7 +55,9 @@ export class SesRegion {
   }
 
   /**
-   * SendEmail with a raw message: signed by the SDK's signer with the SDK's credentials, but not taken through its
+   * SendEmail with a raw message. Where this machine's clock turns out to be wrong, it is signed anew by that of SES.
+   *
+   * Signed by the SDK's signer with the SDK's credentials, but not taken through its
    * middleware, which costs more than twice the processor time of all the rest of a call (docs/performance.md).
    *
    * @param span of the call, which is told what the semantic conventions for AWS and HTTP want to know
@@ -66,6 +70,23 @@ export class SesRegion {
     signal: AbortSignal,
     span?: Span,
   ): Promise<string> {
+    const signedAt = this.#now;
+    const response = await this.#call(parameters, raw, signal, span);
+    if (!this.#learnsClock(response, signedAt)) return messageIdIn(response);
+    return messageIdIn(await this.#call(parameters, raw, signal, span));
+  }
+
+  /** Milliseconds since 1970, with what this and the SDK's other calls have learnt of this machine's clock. */
+  get #now(): number {
+    return Date.now() + this.#client.config.systemClockOffset;
+  }
+
+  async #call(
+    parameters: SendEmailParameters,
+    raw: OutgoingBytes,
+    signal: AbortSignal,
+    span?: Span,
+  ): Promise<SesHttpResponse> {
     const { signer, url } = await this.#prepare();
     if (span?.isRecording) span.set(callAttributes(url, this.#options.region));
     const body = await sendEmailBody(parameters, raw, signal).catch(error => {
@@ -85,15 +106,24 @@ export class SesRegion {
       },
       body: body.content,
     };
-    // What the SDK's other calls have learnt of this machine's clock.
-    const signingDate = new Date(Date.now() + this.#client.config.systemClockOffset);
-    const signed = await signer.sign(unsigned, { signingDate });
+    const signed = await signer.sign(unsigned, { signingDate: new Date(this.#now) });
     const { response } = await this.#options.handler.handle(
       { ...unsigned, headers: signed.headers },
       { abortSignal: signal },
     );
     if (span?.isRecording) span.set(answerAttributes(response));
-    return messageIdIn(response);
+    return response;
+  }
+
+  /**
+   * SES refuses what was signed five minutes before or after its own time (IAM user guide, "Signature Version 4"), whatever it
+   * calls that. @returns whether it has refused a call, and its time is another than the one that the call was signed with
+   */
+  #learnsClock({ statusCode, headers }: SesHttpResponse, signedAt: number): boolean {
+    const theirs = Date.parse(headers['date'] ?? '');
+    if (statusCode !== 403 || !(Math.abs(theirs - signedAt) >= CLOCK_TOLERANCE)) return false;
+    this.#client.config.systemClockOffset = theirs - Date.now();
+    return true;
   }
 
   /** What the account may send in this region. @throws Error of the SDK */

@@ -19,6 +19,8 @@ export interface FakeSesOptions extends Partial<MailboxOptions & AccountOptions>
   readonly latency?: number;
   /** Secret access keys by access key id; that of `CREDENTIALS` unless given. */
   readonly secrets?: Readonly<Record<string, string>>;
+  /** Milliseconds by which its clock is ahead of this machine's. */
+  readonly clockOffset?: number;
   /** PEM texts; with them it speaks HTTPS, as SES does. */
   readonly tls?: { readonly cert: string; readonly key: string };
 }
@@ -44,6 +46,7 @@ export class FakeSes {
   readonly #scheme: 'http' | 'https';
   readonly #server: Server;
   readonly #verifier: SignatureVerifier;
+  readonly #now: () => number;
 
   constructor(options: FakeSesOptions = {}) {
     this.mailbox = new Mailbox({ keep: options.keep ?? 10_000 });
@@ -56,7 +59,9 @@ export class FakeSes {
       strict: options.strict ?? true,
     });
     this.latency = options.latency ?? 0;
-    this.#verifier = new SignatureVerifier(options.secrets ?? SECRETS);
+    const now = () => Date.now() + (options.clockOffset ?? 0);
+    this.#now = now;
+    this.#verifier = new SignatureVerifier(options.secrets ?? SECRETS, now);
     this.#scheme = options.tls ? 'https' : 'http';
     const onRequest = (request: IncomingMessage, response: ServerResponse) => {
       this.#handle(request, response).catch(() => request.socket.destroy());
@@ -87,6 +92,7 @@ export class FakeSes {
   control: ((request: IncomingMessage, body: Buffer) => object | null) | null = null;
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.setHeader('date', new Date(this.#now()).toUTCString());
     const path = (request.url ?? '').split('?', 1)[0] as string;
     if (this.control && path.startsWith('/_control/')) {
       const answer = this.control(request, await readBody(request));

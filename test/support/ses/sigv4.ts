@@ -45,11 +45,18 @@ const UNKNOWN_KEY: SignatureProblem = {
   name: 'UnrecognizedClientException',
   message: 'The security token included in the request is invalid.',
 };
+const EXPIRED: SignatureProblem = {
+  name: 'InvalidSignatureException',
+  message: 'Signature expired, or not yet current',
+};
 const MISMATCH: SignatureProblem = {
   name: 'SignatureDoesNotMatch',
   message:
     'The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.',
 };
+
+/** Milliseconds between the time that a request names and that of its arrival. */
+const LATEST = 300_000;
 
 /**
  * Verifies AWS Signature Version 4 ("Create a signed AWS API request", IAM user guide), written from its description and
@@ -59,9 +66,12 @@ export class SignatureVerifier {
   readonly #secrets: ReadonlyMap<string, string>;
   readonly #keys = new Map<string, KeyObject>();
 
+  readonly #now: () => number;
+
   /** @param secrets secret access keys by access key id */
-  constructor(secrets: Readonly<Record<string, string>>) {
+  constructor(secrets: Readonly<Record<string, string>>, now: () => number = Date.now) {
     this.#secrets = new Map(Object.entries(secrets));
+    this.#now = now;
   }
 
   /** @returns the region of the credential's scope and the key, or why the request is refused */
@@ -76,9 +86,10 @@ export class SignatureVerifier {
     const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${sha256(canonicalRequest(request, authorization.signedHeaders))}`;
     const expected = createHmac('sha256', this.#signingKey(secret, authorization)).update(text).digest();
     const given = Buffer.from(authorization.signature, 'hex');
-    return time.startsWith(authorization.date) && timingSafeEqual(expected, given)
-      ? { region: authorization.region, accessKeyId: authorization.accessKeyId }
-      : MISMATCH;
+    if (!time.startsWith(authorization.date) || !timingSafeEqual(expected, given)) return MISMATCH;
+    const signedAt = Date.parse(time.replace(/^(....)(..)(..)T(..)(..)(..)Z$/, '$1-$2-$3T$4:$5:$6Z'));
+    if (!(Math.abs(this.#now() - signedAt) <= LATEST)) return { ...EXPIRED, message: `${EXPIRED.message}: ${time}` };
+    return { region: authorization.region, accessKeyId: authorization.accessKeyId };
   }
 
   #signingKey(secret: string, { date, region, service }: Authorization): KeyObject {
