@@ -11,6 +11,7 @@ import type { DatabaseClock } from '../store/database-clock.ts';
 import { createConfiguredRoutes, type DeclaredRoutes, perRoutes } from '../store/declared-routes.ts';
 import { JobFactsReader } from '../store/job-facts.ts';
 import { createJournal } from '../store/journal.ts';
+import { Probes } from '../store/probes.ts';
 import { PutOffs } from '../store/put-off.ts';
 import { readRawHeader, readRawMessage, readRawSlice } from '../store/raw-message.ts';
 import { SharedSendRates } from '../store/send-rates.ts';
@@ -25,6 +26,7 @@ import { createDeliveryMetrics } from './metrics.ts';
 import { createOutcomes, type Outcomes } from './outcomes.ts';
 import { createOutgoingBuilder } from './outgoing.ts';
 import type { Presence } from './presence.ts';
+import { createProbeTurns } from './probe-turns.ts';
 import { createRoutes, createTransports, type Transports } from './routes.ts';
 import { MessageTry, type SendDependencies } from './send-message.ts';
 import type { SendRates } from './send-rates.ts';
@@ -125,6 +127,7 @@ export function createDelivery(parts: DeliveryParts): {
     ...departure,
     nameOf: transport => transports.nameOf(transport),
     pauses: config.retries,
+    turns: createProbeTurns({ probes: new Probes(pool), logger }),
     onChange: () => deliverer.pump(),
     metrics: circuitMetrics,
     logger,

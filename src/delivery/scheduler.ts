@@ -170,6 +170,7 @@ export class Scheduler<T extends Waiting> {
   #waitOf(queue: WayQueue<T>): number {
     const { circuit, allowance } = queue.way;
     holdWithoutQuota(queue.way);
+    circuit.seekTurn();
     const wait = circuit.wait;
     if (wait > 0) return wait === Number.POSITIVE_INFINITY && allowance?.quotaLeft === 0 ? QUOTA_LOOK : wait;
     if (!this.#hasPlace(queue)) return Number.POSITIVE_INFINITY;
@@ -257,7 +258,7 @@ export class Scheduler<T extends Waiting> {
       if (circuit.reason === null) continue;
       const surplus = queue.takeSurplus(KEPT);
       const wait = circuit.wait === Number.POSITIVE_INFINITY ? PROBE_TIME : circuit.wait;
-      if (surplus.length > 0) this.#dependencies.putOff(surplus, wait);
+      if (surplus.length > 0) this.#dependencies.putOff(surplus, Math.max(wait, circuit.shutFor));
     }
   }
 

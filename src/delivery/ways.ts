@@ -3,6 +3,7 @@ import type { Logger } from '../observability/log.ts';
 import type { DomainSettings } from '../store/sending-domains.ts';
 import { Circuit } from './circuit.ts';
 import { addressIn } from './outgoing.ts';
+import type { AskForTurn } from './probe-turns.ts';
 import type { RouteFault, Transport } from './transport.ts';
 import type { Way } from './way.ts';
 import type { CircuitMetrics } from './way-metrics.ts';
@@ -38,6 +39,8 @@ export interface WaysDependencies {
   readonly nameOf: (transport: Transport) => string;
   /** Milliseconds between two tries of a message, at first and at most. */
   readonly pauses: { readonly firstPause: number; readonly longestPause: number };
+  /** By which the workers agree on who tries a way out that is shut, by its name. Absent: each tries for itself. */
+  readonly turns?: (way: string) => AskForTurn;
   /** Something may begin that could not before. */
   readonly onChange: () => void;
   readonly metrics: CircuitMetrics;
@@ -76,6 +79,8 @@ export function createWays(dependencies: WaysDependencies): Ways {
     const circuit = new Circuit({
       now: () => performance.now(),
       pauses: dependencies.pauses,
+      ...(dependencies.turns && { askForTurn: dependencies.turns(name) }),
+      onAnswer: dependencies.onChange,
       onChange: () => noteChange(way),
     });
     const way: Way = {

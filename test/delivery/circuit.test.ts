@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Circuit, verdictOf } from '../../src/delivery/circuit.ts';
+import type { TurnAnswer } from '../../src/delivery/probe-turns.ts';
 import type { Outcome, RouteFault } from '../../src/delivery/transport.ts';
-import { MovedClock } from './support/moved-clock.ts';
+import { MovedClock, settle } from './support/moved-clock.ts';
 
 const PAUSES = { firstPause: 15_000, longestPause: 3_600_000 };
 
@@ -113,6 +114,101 @@ describe('the circuit of a way out', () => {
     call('works');
     circuit.release();
     assert.equal(circuit.state, 'closed');
+  });
+});
+
+describe('the circuit of a way out that other workers use too', () => {
+  function newShared() {
+    const clock = new MovedClock();
+    const asked: number[] = [];
+    const ended: unknown[] = [];
+    const answers: TurnAnswer[] = [];
+    let answered = 0;
+    const turn = { begin: () => {}, end: (result: unknown) => void ended.push(result) };
+    const circuit = new Circuit({
+      now: () => clock.now(),
+      pauses: PAUSES,
+      random: () => 1,
+      askForTurn: async shutForMs => {
+        asked.push(shutForMs);
+        return answers.shift() ?? turn;
+      },
+      onAnswer: () => (answered += 1),
+    });
+    /** One call from its beginning to its end. */
+    const call = (verdict: RouteFault | 'works' | null) => {
+      const passage = circuit.begin();
+      circuit.tell(verdict, passage);
+      circuit.end(passage);
+    };
+    /** As the scheduler does where there is something to try it with. */
+    const seek = async () => {
+      circuit.seekTurn();
+      await settle();
+      return circuit.wait;
+    };
+    return { clock, circuit, call, seek, asked, ended, answers, turn, answered: () => answered };
+  }
+
+  it('asks nobody while it is closed, or before it is time', async () => {
+    const { circuit, call, seek, asked } = newShared();
+    await seek();
+    call('paused');
+    assert.equal(await seek(), 15_000);
+    assert.deepEqual([asked, circuit.state], [[], 'open']);
+  });
+
+  it('tries nothing before it is its turn, and says what came of it', async () => {
+    const { clock, circuit, call, seek, asked, ended, answered } = newShared();
+    call('paused');
+    await clock.move(15_000);
+    assert.equal(circuit.wait, Number.POSITIVE_INFINITY, 'not without the turn');
+    circuit.seekTurn();
+    circuit.seekTurn();
+    assert.equal(await seek(), 0);
+    assert.deepEqual([asked, answered()], [[15_000], 1], 'it is asked for once, since when it was shut');
+    call('paused');
+    assert.deepEqual(ended, [{ pauseMs: 30_000 }]);
+    await clock.move(30_000);
+    assert.equal(await seek(), 0);
+    call(null);
+    assert.deepEqual(ended[1], null);
+    assert.equal(await seek(), 0);
+    call('works');
+    assert.deepEqual([ended[2], circuit.state], ['works', 'closed']);
+  });
+
+  it('waits for the others, looks again within seconds, and closes when they have found that it works', async () => {
+    const { clock, circuit, call, seek, answers } = newShared();
+    call('connect');
+    call('connect');
+    call('connect');
+    answers.push({ waitMs: 200_000 }, { waitMs: 0 }, 'works');
+    await clock.move(2_000);
+    assert.equal(await seek(), 10_000);
+    assert.equal(circuit.shutFor, 200_000);
+    await clock.move(10_000);
+    assert.ok((await seek()) > 0, 'it does not ask without a pause');
+    await clock.move(1_000);
+    await seek();
+    assert.deepEqual([circuit.state, circuit.wait], ['closed', 0]);
+  });
+
+  it('gives the turn back where it has no use for it', async () => {
+    const { clock, circuit, call, seek, ended, asked } = newShared();
+    call('paused');
+    await clock.move(15_000);
+    circuit.seekTurn();
+    circuit.hold('quota');
+    await settle();
+    assert.deepEqual([ended, circuit.wait], [[null], Number.POSITIVE_INFINITY]);
+    circuit.release();
+    call('paused');
+    await clock.move(15_000);
+    assert.equal(await seek(), 0);
+    await clock.move(60_000);
+    assert.equal(await seek(), 0);
+    assert.deepEqual([ended, asked.length], [[null, null], 3], "one that is old may be another worker's by now");
   });
 });
 
