@@ -37,7 +37,7 @@ const { values } = parseArgs({
 const LEASE_MS = 5_000;
 /** Long enough that a kill often meets a call. */
 const SES_LATENCY_MS = 30;
-/** For what is left at the end: a lease, its grace, and time to spare. */
+/** For what is left at the end, while nothing of it is done: a lease, its grace, and time to spare. */
 const DRAIN_LIMIT_MS = 60_000;
 
 interface Context {
@@ -135,14 +135,18 @@ class Fleet {
   }
 }
 
+/** Waits until nothing is left, or nothing goes on any more. @returns seconds */
 async function drain(db: pg.Pool): Promise<number> {
   const began = performance.now();
-  for (;;) {
+  let least = Number.POSITIVE_INFINITY;
+  for (let movedAt = began; performance.now() - movedAt < DRAIN_LIMIT_MS; await sleep(100)) {
     const { rows } = await db.query<{ open: number }>(OPEN);
-    const waited = performance.now() - began;
-    if (rows[0]?.open === 0 || waited > DRAIN_LIMIT_MS) return waited / 1_000;
-    await sleep(100);
+    const open = rows[0]?.open ?? 0;
+    if (open < least) movedAt = performance.now();
+    least = Math.min(least, open);
+    if (open === 0) break;
   }
+  return (performance.now() - began) / 1_000;
 }
 
 /** The table's rows, and whether all promises were kept. */
