@@ -157,11 +157,14 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
       // Load balancers still send clients here until they have heard that this relay is not ready any more.
       const { drainDelay } = live.current;
       if (wasServing && drainDelay > 0) await delay(drainDelay);
+      // What holds a statement up then, such as somebody's lock, is not to hold up the end.
+      const timer = setTimeout(() => void pool.letGo(), config.shutdownTimeout);
       // In reverse: clients first, then what serves them, the database last.
       await running.disposeAsync();
       await Promise.all([parser.close(), headers.close()]);
       await Promise.all([preparation.stop(), publisher?.stop(), lastUsed.stop()]);
       await pool.end();
+      clearTimeout(timer);
       await operational?.close();
       logger.info('stopped');
     },

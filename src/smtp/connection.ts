@@ -204,8 +204,16 @@ export class RelayConnection extends SMTPConnection implements AuthConnection, W
     } else if (!this.#refuseMalformed(command, callback)) {
       // The library asks for this before MAIL, and forgets it at STARTTLS.
       if (this.client.isTrusted) this.session.user ||= 'trusted';
-      super._onCommand(command, callback);
+      super._onCommand(command, () => {
+        callback();
+        this.#endIfDraining();
+      });
     }
+  }
+
+  /** A command that was under way when the draining began has its reply; its client may have nothing more to say. */
+  #endIfDraining(): void {
+    if (this.#server.isDraining && !(this.isBusy || this._closing || this._upgrading)) this.send(421, SHUTTING_DOWN);
   }
 
   /** Whether the command is none that may be run. What was sent before a TLS handshake is for nobody to answer. */

@@ -68,6 +68,11 @@ export function cancelOnAbort(client: pg.ClientBase, signal: AbortSignal): () =>
   };
 }
 
+/** Asks the server once to give up what a connection has under way. Resolves when it has been asked, or cannot be. */
+export function requestCancel(client: pg.ClientBase): Promise<void> {
+  return request(client as unknown as Wire);
+}
+
 async function requestUntil(wire: Wire, ended: AbortSignal): Promise<void> {
   while (!ended.aborted) {
     await request(wire);

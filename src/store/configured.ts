@@ -2,11 +2,12 @@ import type pg from 'pg';
 import { databaseLogin, migrationsLogin } from '../config/database-login.ts';
 import type { LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
+import type { PatientPool } from './patient-pool.ts';
 import { createPool } from './pool.ts';
 import { Preparation } from './preparation.ts';
 
 /** A pool as the configuration has it; a new password counts for its new connections. */
-export function createConfiguredPool(live: LiveConfig, logger: Logger): pg.Pool {
+export function createConfiguredPool(live: LiveConfig, logger: Logger): PatientPool {
   const databaseUrl = () => databaseLogin(live.current);
   const { database, preparedStatements } = live.current;
   const options = { ...database, databaseUrl, preparedStatements: preparedStatements === 'on' };

@@ -51,7 +51,7 @@ const PREPARE_SESSION = `
  *
  * A password that changes counts for new connections. Postgres asks for it at the log-in only, so that open ones go on.
  */
-export function createPool(options: PoolOptions, logger: Logger): pg.Pool {
+export function createPool(options: PoolOptions, logger: Logger): PatientPool {
   const settings = {
     Client: clientFor(options.databaseUrl),
     application_name: 'smtp-relay',

@@ -13,12 +13,13 @@ import { type Owner, seedOwner } from '../support/owner.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { createQueue, sqsEnv } from '../support/queue.ts';
 import type { TestContext } from '../support/relay.ts';
-import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
+import { base64, emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 import { makeCertificate } from '../support/tls.ts';
 import { startFaultySqs } from './support/faulty-sqs.ts';
 import { spawnRelay } from './support/relay-process.ts';
 
 const FROM = 'a@acme.test';
+const WAITING = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
 const NO_PORTS = { SMTP_RELAY_PORT: '0', SMTP_RELAY_HTTP_PORT: '0' };
 const message = { from: FROM, to: ['b@example.com'], data: messageFrom(FROM) };
 
@@ -119,6 +120,29 @@ describe('the relay as a process', { concurrency: 3 }, () => {
     assert.equal(await relay.ended, 0);
     // By default it would have 25 s, and the message 20 of them.
     assert.ok(performance.now() - began < 15_000);
+  });
+
+  it('told to end while a lock holds up what clients wait for: 421, and exits with 0 in its time', async t => {
+    const { databaseUrl, owner, env } = await prepare(t);
+    const relay = await spawnRelay(t, { ...env, SMTP_RELAY_SHUTDOWN_TIMEOUT: '1s' }).listening();
+    const server = { host: relay.host, port: relay.port, ca: '', owner };
+    const [login, message] = [await SmtpClient.secured(t, server), await SmtpClient.loggedIn(t, server)];
+    await openData(message);
+    await withClient(databaseUrl, async other => {
+      await other.query('begin; lock table api_keys, email_suppressions in access exclusive mode');
+      login.socket.write(`AUTH PLAIN ${base64('\0apikey\0another key')}\r\n`);
+      message.socket.write(`${messageFrom(FROM)}\r\n.\r\n`);
+      const began = performance.now();
+      await eventually(() =>
+        withClient(databaseUrl, async client => Number((await client.query(WAITING)).rowCount) >= 2),
+      );
+      relay.child.kill('SIGTERM');
+      for (const client of [login, message]) await client.expect('421 4.3.2 ');
+      assert.equal(await relay.ended, 0);
+      // A statement may take 30 s.
+      assert.ok(performance.now() - began < 20_000);
+    });
+    assert.deepEqual((await withClient(databaseUrl, client => client.query('select from emails'))).rows, []);
   });
 
   it('told to end while Postgres is away: exits with 0', async t => {

@@ -98,6 +98,22 @@ describe('known defect: a pod stops in the middle of DATA: drained', () => {
     await stopped;
   });
 
+  it('so does one whose command was under way, behind its reply', async t => {
+    const relay = await startRelay(t, { queue: false, settings });
+    const client = await SmtpClient.secured(t, relay);
+    await withClient(relay.databaseUrl, async lock => {
+      await lock.query('begin; lock table api_keys in access exclusive mode');
+      await client.send(`AUTH PLAIN ${base64(`\0apikey\0${relay.owner.apiKey}`)}\r\n`);
+      const stopped = relay.stop();
+      await lock.query('rollback');
+      await client.expect('235 2.7.0');
+      await client.expect('421 4.3.2');
+      await client.closed;
+      client.end();
+      await stopped;
+    });
+  });
+
   it('those that have no session yet, or wait for its TLS, do not hold up the end', async t => {
     const port = await freePort();
     const relay = await startRelay(t, { queue: false, settings: { ...settings, 'tls.implicitPort': port } });

@@ -15,6 +15,8 @@ function openPool(t: TestContext, databaseUrl: string, options: Partial<PoolOpti
   return pool;
 }
 
+const PATIENT = { poolSize: 2, connectTimeout: 60_000, statementTimeout: 60_000 };
+
 describe('pool', () => {
   it('prepares its sessions: name, time-out, durable commits', async t => {
     const url = await createDatabase(t);
@@ -97,6 +99,44 @@ describe('pool', () => {
     const { port } = silent.address() as AddressInfo;
     const pool = openPool(t, `postgres://nobody@127.0.0.1:${port}/none`, { connectTimeout: 100 });
     await assert.rejects(pool.query('select 1'), /timeout/);
+  });
+
+  it('lets go of a statement that waits for a lock and of a connection that does not come about, and ends', async t => {
+    const url = await createDatabase(t);
+    const silent = createTcpServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    t.after(() => void silent.close());
+    const { port } = silent.address() as AddressInfo;
+    await withClient(url, async other => {
+      await other.query('begin; lock table emails in access exclusive mode');
+      const pool = createPool({ ...PATIENT, databaseUrl: url }, pino({ level: 'silent' }));
+      const connecting = createPool(
+        { ...PATIENT, databaseUrl: `postgres://nobody@127.0.0.1:${port}/none` },
+        pino({ level: 'silent' }),
+      );
+      const asked = [
+        assert.rejects(pool.query('select from emails')),
+        pool.connect().then(client => assert.rejects(client.query('select from emails')).then(() => client.release())),
+        assert.rejects(connecting.query('select 1')),
+      ];
+      const waiting = () =>
+        withClient(
+          url,
+          async client =>
+            (
+              await client.query(
+                `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+              )
+            ).rowCount,
+        );
+      await eventually(async () => (await waiting()) === 2);
+      await eventually(() => connecting.totalCount === 1);
+      const ended = [pool.letGo(), connecting.letGo(), ...asked];
+      await Promise.all(ended);
+      await assert.rejects(pool.query('select 1'), /the process ends/);
+      await Promise.all([pool.end(), connecting.end()]);
+      await eventually(async () => (await waiting()) === 0);
+    });
   });
 });
 
