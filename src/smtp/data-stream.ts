@@ -8,6 +8,8 @@ import type { IncomingMessage } from './incoming-message.ts';
 
 /** A client that has said goodbye waits for nothing but the replies, and may have closed its side. */
 const QUIT = /(?:^|\n)quit[ \t]*\r?\n/i;
+/** How much of what came before may belong to it. */
+const QUIT_BEGUN = 16;
 
 /** Where the library keeps the stream of a message: what it asks of one that carries no bytes. */
 type DataSignal = Exclude<SMTPConnection['_dataStream'], false | null>;
@@ -24,6 +26,8 @@ export interface Receiving {
 
 /** Commands that are run in one turn of the event loop, however many came at once. */
 const COMMANDS_A_TURN = 100;
+/** Bytes behind a message that are kept until its reply. Beyond them nothing is read, and no client is seen to go. */
+const MOST_BEHIND = 64 * 1024;
 /** The first byte of a TLS handshake (RFC 8446 section 5.1), which no command begins with. */
 const TLS_HANDSHAKE = 0x16;
 
@@ -56,6 +60,17 @@ export class DataStream extends SMTPStream {
   #onQuit: Receiving['onQuit'] = () => () => {};
   /** A message waits for its reply. */
   #isHeld = false;
+  /** What came behind it since. */
+  #behind: Buffer[] = [];
+  #behindBytes = 0;
+  #lastBehind = '';
+  /** Calls to end what is left of a client that has said goodbye. */
+  #answered: (() => void) | null = null;
+  /** Goes on reading where that was too much. */
+  #goOn: Done | null = null;
+  /** What was behind the last message is being run; what comes meanwhile waits here. */
+  #isCatchingUp = false;
+  #next: (() => void) | null = null;
 
   /** @param longestLine bytes; a longer one is an `error` */
   constructor(longestLine: number, handlers: StreamHandlers) {
@@ -69,7 +84,15 @@ export class DataStream extends SMTPStream {
       done();
     } else if (this.#isHeld) {
       this.#hold(chunk, done);
-    } else if (!this.#hasBegun && chunk[0] === TLS_HANDSHAKE) {
+    } else if (this.#isCatchingUp) {
+      this.#next = () => this._write(chunk, 'buffer', done);
+    } else {
+      this.#take(chunk, done);
+    }
+  }
+
+  #take(chunk: Buffer, done: Done): void {
+    if (!this.#hasBegun && chunk[0] === TLS_HANDSHAKE) {
       this.#handlers.onTls();
       done();
     } else if (this._dataMode) {
@@ -168,20 +191,39 @@ export class DataStream extends SMTPStream {
   }
 
   /**
-   * What was sent behind the message waits until it has its reply: `continue()`. Where nothing was, reading goes on: only so
-   * does it show that the client goes.
+   * What was sent behind the message waits until it has its reply: `continue()`. Reading goes on meanwhile: only so does it
+   * show that the client goes.
    */
   #hold(behind: Buffer, done: Done): void {
     this.#isHeld = true;
-    const answered = QUIT.test(behind.toString('latin1')) ? this.#onQuit() : null;
-    this._continueCallback = () => {
-      this.#isHeld = false;
-      if (behind.length === 0) return;
-      this._write(behind, 'buffer', error => {
-        done(error);
-        answered?.();
-      });
-    };
-    if (behind.length === 0) done();
+    this.#behind.push(behind);
+    this.#behindBytes += behind.length;
+    const text = this.#lastBehind + behind.toString('latin1');
+    if (QUIT.test(text)) this.#answered ??= this.#onQuit();
+    this.#lastBehind = text.slice(-QUIT_BEGUN);
+    this._continueCallback = () => this.#catchUp();
+    if (this.#behindBytes < MOST_BEHIND) done();
+    else this.#goOn = done;
+  }
+
+  #catchUp(): void {
+    const [behind, goOn, answered] = [Buffer.concat(this.#behind), this.#goOn, this.#answered];
+    this.#isHeld = false;
+    this.#behind = [];
+    this.#behindBytes = 0;
+    this.#lastBehind = '';
+    this.#goOn = null;
+    this.#answered = null;
+    if (behind.length === 0) return;
+    this.#isCatchingUp = true;
+    this.#take(behind, error => {
+      const next = this.#next;
+      this.#isCatchingUp = false;
+      this.#next = null;
+      if (goOn) goOn(error);
+      else if (error) this.destroy(error);
+      answered?.();
+      next?.();
+    });
   }
 }

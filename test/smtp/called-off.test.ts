@@ -97,6 +97,20 @@ describe('a client that goes before the reply to its message', () => {
     assert.deepEqual(await idsOf(plain, 'large'), []);
   });
 
+  for (const go of ['end', 'destroy', 'reset'] as const) {
+    it(`has sent much behind it, and is seen to go all the same: ${go}`, async t => {
+      const before = abandoned(relay);
+      const unlock = await lock(t, relay);
+      const next = Array.from({ length: 1_000 }, (_, index) => `RCPT TO:<recipient-${index}@example.com>\r\n`);
+      const client = await send(t, relay, `much behind ${go}`, `MAIL FROM:<${FROM}>\r\n${next.join('')}`);
+      await held(relay, 1);
+      client[go]();
+      await eventually(() => abandoned(relay) === before + 1);
+      await unlock();
+      assert.deepEqual(await idsOf(relay, `much behind ${go}`), []);
+    });
+  }
+
   it('and tries again, with others, until the database goes on: each message is stored once', async t => {
     const unlock = await lock(t, relay);
     const insistent = async (index: number): Promise<SmtpClient> => {
@@ -149,6 +163,18 @@ describe('a client that has said QUIT behind its message', () => {
     const id = emailIdOf(await client.expect('250 2.0.0'));
     await client.expect('221 ');
     assert.deepEqual(await idsOf(plain, 'quit later'), [id]);
+  });
+
+  it('has sent it byte by byte', async t => {
+    const unlock = await lock(t, plain);
+    const client = await send(t, plain, 'quit in bytes');
+    await held(plain, 1);
+    await client.send(...'QUIT\r\n');
+    client.end();
+    await sleep(100);
+    await unlock();
+    await client.expect('250 2.0.0');
+    await client.expect('221 ');
   });
 
   it('and resets its connection has gone nevertheless', async t => {
