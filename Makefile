@@ -25,14 +25,14 @@ bench: $(INSTALLED) ## measure intake
 	@npm run --silent bench
 
 k8s-tools: ## install the tools that check the chart into .cache/ (needs Go 1.26 or later)
-	@k8s/tools/tools.sh --all
+	@tools/chart/tools.sh --all
 
 chart: k8s-tools $(INSTALLED) ## write the files of the chart that are made from others: schema, README, dashboard
-	@node bin/node24.js k8s/tools/generate.ts
+	@node bin/node24.js tools/chart/generate.ts
 	@.cache/k8s-tools/bin/helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 
 manifests: chart ## render k8s/base and k8s/overlays from the chart
-	@PATH=$(CURDIR)/.cache/k8s-tools/bin:$$PATH node bin/node24.js k8s/tools/kustomize.ts --build
+	@PATH=$(CURDIR)/.cache/k8s-tools/bin:$$PATH node bin/node24.js tools/chart/kustomize.ts --build
 
 check-chart: $(INSTALLED) ## check chart and manifests; all of it: make check-chart ARGS=--all
 	@.ci/chart $(ARGS)
@@ -59,7 +59,7 @@ image: ## build the images with docker or podman; on another base: make image BA
 
 image-test: image ## build the image that `make test-cluster` needs beside those of `make image`
 	rm -rf .cache/image-test && mkdir -p .cache/image-test
-	cp -R package.json package-lock.json src test .cache/image-test/
+	cp -R package.json package-lock.json src dev test .cache/image-test/
 	$(BUILD) -t $(IMAGE):$(IMAGE_TAG)-test -f test/cluster/Dockerfile .cache/image-test
 
 test-cluster: $(INSTALLED) ## try the chart on the cluster of KUBECONFIG, which has the images of `make image-test`: docs/kubernetes.md

@@ -7,14 +7,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { sqsEnvironment } from '../src/dev/sqs.ts';
-import { createSqsQueue } from '../src/queue/sqs.ts';
-import type { ThreadedQueue } from '../src/queue/threaded-queue.ts';
-import { insertMessages } from '../src/store/insert-messages.ts';
+import { sqsEnvironment } from '../dev/sqs.ts';
+import { createSqsQueue } from '../src/queue/sqs/queue.ts';
+import type { ThreadedQueue } from '../src/queue/sqs/threads/threaded-queue.ts';
+import { insertMessages } from '../src/store/messages/insert.ts';
 import { newMessage } from '../test/support/stored.ts';
-import { type SesProcess, startSes } from './ses-process.ts';
-import { type Stage, type System, startSystem } from './system.ts';
-import { startWorker } from './worker-process.ts';
+import { type SesProcess, startSes } from './processes/ses.ts';
+import { startWorker } from './processes/worker.ts';
+import { type Stage, type System, startSystem } from './support/system.ts';
 
 const HELP = `Usage: node bin/node24.js bench/fairness.ts [options]
 

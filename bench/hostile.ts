@@ -3,14 +3,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { freePort } from '../src/dev/ports.ts';
-import { createKey } from '../src/store/api-keys.ts';
-import { addDomain } from '../src/store/domains.ts';
-import { PIPELINES, type Pipeline } from '../src/store/pipeline.ts';
-import { Connection, type Target } from './connection.ts';
-import { ADDRESSES, BODIES, HEADERS, hostileMessage, smallMessage, TEXTS, textMessage } from './hostile-messages.ts';
-import { type Relay, startRelay } from './relay.ts';
-import { type Stage, type System, startSystem } from './system.ts';
+import { freePort } from '../dev/ports.ts';
+import { createKey } from '../src/store/keys/api-keys.ts';
+import { addDomain } from '../src/store/owners/domains.ts';
+import { PIPELINES, type Pipeline } from '../src/store/schema/pipeline.ts';
+import { Connection, type Target } from './support/connection.ts';
+import {
+  ADDRESSES,
+  BODIES,
+  HEADERS,
+  hostileMessage,
+  smallMessage,
+  TEXTS,
+  textMessage,
+} from './support/hostile-messages.ts';
+import { type Relay, startRelay } from './support/relay.ts';
+import { type Stage, type System, startSystem } from './support/system.ts';
 
 const HELP = `Usage: node bin/node24.js bench/hostile.ts [options]
 

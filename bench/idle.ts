@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { parseArgs } from 'node:util';
-import { startRelay } from './relay.ts';
-import { startSystem } from './system.ts';
+import { startRelay } from './support/relay.ts';
+import { startSystem } from './support/system.ts';
 
 const HELP = `Usage: node bin/node24.js bench/idle.ts [options]
 

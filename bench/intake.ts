@@ -3,13 +3,13 @@ import { mkdir } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { PIPELINES, type Pipeline } from '../src/store/pipeline.ts';
-import { type Measurement, type MeasureOptions, measure } from './measure.ts';
-import { topFunctions } from './profile.ts';
-import { problems, table } from './report.ts';
-import { SCENARIOS, type Scenario } from './scenarios.ts';
-import { startSystem } from './system.ts';
-import { measureYardstick } from './yardstick.ts';
+import { PIPELINES, type Pipeline } from '../src/store/schema/pipeline.ts';
+import { type Measurement, type MeasureOptions, measure } from './support/measure.ts';
+import { topFunctions } from './support/profile.ts';
+import { problems, table } from './support/report.ts';
+import { SCENARIOS, type Scenario } from './support/scenarios.ts';
+import { startSystem } from './support/system.ts';
+import { measureYardstick } from './support/yardstick.ts';
 
 const HELP = `Usage: node bin/node24.js bench/intake.ts [options]
 

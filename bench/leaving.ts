@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { freePort } from '../src/dev/ports.ts';
-import { Connection, type Target } from './connection.ts';
-import { RECIPIENT, SENDER } from './message.ts';
-import { startRelay } from './relay.ts';
-import { startSystem } from './system.ts';
+import { freePort } from '../dev/ports.ts';
+import { Connection, type Target } from './support/connection.ts';
+import { RECIPIENT, SENDER } from './support/message.ts';
+import { startRelay } from './support/relay.ts';
+import { startSystem } from './support/system.ts';
 
 const HELP = `Usage: node bin/node24.js bench/leaving.ts [options]
 

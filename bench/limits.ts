@@ -1,6 +1,14 @@
 /** Measures what limits cost the intake; see README.md beside this file. */
 import { parseArgs } from 'node:util';
-import { type Compared, compare, type Figures, medianOf, present, ROUND_OPTIONS, type Round } from './rounds.ts';
+import {
+  type Compared,
+  compare,
+  type Figures,
+  medianOf,
+  present,
+  ROUND_OPTIONS,
+  type Round,
+} from './support/rounds.ts';
 
 const HELP = `Usage: node bin/node24.js bench/limits.ts [options]
 

@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { createAdapters } from '../src/resources/adapters.ts';
-import { API_GROUP, API_VERSION } from '../src/resources/kinds.ts';
-import { createDesiredReader } from '../src/resources/read-desired.ts';
-import { reconcile } from '../src/resources/reconcile.ts';
-import { takeLease } from '../src/store/declared-lease.ts';
+import { createAdapters } from '../src/declared/adapters.ts';
+import { API_GROUP, API_VERSION } from '../src/declared/kinds/kinds.ts';
+import { createDesiredReader } from '../src/declared/plan/read-desired.ts';
+import { reconcile } from '../src/declared/reconcile.ts';
+import { takeLease } from '../src/declared/tables/lease.ts';
 import { createSecretBox } from '../src/webhooks/secret-box.ts';
-import { startSystem } from './system.ts';
+import { startSystem } from './support/system.ts';
 
 const HELP = 'node bin/node24.js bench/resources.ts [--objects 10000]';
 

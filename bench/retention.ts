@@ -3,15 +3,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { newTrace } from '../src/observability/trace.ts';
-import { insertMessages } from '../src/store/insert-messages.ts';
-import type { NewMessage } from '../src/store/new-message.ts';
+import { insertMessages } from '../src/store/messages/insert.ts';
+import type { NewMessage } from '../src/store/messages/new-message.ts';
 import {
   applyRetention,
   type RetentionBatch,
   type RetentionKind,
   type RetentionPeriods,
-} from '../src/store/retention.ts';
-import { startSystem } from './system.ts';
+} from '../src/store/retention/retention.ts';
+import { startSystem } from './support/system.ts';
 
 /**
  * What retention costs: how long a million rows of each kind take, how long its longest statement holds others up, and how

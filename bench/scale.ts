@@ -2,11 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { createWebhook } from '../src/store/webhooks.ts';
-import { fill, type Ids } from './scale-fill.ts';
-import { type Step, stepsOf } from './scale-work.ts';
-import { startSystem } from './system.ts';
-import { watchUsage } from './usage.ts';
+import { createWebhook } from '../src/store/webhooks/webhooks.ts';
+import { fill, type Ids } from './support/scale-fill.ts';
+import { type Step, stepsOf } from './support/scale-work.ts';
+import { startSystem } from './support/system.ts';
+import { watchUsage } from './support/usage.ts';
 
 const HELP =
   'node bin/node24.js bench/scale.ts [--messages 0,1000000,10000000] [--rounds 7] [--each 2000] [--ids ordered|random]';

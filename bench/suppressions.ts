@@ -2,9 +2,9 @@
 import { Readable } from 'node:stream';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { readSuppressionsCsv } from '../src/cli/suppressions-csv.ts';
-import { Import } from '../src/cli/suppressions-import.ts';
-import { startSystem } from './system.ts';
+import { readSuppressionsCsv } from '../src/cli/suppressions/csv.ts';
+import { Import } from '../src/cli/suppressions/import.ts';
+import { startSystem } from './support/system.ts';
 
 const HELP = 'node bin/node24.js bench/suppressions.ts [--addresses 100000] [--beside 50000]';
 

@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { compare, type Figures, medianOf, present, ROUND_OPTIONS, type Round } from './rounds.ts';
+import { compare, type Figures, medianOf, present, ROUND_OPTIONS, type Round } from './support/rounds.ts';
 
 const HELP = `Usage: node bin/node24.js bench/tracing.ts [options]
 
@@ -55,7 +55,7 @@ const { values } = parseArgs({
 
 async function measureAll() {
   const variants = VARIANTS.filter(variant => values.all || variant !== 'on, all sampled');
-  const collector = fork(fileURLToPath(new URL('./collector-process.ts', import.meta.url)));
+  const collector = fork(fileURLToPath(new URL('./processes/collector.ts', import.meta.url)));
   try {
     const [{ endpoint }] = (await once(collector, 'message')) as [{ endpoint: string }];
     const comparison = {

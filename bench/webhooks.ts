@@ -8,11 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { INSERT_DUE_DELIVERIES } from '../src/store/webhook-deliveries.ts';
-import { createWebhook } from '../src/store/webhooks.ts';
+import { INSERT_DUE_DELIVERIES } from '../src/store/webhooks/deliveries.ts';
+import { createWebhook } from '../src/store/webhooks/webhooks.ts';
 import { createSecretBox, newSecret } from '../src/webhooks/secret-box.ts';
-import { startSystem } from './system.ts';
-import { startWorker } from './worker-process.ts';
+import { startWorker } from './processes/worker.ts';
+import { startSystem } from './support/system.ts';
 
 const HELP = 'node bin/node24.js bench/webhooks.ts [--deliveries 10000] [--endpoints 50] [--dead 5]';
 
@@ -27,7 +27,7 @@ const { values } = parseArgs({
 
 const OWNER = 'bench';
 const LIMIT_MS = 300_000;
-const RECEIVER = fileURLToPath(new URL('./receiver-process.ts', import.meta.url));
+const RECEIVER = fileURLToPath(new URL('./processes/receiver.ts', import.meta.url));
 
 const INSERT_EVENTS = `
   with new_events as (

@@ -5,16 +5,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { sqsEnvironment } from '../src/dev/sqs.ts';
-import { createSqsQueue } from '../src/queue/sqs.ts';
-import { Outbox } from '../src/store/outbox.ts';
+import { sqsEnvironment } from '../dev/sqs.ts';
+import { createSqsQueue } from '../src/queue/sqs/queue.ts';
+import { Outbox } from '../src/store/messages/outbox.ts';
 import { storeMessage } from '../test/support/stored.ts';
-import { generate } from './measure.ts';
-import { topFunctions } from './profile.ts';
-import { startRelay } from './relay.ts';
-import { type SesProcess, startSes } from './ses-process.ts';
-import { type Stage, type System, startSystem } from './system.ts';
-import { startWorker } from './worker-process.ts';
+import { type SesProcess, startSes } from './processes/ses.ts';
+import { startWorker } from './processes/worker.ts';
+import { generate } from './support/measure.ts';
+import { topFunctions } from './support/profile.ts';
+import { startRelay } from './support/relay.ts';
+import { type Stage, type System, startSystem } from './support/system.ts';
 
 const HELP = `Usage: node bin/node24.js bench/worker.ts [options]
 

@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { join, sep } from 'node:path';
+import { join } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 
@@ -13,9 +13,7 @@ import { pathToFileURL } from 'node:url';
 const folder = process.argv[2];
 // What `main.ts` runs; anything longer would need a database.
 process.argv.splice(1, Infinity, join(folder, 'main.ts'), '--version');
-const files = readdirSync(folder, { recursive: true }).filter(
-  file => file.endsWith('.ts') && !file.startsWith(`dev${sep}`),
-);
+const files = readdirSync(folder, { recursive: true }).filter(file => file.endsWith('.ts'));
 const loaded = await Promise.allSettled(files.map(file => import(pathToFileURL(join(folder, file)).href)));
 const failed = loaded.flatMap(({ reason }, index) => (reason ? [`${files[index]}: ${reason.message}`] : []));
 // A thread's module misses its parent here. It is compiled all the same.

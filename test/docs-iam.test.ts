@@ -14,8 +14,6 @@ const ACTION_OF: Readonly<Record<string, string>> = {
 };
 /** Calls without a command of the SDK: those of `SesRegion.sendEmail`, and those of the library that receives. */
 const WITHOUT_COMMAND = ['ses:SendEmail', 'ses:SendRawEmail', 'sqs:ReceiveMessage', 'sqs:DeleteMessage'];
-/** `make dev` makes its queue itself, at an SQS of its own. */
-const DEV = `${join('src', 'dev')}/`;
 
 interface Statement {
   readonly Effect: string;
@@ -40,7 +38,7 @@ function actionsOf(heading: string): string[] {
 async function calledActions(): Promise<Set<string>> {
   const names = (await readdir(join(ROOT, 'src'), { recursive: true })).map(name => join('src', name));
   const actions = new Set(WITHOUT_COMMAND);
-  for (const name of names.filter(each => each.endsWith('.ts') && !each.startsWith(DEV))) {
+  for (const name of names.filter(each => each.endsWith('.ts'))) {
     const source = await readFile(join(ROOT, name), 'utf8');
     const service = source.includes('@aws-sdk/client-sesv2') ? 'ses' : 'sqs';
     for (const [, call] of source.matchAll(/new (\w+)Command\(/g)) {

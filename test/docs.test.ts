@@ -4,6 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { DEV_COMMANDS } from '../dev/commands.ts';
 import { run } from '../src/cli/program.ts';
 import { settings } from '../src/config/schema.ts';
 
@@ -64,7 +65,7 @@ function linkProblem(document: Document, link: string): string | undefined {
   return linked && anchorsOf(linked).has(anchor) ? undefined : `${link}: no such heading`;
 }
 
-const FOLDERS = /^(?:src|test|docs|bench|bin|examples|\.ci)\//;
+const FOLDERS = /^(?:src|dev|test|docs|bench|tools|bin|examples|\.ci)\//;
 const FILE = /^[\w./-]+\.(?:ts|mjs|py|md|sql)$/;
 
 /** Whether a word in backticks names a file or folder of the project; `/etc/x`, `*.yaml` and `<name>.ts` do not. */
@@ -91,7 +92,7 @@ async function help(command: readonly string[]): Promise<string> {
     onHangUp: () => assert.fail('takes signals'),
     surviveFaults: () => assert.fail('runs'),
   };
-  assert.equal(await run([...command, '--help'], context), 0);
+  assert.equal(await run([...command, '--help'], context, DEV_COMMANDS), 0);
   return output;
 }
 
@@ -155,7 +156,7 @@ it('docs/replies.md has every reply of the relay’s own', async () => {
   const replies = documents.find(({ name }) => name === join('docs', 'replies.md'))?.text ?? '';
   const found = new Set<string>();
   const files = await readdir(join(ROOT, 'src'), { recursive: true });
-  for (const file of files.filter(name => /^(?:smtp|message|policy)\/.*\.ts$/.test(name))) {
+  for (const file of files.filter(name => /^(?:smtp|intake|routing|message)\/.*\.ts$/.test(name))) {
     const source = await readFile(join(ROOT, 'src', file), 'utf8');
     const refusals = source.matchAll(/code: (\d{3}),\s*enhancedCode: '([\d.]+)'/g);
     const sent = source.matchAll(/send\((\d{3}), ['`]([245]\.\d+\.\d+) /g);

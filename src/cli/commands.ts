@@ -1,17 +1,15 @@
 import type { Command } from 'commander';
-import { addConfigCommands } from './config.ts';
+import { addConfigCommands } from './config/config.ts';
 import type { CliContext } from './context.ts';
-import { addDemoPostgresCommand } from './demo-postgres.ts';
-import { addDevCommand } from './dev.ts';
-import { addDomainsCommands } from './domains.ts';
-import { addEmailsCommands } from './emails.ts';
+import { addDomainsCommands } from './domains/domains.ts';
+import { addEmailsCommands } from './emails/emails.ts';
 import { addKeysCommands } from './keys.ts';
 import { addLinksCommands } from './links.ts';
 import { addMigrateCommand } from './migrate.ts';
 import { addRelayCommand } from './relay.ts';
-import { addResourcesCommands } from './resources.ts';
-import { addSuppressionsCommands } from './suppressions.ts';
-import { addWebhooksCommands } from './webhooks.ts';
+import { addResourcesCommands } from './resources/resources.ts';
+import { addSuppressionsCommands } from './suppressions/suppressions.ts';
+import { addWebhooksCommands } from './webhooks/webhooks.ts';
 import { addWorkerCommand } from './worker.ts';
 
 /** Adds all commands, in the order in which the help lists them. */
@@ -27,6 +25,4 @@ export function addCommands(program: Command, context: CliContext): void {
   addEmailsCommands(program, context);
   addResourcesCommands(program, context);
   addConfigCommands(program, context);
-  addDevCommand(program, context);
-  addDemoPostgresCommand(program, context);
 }

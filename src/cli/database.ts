@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { databaseLogin } from '../config/database-login.ts';
 import { loadConfig } from '../config/load.ts';
 import { createLogger } from '../observability/log.ts';
-import { createPool } from '../store/pool.ts';
+import { createPool } from '../postgres/pool.ts';
 import type { CliContext } from './context.ts';
 
 /** Runs a command's work on the configured database, and hangs up after it. */

@@ -1,8 +1,8 @@
 import { CommanderError } from 'commander';
 import pg from 'pg';
 import { ConfigError } from '../config/problem.ts';
-import { StoreError } from '../store/errors.ts';
-import { ForeignInstallation, PipelineMismatch, PipelineUnstated } from '../store/pipeline.ts';
+import { StoreError } from '../postgres/errors.ts';
+import { ForeignInstallation, PipelineMismatch, PipelineUnstated } from '../store/schema/pipeline.ts';
 
 /** Exit codes that scripts can rely on. */
 export const EXIT = { ok: 0, failure: 1, usage: 2, refused: 3 } as const;

@@ -9,9 +9,9 @@ import {
   type Permission,
   revokeKey,
   showKey,
-} from '../store/api-keys.ts';
-import { blockKey, unblockKey } from '../store/blocked-keys.ts';
-import { storedRestriction } from '../store/key-domain.ts';
+} from '../store/keys/api-keys.ts';
+import { blockKey, unblockKey } from '../store/keys/blocked-keys.ts';
+import { storedRestriction } from '../store/keys/domain.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';

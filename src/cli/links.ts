@@ -1,7 +1,13 @@
 import type { Command } from 'commander';
-import { isUuid } from '../message/uuid.ts';
-import { type EndedLinks, endLinks, type LinkSubject, listEndedLinks, restoreLinks } from '../store/ended-links.ts';
-import { StoreError } from '../store/errors.ts';
+import { isUuid } from '../platform/uuid.ts';
+import { StoreError } from '../postgres/errors.ts';
+import {
+  type EndedLinks,
+  endLinks,
+  type LinkSubject,
+  listEndedLinks,
+  restoreLinks,
+} from '../store/events/ended-links.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';

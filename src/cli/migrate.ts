@@ -1,8 +1,8 @@
 import { type Command, Option } from 'commander';
 import { migrationsLogin } from '../config/database-login.ts';
 import { type LoadedConfig, loadConfig } from '../config/load.ts';
-import { expectedSchemaVersion, migrate } from '../store/migrate.ts';
-import { PIPELINES, type Pipeline } from '../store/pipeline.ts';
+import { expectedSchemaVersion, migrate } from '../store/schema/migrate.ts';
+import { PIPELINES, type Pipeline } from '../store/schema/pipeline.ts';
 import type { CliContext } from './context.ts';
 import { examples, type JsonOptions, jsonOption } from './options.ts';
 import { print } from './output.ts';

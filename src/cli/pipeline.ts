@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import type pg from 'pg';
 import { loadConfig } from '../config/load.ts';
-import { StoreError } from '../store/errors.ts';
-import { PIPELINES, type Pipeline, readPipeline } from '../store/pipeline.ts';
+import { StoreError } from '../postgres/errors.ts';
+import { PIPELINES, type Pipeline, readPipeline } from '../store/schema/pipeline.ts';
 import type { CliContext } from './context.ts';
 import { withDatabase } from './database.ts';
 

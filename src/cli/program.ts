@@ -5,15 +5,23 @@ import { EXIT_CODES_HELP, explain } from './errors.ts';
 import { addRelayCommand } from './relay.ts';
 import { addWorkerCommand } from './worker.ts';
 
+/** Adds commands of one entry of the program to those that all have. */
+export type AddCommands = (program: Command, context: CliContext) => void;
+
 /**
  * Runs one command line.
  *
  * @param args what follows the program's name
+ * @param further commands of this entry alone, after all others
  * @returns the exit code; never rejects
  */
-export async function run(args: readonly string[], context: CliContext): Promise<number> {
+export async function run(
+  args: readonly string[],
+  context: CliContext,
+  further: readonly AddCommands[] = [],
+): Promise<number> {
   try {
-    await (await createProgram(args, context)).parseAsync(args, { from: 'user' });
+    await (await createProgram(args, context, further)).parseAsync(args, { from: 'user' });
     return 0;
   } catch (error) {
     const { message, exitCode } = explain(error);
@@ -25,7 +33,11 @@ export async function run(args: readonly string[], context: CliContext): Promise
   }
 }
 
-async function createProgram(args: readonly string[], context: CliContext): Promise<Command> {
+async function createProgram(
+  args: readonly string[],
+  context: CliContext,
+  further: readonly AddCommands[],
+): Promise<Command> {
   const program = new Command('smtp-relay')
     .version(manifest.version)
     .description('SMTP submission relay for OpenSend')
@@ -40,6 +52,9 @@ async function createProgram(args: readonly string[], context: CliContext): Prom
   // What only the others need would stay in memory for as long as a server runs.
   if (name === 'relay') addRelayCommand(program, context);
   else if (name === 'worker') addWorkerCommand(program, context);
-  else (await import('./commands.ts')).addCommands(program, context);
+  else {
+    (await import('./commands.ts')).addCommands(program, context);
+    for (const add of further) add(program, context);
+  }
   return program;
 }

@@ -24,7 +24,7 @@ export function addRelayCommand(program: Command, context: CliContext): void {
         await using tracing = await startTracing({ env: context.env, role: 'relay', logger });
         for (const warning of warnings) logger.warn({ room: 'config' }, warning);
         // Loaded here, so that the other commands start without the relay's libraries.
-        const { createApp } = await import('../app.ts');
+        const { createApp } = await import('../relay.ts');
         const app = await createApp(live, { logger, tracer: tracing.tracer });
         await runUntilAborted(app, signal, () => live.current.drainDelay + shutdownTimeout + STOP_SLACK);
       }),

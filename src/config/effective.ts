@@ -1,4 +1,4 @@
-import type { Format } from './formats.ts';
+import type { Format } from './formats/format.ts';
 import type { LoadedConfig } from './load.ts';
 import { hideCredentials } from './problem.ts';
 import { settings } from './schema.ts';

@@ -1,12 +1,12 @@
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
+import { watchFolders } from '../platform/watch-folders.ts';
 import { type Generation, nextGeneration } from './generation.ts';
 import { createLiveConfigMetrics, type LiveConfigMetrics } from './live-metrics.ts';
 import { type LoadedConfig, type LoadOptions, loadConfig } from './load.ts';
-import { findMountedFiles, type MountedFiles } from './mounted-files.ts';
 import { ConfigError } from './problem.ts';
 import type { Config, SettingName } from './schema.ts';
-import { watchFolders } from './watch-folders.ts';
+import { findMountedFiles, type MountedFiles } from './sources/mounted-files.ts';
 
 /** How the configuration stands, for people. Nothing in it is secret. */
 export interface ConfigStatus {

@@ -1,5 +1,5 @@
 import { checkTogether } from './check.ts';
-import { FormatError } from './formats.ts';
+import { FormatError } from './formats/format.ts';
 import { ConfigError, type ConfigProblem, quote } from './problem.ts';
 import { assembleConfig, type Config, type NamedSetting, type SettingName, settings } from './schema.ts';
 import { readEnvironment, usableEnvironment } from './sources/environment.ts';

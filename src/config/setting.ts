@@ -1,4 +1,4 @@
-import type { Format } from './formats.ts';
+import type { Format } from './formats/format.ts';
 
 /** One setting as it is declared: a convict property whose format is ours, and what the relay knows about it besides. */
 export interface Setting<T> {

@@ -1,5 +1,5 @@
 import type { Span } from '../observability/tracing.ts';
-import type { RecipientOutcome } from './transport.ts';
+import type { RecipientOutcome } from './transport/contract.ts';
 
 /** Ends the span of a call, with what came of it. */
 export function endCall(span: Span, transport: string, outcomes: readonly RecipientOutcome[]): void {

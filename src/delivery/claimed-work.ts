@@ -1,10 +1,10 @@
 import type { Logger } from '../observability/log.ts';
 import { newTrace, readTraceparent, type TraceContext } from '../observability/trace.ts';
 import { type Attributes, NO_TRACING, type Span, type Tracer } from '../observability/tracing.ts';
-import { ALONE_FROM, type Claim, type Claims, LOST_FOR_GOOD } from '../store/claims.ts';
-import type { Standstill } from '../store/standstill.ts';
+import { ALONE_FROM, type Claim, type Claims, LOST_FOR_GOOD } from '../store/delivery/claims.ts';
+import type { Standstill } from '../store/delivery/standstill.ts';
 import type { DeliveryMetrics } from './metrics.ts';
-import type { Permit } from './scheduler.ts';
+import type { Permit } from './schedule/scheduler.ts';
 import { HandedBack, type StopSignals, type Traced, type Try } from './send-message.ts';
 
 /** Does something about a claimed message; `HandedBack` where it was not begun. */

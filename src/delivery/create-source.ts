@@ -3,12 +3,12 @@ import { databaseLogin } from '../config/database-login.ts';
 import type { LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
+import { listenTo, OUTBOX_CHANNEL } from '../postgres/notifications.ts';
 import type { JobSink, JobSource } from '../queue/job-source.ts';
 import { createQueueMetrics } from '../queue/metrics.ts';
 import { createOutboxSource } from '../queue/outbox-source.ts';
-import { createThreadedSqsSource } from '../queue/threaded-source.ts';
-import { listenTo, OUTBOX_CHANNEL } from '../store/notifications.ts';
-import { Outbox } from '../store/outbox.ts';
+import { createThreadedSqsSource } from '../queue/sqs/threads/threaded-source.ts';
+import { Outbox } from '../store/messages/outbox.ts';
 
 export interface SourceParts {
   readonly live: LiveConfig;

@@ -1,23 +1,23 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { Batcher } from '../flow/batcher.ts';
+import { startStopwatch } from '../flow/stopwatch.ts';
 import type { TraceContext } from '../observability/trace.ts';
+import { untilAnswered } from '../postgres/until-answered.ts';
 import type { JobOutcome, JobSink, TakenJob } from '../queue/job-source.ts';
-import { Batcher } from '../store/batcher.ts';
-import type { Claim, Claims } from '../store/claims.ts';
-import type { JobFacts, JobFactsReader } from '../store/job-facts.ts';
-import type { PutOffs } from '../store/put-off.ts';
-import type { ProviderError } from '../store/settle.ts';
-import type { Standstill } from '../store/standstill.ts';
-import { startStopwatch } from '../store/stopwatch.ts';
-import { untilAnswered } from '../store/until-answered.ts';
+import type { Claim, Claims } from '../store/delivery/claims.ts';
+import type { JobFacts, JobFactsReader } from '../store/delivery/job-facts.ts';
+import type { PutOffs } from '../store/delivery/put-off.ts';
+import type { ProviderError } from '../store/delivery/settle.ts';
+import type { Standstill } from '../store/delivery/standstill.ts';
 import { ClaimedWork, type ClaimedWorkDependencies, isAlone, storedTrace, type WorkOn } from './claimed-work.ts';
-import { bytesFor, STREAMED_FROM } from './large-message.ts';
-import { type Clock, type Permit, Scheduler, type SchedulerOptions } from './scheduler.ts';
+import { bytesFor, STREAMED_FROM } from './outgoing/large-message.ts';
+import type { CircuitMetrics } from './schedule/metrics.ts';
+import { type Clock, type Permit, Scheduler, type SchedulerOptions } from './schedule/scheduler.ts';
+import { type Place, WaitingRoom } from './schedule/waiting-room.ts';
+import { shutError, type Way } from './schedule/way.ts';
+import type { Waiting } from './schedule/way-queue.ts';
+import type { Ways } from './schedule/ways.ts';
 import { TakeOver } from './take-over.ts';
-import { type Place, WaitingRoom } from './waiting-room.ts';
-import { shutError, type Way } from './way.ts';
-import type { CircuitMetrics } from './way-metrics.ts';
-import type { Waiting } from './way-queue.ts';
-import type { Ways } from './ways.ts';
 
 export interface DelivererOptions extends SchedulerOptions {
   /** Milliseconds. */

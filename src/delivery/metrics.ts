@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from '../observability/metrics.ts';
-import { TRANSPORT_KINDS } from '../policy/transport-limits.ts';
-import type { Outcome } from './transport.ts';
+import { TRANSPORT_KINDS } from '../routing/transport-limits.ts';
+import type { Outcome } from './transport/contract.ts';
 
 const OUTCOMES = ['sent', 'transient', 'permanent', 'unknown'] as const satisfies readonly Outcome['kind'][];
 const SOURCES = ['job', 'expired'] as const;

@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
-import type { Claims } from '../store/claims.ts';
-import { tryInsertMessages } from '../store/insert-messages.ts';
-import type { PutOffs } from '../store/put-off.ts';
-import type { Settler } from '../store/settle.ts';
-import type { Standstill } from '../store/standstill.ts';
-import { isTemporary } from '../store/until-answered.ts';
-import { trySettlements } from '../store/write-settlements.ts';
+import { isTemporary } from '../postgres/until-answered.ts';
+import type { Claims } from '../store/delivery/claims.ts';
+import type { PutOffs } from '../store/delivery/put-off.ts';
+import type { Settler } from '../store/delivery/settle.ts';
+import type { Standstill } from '../store/delivery/standstill.ts';
+import { trySettlements } from '../store/delivery/write-settlements.ts';
+import { tryInsertMessages } from '../store/messages/insert.ts';
 
 export interface OutcomesDependencies {
   readonly pool: pg.Pool;

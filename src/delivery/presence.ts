@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../observability/log.ts';
-import type { Queryable } from '../store/pool.ts';
-import { beat, countLive, LIVES_FOR, remove } from '../store/workers.ts';
+import type { Queryable } from '../postgres/pool.ts';
+import { beat, countLive, LIVES_FOR, remove } from '../store/delivery/workers.ts';
 
 export interface PresenceDependencies {
   readonly db: Queryable;

@@ -1,4 +1,4 @@
-import type { AttemptOutcome, EarlierAttempt } from '../store/claims.ts';
+import type { AttemptOutcome, EarlierAttempt } from '../store/delivery/claims.ts';
 
 /** What is known of one recipient; `open` before the first try. */
 export type RecipientState = 'open' | AttemptOutcome;

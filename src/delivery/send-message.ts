@@ -1,21 +1,21 @@
+import { startStopwatch } from '../flow/stopwatch.ts';
 import type { Logger } from '../observability/log.ts';
 import type { TraceContext } from '../observability/trace.ts';
 import { NO_TRACING, type Span, type Tracer, within } from '../observability/tracing.ts';
-import type { Claim, Claims } from '../store/claims.ts';
-import type { NewMessage } from '../store/new-message.ts';
-import type { ProviderError, Settled, Settler, Standing } from '../store/settle.ts';
-import { startStopwatch } from '../store/stopwatch.ts';
-import type { SuppressionLookup } from '../store/suppression-lookup.ts';
-import { untilAnswered } from '../store/until-answered.ts';
+import { untilAnswered } from '../postgres/until-answered.ts';
+import type { Claim, Claims } from '../store/delivery/claims.ts';
+import type { ProviderError, Settled, Settler, Standing } from '../store/delivery/settle.ts';
+import type { NewMessage } from '../store/messages/new-message.ts';
+import type { SuppressionLookup } from '../store/owners/suppression-lookup.ts';
 import { endCall } from './call-span.ts';
-import { verdictOf } from './circuit.ts';
-import type { NoticeBuilder } from './failure-notice.ts';
 import type { DeliveryMetrics } from './metrics.ts';
-import type { Outgoing, OutgoingBuilder } from './outgoing.ts';
-import type { Permit } from './scheduler.ts';
-import type { Simulator } from './simulator.ts';
+import type { NoticeBuilder } from './notices/failure-notice.ts';
+import type { Outgoing, OutgoingBuilder } from './outgoing/outgoing.ts';
+import { verdictOf } from './schedule/circuit.ts';
+import type { Permit } from './schedule/scheduler.ts';
 import { type RetryPolicy, standingAfter } from './standing.ts';
-import type { RecipientOutcome, Transport } from './transport.ts';
+import type { RecipientOutcome, Transport } from './transport/contract.ts';
+import type { Simulator } from './transport/simulated/simulator.ts';
 import { TryRecord } from './try-record.ts';
 
 export interface SendDependencies {

@@ -1,4 +1,4 @@
-import type { ProviderError, Standing } from '../store/settle.ts';
+import type { ProviderError, Standing } from '../store/delivery/settle.ts';
 import type { Progress } from './progress.ts';
 
 /** Times in milliseconds. */

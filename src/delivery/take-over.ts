@@ -1,6 +1,6 @@
 import type { Logger } from '../observability/log.ts';
-import { ALONE_FROM, type Claim, type Claims } from '../store/claims.ts';
-import type { JobFacts, JobFactsReader } from '../store/job-facts.ts';
+import { ALONE_FROM, type Claim, type Claims } from '../store/delivery/claims.ts';
+import type { JobFacts, JobFactsReader } from '../store/delivery/job-facts.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 
 export interface TakeOverDependencies {

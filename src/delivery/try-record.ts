@@ -8,13 +8,13 @@ import {
   suppressedEvent,
 } from '../events/event.ts';
 import { SIMULATED, simulatedEvents } from '../events/simulated.ts';
-import { type Simulation, simulationOf } from '../message/simulator-address.ts';
-import type { Claim } from '../store/claims.ts';
-import type { NewEvent } from '../store/events.ts';
-import type { Attempt, ProviderError, Standing } from '../store/settle.ts';
-import type { Failed } from './failure-notice.ts';
+import { type Simulation, simulationOf } from '../message/addresses/simulator-address.ts';
+import type { Claim } from '../store/delivery/claims.ts';
+import type { Attempt, ProviderError, Standing } from '../store/delivery/settle.ts';
+import type { NewEvent } from '../store/events/events.ts';
+import type { Failed } from './notices/failure-notice.ts';
 import { Progress } from './progress.ts';
-import type { Outcome } from './transport.ts';
+import type { Outcome } from './transport/contract.ts';
 
 /** The call that an outcome is of; `none` where it came to none. */
 export interface CallFacts {

@@ -1,10 +1,10 @@
-import { newOrderedId } from '../message/uuid.ts';
-import type { EventType, NewEvent } from '../store/events.ts';
+import { newOrderedId } from '../platform/uuid.ts';
+import type { EventType, NewEvent } from '../store/events/events.ts';
 import { buildPayload, type EmailFacts, type PayloadParts, type Provider } from './payload.ts';
 import type { Occurrence } from './ses/occurrences.ts';
 import { sourceId } from './ses/source-id.ts';
 
-export type { EventType, NewEvent } from '../store/events.ts';
+export type { EventType, NewEvent } from '../store/events/events.ts';
 export type { EmailFacts, EventPayload, Provider } from './payload.ts';
 
 /** The name of the transport whose events come back by notifications. */

@@ -1,11 +1,11 @@
 import type pg from 'pg';
-import { comparableAddress, parseAddress } from '../message/address.ts';
-import { isSesSimulator } from '../message/simulator-address.ts';
+import { Batcher } from '../flow/batcher.ts';
+import { comparableAddress, parseAddress } from '../message/addresses/address.ts';
+import { isSesSimulator } from '../message/addresses/simulator-address.ts';
 import type { Logger } from '../observability/log.ts';
 import { isSampled } from '../observability/trace.ts';
 import { NO_TRACING, type Tracer } from '../observability/tracing.ts';
-import { Batcher } from '../store/batcher.ts';
-import { isDataException } from '../store/errors.ts';
+import { isDataException } from '../postgres/errors.ts';
 import {
   type FoundMail,
   findMail,
@@ -14,7 +14,7 @@ import {
   type MailFacts,
   type Recorded,
   recordIncoming,
-} from '../store/incoming-events.ts';
+} from '../store/events/incoming.ts';
 import { SES, toldEvent } from './event.ts';
 import type { EventsMetrics, NotificationResult, Way } from './metrics.ts';
 import { InvalidNotification, readSesNotification, type SesNotification } from './ses/notification.ts';

@@ -1,4 +1,4 @@
-import type { Tag } from '../message/control-headers.ts';
+import type { Tag } from '../message/header/control-headers.ts';
 
 /** What every event says of the message that it is about: facts of its row. */
 export interface EmailFacts {

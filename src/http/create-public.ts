@@ -4,7 +4,7 @@ import { createSnsReceiver, type SnsReceiverDependencies } from '../events/sns/r
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import type { Tracer } from '../observability/tracing.ts';
-import { listEndedLinks } from '../store/ended-links.ts';
+import { listEndedLinks } from '../store/events/ended-links.ts';
 import { createEnded } from '../tracking/ended.ts';
 import { createHits, type Hit } from '../tracking/hits.ts';
 import { createHitRecorder } from '../tracking/record-hits.ts';

@@ -1,8 +1,8 @@
 import { move, transferableSymbol, valueSymbol } from 'piscina';
-import { freeMemory } from './free-memory.ts';
-import { readHeaderFields } from './header-fields.ts';
-import type { MessageParts, PartsOptions } from './parts.ts';
-import { readMessage } from './read-message.ts';
+import { freeMemory } from '../platform/free-memory.ts';
+import { readHeaderFields } from './header/fields.ts';
+import type { MessageParts, PartsOptions } from './mime/parts.ts';
+import { readMessage } from './mime/read-message.ts';
 import { Refusal, type RefusalDetail } from './refusal.ts';
 
 /** One large message on its way into the thread; its memory moves along and comes back with the answer. */

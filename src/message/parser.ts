@@ -1,8 +1,8 @@
 import { isDear } from './dear.ts';
-import type { HeaderField } from './header-fields.ts';
+import type { HeaderField } from './header/fields.ts';
+import type { MessageParts, PartsOptions } from './mime/parts.ts';
+import { readMessage } from './mime/read-message.ts';
 import type { ParseAnswer, ParseTask } from './parse-thread.ts';
-import type { MessageParts, PartsOptions } from './parts.ts';
-import { readMessage } from './read-message.ts';
 import { Refusal } from './refusal.ts';
 import { ThreadPool } from './thread-pool.ts';
 

@@ -1,7 +1,7 @@
 import pLimit, { type LimitFunction } from 'p-limit';
 import { Piscina } from 'piscina';
+import { untilAborted } from '../platform/until-aborted.ts';
 import { Refusal } from './refusal.ts';
-import { untilAborted } from './until-aborted.ts';
 
 export interface ThreadPoolOptions {
   /** The module that runs in the threads; its default export is given a task. */

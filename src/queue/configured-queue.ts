@@ -1,5 +1,5 @@
 import type { Config } from '../config/schema.ts';
-import { createThreadedSqsQueue, type ThreadedQueue } from './threaded-queue.ts';
+import { createThreadedSqsQueue, type ThreadedQueue } from './sqs/threads/threaded-queue.ts';
 
 /** Without a queue there is nothing to publish to: OpenSend's worker polls the rows, ours the outbox. */
 export function createConfiguredQueue(config: Config): ThreadedQueue | null {

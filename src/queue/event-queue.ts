@@ -1,8 +1,8 @@
 import type { Logger } from '../observability/log.ts';
-import { EventMessages } from './event-messages.ts';
 import { MAX_BATCH } from './job-queue.ts';
-import { createSqsClient } from './sqs-client.ts';
-import { SqsReception } from './sqs-reception.ts';
+import { createSqsClient } from './sqs/client.ts';
+import { EventMessages } from './sqs/event-messages.ts';
+import { SqsReception } from './sqs/reception.ts';
 
 /** Takes notifications of providers off a queue. */
 export interface EventQueue {

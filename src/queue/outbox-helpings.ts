@@ -1,8 +1,8 @@
+import type { QueuePace } from './pace.ts';
 import type { LeasedJob } from './pending-jobs.ts';
-import type { QueuePace } from './queue-pace.ts';
 import type { SendJob } from './send-job.ts';
 
-/** The outbox as it is swept (`store/outbox.ts`). */
+/** The outbox as it is swept (`store/messages/outbox.ts`). */
 export interface SweptOutbox {
   leaseDue(limit: number, leaseMs: number): Promise<SendJob[]>;
   takeInTurn(limit: number, leaseMs: number, leftOut: readonly (string | null)[]): Promise<SendJob[]>;

@@ -1,16 +1,16 @@
+import { Bell } from '../flow/bell.ts';
+import { Outage } from '../flow/outage.ts';
+import { WakeUp } from '../flow/wake-up.ts';
 import type { Logger } from '../observability/log.ts';
-import { Bell } from './bell.ts';
 import type { JobOutcome, JobSink, JobSource, TakenJob } from './job-source.ts';
 import type { QueueMetrics } from './metrics.ts';
-import { Outage } from './outage.ts';
-import { WakeUp } from './wake-up.ts';
 
 /** A job in the outbox; `try` tells it from the other tries of the same message. */
 export interface OutboxJob extends TakenJob {
   readonly try: number;
 }
 
-/** The outbox as its consumer needs it (`store/outbox.ts`). */
+/** The outbox as its consumer needs it (`store/messages/outbox.ts`). */
 export interface ConsumedOutbox {
   takeInTurn(limit: number, leaseMs: number, leftOut: readonly (string | null)[]): Promise<OutboxJob[]>;
   renew(jobs: readonly OutboxJob[], leaseMs: number): Promise<void>;
@@ -30,7 +30,7 @@ export interface OutboxSourceOptions {
 export interface OutboxSourceDependencies {
   readonly options: OutboxSourceOptions;
   readonly outbox: ConsumedOutbox;
-  /** Calls `wake` when there may be something new (`store/notifications.ts`), until it is stopped. */
+  /** Calls `wake` when there may be something new (`postgres/notifications.ts`), until it is stopped. */
   readonly listen: (wake: () => void) => { stop(): Promise<void> };
   readonly sink: JobSink;
   readonly logger: Logger;

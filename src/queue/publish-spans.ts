@@ -1,7 +1,7 @@
 import { isSampled } from '../observability/trace.ts';
 import type { Span, Tracer } from '../observability/tracing.ts';
-import { sqsAttributes } from './messaging-attributes.ts';
 import type { SendJob } from './send-job.ts';
+import { sqsAttributes } from './sqs/messaging-attributes.ts';
 
 /** One span for each job of a call whose trace is sampled, since a call is for many traces. */
 export function beginPublishSpans(tracer: Tracer, queueName: string, jobs: readonly SendJob[]): Span[] {

@@ -4,13 +4,13 @@ import type { Registry } from '../observability/metrics.ts';
 import { NO_TRACING, type Tracer } from '../observability/tracing.ts';
 import { type JobQueue, MAX_BATCH, type RefusedJob } from './job-queue.ts';
 import { OutboxHelpings, type SweptOutbox } from './outbox-helpings.ts';
+import { QueuePace } from './pace.ts';
 import { type LeasedJob, PendingJobs } from './pending-jobs.ts';
 import { beginPublishSpans, endPublishSpans } from './publish-spans.ts';
 import { createPublisherMetrics, type PublisherMetrics } from './publisher-metrics.ts';
-import { QueuePace } from './queue-pace.ts';
 import type { SendJob } from './send-job.ts';
 
-/** The outbox as the publisher needs it (`store/outbox.ts`). */
+/** The outbox as the publisher needs it (`store/messages/outbox.ts`). */
 export interface JobOutbox extends SweptOutbox {
   remove(jobs: readonly SendJob[]): Promise<void>;
   postpone(failures: readonly { emailId: string; try: number; reason: string }[]): Promise<void>;

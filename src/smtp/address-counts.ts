@@ -1,7 +1,7 @@
+import { Tally } from '../flow/tally.ts';
 import type { Refusal } from '../message/refusal.ts';
-import { clientNetwork } from './client-network.ts';
-import { tooManyOfAddress, tooManyStrangers } from './session-refusals.ts';
-import { Tally } from './tally.ts';
+import { clientNetwork } from '../platform/client-network.ts';
+import { tooManyOfAddress, tooManyStrangers } from './protocol/refusals.ts';
 
 /** Limits of one address. */
 export interface AddressLimits {

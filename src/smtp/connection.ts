@@ -2,18 +2,20 @@ import { isUtf8 } from 'node:buffer';
 import type net from 'node:net';
 import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import type { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
-import { OutcomeUnknown } from '../store/answers.ts';
-import type { Arrival } from '../store/new-message.ts';
-import { Abandoned } from '../store/standing.ts';
-import { type AuthConnection, AuthExchange } from './auth-exchange.ts';
-import { longestLine, MAX_AUTH_LINE, malformation, parsePathCommand, unknownParameter } from './command-line.ts';
-import { DataStream } from './data-stream.ts';
-import { extensions, greetingName } from './ehlo.ts';
-import { noRoomRefusal } from './incoming-message.ts';
-import { replyTo } from './reply.ts';
-import type { RelayServer } from './server.ts';
-import type { Session, Step } from './session.ts';
-import { SessionClock, type SessionTimes, type TimeLimit, type WatchedSession } from './session-clock.ts';
+import { Abandoned } from '../flow/standing.ts';
+import { OutcomeUnknown } from '../postgres/answers.ts';
+import type { Arrival } from '../store/messages/new-message.ts';
+import { noRoomRefusal } from './data/incoming-message.ts';
+import { DataStream } from './data/stream.ts';
+import { type AuthConnection, AuthExchange } from './protocol/auth-exchange.ts';
+import {
+  longestLine,
+  MAX_AUTH_LINE,
+  malformation,
+  parsePathCommand,
+  unknownParameter,
+} from './protocol/command-line.ts';
+import { extensions, greetingName } from './protocol/ehlo.ts';
 import {
   bareLineCommand,
   recipientLimitOf,
@@ -21,9 +23,13 @@ import {
   shuttingDown,
   timeIsOver,
   tooManyMistakes,
-} from './session-refusals.ts';
-import { UnaskedTls } from './tls-handshake.ts';
-import { declaredSize, envelopeOf, protocolOf } from './transaction.ts';
+} from './protocol/refusals.ts';
+import { replyTo } from './protocol/reply.ts';
+import { declaredSize, envelopeOf, protocolOf } from './protocol/transaction.ts';
+import type { RelayServer } from './server.ts';
+import { SessionClock, type SessionTimes, type TimeLimit, type WatchedSession } from './session/clock.ts';
+import type { Session, Step } from './session/session.ts';
+import { UnaskedTls } from './tls/handshake.ts';
 
 const ENHANCED_CODE = /^([245]\.\d{1,3}\.\d{1,3}) /;
 /** As many as the library allows of unknown commands. */

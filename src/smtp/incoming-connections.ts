@@ -2,8 +2,8 @@ import type net from 'node:net';
 import { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
 import type { AddressCounts, AddressLimits, CountedConnection } from './address-counts.ts';
-import { handshakeDetail, handshakeFailure } from './tls-handshake.ts';
-import type { HandshakeMetrics } from './tls-metrics.ts';
+import { handshakeDetail, handshakeFailure } from './tls/handshake.ts';
+import type { HandshakeMetrics } from './tls/metrics.ts';
 
 /** Whose connection it is. */
 export interface Caller {

@@ -1,22 +1,22 @@
 import { envelopeLimit, greetingName, hasTls } from '../config/derived.ts';
 import { type LiveConfig, perGeneration } from '../config/live.ts';
 import type { Config } from '../config/schema.ts';
+import { Admission, type AdmissionLimits } from '../intake/admission.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
+import { relieveHeap } from '../platform/heap-relief.ts';
+import { createNetworkMatcher } from '../platform/networks.ts';
+import { mapTlsBuffers } from '../platform/unused-memory.ts';
+import { limitYoungGeneration } from '../platform/young-generation.ts';
 import { AddressCounts } from './address-counts.ts';
-import { Admission, type AdmissionLimits } from './admission.ts';
-import { relieveHeap } from './heap-relief.ts';
 import type { ServerSettings } from './library-options.ts';
 import { observeListeners, type SmtpMetrics } from './metrics.ts';
-import { createNetworkMatcher } from './networks.ts';
 import { RelayServer } from './server.ts';
-import type { SessionDependencies } from './session.ts';
-import { readTlsPair, type TlsPair } from './tls.ts';
-import { createHandshakeMetrics, createLegacyMetrics, createTlsMetrics } from './tls-metrics.ts';
-import { watchTlsPair } from './tls-watch.ts';
+import type { SessionDependencies } from './session/session.ts';
+import { createHandshakeMetrics, createLegacyMetrics, createTlsMetrics } from './tls/metrics.ts';
+import { readTlsPair, type TlsPair } from './tls/pair.ts';
+import { watchTlsPair } from './tls/watch.ts';
 import { createTrust } from './trusted-networks.ts';
-import { mapTlsBuffers } from './unused-memory.ts';
-import { limitYoungGeneration } from './young-generation.ts';
 
 export interface ListenersOptions {
   readonly live: LiveConfig;

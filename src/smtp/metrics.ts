@@ -1,8 +1,8 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
-import { LEFT_OUT_REASONS } from '../message/sendable-headers.ts';
+import { type MessageStep, STEPS, type StepTimes } from '../intake/steps.ts';
+import { LEFT_OUT_REASONS } from '../message/header/sendable-headers.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { isSampled, type TraceContext } from '../observability/trace.ts';
-import { type MessageStep, STEPS, type StepTimes } from './steps.ts';
 
 /** Read when they are scraped. */
 export interface ListenerState {

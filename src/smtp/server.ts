@@ -4,22 +4,22 @@ import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { SMTPServer, type SMTPServerAddress, type SMTPServerSession } from 'smtp-server';
 import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
+import type { Admission, Holder } from '../intake/admission.ts';
 import type { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
 import type { AddressCounts } from './address-counts.ts';
-import type { Admission, Holder } from './admission.ts';
-import type { PathCommand } from './command-line.ts';
 import { RelayConnection } from './connection.ts';
+import { IncomingMessage } from './data/incoming-message.ts';
 import { type Caller, type Incoming, IncomingConnections } from './incoming-connections.ts';
-import { IncomingMessage } from './incoming-message.ts';
 import { libraryLimits, libraryOptions, type ServerSettings } from './library-options.ts';
 import type { SmtpMetrics } from './metrics.ts';
-import { readProxyHeader } from './proxy-protocol.ts';
-import { asLibraryError } from './reply.ts';
-import { Session, type SessionDependencies, type Step } from './session.ts';
-import { SHUTTING_DOWN, tooManyConnections } from './session-refusals.ts';
-import type { TlsPair } from './tls.ts';
-import type { HandshakeMetrics } from './tls-metrics.ts';
+import type { PathCommand } from './protocol/command-line.ts';
+import { readProxyHeader } from './protocol/proxy-protocol.ts';
+import { SHUTTING_DOWN, tooManyConnections } from './protocol/refusals.ts';
+import { asLibraryError } from './protocol/reply.ts';
+import { Session, type SessionDependencies, type Step } from './session/session.ts';
+import type { HandshakeMetrics } from './tls/metrics.ts';
+import type { TlsPair } from './tls/pair.ts';
 
 export interface ServerDependencies {
   /** Those in force now. */

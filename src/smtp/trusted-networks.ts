@@ -1,4 +1,4 @@
-import { createNetworkMatcher } from './networks.ts';
+import { createNetworkMatcher } from '../platform/networks.ts';
 
 export interface TrustedNetwork {
   /** CIDR. */

@@ -2,9 +2,9 @@ import type pg from 'pg';
 import { databaseLogin, migrationsLogin } from '../config/database-login.ts';
 import type { LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
-import type { PatientPool } from './patient-pool.ts';
-import { createPool } from './pool.ts';
-import { Preparation } from './preparation.ts';
+import type { PatientPool } from '../postgres/patient-pool.ts';
+import { createPool } from '../postgres/pool.ts';
+import { Preparation } from './schema/preparation.ts';
 
 /** A pool as the configuration has it; a new password counts for its new connections. */
 export function createConfiguredPool(live: LiveConfig, logger: Logger): PatientPool {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../observability/log.ts';
-import type { EndedLinks } from '../store/ended-links.ts';
+import type { EndedLinks } from '../store/events/ended-links.ts';
 import { ownerTag, type VerifiedToken } from './token.ts';
 
 export interface EndedOptions {

@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import { newOrderedId } from '../message/uuid.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
-import { isDataException } from '../store/errors.ts';
+import { newOrderedId } from '../platform/uuid.ts';
+import { isDataException } from '../postgres/errors.ts';
 import { createHitMetrics, type HitMetrics } from './hit-metrics.ts';
 
 /** Somebody opened a message, or followed a link of it. */

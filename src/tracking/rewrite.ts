@@ -1,4 +1,4 @@
-import { hasPgpText } from '../message/sealed.ts';
+import { hasPgpText } from '../message/mime/sealed.ts';
 import { type Attribute, type HtmlFacts, type Link, readHtml } from './html.ts';
 import { createLinkChooser } from './links.ts';
 import { readStructure, type TextPart } from './structure.ts';

@@ -1,5 +1,5 @@
 import { type MimeNode, Splitter } from '@zone-eu/mailsplit';
-import { isSealedType, SEALING_FIELDS } from '../message/sealed.ts';
+import { isSealedType, SEALING_FIELDS } from '../message/mime/sealed.ts';
 
 /** A leaf of a message that may be shown as its body. */
 export interface TextPart {
@@ -103,7 +103,7 @@ function isAttached({ disposition }: MimeNode): boolean {
   return disposition !== false && disposition !== 'inline';
 }
 
-/** A part with a file name that stands beside a body, not for one: as the parser tells it (`message/mime-parser.ts`). */
+/** A part with a file name that stands beside a body, not for one: as the parser tells it (`message/mime/parser.ts`). */
 function isNamedFile({ filename, parentNode, partNr }: MimeNode): boolean {
   return Boolean(filename && parentNode && parentNode.multipart === 'mixed' && partNr && Number(partNr.at(-1)) > 1);
 }

@@ -1,4 +1,4 @@
-import { charsetOf, decodeText, isForeign, type TextKind } from '../message/charset.ts';
+import { charsetOf, decodeText, isForeign, type TextKind } from '../message/text/charset.ts';
 
 /** The bytes of a text as characters that can be searched for HTML, and edited without touching the rest. */
 export interface EncodedText {

@@ -1,5 +1,5 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import { isUuid } from '../message/uuid.ts';
+import { isUuid } from '../platform/uuid.ts';
 
 /** What a tracking link says: which message was opened, or which link of it was followed. */
 export type TrackingToken =

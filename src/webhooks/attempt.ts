@@ -1,7 +1,7 @@
 import type { Logger } from '../observability/log.ts';
 import { NO_TRACING, type Span, type Tracer } from '../observability/tracing.ts';
-import type { DeliveredEvent, LeasedDelivery } from '../store/webhook-leases.ts';
-import type { DeliveryOutcome } from '../store/webhook-outcomes.ts';
+import type { DeliveredEvent, LeasedDelivery } from '../store/webhooks/leases.ts';
+import type { DeliveryOutcome } from '../store/webhooks/outcomes.ts';
 import { type Answer, type EndpointClient, NoAnswer } from './endpoint-client.ts';
 import { eventName } from './event-types.ts';
 import type { DeliveryResult } from './metrics.ts';

@@ -1,4 +1,4 @@
-import type { Room } from '../store/webhook-leases.ts';
+import type { Room } from '../store/webhooks/leases.ts';
 
 /** A delivery that waits in its endpoint's lane. */
 export interface Queued<T> {

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { createReading } from '../observability/reading.ts';
-import type { Backlog } from '../store/webhook-history.ts';
+import type { Backlog } from '../store/webhooks/history.ts';
 
 const RESULTS = ['success', 'rejected', 'timeout', 'unreachable', 'refused', 'unsigned', 'lost'] as const;
 

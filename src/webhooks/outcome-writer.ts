@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import { Batcher } from '../flow/batcher.ts';
 import type { Logger } from '../observability/log.ts';
-import { Batcher } from '../store/batcher.ts';
-import { isDataException } from '../store/errors.ts';
-import { type DeliveryOutcome, disableWebhook, recordOutcomes } from '../store/webhook-outcomes.ts';
+import { isDataException } from '../postgres/errors.ts';
+import { type DeliveryOutcome, disableWebhook, recordOutcomes } from '../store/webhooks/outcomes.ts';
 
 export interface OutcomeWriterOptions {
   readonly pool: pg.Pool;

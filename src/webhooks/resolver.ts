@@ -1,6 +1,6 @@
 import type { LookupAddress } from 'node:dns';
 import type { LookupFunction } from 'node:net';
-import { createLookupCache } from '../store/lookup-cache.ts';
+import { createLookupCache } from '../flow/lookup-cache.ts';
 import type { AddressGuard } from './address-guard.ts';
 
 /** All addresses of a host name. Rejects where it has none, or nobody knows. */

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { document } from '../resources/support.ts';
+import { document } from '../declared/support.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';
 import { runInProcess } from './run-cli.ts';

@@ -8,7 +8,7 @@ import { runCli, runInProcess } from './run-cli.ts';
 
 const OWN = { SMTP_RELAY_PIPELINE: 'standalone' };
 const PROCESSES = 3;
-/** What src/store/migrate.ts locks. */
+/** What src/store/schema/migrate.ts locks. */
 const LOCK_ID = 0x736d7470;
 const WAITING = `
   select count(*)::int from pg_locks

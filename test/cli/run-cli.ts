@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import pLimit from 'p-limit';
+import { DEV_COMMANDS } from '../../dev/commands.ts';
 import { run } from '../../src/cli/program.ts';
 import { CHILD_ENVIRONMENT } from '../support/environment.ts';
 
@@ -43,14 +44,15 @@ export async function runInProcess(args: readonly string[], env: Readonly<Record
         done();
       },
     });
-  const code = await run(args, {
+  const context = {
     env,
     stdout: collect('stdout'),
     stderr: collect('stderr'),
     takeSignals: () => new AbortController().signal,
     onHangUp: () => {},
     surviveFaults: () => {},
-  });
+  };
+  const code = await run(args, context, DEV_COMMANDS);
   return { code, ...output };
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
-import { type CsvDefaults, type CsvLine, readSuppressionsCsv } from '../../src/cli/suppressions-csv.ts';
+import { type CsvDefaults, type CsvLine, readSuppressionsCsv } from '../../src/cli/suppressions/csv.ts';
 
 function read(text: string | Buffer, defaults: CsvDefaults = { owner: 'acme' }): Promise<CsvLine[]> {
   return Array.fromAsync(readSuppressionsCsv(Readable.from([Buffer.from(text)]), defaults));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { allowList, trustedNetworks } from '../../src/config/formats-access.ts';
+import { allowList, trustedNetworks } from '../../src/config/formats/access.ts';
 import { load, loadError } from './support/fixtures.ts';
 
 const KEY = '7e1f3a52-9d0b-4c7e-8a64-2b8f5d1c9e03';

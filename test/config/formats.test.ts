@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import * as formats from '../../src/config/formats.ts';
-import { duration } from '../../src/config/formats-time.ts';
+import * as formats from '../../src/config/formats/format.ts';
+import { duration } from '../../src/config/formats/time.ts';
 
 interface Case {
   readonly format: formats.Format<unknown>;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
-import { createCaptureTransport } from '../../src/delivery/transport/capture.ts';
+import { createCaptureTransport } from '../../src/delivery/transport/capture/transport.ts';
 import { never, outgoing } from './support/smarthost.ts';
 
 const logger = pino({ level: 'silent' });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Circuit, verdictOf } from '../../src/delivery/circuit.ts';
-import type { TurnAnswer } from '../../src/delivery/probe-turns.ts';
-import type { Outcome, RouteFault } from '../../src/delivery/transport.ts';
+import { Circuit, verdictOf } from '../../src/delivery/schedule/circuit.ts';
+import type { TurnAnswer } from '../../src/delivery/schedule/probe-turns.ts';
+import type { Outcome, RouteFault } from '../../src/delivery/transport/contract.ts';
 import { MovedClock, settle } from './support/moved-clock.ts';
 
 const PAUSES = { firstPause: 15_000, longestPause: 3_600_000 };

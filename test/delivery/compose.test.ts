@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { compose } from '../../src/delivery/compose.ts';
+import { compose } from '../../src/delivery/outgoing/compose.ts';
 
 const OPTIONS = {
   emailId: '4bf7c8f9-fd1b-419e-810e-a8d6a4fe3e43',

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { simpleParser } from 'mailparser';
-import { createNoticeBuilder, type Failed, mayNotify } from '../../src/delivery/failure-notice.ts';
-import { buildFailureNotice, type FailureNotice } from '../../src/delivery/failure-report.ts';
-import type { HeaderField } from '../../src/message/header-fields.ts';
-import { readHeaderFields } from '../../src/message/header-fields.ts';
-import type { Claim, ClaimedMessage } from '../../src/store/claims.ts';
-import type { NewMessage } from '../../src/store/new-message.ts';
+import { createNoticeBuilder, type Failed, mayNotify } from '../../src/delivery/notices/failure-notice.ts';
+import { buildFailureNotice, type FailureNotice } from '../../src/delivery/notices/failure-report.ts';
+import type { HeaderField } from '../../src/message/header/fields.ts';
+import { readHeaderFields } from '../../src/message/header/fields.ts';
+import type { Claim, ClaimedMessage } from '../../src/store/delivery/claims.ts';
+import type { NewMessage } from '../../src/store/messages/new-message.ts';
 import { needs } from '../support/needs.ts';
 import { rawFault } from '../support/ses/strict/raw.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { cancelEmail } from '../../src/store/email-actions.ts';
-import { StoreError } from '../../src/store/errors.ts';
+import { StoreError } from '../../src/postgres/errors.ts';
+import { cancelEmail } from '../../src/store/emails/actions.ts';
 import { eventually } from '../support/eventually.ts';
 import { addresses, type Sending, startSending } from './support/sending.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import type pg from 'pg';
-import { type Claim, Claims, LOST_FOR_GOOD } from '../../src/store/claims.ts';
-import { resolveHeld } from '../../src/store/email-actions.ts';
+import { type Claim, Claims, LOST_FOR_GOOD } from '../../src/store/delivery/claims.ts';
+import { resolveHeld } from '../../src/store/emails/actions.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { openPool } from '../support/pool.ts';

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type pg from 'pg';
 import { pino } from 'pino';
 import { Presence } from '../../src/delivery/presence.ts';
-import { beat, countLive, remove } from '../../src/store/workers.ts';
+import { beat, countLive, remove } from '../../src/store/delivery/workers.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { openPool } from '../support/pool.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createRoutes, createTransports, type TransportFactories } from '../../src/delivery/routes.ts';
-import type { Transport } from '../../src/delivery/transport.ts';
+import type { Transport } from '../../src/delivery/transport/contract.ts';
+import { createRoutes, createTransports, type TransportFactories } from '../../src/delivery/transport/routes.ts';
 import { NO_TRACING } from '../../src/observability/tracing.ts';
 import { load } from '../config/support/fixtures.ts';
 import { never, outgoing } from './support/smarthost.ts';

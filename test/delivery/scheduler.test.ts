@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Circuit } from '../../src/delivery/circuit.ts';
-import { type Permit, Scheduler, type SchedulerOptions } from '../../src/delivery/scheduler.ts';
-import type { SendAllowance } from '../../src/delivery/send-allowance.ts';
-import type { Way } from '../../src/delivery/way.ts';
-import type { Waiting } from '../../src/delivery/way-queue.ts';
+import { Circuit } from '../../src/delivery/schedule/circuit.ts';
+import { type Permit, Scheduler, type SchedulerOptions } from '../../src/delivery/schedule/scheduler.ts';
+import type { Way } from '../../src/delivery/schedule/way.ts';
+import type { Waiting } from '../../src/delivery/schedule/way-queue.ts';
+import type { SendAllowance } from '../../src/delivery/transport/send-allowance.ts';
 import { MovedClock, numbers, settle } from './support/moved-clock.ts';
 
 const PAUSES = { firstPause: 15_000, longestPause: 3_600_000 };

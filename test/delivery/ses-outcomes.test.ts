@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { classifySes, SES_RULES, type SesRule } from '../../src/delivery/classify/ses.ts';
+import { classifySes, SES_RULES, type SesRule } from '../../src/delivery/transport/ses/classify.ts';
 import { startFakeSes } from '../support/ses/start.ts';
 import { openSesTransport, outgoing } from '../support/ses/transport.ts';
 

@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { fixedConfig, type LiveConfig } from '../../src/config/live.ts';
 import type { Config } from '../../src/config/schema.ts';
-import { createWebhook } from '../../src/store/webhooks.ts';
+import { createWebhook } from '../../src/store/webhooks/webhooks.ts';
 import { createSecretBox, newSecret } from '../../src/webhooks/secret-box.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRelay, type TestContext } from '../support/relay.ts';

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { classifySmtpFailure, messageIdIn, SMTP_RULES, type SmtpFailure } from '../../src/delivery/classify/smtp.ts';
+import {
+  classifySmtpFailure,
+  messageIdIn,
+  SMTP_RULES,
+  type SmtpFailure,
+} from '../../src/delivery/transport/smtp/classify.ts';
 import { connectTo, never, outgoing, type Script, startSmarthost } from './support/smarthost.ts';
 
 const ANN = 'ann@example.com';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Progress } from '../../src/delivery/progress.ts';
 import { type RetryPolicy, standingAfter, type TryResult } from '../../src/delivery/standing.ts';
-import type { AttemptOutcome } from '../../src/store/claims.ts';
+import type { AttemptOutcome } from '../../src/store/delivery/claims.ts';
 
 const policy: RetryPolicy = {
   firstPause: 10_000,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Place, WaitingRoom } from '../../src/delivery/waiting-room.ts';
+import { type Place, WaitingRoom } from '../../src/delivery/schedule/waiting-room.ts';
 
 const PLACES = 2_000;
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { chmod, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { makeAccountDirectory, postgresAccount } from '../../src/dev/account.ts';
-import { runDemoPostgres } from '../../src/dev/demo-postgres.ts';
-import { freePort } from '../../src/dev/ports.ts';
+import { freePort } from '../../dev/ports.ts';
+import { makeAccountDirectory, postgresAccount } from '../../dev/postgres/account.ts';
+import { runDemoPostgres } from '../../dev/postgres/demo.ts';
 import { eventually } from '../support/eventually.ts';
 import { withClient } from '../support/postgres-server.ts';
 

@@ -1,7 +1,7 @@
 import process from 'node:process';
-import { runDev } from '../../src/dev/run.ts';
+import { runDev } from '../../dev/run.ts';
 
-/* Runs dev as main.ts does, but with its state in a folder of the test's: node dev-process.ts dev <folder> */
+/* Runs dev as dev/main.ts does, but with its state in a folder of the test's: node dev-process.ts dev <folder> */
 const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort());
 const directory = String(process.argv[3]);

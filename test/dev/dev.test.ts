@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { suite, test } from 'node:test';
 import { promisify } from 'node:util';
-import { portProblem } from '../../src/dev/ports.ts';
+import { portProblem } from '../../dev/ports.ts';
 import { eventually } from '../support/eventually.ts';
 import { needs } from '../support/needs.ts';
 import { type DevProcess, freePorts, PORT_VARIABLES, startDev, stateDirectory } from './start-dev.ts';

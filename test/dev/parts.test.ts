@@ -7,14 +7,14 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { checkServerIdentity, connect, createServer } from 'node:tls';
 import { ReceiveMessageCommand, SendMessageCommand } from '@aws-sdk/client-sqs';
-import { canEnter, postgresAccount } from '../../src/dev/account.ts';
-import { renderEnvironmentFile } from '../../src/dev/environment.ts';
-import { renderHappening } from '../../src/dev/lines.ts';
-import { renderSettings } from '../../src/dev/settings.ts';
-import { sqsClient, startSqs } from '../../src/dev/sqs.ts';
-import { lockState, openState } from '../../src/dev/state.ts';
-import { stopWithin } from '../../src/dev/stop-within.ts';
-import { keepTlsFiles } from '../../src/dev/tls-files.ts';
+import { renderEnvironmentFile } from '../../dev/environment.ts';
+import { canEnter, postgresAccount } from '../../dev/postgres/account.ts';
+import { renderHappening } from '../../dev/show/lines.ts';
+import { renderSettings } from '../../dev/show/settings.ts';
+import { sqsClient, startSqs } from '../../dev/sqs.ts';
+import { lockState, openState } from '../../dev/state.ts';
+import { stopWithin } from '../../dev/stop-within.ts';
+import { keepTlsFiles } from '../../dev/tls-files.ts';
 
 interface TestContext {
   after(fn: () => Promise<void>): void;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { env, execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../src/dev/ports.ts';
+import { freePort } from '../../dev/ports.ts';
 
 const PROGRAM = fileURLToPath(new URL('./dev-process.ts', import.meta.url));
 const LIMIT_MS = 120_000;

@@ -8,7 +8,7 @@ import {
   SendMessageCommand,
   SetQueueAttributesCommand,
 } from '@aws-sdk/client-sqs';
-import { createQueue, sqsClient } from '../../src/dev/sqs.ts';
+import { createQueue, sqsClient } from '../../dev/sqs.ts';
 import { createEventQueue, type EventQueueOptions } from '../../src/queue/event-queue.ts';
 import { eventually } from '../support/eventually.ts';
 import { sqsEnv } from '../support/queue.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
-import { findSuppressed } from '../../src/store/suppressions.ts';
+import { findSuppressed } from '../../src/store/owners/suppressions.ts';
 import { eventually } from '../support/eventually.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { asIdentityNotification, inEventBridge, inSns, MESSAGE_ID, ses, TIMESTAMP } from './support/ses.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { releaseHeld } from '../../src/store/incoming-events.ts';
+import { releaseHeld } from '../../src/store/events/incoming.ts';
 import { MESSAGE_ID, ses } from './support/ses.ts';
 import { addAttempt, type EventSystem, startEventSystem } from './support/system.ts';
 

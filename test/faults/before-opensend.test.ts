@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { freePort } from '../../src/dev/ports.ts';
+import { freePort } from '../../dev/ports.ts';
 import { runCli } from '../cli/run-cli.ts';
 import { spawnWorker } from '../delivery/faults/support/worker-process.ts';
 import { createDatabase } from '../support/database.ts';

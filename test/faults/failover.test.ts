@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { after, describe, it } from 'node:test';
-import { makeAccountDirectory, postgresAccount } from '../../src/dev/account.ts';
-import { migrate } from '../../src/store/migrate.ts';
+import { makeAccountDirectory, postgresAccount } from '../../dev/postgres/account.ts';
+import { migrate } from '../../src/store/schema/migrate.ts';
 import { eventually } from '../support/eventually.ts';
 import { needs } from '../support/needs.ts';
 import { seedOwner } from '../support/owner.ts';

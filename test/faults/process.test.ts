@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { freePort } from '../../src/dev/ports.ts';
+import { freePort } from '../../dev/ports.ts';
 import { runCli } from '../cli/run-cli.ts';
 import { createDatabase, prepareDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';

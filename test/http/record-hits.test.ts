@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import type pg from 'pg';
 import { createRegistry } from '../../src/observability/metrics.ts';
-import { type Recorded, recordIncoming } from '../../src/store/incoming-events.ts';
+import { type Recorded, recordIncoming } from '../../src/store/events/incoming.ts';
 import { createHits, type Hit } from '../../src/tracking/hits.ts';
 import { createHitRecorder } from '../../src/tracking/record-hits.ts';
 import { CLICK_PATH, OPEN_PATH } from '../../src/tracking/token.ts';

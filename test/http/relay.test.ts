@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { freePort } from '../../dev/ports.ts';
 import { fixedConfig, type LiveConfig } from '../../src/config/live.ts';
 import type { Config } from '../../src/config/schema.ts';
-import { freePort } from '../../src/dev/ports.ts';
 import { shared } from '../support/environment.ts';
 import { eventually } from '../support/eventually.ts';
 import { withClient } from '../support/postgres-server.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHmac, randomUUID } from 'node:crypto';
 import { get } from 'node:http';
 import { describe, it } from 'node:test';
-import { endLinks, listEndedLinks, restoreLinks } from '../../src/store/ended-links.ts';
+import { endLinks, listEndedLinks, restoreLinks } from '../../src/store/events/ended-links.ts';
 import { createEnded } from '../../src/tracking/ended.ts';
 import { CLICK_PATH, createTokens, OPEN_PATH } from '../../src/tracking/token.ts';
 import { createDatabase } from '../support/database.ts';

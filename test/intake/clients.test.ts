@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { env } from 'node:process';
 import { after, describe, it } from 'node:test';
 import nodemailer from 'nodemailer';
-import { parseAddressList } from '../../src/message/address-list.ts';
+import { parseAddressList } from '../../src/message/addresses/address-list.ts';
 import { needs } from '../support/needs.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
 import { countEmails, type EmailRow, emailRow, originalRow } from './submit.ts';

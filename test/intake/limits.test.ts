@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { freePort } from '../../src/dev/ports.ts';
-import { hashKey } from '../../src/store/api-keys.ts';
+import { freePort } from '../../dev/ports.ts';
+import { hashKey } from '../../src/store/keys/api-keys.ts';
 import { scrape } from '../support/metrics.ts';
 import { earlyInMinute } from '../support/minute.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';

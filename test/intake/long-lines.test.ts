@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import libqp from 'libqp';
-import { unfold } from '../../src/message/header-fields.ts';
+import { unfold } from '../../src/message/header/fields.ts';
 import { startSmarthost } from '../delivery/support/smarthost.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRelay } from '../support/relay.ts';

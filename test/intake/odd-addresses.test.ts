@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { compose } from '../../src/delivery/compose.ts';
+import { compose } from '../../src/delivery/outgoing/compose.ts';
 import { startSmarthost } from '../delivery/support/smarthost.ts';
 import { eventually } from '../support/eventually.ts';
 import { mail } from '../support/mail.ts';

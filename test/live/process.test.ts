@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type tls from 'node:tls';
+import { freePort } from '../../dev/ports.ts';
 import type { ConfigStatus } from '../../src/config/live.ts';
-import { freePort } from '../../src/dev/ports.ts';
 import { spawnRelay } from '../faults/support/relay-process.ts';
 import { Senders } from '../faults/support/sender.ts';
 import { createDatabase } from '../support/database.ts';

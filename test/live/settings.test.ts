@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../../dev/ports.ts';
 import { type SettingName, settings } from '../../src/config/schema.ts';
-import { freePort } from '../../src/dev/ports.ts';
 import { CLICK_PATH, createTokens } from '../../src/tracking/token.ts';
 import { ChangeableConfig, type Values } from '../support/changeable.ts';
 import { eventually } from '../support/eventually.ts';
@@ -515,16 +515,16 @@ const ELSEWHERE: Partial<Record<SettingName, string>> = {
   simulatedRecipients: 'test/delivery/simulated.test.ts',
   longLines: 'here, of a standalone relay',
   'tracking.hitsPerHour': 'test/http/hits.test.ts',
-  'resources.allowEmpty': 'test/resources/reconciler.test.ts',
-  'resources.byHand': 'test/resources/unreconciled.test.ts',
+  'resources.allowEmpty': 'test/declared/reconciler.test.ts',
+  'resources.byHand': 'test/declared/unreconciled.test.ts',
   'limits.failedLoginsPerAddress': 'test/smtp/login-guard.test.ts',
   'limits.failedLoginsPerKey': 'test/smtp/login-guard.test.ts',
   'limits.failedLoginsPeriod': 'test/smtp/login-guard.test.ts',
   'limits.loginDelay': 'test/smtp/login-guard.test.ts',
   migrationsDatabaseUrl: 'read like databaseUrl',
-  'database.user': 'read like databaseUrl; test/store/client.test.ts',
-  'database.password': 'read like databaseUrl; test/store/client.test.ts',
-  'database.passwordFile': 'read like databaseUrl; test/store/client.test.ts',
+  'database.user': 'read like databaseUrl; test/postgres/client.test.ts',
+  'database.password': 'read like databaseUrl; test/postgres/client.test.ts',
+  'database.passwordFile': 'read like databaseUrl; test/postgres/client.test.ts',
 };
 
 it('every reloadable setting is shown to be so', () => {

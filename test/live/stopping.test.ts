@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { freePort } from '../../src/dev/ports.ts';
+import { freePort } from '../../dev/ports.ts';
 import { spawnRelay } from '../faults/support/relay-process.ts';
 import { ChangeableConfig } from '../support/changeable.ts';
 import { createDatabase } from '../support/database.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatMailbox } from '../../src/message/address.ts';
-import { decodeHeaderText, parseAddressList } from '../../src/message/address-list.ts';
+import { formatMailbox } from '../../src/message/addresses/address.ts';
+import { decodeHeaderText, parseAddressList } from '../../src/message/addresses/address-list.ts';
 import { countCpu } from '../support/cpu.ts';
 
 function read(value: string): readonly (readonly [name: string | null, address: string])[] {

@@ -11,7 +11,7 @@ import {
   parseAddress,
   quoteOddDots,
   suppressionForms,
-} from '../../src/message/address.ts';
+} from '../../src/message/addresses/address.ts';
 
 describe('addresses', () => {
   const valid: readonly (readonly [text: string, address: string])[] = [

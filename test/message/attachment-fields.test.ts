@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { fileName } from '../../src/message/attachment-fields.ts';
+import { fileName } from '../../src/message/mime/attachment-fields.ts';
 import { countCpu } from '../support/cpu.ts';
 import { mail, multipart } from '../support/mail.ts';
 import { read } from './read-parts.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { Base64Lines } from '../../src/message/base64-lines.ts';
-import { readParts } from '../../src/message/parts.ts';
+import { Base64Lines } from '../../src/message/mime/base64-lines.ts';
+import { readParts } from '../../src/message/mime/parts.ts';
 import { base64Lines, mail } from '../support/mail.ts';
 import { PARTS_OPTIONS } from './read-parts.ts';
 

@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import iconv from 'iconv-lite';
-import { bytesOf, joinTexts, LARGE_TEXT, mapLines, readBodyText, readSmallText } from '../../src/message/body-text.ts';
-import { readFlowed } from '../../src/message/flowed.ts';
+import { readFlowed } from '../../src/message/mime/flowed.ts';
+import {
+  bytesOf,
+  joinTexts,
+  LARGE_TEXT,
+  mapLines,
+  readBodyText,
+  readSmallText,
+} from '../../src/message/text/body-text.ts';
 
 /** Enough of it to be no string. */
 function repeated(line: string): string {

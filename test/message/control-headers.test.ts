@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type ControlSettings, isControlHeader, readControlHeaders } from '../../src/message/control-headers.ts';
-import { readHeaderFields } from '../../src/message/header-fields.ts';
+import { type ControlSettings, isControlHeader, readControlHeaders } from '../../src/message/header/control-headers.ts';
+import { readHeaderFields } from '../../src/message/header/fields.ts';
 import { mail } from '../support/mail.ts';
 
 const NOTHING: ControlSettings = { idempotencyKey: null, tags: [], trackOpens: null, trackClicks: null };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { bodyOffset, fieldsNamed, firstValue, readHeaderFields } from '../../src/message/header-fields.ts';
+import { bodyOffset, fieldsNamed, firstValue, readHeaderFields } from '../../src/message/header/fields.ts';
 import { mail } from '../support/mail.ts';
 
 const LIMIT = 1_048_576;

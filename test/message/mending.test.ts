@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import libqp from 'libqp';
-import { unfold } from '../../src/message/header-fields.ts';
+import { unfold } from '../../src/message/header/fields.ts';
 import { toBase64, toQuotedPrintable } from '../../src/message/mending/encode-content.ts';
 import { foldField } from '../../src/message/mending/fold-field.ts';
 import { hasLongLine } from '../../src/message/mending/long-lines.ts';
 import { measureMending, mend } from '../../src/message/mending/mend.ts';
-import { readParts } from '../../src/message/parts.ts';
+import { readParts } from '../../src/message/mime/parts.ts';
 import { Random, randomMail } from '../support/random-mail.ts';
 import { PARTS_OPTIONS, read } from './read-parts.ts';
 

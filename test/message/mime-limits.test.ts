@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readParts } from '../../src/message/parts.ts';
+import { readParts } from '../../src/message/mime/parts.ts';
 import { countCpu } from '../support/cpu.ts';
 import { base64Lines, mail, multipart } from '../support/mail.ts';
 import { PARTS_OPTIONS, read } from './read-parts.ts';

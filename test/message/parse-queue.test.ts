@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readHeaderFields } from '../../src/message/header-fields.ts';
+import { readHeaderFields } from '../../src/message/header/fields.ts';
 import { Parser } from '../../src/message/parser.ts';
 import { mail } from '../support/mail.ts';
 import { PARTS_OPTIONS } from './read-parts.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, describe, it } from 'node:test';
-import { readHeaderFields } from '../../src/message/header-fields.ts';
+import { readHeaderFields } from '../../src/message/header/fields.ts';
+import { readMessage } from '../../src/message/mime/read-message.ts';
 import { Parser } from '../../src/message/parser.ts';
-import { readMessage } from '../../src/message/read-message.ts';
 import { base64Lines, mail, multipart } from '../support/mail.ts';
 import { attachmentsOf, PARTS_OPTIONS } from './read-parts.ts';
 

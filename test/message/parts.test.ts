@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { readParts } from '../../src/message/parts.ts';
+import { readParts } from '../../src/message/mime/parts.ts';
 import { base64Lines, mail, multipart } from '../support/mail.ts';
 import { PARTS_OPTIONS, read } from './read-parts.ts';
 

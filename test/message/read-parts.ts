@@ -1,5 +1,5 @@
-import { type BodyText, bytesOf } from '../../src/message/body-text.ts';
-import { type PartsOptions, readParts } from '../../src/message/parts.ts';
+import { type PartsOptions, readParts } from '../../src/message/mime/parts.ts';
+import { type BodyText, bytesOf } from '../../src/message/text/body-text.ts';
 
 export const PARTS_OPTIONS: PartsOptions = {
   mime: { depth: 100, parts: 1_000, headerBytes: 1_048_576 },

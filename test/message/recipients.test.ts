@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatMailbox } from '../../src/message/address.ts';
-import { readHeaderFields } from '../../src/message/header-fields.ts';
-import { allAddresses, type RecipientSource, refuseTooMany, resolveRecipients } from '../../src/message/recipients.ts';
+import { formatMailbox } from '../../src/message/addresses/address.ts';
+import {
+  allAddresses,
+  type RecipientSource,
+  refuseTooMany,
+  resolveRecipients,
+} from '../../src/message/addresses/recipients.ts';
+import { readHeaderFields } from '../../src/message/header/fields.ts';
 import { mail } from '../support/mail.ts';
 
 function resolve(source: RecipientSource, envelope: readonly string[], ...lines: readonly string[]) {

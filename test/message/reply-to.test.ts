@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readHeaderFields } from '../../src/message/header-fields.ts';
-import { readReplyTo } from '../../src/message/reply-to.ts';
+import { readReplyTo } from '../../src/message/addresses/reply-to.ts';
+import { readHeaderFields } from '../../src/message/header/fields.ts';
 import { mail } from '../support/mail.ts';
 
 function read(...values: readonly string[]) {

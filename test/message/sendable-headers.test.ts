@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { decodeHeaderText } from '../../src/message/address-list.ts';
-import { readHeaderFields } from '../../src/message/header-fields.ts';
+import { decodeHeaderText } from '../../src/message/addresses/address-list.ts';
+import { readHeaderFields } from '../../src/message/header/fields.ts';
+import { sendableHeaders } from '../../src/message/header/sendable-headers.ts';
 import type { Refusal } from '../../src/message/refusal.ts';
-import { sendableHeaders } from '../../src/message/sendable-headers.ts';
 import { countCpu } from '../support/cpu.ts';
 import { mail } from '../support/mail.ts';
 

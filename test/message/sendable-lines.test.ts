@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { breakLongLines, refuseLongFields } from '../../src/message/header/sendable-lines.ts';
 import type { Refusal } from '../../src/message/refusal.ts';
-import { breakLongLines, refuseLongFields } from '../../src/message/sendable-lines.ts';
 import { countCpu } from '../support/cpu.ts';
 
 function longest(text: string): number {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readHeaderFields } from '../../src/message/header-fields.ts';
-import { readSender, type Sender } from '../../src/message/sender.ts';
+import { readSender, type Sender } from '../../src/message/addresses/sender.ts';
+import { readHeaderFields } from '../../src/message/header/fields.ts';
 import { mail } from '../support/mail.ts';
 
 function read(...lines: readonly (string | Buffer)[]): Sender {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { simulationOf } from '../../src/message/simulator-address.ts';
+import { simulationOf } from '../../src/message/addresses/simulator-address.ts';
 
 describe('a simulator address', () => {
   for (const [address, simulation] of [

@@ -1,7 +1,7 @@
+import { Bell } from '../../src/flow/bell.ts';
+import { Outage } from '../../src/flow/outage.ts';
 import type { Logger } from '../../src/observability/log.ts';
-import { Bell } from '../../src/queue/bell.ts';
 import type { JobOutcome, JobSink, TakenJob } from '../../src/queue/job-source.ts';
-import { Outage } from '../../src/queue/outage.ts';
 
 /**
  * Handles jobs that came together. Resolves when each is done for good or has its next try committed.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createSqsSource } from '../../src/queue/sqs-source.ts';
+import { createSqsSource } from '../../src/queue/sqs/source.ts';
 import { eventually } from '../support/eventually.ts';
 import { createQueue } from '../support/queue.ts';
 import { job, publish, startSource } from './sqs-jobs.ts';

@@ -1,4 +1,4 @@
-import { Bell } from '../../src/queue/bell.ts';
+import { Bell } from '../../src/flow/bell.ts';
 import type { JobOutcome, JobSink, TakenJob } from '../../src/queue/job-source.ts';
 
 /** A sink that is done with a job when a test says so. */

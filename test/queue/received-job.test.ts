@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { groupOfOwner } from '../../src/queue/message-group.ts';
-import { readReceived } from '../../src/queue/received-job.ts';
 import { type SendJob, sendJobBody } from '../../src/queue/send-job.ts';
+import { groupOfOwner } from '../../src/queue/sqs/message-group.ts';
+import { readReceived } from '../../src/queue/sqs/received-job.ts';
 
 const emailId = randomUUID();
 const JOB: SendJob = {

@@ -11,7 +11,7 @@ import {
   SetQueueAttributesCommand,
 } from '@aws-sdk/client-sqs';
 import type { TakenJob } from '../../src/queue/job-source.ts';
-import { createSqsSource } from '../../src/queue/sqs-source.ts';
+import { createSqsSource } from '../../src/queue/sqs/source.ts';
 import { startFaultySqs } from '../faults/support/faulty-sqs.ts';
 import { eventually } from '../support/eventually.ts';
 import { createQueue } from '../support/queue.ts';

@@ -7,7 +7,7 @@ import { env } from 'node:process';
 import { buffer } from 'node:stream/consumers';
 import { after, describe, it } from 'node:test';
 import type { SendJob } from '../../src/queue/send-job.ts';
-import { createSqsQueue, type SqsOptions } from '../../src/queue/sqs.ts';
+import { createSqsQueue, type SqsOptions } from '../../src/queue/sqs/queue.ts';
 import { startFaultySqs } from '../faults/support/faulty-sqs.ts';
 import { createQueue, sqsEnv } from '../support/queue.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createThreadedSqsQueue } from '../../src/queue/threaded-queue.ts';
+import { createThreadedSqsQueue } from '../../src/queue/sqs/threads/threaded-queue.ts';
 import { startFaultySqs } from '../faults/support/faulty-sqs.ts';
 import { createQueue } from '../support/queue.ts';
 import { endpoint, job } from './sqs-jobs.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createThreadedSqsSource } from '../../src/queue/threaded-source.ts';
+import { createThreadedSqsSource } from '../../src/queue/sqs/threads/threaded-source.ts';
 import { startFaultySqs } from '../faults/support/faulty-sqs.ts';
 import { eventually } from '../support/eventually.ts';
 import { createQueue } from '../support/queue.ts';

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type tls from 'node:tls';
-import { freePort } from '../../src/dev/ports.ts';
+import { freePort } from '../../dev/ports.ts';
 import { eventually } from '../support/eventually.ts';
 import { MountedFolder } from '../support/mounted.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DataDecoder } from '../../src/smtp/data-decoder.ts';
+import { DataDecoder } from '../../src/smtp/data/decoder.ts';
 
 interface Decoded {
   readonly content: string;

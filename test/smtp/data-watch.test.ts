@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it, type TestContext } from 'node:test';
-import { watchPace } from '../../src/smtp/data-watch.ts';
+import { watchPace } from '../../src/smtp/data/watch.ts';
 
 const pace = { dataTimeout: 60_000, dataRate: 100, dataGrace: 10_000 };
 

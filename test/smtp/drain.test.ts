@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { freePort } from '../../src/dev/ports.ts';
+import { freePort } from '../../dev/ports.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
 import { base64, emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';

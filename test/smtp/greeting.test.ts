@@ -3,7 +3,7 @@ import dns from 'node:dns';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
-import { freePort } from '../../src/dev/ports.ts';
+import { freePort } from '../../dev/ports.ts';
 import { startRelay } from '../support/relay.ts';
 import { SmtpClient } from '../support/smtp-client.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Admission } from '../../src/smtp/admission.ts';
-import { IncomingMessage } from '../../src/smtp/incoming-message.ts';
+import { Admission } from '../../src/intake/admission.ts';
+import { IncomingMessage } from '../../src/smtp/data/incoming-message.ts';
 
 const UNLIMITED = { messageBytes: 1e9, bareLineEndings: 'reject' } as const;
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { blockKey } from '../../src/store/blocked-keys.ts';
+import { blockKey } from '../../src/store/keys/blocked-keys.ts';
 import { createOwnPostgres } from '../faults/support/own-postgres.ts';
 import { eventually } from '../support/eventually.ts';
 import { seedOwner } from '../support/owner.ts';

@@ -5,7 +5,7 @@ import { after, describe, it } from 'node:test';
 import { SMTPServer } from 'smtp-server';
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
-import { freePort } from '../../src/dev/ports.ts';
+import { freePort } from '../../dev/ports.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { AddressCounts } from '../../src/smtp/address-counts.ts';
 import { RelayConnection } from '../../src/smtp/connection.ts';

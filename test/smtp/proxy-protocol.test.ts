@@ -5,8 +5,8 @@ import { connect, createServer } from 'node:net';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as tls from 'node:tls';
-import type { ProxyHeader } from '../../src/smtp/proxy-protocol.ts';
-import { parseProxyHeader, readProxyHeader } from '../../src/smtp/proxy-protocol.ts';
+import type { ProxyHeader } from '../../src/smtp/protocol/proxy-protocol.ts';
+import { parseProxyHeader, readProxyHeader } from '../../src/smtp/protocol/proxy-protocol.ts';
 
 const SIGNATURE = '0d0a0d0a000d0a515549540a';
 const V4_ADDRESSES = 'c0000201c6336402d9030a1b'; // 192.0.2.1:55555 -> 198.51.100.2:2587

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { freePort } from '../../src/dev/ports.ts';
+import { freePort } from '../../dev/ports.ts';
 import { createTrust } from '../../src/smtp/trusted-networks.ts';
-import { hashKey } from '../../src/store/api-keys.ts';
+import { hashKey } from '../../src/store/keys/api-keys.ts';
 import { ChangeableConfig } from '../support/changeable.ts';
 import { scrape } from '../support/metrics.ts';
 import { type RelayOptions, startRelay, type TestContext, type TestRelay } from '../support/relay.ts';

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import pg from 'pg';
+import { Abandoned, type Standing } from '../../src/flow/standing.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
-import { Intake } from '../../src/store/intake.ts';
+import { createPool } from '../../src/postgres/pool.ts';
+import { Intake } from '../../src/store/messages/intake.ts';
+import type { NewMessage } from '../../src/store/messages/new-message.ts';
 import { createIntakeMetrics } from '../../src/store/metrics.ts';
-import type { NewMessage } from '../../src/store/new-message.ts';
-import { createPool } from '../../src/store/pool.ts';
-import { Abandoned, type Standing } from '../../src/store/standing.ts';
 import { SILENT } from '../events/support/system.ts';
 import { createOwnPostgres } from '../faults/support/own-postgres.ts';
 import { createDatabase } from '../support/database.ts';

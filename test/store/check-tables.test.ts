@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { checkSharedTables, TablesUnfit } from '../../src/store/check-tables.ts';
+import { checkSharedTables, TablesUnfit } from '../../src/store/schema/check-tables.ts';
 import { createDatabase } from '../support/database.ts';
 import { withClient } from '../support/postgres-server.ts';
 

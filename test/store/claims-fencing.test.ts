@@ -5,9 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { pino } from 'pino';
 import { newTrace } from '../../src/observability/trace.ts';
-import { type Claim, Claims } from '../../src/store/claims.ts';
-import { createPool } from '../../src/store/pool.ts';
-import { type Settlement, Settler } from '../../src/store/settle.ts';
+import { createPool } from '../../src/postgres/pool.ts';
+import { type Claim, Claims } from '../../src/store/delivery/claims.ts';
+import { type Settlement, Settler } from '../../src/store/delivery/settle.ts';
 import { createDatabase } from '../support/database.ts';
 import { storeMessage } from '../support/stored.ts';
 

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
 import { newTrace } from '../../src/observability/trace.ts';
-import { type Claim, Claims } from '../../src/store/claims.ts';
-import { findEmail } from '../../src/store/emails.ts';
-import { createPool } from '../../src/store/pool.ts';
-import { readRawMessage } from '../../src/store/raw-message.ts';
-import { type Settlement, Settler } from '../../src/store/settle.ts';
+import { createPool } from '../../src/postgres/pool.ts';
+import { type Claim, Claims } from '../../src/store/delivery/claims.ts';
+import { type Settlement, Settler } from '../../src/store/delivery/settle.ts';
+import { findEmail } from '../../src/store/emails/emails.ts';
+import { readRawMessage } from '../../src/store/messages/raw.ts';
 import { createDatabase } from '../support/database.ts';
 import { storeMessage } from '../support/stored.ts';
 

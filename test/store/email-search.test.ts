@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import type pg from 'pg';
-import { EXAMINED } from '../../src/store/email-search.ts';
-import { type EmailFilter, lookForEmails } from '../../src/store/emails.ts';
-import { resolveEmailId } from '../../src/store/find-email.ts';
-import { applyRetention } from '../../src/store/retention.ts';
+import { type EmailFilter, lookForEmails } from '../../src/store/emails/emails.ts';
+import { resolveEmailId } from '../../src/store/emails/find.ts';
+import { EXAMINED } from '../../src/store/emails/search.ts';
+import { applyRetention } from '../../src/store/retention/retention.ts';
 import { runInProcess } from '../cli/run-cli.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
-import { cancelEmail, resendEmail, resolveHeld } from '../../src/store/email-actions.ts';
-import { readEmailStory } from '../../src/store/email-story.ts';
-import { listEmails } from '../../src/store/emails.ts';
-import { resolveEmailId } from '../../src/store/find-email.ts';
+import { cancelEmail, resendEmail, resolveHeld } from '../../src/store/emails/actions.ts';
+import { listEmails } from '../../src/store/emails/emails.ts';
+import { resolveEmailId } from '../../src/store/emails/find.ts';
+import { readEmailStory } from '../../src/store/emails/story.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';
 import { type StoredOptions, storeMessage } from '../support/stored.ts';

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
 import { newTrace } from '../../src/observability/trace.ts';
-import type { Facts } from '../../src/store/facts.ts';
-import { createJournal } from '../../src/store/journal.ts';
+import type { Facts } from '../../src/store/delivery/facts.ts';
+import { createJournal } from '../../src/store/delivery/journal.ts';
 import { newMessage } from '../support/stored.ts';
 
 const CALL = { transport: 'ses', recipients: ['to@example.com'], code: null, message: null, providerMessageId: 'x' };

@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { checkSharedTables } from '../../src/store/check-tables.ts';
-import { expectedSchemaVersion, migrate, schemaVersion } from '../../src/store/migrate.ts';
+import { checkSharedTables } from '../../src/store/schema/check-tables.ts';
+import { expectedSchemaVersion, migrate, schemaVersion } from '../../src/store/schema/migrate.ts';
 import {
   ForeignInstallation,
   PipelineMismatch,
   PipelineUnstated,
   readPipeline,
   setPipeline,
-} from '../../src/store/pipeline.ts';
+} from '../../src/store/schema/pipeline.ts';
 import { createDatabase } from '../support/database.ts';
 import { needs } from '../support/needs.ts';
 import { catalogue } from '../support/opensend/catalogue.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, it } from 'node:test';
 import type pg from 'pg';
-import { Outbox, type OutboxEntry } from '../../src/store/outbox.ts';
+import { Outbox, type OutboxEntry } from '../../src/store/messages/outbox.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { migrate } from '../../src/store/migrate.ts';
-import { Probes } from '../../src/store/probes.ts';
+import { Probes } from '../../src/store/delivery/probes.ts';
+import { migrate } from '../../src/store/schema/migrate.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';
 

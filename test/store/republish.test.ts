@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { Outbox } from '../../src/store/outbox.ts';
-import { type Republished, Republisher } from '../../src/store/republish.ts';
+import { type Republished, Republisher } from '../../src/store/delivery/republish.ts';
+import { Outbox } from '../../src/store/messages/outbox.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';
 import { storeMessage } from '../support/stored.ts';

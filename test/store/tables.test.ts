@@ -2,12 +2,17 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
-import { createKey, findByHash, hashKey, listKeys, revokeKey, touchLastUsed } from '../../src/store/api-keys.ts';
-import { addDomain, createOwnershipCache, isOwned, listDomains, removeDomain } from '../../src/store/domains.ts';
-import { findEmail, listEmails } from '../../src/store/emails.ts';
-import { createPool } from '../../src/store/pool.ts';
-import { addSuppression, findSuppressed, listSuppressions, removeSuppression } from '../../src/store/suppressions.ts';
-import { inTransaction } from '../../src/store/transaction.ts';
+import { createPool } from '../../src/postgres/pool.ts';
+import { inTransaction } from '../../src/postgres/transaction.ts';
+import { findEmail, listEmails } from '../../src/store/emails/emails.ts';
+import { createKey, findByHash, hashKey, listKeys, revokeKey, touchLastUsed } from '../../src/store/keys/api-keys.ts';
+import { addDomain, createOwnershipCache, isOwned, listDomains, removeDomain } from '../../src/store/owners/domains.ts';
+import {
+  addSuppression,
+  findSuppressed,
+  listSuppressions,
+  removeSuppression,
+} from '../../src/store/owners/suppressions.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { migrate } from '../../src/store/migrate.ts';
-import type { Pipeline } from '../../src/store/pipeline.ts';
+import { migrate } from '../../src/store/schema/migrate.ts';
+import type { Pipeline } from '../../src/store/schema/pipeline.ts';
 import { shared } from './environment.ts';
 import { reportUnsent, type Unsendable } from './opensend/sent.ts';
 import { createOpenSendTables } from './opensend/tables.ts';

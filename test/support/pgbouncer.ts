@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chown, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeAccountDirectory, postgresAccount } from '../../src/dev/account.ts';
-import { freePort } from '../../src/dev/ports.ts';
+import { freePort } from '../../dev/ports.ts';
+import { makeAccountDirectory, postgresAccount } from '../../dev/postgres/account.ts';
 import { eventually } from './eventually.ts';
 import { withClient } from './postgres-server.ts';
 

@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import pg from 'pg';
-import { makeAccountDirectory, postgresAccount } from '../../src/dev/account.ts';
-import { freePort } from '../../src/dev/ports.ts';
-import { createPostgres, type PostgresServer } from '../../src/dev/postgres.ts';
-import { type PostgresPrograms, systemPrograms } from '../../src/dev/postgres-programs.ts';
+import { freePort } from '../../dev/ports.ts';
+import { makeAccountDirectory, postgresAccount } from '../../dev/postgres/account.ts';
+import { type PostgresPrograms, systemPrograms } from '../../dev/postgres/programs.ts';
+import { createPostgres, type PostgresServer } from '../../dev/postgres/server.ts';
 import { shared } from './environment.ts';
 
 export interface TestPostgresOptions {

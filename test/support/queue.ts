@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { DeleteMessageCommand, DeleteQueueCommand, type Message, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
-import { createQueue as createEmulatorQueue, sqsClient, sqsEnvironment } from '../../src/dev/sqs.ts';
+import { createQueue as createEmulatorQueue, sqsClient, sqsEnvironment } from '../../dev/sqs.ts';
 import { shared } from './environment.ts';
 
 interface TestContext {

@@ -1,10 +1,10 @@
 import { env } from 'node:process';
 import type pg from 'pg';
-import { createApp } from '../../src/app.ts';
 import { fixedConfig, type LiveConfig } from '../../src/config/live.ts';
 import { assembleConfig, type Config, type SettingName } from '../../src/config/schema.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import type { Tracer } from '../../src/observability/tracing.ts';
+import { createApp } from '../../src/relay.ts';
 import { createDatabase } from './database.ts';
 import type { Unsendable } from './opensend/sent.ts';
 import { type Owner, type OwnerOptions, seedOwner } from './owner.ts';

@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeAccountDirectory, postgresAccount } from '../../src/dev/account.ts';
-import { embeddedPrograms } from '../../src/dev/postgres-programs.ts';
-import { type SqsServer, startSqs } from '../../src/dev/sqs.ts';
+import { makeAccountDirectory, postgresAccount } from '../../dev/postgres/account.ts';
+import { embeddedPrograms } from '../../dev/postgres/programs.ts';
+import { type SqsServer, startSqs } from '../../dev/sqs.ts';
 import { prepareDatabase } from './database.ts';
 import { share } from './environment.ts';
 import { startPostgres, type TestPostgres } from './postgres-server.ts';

@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import type { Tag } from '../../src/message/control-headers.ts';
+import type { Tag } from '../../src/message/header/control-headers.ts';
 import { newTrace } from '../../src/observability/trace.ts';
-import { insertMessages } from '../../src/store/insert-messages.ts';
-import type { NewMessage } from '../../src/store/new-message.ts';
-import type { Queryable } from '../../src/store/pool.ts';
+import type { Queryable } from '../../src/postgres/pool.ts';
+import { insertMessages } from '../../src/store/messages/insert.ts';
+import type { NewMessage } from '../../src/store/messages/new-message.ts';
 
 export interface StoredOptions {
   readonly userId?: string;

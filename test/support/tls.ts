@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type CertificateOptions, type CertificateSet, makeCertificate as make } from '../../src/dev/certificate.ts';
+import { type CertificateOptions, type CertificateSet, makeCertificate as make } from '../../dev/certificate.ts';
 
 interface TestContext {
   after(fn: () => Promise<void>): void;

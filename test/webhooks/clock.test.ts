@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { pino } from 'pino';
 import { createRegistry } from '../../src/observability/metrics.ts';
-import { createDatabaseClock } from '../../src/store/database-clock.ts';
+import { createDatabaseClock } from '../../src/postgres/clock.ts';
 import { startReceiver } from './receiver.ts';
 import { createSystem, found } from './system.ts';
 

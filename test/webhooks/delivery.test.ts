@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Webhook } from 'standardwebhooks';
-import { readSecrets, rotateSecret } from '../../src/store/webhooks.ts';
+import { readSecrets, rotateSecret } from '../../src/store/webhooks/webhooks.ts';
 import { newSecret } from '../../src/webhooks/secret-box.ts';
 import { eventually } from '../support/eventually.ts';
 import { needs } from '../support/needs.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Queryable } from '../../src/store/pool.ts';
-import { leaseDeliveries } from '../../src/store/webhook-leases.ts';
+import type { Queryable } from '../../src/postgres/pool.ts';
+import { leaseDeliveries } from '../../src/store/webhooks/leases.ts';
 import { createSystem, type System } from './system.ts';
 
 const REQUEST = { rooms: [], room: 16, limit: 1_000, leaseTime: 30_000 };

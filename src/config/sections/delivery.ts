@@ -1,7 +1,7 @@
-import { awsRegion, boolean, bytes, httpUrl, oneOf, optional, path, port, wholeNumber } from '../formats.ts';
-import { configurationSet, password, roleArn, serverHost, userName } from '../formats-delivery.ts';
-import { routes } from '../formats-routes.ts';
-import { duration } from '../formats-time.ts';
+import { configurationSet, password, roleArn, serverHost, userName } from '../formats/delivery.ts';
+import { awsRegion, boolean, bytes, httpUrl, oneOf, optional, path, port, wholeNumber } from '../formats/format.ts';
+import { routes } from '../formats/routes.ts';
+import { duration } from '../formats/time.ts';
 import { setting } from '../setting.ts';
 import { OPENSEND_DELIVERS } from './opensend.ts';
 

@@ -1,5 +1,5 @@
-import { httpUrl, list, listenAddress, networks, optional, port, secrets, wholeNumber } from '../formats.ts';
-import { duration, period } from '../formats-time.ts';
+import { httpUrl, list, listenAddress, networks, optional, port, secrets, wholeNumber } from '../formats/format.ts';
+import { duration, period } from '../formats/time.ts';
 import { setting } from '../setting.ts';
 import { OPENSEND_HEARS, OPENSEND_KEEPS, OPENSEND_TELLS, OPENSEND_TRACKS } from './opensend.ts';
 

@@ -1,5 +1,5 @@
-import { bytes, wholeNumber } from '../formats.ts';
-import { duration } from '../formats-time.ts';
+import { bytes, wholeNumber } from '../formats/format.ts';
+import { duration } from '../formats/time.ts';
 import { setting } from '../setting.ts';
 
 /** Bounds on what clients may ask for. */

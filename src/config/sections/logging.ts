@@ -1,4 +1,4 @@
-import { oneOf } from '../formats.ts';
+import { oneOf } from '../formats/format.ts';
 import { setting } from '../setting.ts';
 
 /** What the relay writes about itself. */

@@ -1,6 +1,6 @@
-import { bytes, oneOf, wholeNumber } from '../formats.ts';
-import { allowList } from '../formats-access.ts';
-import { duration } from '../formats-time.ts';
+import { allowList } from '../formats/access.ts';
+import { bytes, oneOf, wholeNumber } from '../formats/format.ts';
+import { duration } from '../formats/time.ts';
 import { setting } from '../setting.ts';
 import { OPENSEND_DELIVERS, OPENSEND_SIMULATES } from './opensend.ts';
 

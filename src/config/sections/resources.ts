@@ -1,5 +1,5 @@
-import { boolean, optional, path } from '../formats.ts';
-import { duration } from '../formats-time.ts';
+import { boolean, optional, path } from '../formats/format.ts';
+import { duration } from '../formats/time.ts';
 import { setting } from '../setting.ts';
 
 /** Documents that declare what the relay is to hold. */

@@ -1,6 +1,6 @@
-import { awsRegion, httpUrl, oneOf, optional, path, port, postgresUrl, wholeNumber } from '../formats.ts';
-import { line, sslMode } from '../formats-database.ts';
-import { duration } from '../formats-time.ts';
+import { line, sslMode } from '../formats/database.ts';
+import { awsRegion, httpUrl, oneOf, optional, path, port, postgresUrl, wholeNumber } from '../formats/format.ts';
+import { duration } from '../formats/time.ts';
 import { setting } from '../setting.ts';
 
 /** Where the database is, without who logs in. */

@@ -1,4 +1,4 @@
-import { port } from '../formats.ts';
+import { port } from '../formats/format.ts';
 import { nearest } from '../nearest.ts';
 import { settings } from '../schema.ts';
 import { CONFIG_VARIABLE, emptyReading, type Reading, SECRETS_VARIABLE } from './reading.ts';

@@ -1,4 +1,4 @@
-import type { SendingDomain, Transport } from '../transport.ts';
+import type { SendingDomain, Transport } from './contract.ts';
 
 /** What a route says of its domains, in place of what `domains` says. */
 export type Pinned = Partial<Pick<SendingDomain, 'region' | 'configurationSet'>>;

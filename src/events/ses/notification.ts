@@ -1,11 +1,11 @@
-import type { EventType } from '../../store/events.ts';
+import type { EventType } from '../../store/events/events.ts';
 import { unwrap } from './envelope.ts';
 import { type Occurrence, READERS } from './occurrences.ts';
 import { addressesAt, InvalidNotification, isObject, type JsonObject, objectAt } from './reading.ts';
 
 export { InvalidNotification } from './reading.ts';
 
-import { isUuid } from '../../message/uuid.ts';
+import { isUuid } from '../../platform/uuid.ts';
 
 /** The tag that carries our id of a message through SES, so that events find it also where its outcome was unknown. */
 export const EMAIL_ID_TAG = 'smtp-relay-email-id';

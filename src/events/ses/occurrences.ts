@@ -1,4 +1,4 @@
-import type { EventType } from '../../store/events.ts';
+import type { EventType } from '../../store/events/events.ts';
 import { addressesAt, type JsonObject, objectAt, recipientsAt, textAt, timeAt } from './reading.ts';
 import { recipientPart, sourceId } from './source-id.ts';
 

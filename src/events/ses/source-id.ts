@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { comparableAddress } from '../../message/address.ts';
+import { comparableAddress } from '../../message/addresses/address.ts';
 
 /**
  * Names an occurrence by what it says, so that the same one is known again however it came in: by SNS, SQS or EventBridge,

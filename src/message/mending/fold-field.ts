@@ -1,4 +1,4 @@
-import { trimWhiteSpaceEnd } from '../header-fields.ts';
+import { trimWhiteSpaceEnd } from '../header/fields.ts';
 import { hasLongLine, MAX_LINE } from './long-lines.ts';
 
 /** RFC 5322 section 2.1.1: what a line should have at most. */

@@ -1,4 +1,4 @@
-import { hasPgpText, isSealedType } from '../sealed.ts';
+import { hasPgpText, isSealedType } from '../mime/sealed.ts';
 import { breakBase64, breakQuotedPrintable, type Pieces, toBase64, toQuotedPrintable } from './encode-content.ts';
 import type { MimePart } from './mime-part.ts';
 

@@ -1,5 +1,5 @@
 import libmime from 'libmime';
-import { mendedContentType, mendedDisposition } from '../mended-fields.ts';
+import { mendedContentType, mendedDisposition } from '../mime/mended-fields.ts';
 import { foldField } from './fold-field.ts';
 import { hasLongLine } from './long-lines.ts';
 import { bodyOf, type MimePart, type PlacedField } from './mime-part.ts';

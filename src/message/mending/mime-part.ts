@@ -1,7 +1,7 @@
 import libmime from 'libmime';
-import { isAscii } from '../address.ts';
-import { bodyOffset, trimWhiteSpaceEnd, unfold } from '../header-fields.ts';
-import { effectiveEncoding, effectiveType } from '../part-header.ts';
+import { isAscii } from '../addresses/address.ts';
+import { bodyOffset, trimWhiteSpaceEnd, unfold } from '../header/fields.ts';
+import { effectiveEncoding, effectiveType } from '../mime/part-header.ts';
 
 /** A header field where it stands. */
 export interface PlacedField {

@@ -1,4 +1,4 @@
-import { mediaType } from '../attachment-fields.ts';
+import { mediaType } from '../mime/attachment-fields.ts';
 import type { MimePart, PlacedField } from './mime-part.ts';
 
 /** Where in a message something stands. */

@@ -1,6 +1,6 @@
-import { bodyOffset, trimWhiteSpaceEnd } from '../header-fields.ts';
-import { SEALING_FIELDS } from '../sealed.ts';
-import { goesOut } from '../sent-fields.ts';
+import { bodyOffset, trimWhiteSpaceEnd } from '../header/fields.ts';
+import { goesOut } from '../header/sent-fields.ts';
+import { SEALING_FIELDS } from '../mime/sealed.ts';
 import { hasLongLine } from './long-lines.ts';
 import { isMessage, isSealed, type NewContent, newContent } from './mend-content.ts';
 import { encodingField, folded, mendedFields, type NewField, textType } from './mend-header.ts';

@@ -1,5 +1,5 @@
 import { buildApp } from 'fauxqs';
-import { createQueue } from '../../../src/dev/sqs.ts';
+import { createQueue } from '../../../dev/sqs.ts';
 
 /*
  * node test/cluster/pods/sqs.ts <queue>…

@@ -100,7 +100,7 @@ function manifests({ sesLatency = 20 }: BackingOptions): object {
     { name: 'open', image: TEST_IMAGE, imagePullPolicy: 'IfNotPresent', args: opened, volumeMounts },
   ];
   const database = {
-    args: ['src/main.ts', 'demo-postgres'],
+    args: ['dev/main.ts', 'demo-postgres'],
     env: [
       { name: 'DEMO_POSTGRES_DIRECTORY', value: '/data/postgres' },
       { name: 'DEMO_POSTGRES_PASSWORD', value: PASSWORD },

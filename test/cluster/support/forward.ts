@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { env } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../../../src/dev/ports.ts';
+import { freePort } from '../../../dev/ports.ts';
 
 const { KUBECTL = 'kubectl' } = env;
 

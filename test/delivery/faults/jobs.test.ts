@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { PurgeQueueCommand, SendMessageBatchCommand } from '@aws-sdk/client-sqs';
-import { sqsClient } from '../../../src/dev/sqs.ts';
+import { sqsClient } from '../../../dev/sqs.ts';
 import { newTrace } from '../../../src/observability/trace.ts';
 import { sendJobAttributes, sendJobBody } from '../../../src/queue/send-job.ts';
 import { eventually } from '../../support/eventually.ts';

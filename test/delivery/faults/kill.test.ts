@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { resolveHeld } from '../../../src/store/email-actions.ts';
-import { findEmail } from '../../../src/store/emails.ts';
+import { resolveHeld } from '../../../src/store/emails/actions.ts';
+import { findEmail } from '../../../src/store/emails/emails.ts';
 import { eventually } from '../../support/eventually.ts';
 import { addresses } from '../support/sending.ts';
 import { createFleet, type Fleet, LEASE, outcomesOf, untilClaimed } from './support/fleet.ts';

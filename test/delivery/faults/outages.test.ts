@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { migrate } from '../../../src/store/migrate.ts';
+import { migrate } from '../../../src/store/schema/migrate.ts';
 import { startFaultySqs } from '../../faults/support/faulty-sqs.ts';
 import { eventually } from '../../support/eventually.ts';
 import { openPool } from '../../support/pool.ts';

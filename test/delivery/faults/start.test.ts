@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { migrate } from '../../../src/store/migrate.ts';
-import type { Queryable } from '../../../src/store/pool.ts';
+import type { Queryable } from '../../../src/postgres/pool.ts';
+import { migrate } from '../../../src/store/schema/migrate.ts';
 import { runCli } from '../../cli/run-cli.ts';
 import { startTcpProxy } from '../../faults/support/tcp-proxy.ts';
 import { createDatabase } from '../../support/database.ts';

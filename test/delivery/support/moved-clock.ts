@@ -1,4 +1,4 @@
-import type { Clock } from '../../../src/delivery/scheduler.ts';
+import type { Clock } from '../../../src/delivery/schedule/scheduler.ts';
 
 /** A clock that stands still until it is moved; what is due by then runs in its order. */
 export class MovedClock implements Clock {

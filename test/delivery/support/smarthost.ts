@@ -3,8 +3,8 @@ import type net from 'node:net';
 import { pino } from 'pino';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
-import { createSmtpTransport, type SmtpTransportOptions } from '../../../src/delivery/transport/smtp.ts';
-import type { OutgoingMessage, Transport } from '../../../src/delivery/transport.ts';
+import type { OutgoingMessage, Transport } from '../../../src/delivery/transport/contract.ts';
+import { createSmtpTransport, type SmtpTransportOptions } from '../../../src/delivery/transport/smtp/transport.ts';
 
 interface TestContext {
   after(fn: () => Promise<void> | void): void;

@@ -4,7 +4,7 @@ import { createEventIntake } from '../../../src/events/intake.ts';
 import { createEventsMetrics } from '../../../src/events/metrics.ts';
 import { createLogger } from '../../../src/observability/log.ts';
 import { createRegistry } from '../../../src/observability/metrics.ts';
-import { createPool } from '../../../src/store/pool.ts';
+import { createPool } from '../../../src/postgres/pool.ts';
 import { createDatabase } from '../../support/database.ts';
 
 interface TestContext {

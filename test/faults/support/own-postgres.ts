@@ -1,4 +1,4 @@
-import type { Pipeline } from '../../../src/store/pipeline.ts';
+import type { Pipeline } from '../../../src/store/schema/pipeline.ts';
 import { prepareDatabase } from '../../support/database.ts';
 import { type Owner, seedOwner } from '../../support/owner.ts';
 import { createServer, type TestPostgres, withClient } from '../../support/postgres-server.ts';

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { makeAccountDirectory, postgresAccount } from '../../../src/dev/account.ts';
+import { makeAccountDirectory, postgresAccount } from '../../../dev/postgres/account.ts';
 import { startPostgres, type TestPostgres, withClient } from '../../support/postgres-server.ts';
 import type { TestContext } from '../../support/relay.ts';
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { env } from 'node:process';
 import { before, describe, it } from 'node:test';
-import { comparableDomain, domainOf, localPartOf } from '../../../src/message/address.ts';
-import { readHeaderFields } from '../../../src/message/header-fields.ts';
+import { comparableDomain, domainOf, localPartOf } from '../../../src/message/addresses/address.ts';
+import { readSender } from '../../../src/message/addresses/sender.ts';
+import { readHeaderFields } from '../../../src/message/header/fields.ts';
 import { Refusal } from '../../../src/message/refusal.ts';
-import { readSender } from '../../../src/message/sender.ts';
 import { needs } from '../../support/needs.ts';
 import { randomField, seeded } from './random-field.ts';
 import { byNodemailer, byPython, type Reading } from './readers.ts';

@@ -1,4 +1,4 @@
-import type { Queryable } from '../../../src/store/pool.ts';
+import type { Queryable } from '../../../src/postgres/pool.ts';
 
 /** Every catalogue row about tables that are not the relay's; `xmin` changes with whatever rewrites one. */
 const CATALOGUE = `

@@ -1,4 +1,4 @@
-import type { Queryable } from '../../../src/store/pool.ts';
+import type { Queryable } from '../../../src/postgres/pool.ts';
 
 export interface StoredAttachment {
   readonly filename?: unknown;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it, type TestContext } from 'node:test';
-import type { Pipeline } from '../../../src/store/pipeline.ts';
+import type { Pipeline } from '../../../src/store/schema/pipeline.ts';
 import { createDatabase } from '../database.ts';
 import { withClient } from '../postgres-server.ts';
 import { findUnsent } from './sent.ts';

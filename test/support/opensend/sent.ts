@@ -1,6 +1,6 @@
 import process from 'node:process';
-import { readPipeline } from '../../../src/store/pipeline.ts';
-import type { Queryable } from '../../../src/store/pool.ts';
+import type { Queryable } from '../../../src/postgres/pool.ts';
+import { readPipeline } from '../../../src/store/schema/pipeline.ts';
 import { openPool } from '../pool.ts';
 import { FakeSes } from '../ses/server.ts';
 import { type Delivery, OpenSendWorker } from './worker.ts';

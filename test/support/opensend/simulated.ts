@@ -1,4 +1,4 @@
-import type { Queryable } from '../../../src/store/pool.ts';
+import type { Queryable } from '../../../src/postgres/pool.ts';
 import { addEvent, markSent, type QueuedRow, setStatus } from './row.ts';
 
 /*

@@ -1,4 +1,4 @@
-import type { Queryable } from '../../../src/store/pool.ts';
+import type { Queryable } from '../../../src/postgres/pool.ts';
 
 /*
  * The shared tables as an OpenSend of 2026-06-12 or later has them (contract: "API keys", "Messages", "Suppressions",

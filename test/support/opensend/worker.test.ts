@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { SendMessageCommand } from '@aws-sdk/client-sqs';
 import { simpleParser } from 'mailparser';
-import { sqsClient } from '../../../src/dev/sqs.ts';
+import { sqsClient } from '../../../dev/sqs.ts';
 import { createDatabase } from '../database.ts';
 import { shared } from '../environment.ts';
 import { eventually } from '../eventually.ts';

@@ -5,8 +5,8 @@ import {
   type Message,
   ReceiveMessageCommand,
 } from '@aws-sdk/client-sqs';
-import { sqsClient } from '../../../src/dev/sqs.ts';
-import type { Queryable } from '../../../src/store/pool.ts';
+import { sqsClient } from '../../../dev/sqs.ts';
+import type { Queryable } from '../../../src/postgres/pool.ts';
 import { CREDENTIALS } from '../ses/sigv4.ts';
 import { requestOf } from './request.ts';
 import { claim, findDomain, findDue, markFailedAttempt, markSent, type QueuedRow } from './row.ts';

@@ -1,12 +1,12 @@
 import { env } from 'node:process';
 import { pino } from 'pino';
+import type { OutgoingMessage } from '../../../src/delivery/transport/contract.ts';
 import {
   createSesTransport,
   type SesDependencies,
   type SesOptions,
   type SesTransport,
-} from '../../../src/delivery/transport/ses.ts';
-import type { OutgoingMessage } from '../../../src/delivery/transport.ts';
+} from '../../../src/delivery/transport/ses/transport.ts';
 import { sesEnv } from './start.ts';
 
 interface TestContext {

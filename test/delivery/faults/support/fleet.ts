@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { env } from 'node:process';
 import type pg from 'pg';
-import { createSqsQueue } from '../../../../src/queue/sqs.ts';
-import { Outbox } from '../../../../src/store/outbox.ts';
+import { createSqsQueue } from '../../../../src/queue/sqs/queue.ts';
+import { Outbox } from '../../../../src/store/messages/outbox.ts';
 import { createDatabase } from '../../../support/database.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { openPool } from '../../../support/pool.ts';

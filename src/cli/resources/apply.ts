@@ -1,0 +1,164 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Command } from 'commander';
+import type pg from 'pg';
+import { loadConfig } from '../../config/load.ts';
+import { createAdapters } from '../../declared/adapters.ts';
+import type { ApplyParts } from '../../declared/apply.ts';
+import { printProblem } from '../../declared/documents/problem.ts';
+import type { Desired } from '../../declared/plan/desired.ts';
+import { isDue, type ObjectPlan } from '../../declared/plan/object.ts';
+import { makePlan } from '../../declared/plan/plan.ts';
+import { createDesiredReader } from '../../declared/plan/read-desired.ts';
+import { reconcile } from '../../declared/reconcile.ts';
+import { giveLeaseBack, leaseHolder, takeLease } from '../../declared/tables/lease.ts';
+import { StoreError } from '../../postgres/errors.ts';
+import { createSecretBox } from '../../webhooks/secret-box.ts';
+import type { CliContext } from '../context.ts';
+import { withDatabase } from '../database.ts';
+import { CheckFailed } from '../errors.ts';
+import { examples, type JsonOptions, jsonOption } from '../options.ts';
+import { type Column, note, print, printable, table } from '../output.ts';
+import { pipelineOf } from '../pipeline.ts';
+import { type PathOptions, sourcesOf } from './sources.ts';
+
+/** What a command tells of one object. */
+interface Change {
+  readonly action: ObjectPlan['action'];
+  readonly kind: string;
+  readonly name: string;
+  readonly changes: readonly string[];
+  readonly ready: boolean;
+  readonly reason: string;
+  readonly message: string;
+}
+
+const COLUMNS: readonly Column<Change>[] = [
+  { title: 'ACTION', value: row => row.action },
+  { title: 'KIND', value: row => row.kind },
+  { title: 'NAME', value: row => row.name },
+  { title: 'CHANGES', value: row => row.changes.join(', ') },
+  { title: 'READY', value: row => (row.ready ? 'True' : `False (${row.reason})`) },
+  { title: 'MESSAGE', value: row => row.message },
+];
+
+const ALLOW_EMPTY = 'remove what was declared also where all documents are gone, or all of a folder';
+const PATHS = 'files or folders; resources.directory where none is named';
+/** Milliseconds. Longer than the work takes; it is given back after it. */
+const LEASE_TIME = 120_000;
+
+export function addDiff(resources: Command, context: CliContext): void {
+  examples(
+    resources
+      .command('diff')
+      .description('Show what differs between documents and database; exit code 1 where something does')
+      .argument('[paths...]', PATHS)
+      .option('--secrets <folder>', 'the folder below which keys and secrets are')
+      .option('--allow-empty', ALLOW_EMPTY)
+      .addOption(jsonOption())
+      .action(async (paths: string[], options: JsonOptions & SourceOptions) => {
+        const { desired, partsFor } = await prepare(context, paths, options);
+        const changes = await withDatabase(context, async pool => changesOf(desired, await partsFor(pool)));
+        tell(context, options, { desired, changes, none: 'The database is as the documents say.\n' });
+        if (changes.length + desired.problems.length > 0) {
+          throw new CheckFailed('the database is not as the documents say');
+        }
+      }),
+    'resources diff',
+    'resources diff deploy/relay/ --secrets /run/secrets',
+  );
+}
+
+export function addApply(resources: Command, context: CliContext): void {
+  examples(
+    resources
+      .command('apply')
+      .description(
+        'Make the database match the documents: what is declared is created and updated, and what was declared and is no longer is removed; exit code 1 where a document is not right or not ready',
+      )
+      .argument('[paths...]', `${PATHS}; name all of them, since what was declared in others is removed`)
+      .option('--dry-run', 'only show what would be done')
+      .option('--secrets <folder>', 'the folder below which keys and secrets are')
+      .option('--allow-empty', ALLOW_EMPTY)
+      .addOption(jsonOption())
+      .action(async (paths: string[], options: JsonOptions & SourceOptions & { dryRun?: boolean }) => {
+        const { desired, partsFor } = await prepare(context, paths, options);
+        const changes = await withDatabase(context, async pool => {
+          const parts = await partsFor(pool);
+          const planned = await changesOf(desired, parts);
+          return options.dryRun || planned.length === 0 ? planned : apply(desired, parts);
+        });
+        tell(context, options, { desired, changes, none: 'Nothing to do.\n' });
+        if (options.dryRun) note(context, options, 'Nothing was written: this is what apply would do.');
+        const isWell = desired.problems.length === 0 && desired.objects.every(({ failure }) => failure === null);
+        if (!isWell || changes.some(({ ready }) => !ready)) throw new CheckFailed('not every document is in force');
+      }),
+    'resources apply --dry-run',
+    'resources apply deploy/relay/ --secrets /run/secrets',
+  );
+}
+
+interface SourceOptions extends PathOptions {
+  readonly allowEmpty?: boolean;
+}
+
+type Parts = Omit<ApplyParts, 'holder'>;
+
+async function prepare(context: CliContext, paths: readonly string[], options: SourceOptions) {
+  const { webhooks, resources, domains } = loadConfig(context.env, { checkTlsFiles: false }).config;
+  const sources = await sourcesOf(context, paths, options);
+  const desired = await createDesiredReader()(sources.paths, sources.folders);
+  const box = createSecretBox(webhooks.secretKeys);
+  const allowEmpty = options.allowEmpty ?? resources.allowEmpty;
+  const partsFor = async (pool: pg.Pool): Promise<Parts> => {
+    const adapters = createAdapters(box, { pipeline: await pipelineOf(context, pool), sharedDomains: domains.shared });
+    return { pool, adapters, allowEmpty };
+  };
+  return { desired, partsFor };
+}
+
+async function changesOf(desired: Desired, { pool, adapters, allowEmpty }: Parts): Promise<Change[]> {
+  const { objects } = await makePlan(pool, desired, adapters, { allowEmpty });
+  return objects.filter(plan => isDue(plan) || plan.record?.ready === false).map(changeOf);
+}
+
+function changeOf({ action, kind, name, changes, record }: ObjectPlan): Change {
+  const { ready = true, reason = 'Removed', message = '' } = record ?? {};
+  return { action, kind, name, changes, ready, reason, message };
+}
+
+async function apply(desired: Desired, parts: Parts): Promise<Change[]> {
+  const { pool } = parts;
+  const holder = `cli-${hostname()}-${randomBytes(4).toString('hex')}`;
+  if (!(await takeLease(pool, holder, LEASE_TIME))) {
+    const other = (await leaseHolder(pool)) ?? 'another process';
+    throw new StoreError('conflict', `${other} has the lease, and applies the documents that are mounted there`);
+  }
+  try {
+    const planned = await changesOf(desired, parts);
+    const { written } = await reconcile(desired, { ...parts, holder });
+    const records = new Map(written.map(record => [`${record.kind}/${record.name}`, record]));
+    return planned.map(change => ({ ...change, ...statusOf(records.get(`${change.kind}/${change.name}`)) }));
+  } finally {
+    await giveLeaseBack(pool, holder);
+  }
+}
+
+function statusOf(record: Pick<Change, 'ready' | 'reason' | 'message'> | undefined) {
+  if (record === undefined) return {};
+  const { ready, reason, message } = record;
+  return { ready, reason, message };
+}
+
+interface Told {
+  readonly desired: Desired;
+  readonly changes: readonly Change[];
+  readonly none: string;
+}
+
+function tell(context: CliContext, options: JsonOptions, { desired, changes, none }: Told): void {
+  const { problems, isWhole } = desired;
+  print(context, options, { changes, problems, isWhole }, changes.length === 0 ? none : table(COLUMNS, changes));
+  for (const problem of problems) note(context, options, printable(printProblem(problem)));
+  if (!isWhole) note(context, options, 'Not every document could be read, so nothing is removed.');
+}

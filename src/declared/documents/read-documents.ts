@@ -1,0 +1,121 @@
+import { isUtf8 } from 'node:buffer';
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setImmediate as letOthersRun } from 'node:timers/promises';
+import { whyUnreadable } from '../../config/sources/reading.ts';
+import { createSchemaChecks } from './check.ts';
+import { type Checked, checkDocument } from './document.ts';
+import { parseDocuments } from './parse.ts';
+import type { Problem } from './problem.ts';
+import { findTornSet } from './set-parts.ts';
+
+/** What was found in folders or files. */
+export interface Reading {
+  readonly documents: readonly Checked[];
+  /** What could not be read at all. */
+  readonly problems: readonly Problem[];
+  /** Whether some documents may be of one time and some of another, so that one that has moved is there twice, or not at all. */
+  readonly isTorn: boolean;
+}
+
+/** Reads documents from files, or from all `*.yaml`, `*.yml` and `*.json` of a folder and the folders below it. */
+export interface DocumentReader {
+  /** @param paths of files or folders */
+  read(paths: readonly string[]): Promise<Reading>;
+}
+
+const DOCUMENT_FILE = /^[^.].*\.(?:ya?ml|json)$/;
+/** A relay serves clients meanwhile: so many documents, some milliseconds, at a time. */
+const AT_A_TIME = 100;
+
+/** A file that has not changed is not taken apart again. */
+export function createDocumentReader(): DocumentReader {
+  const checks = createSchemaChecks();
+  let kept = new Map<string, { readonly content: Buffer; readonly documents: readonly Checked[] }>();
+
+  async function readOne({ shown, path }: FoundFile, next: typeof kept): Promise<readonly Checked[]> {
+    const content = await readFile(path);
+    const known = kept.get(shown);
+    const documents = known?.content.equals(content) ? known.documents : await takeApart(shown, content);
+    next.set(shown, { content, documents });
+    return documents;
+  }
+
+  async function takeApart(file: string, content: Buffer): Promise<Checked[]> {
+    if (!isUtf8(content)) throw new Error('is not a text file in UTF-8');
+    const documents: Checked[] = [];
+    for (const parsed of parseDocuments(content.toString('utf8'))) {
+      documents.push(checkDocument(file, parsed, checks));
+      if (documents.length % AT_A_TIME === 0) await letOthersRun();
+    }
+    return documents;
+  }
+
+  return {
+    async read(paths) {
+      const documents: Checked[] = [];
+      const problems: Problem[] = [];
+      const next: typeof kept = new Map();
+      const attempt = async (path: string, work: () => Promise<void>): Promise<void> => {
+        await work().catch(error => void problems.push(unreadable(path, error)));
+      };
+      const files: FoundFile[] = [];
+      const torn: Problem[] = [];
+      for (const path of paths) {
+        await attempt(path, async () => {
+          for (const file of await findFiles(path, torn)) files.push(file);
+        });
+      }
+      for (const file of files) {
+        await attempt(file.shown, async () => {
+          for (const document of await readOne(file, next)) documents.push(document);
+        });
+      }
+      kept = next;
+      return { documents, problems: [...problems, ...torn], isTorn: torn.length > 0 };
+    },
+  };
+}
+
+interface FoundFile {
+  /** The path that people know. */
+  readonly shown: string;
+  readonly path: string;
+}
+
+async function findFiles(path: string, torn: Problem[]): Promise<FoundFile[]> {
+  if ((await stat(path)).isDirectory()) return findIn(path, torn);
+  return [{ shown: path, path }];
+}
+
+/**
+ * Kubernetes replaces the files of a mounted ConfigMap all at once, by a new target of the folder's `..data` link. It is
+ * followed once, so that all files are of one time.
+ */
+async function findIn(folder: string, torn: Problem[]): Promise<FoundFile[]> {
+  const directory = await realpath(join(folder, '..data')).catch(() => folder);
+  const all = await readdir(directory);
+  const problem = await findTornSet(folder, directory, all);
+  if (problem) torn.push(problem);
+  const names = all.filter(name => !name.startsWith('.')).sort();
+  const found: FoundFile[] = [];
+  for (const name of names) {
+    const [shown, path] = [join(folder, name), join(directory, name)];
+    if ((await stat(path)).isDirectory()) found.push(...(await findIn(shown, torn)));
+    else if (DOCUMENT_FILE.test(name)) found.push({ shown, path });
+  }
+  return found;
+}
+
+function unreadable(path: string, error: unknown): Problem {
+  const hasCode = error instanceof Error && 'code' in error;
+  const why = hasCode || !(error instanceof Error) ? whyUnreadable(error) : error.message;
+  return {
+    file: path,
+    line: 1,
+    object: null,
+    path: '',
+    why,
+    fix: 'make it a readable file or folder, or correct the path',
+  };
+}

@@ -1,0 +1,52 @@
+import type { Queryable } from '../../postgres/pool.ts';
+
+const NAME = 'resources';
+
+/** Times are the database's, as the processes' clocks may differ. Who finds the row locked does not wait for it. */
+const TAKE = `
+  with free as (
+    select name, holder from smtp_relay_leases
+     where name = '${NAME}' and (holder = $1 or until <= now()) for update skip locked
+  )
+  update smtp_relay_leases l
+     set holder = $1, until = now() + make_interval(secs => $2),
+         taken_at = case when free.holder = $1 then l.taken_at else now() end
+    from free where l.name = free.name
+  returning l.name`;
+
+const GIVE_BACK = `
+  update smtp_relay_leases set until = now() where name = '${NAME}' and holder = $1 and until > now()`;
+
+const LOCK = `
+  select from smtp_relay_leases where name = '${NAME}' and holder = $1 and until > now() for update`;
+
+const HOLDER = `
+  select holder from smtp_relay_leases where name = '${NAME}' and until > now()`;
+
+/**
+ * Takes or renews the lease without which nothing is written for declared documents.
+ *
+ * @param ms how long it lasts
+ * @returns false where another process has it
+ */
+export async function takeLease(db: Queryable, holder: string, ms: number): Promise<boolean> {
+  return (await db.query(TAKE, [holder, ms / 1000])).rowCount === 1;
+}
+
+export async function giveLeaseBack(db: Queryable, holder: string): Promise<void> {
+  await db.query(GIVE_BACK, [holder]);
+}
+
+/**
+ * Inside a transaction: makes sure of the lease until the transaction ends, since nobody can take it meanwhile.
+ *
+ * @returns false where it is lost
+ */
+export async function lockLease(client: Queryable, holder: string): Promise<boolean> {
+  return (await client.query(LOCK, [holder])).rowCount === 1;
+}
+
+/** Who has the lease; null where nobody has. */
+export async function leaseHolder(db: Queryable): Promise<string | null> {
+  return (await db.query<{ holder: string }>(HOLDER)).rows[0]?.holder ?? null;
+}

@@ -1,0 +1,116 @@
+import { domainOf } from '../../message/addresses/address.ts';
+import type { Logger } from '../../observability/log.ts';
+import type { DomainSettings } from '../../store/owners/sending-domains.ts';
+import { addressIn } from '../outgoing/outgoing.ts';
+import type { RouteFault, Transport } from '../transport/contract.ts';
+import { Circuit } from './circuit.ts';
+import type { CircuitMetrics } from './metrics.ts';
+import type { AskForTurn } from './probe-turns.ts';
+import type { Way } from './way.ts';
+
+/** What decides by which way a message leaves. */
+export interface Departing {
+  readonly userId: string | null;
+  /** The From mailbox, maybe with a display name. */
+  readonly from: string;
+  readonly captured: boolean;
+}
+
+/** A way out that is shut, for people. */
+export interface ShutWay {
+  readonly route: string;
+  readonly reason: RouteFault;
+  /** ISO 8601. */
+  readonly since: string;
+}
+
+export interface Ways {
+  /** @throws where routes or domain cannot be known now */
+  wayOf(message: Departing): Promise<Way>;
+  /** Those that are shut. */
+  readonly shut: readonly ShutWay[];
+}
+
+export interface WaysDependencies {
+  readonly findDomain: (userId: string, domain: string) => Promise<DomainSettings | null>;
+  readonly transportFor: (fromDomain: string) => Promise<Transport>;
+  readonly captureTransport: () => Transport;
+  /** The route that a transport was made for. */
+  readonly nameOf: (transport: Transport) => string;
+  /** Milliseconds between two tries of a message, at first and at most. */
+  readonly pauses: { readonly firstPause: number; readonly longestPause: number };
+  /** By which the workers agree on who tries a way out that is shut, by its name. Absent: each tries for itself. */
+  readonly turns?: (way: string) => AskForTurn;
+  /** Something may begin that could not before. */
+  readonly onChange: () => void;
+  readonly metrics: CircuitMetrics;
+  readonly logger: Logger;
+}
+
+/** Finds the way out of each message, and knows which are shut. */
+export function createWays(dependencies: WaysDependencies): Ways {
+  const { findDomain, transportFor, captureTransport, nameOf } = dependencies;
+  const ways = new Map<Transport, Map<string, Way>>();
+  const shut = new Map<Way, ShutWay>();
+
+  function noteChange(way: Way): void {
+    const { logger, metrics, onChange } = dependencies;
+    const { reason } = way.circuit;
+    const { name: route } = way;
+    const before = shut.get(way);
+    if (before) metrics.open.set({ route, reason: before.reason }, 0);
+    if (reason === null) {
+      shut.delete(way);
+      logger.info({ route, transport: way.kind }, 'a way out works again');
+    } else {
+      shut.set(way, { route, reason, since: before?.since ?? new Date().toISOString() });
+      metrics.open.set({ route, reason }, 1);
+      metrics.openings.inc({ reason });
+      logger.warn(
+        { route, transport: way.kind, reason },
+        'a way out cannot be used: its messages wait, and one at a time tries it',
+      );
+    }
+    onChange();
+  }
+
+  function create(transport: Transport, domain: DomainSettings | null, region: string): Way {
+    const name = region === '' ? nameOf(transport) : `${nameOf(transport)} ${region}`;
+    const circuit = new Circuit({
+      now: () => performance.now(),
+      pauses: dependencies.pauses,
+      ...(dependencies.turns && { askForTurn: dependencies.turns(name) }),
+      onAnswer: dependencies.onChange,
+      onChange: () => noteChange(way),
+    });
+    const way: Way = {
+      transport,
+      kind: transport.kind,
+      name,
+      calls: transport.calls ?? Number.POSITIVE_INFINITY,
+      maxRecipients: transport.maxRecipients,
+      allowance: transport.allowance?.({ domain }) ?? null,
+      circuit,
+    };
+    return way;
+  }
+
+  return {
+    async wayOf({ userId, from, captured }) {
+      const fromDomain = domainOf(addressIn(from));
+      const [transport, domain] = await Promise.all([
+        captured ? captureTransport() : transportFor(fromDomain),
+        userId === null ? null : findDomain(userId, fromDomain),
+      ]);
+      const byRegion = ways.get(transport) ?? new Map<string, Way>();
+      ways.set(transport, byRegion);
+      const region = transport.region?.({ domain }) ?? '';
+      const way = byRegion.get(region) ?? create(transport, domain, region);
+      byRegion.set(region, way);
+      return way;
+    },
+    get shut() {
+      return [...shut.values()];
+    },
+  };
+}

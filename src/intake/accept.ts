@@ -1,0 +1,169 @@
+import type { Standing } from '../flow/standing.ts';
+import type { Turns } from '../flow/turns.ts';
+import { allAddresses } from '../message/addresses/recipients.ts';
+import type { ControlSettings } from '../message/header/control-headers.ts';
+import type { LeftOutHeader } from '../message/header/sendable-headers.ts';
+import { MAX_LINE } from '../message/mending/long-lines.ts';
+import type { MessageParts } from '../message/mime/parts.ts';
+import type { Parser } from '../message/parser.ts';
+import { freeMemory } from '../platform/free-memory.ts';
+import { newOrderedId } from '../platform/uuid.ts';
+import type { SendJob } from '../queue/send-job.ts';
+import { transportLimits } from '../routing/transport-limits.ts';
+import type { UsageCount } from '../store/keys/usage.ts';
+import type { IdempotencyClaim, IdempotencyOutcome } from '../store/messages/idempotency.ts';
+import type { NewMessage, StoreOutcome } from '../store/messages/new-message.ts';
+import { buildRow } from './build-row.ts';
+import { decideParties } from './decide.ts';
+import type { StoredFacts } from './facts.ts';
+import type { HeaderReader } from './header-reader.ts';
+import type { HeaderQuestion } from './header-steps.ts';
+import type { RateLimits } from './rate-limits.ts';
+import { idempotencyClaim, idempotencyConflict } from './repeat.ts';
+import type { AcceptSettings, FactsQuestion, Submission } from './submission.ts';
+
+/** What the path of a message needs to be told and to have at hand. */
+export interface AcceptDependencies {
+  readonly settings: AcceptSettings;
+  readonly parser: Pick<Parser, 'parse' | 'needsThread'>;
+  readonly headers: Pick<HeaderReader, 'isLong' | 'read'>;
+  /** Has keys take turns with what needs a thread and memory. */
+  readonly turns: Turns;
+  readonly facts: (question: FactsQuestion) => Promise<StoredFacts>;
+  /** Whether mail may go to an address at all. */
+  readonly isAllowed: (address: string) => boolean;
+  readonly rates: RateLimits;
+  readonly store: (message: NewMessage, standing: Standing) => Promise<StoreOutcome>;
+  readonly findRepeat: (userId: string, claim: IdempotencyClaim) => Promise<IdempotencyOutcome | null>;
+  /** Publishes the send job of a message that has been committed. */
+  readonly publish: (job: SendJob) => void;
+}
+
+/** A message that is stored, or was before. */
+export interface Accepted {
+  readonly emailId: string;
+  /** The client sent it again under its idempotency key; nothing new was stored. */
+  readonly repeated: boolean;
+  /** It goes to the transport `capture`. */
+  readonly captured: boolean;
+  /** Of the message. */
+  readonly bytes: number;
+  readonly recipients: number;
+  /** Headers of it that the row cannot carry. */
+  readonly leftOut: readonly LeftOutHeader[];
+}
+
+/**
+ * The way of a message from the end of DATA to the reply: read its header, gather facts, decide what they tell, read the rest,
+ * decide, store it in one commit, publish its job. Large ones take turns. When this resolves, the message is durable and the client may be told 250.
+ *
+ * @throws Refusal what the client is told; the reason of the standing's signal; any other error is a fault of ours. Nothing
+ * was accepted, but for OutcomeUnknown, which leaves that open
+ */
+export async function accept(submission: Submission, deps: AcceptDependencies): Promise<Accepted> {
+  const { raw, owner, standing } = submission;
+  if (!deps.parser.needsThread(raw) && !deps.headers.isLong(raw)) return acceptInTurn(submission, deps);
+  return deps.turns.add(owner.key.id, raw.length, () => acceptInTurn(submission, deps), standing.signal);
+}
+
+async function acceptInTurn(submission: Submission, deps: AcceptDependencies): Promise<Accepted> {
+  const { owner, envelope, refused, arrival, longestLine, standing, steps } = submission;
+  const { keepOriginal } = deps.settings;
+  const bytes = submission.raw.length;
+  const work = await steps.take('header', () =>
+    deps.headers.read(submission.raw, headerQuestion(submission, deps), keepOriginal, standing.signal),
+  );
+  const { header } = work;
+  const { sender } = header;
+  const recipients = allAddresses(header.recipients);
+  deps.rates.check(owner.key, recipients.length);
+  const stored = await steps.take('facts', () =>
+    deps.facts({ owner, sender, reversePath: envelope.reversePath, recipients }),
+  );
+  const outside = recipients.filter(address => !deps.isAllowed(address));
+  const captured = outside.length > 0 && deps.settings.recipientsElsewhere === 'capture';
+  const way = captured ? { outside: [], foreignReturn: null, transport: transportLimits('capture') } : { outside };
+  const facts = { ...stored, ...way, longLines: deps.settings.longLines };
+  const unsigned = deps.settings.unsignedForSes && facts.transport.kind === 'ses';
+  // What was stored before is not decided again.
+  const early = header.control.idempotencyKey === null ? decideParties({ sender, recipients }, facts) : null;
+  if (early) throw early;
+
+  const { raw, parts } = await steps.take('parse', () =>
+    deps.parser.parse(
+      submission.raw,
+      work.fields,
+      { ...partsOptions(header.control, longestLine, deps.settings), unsigned },
+      standing.signal,
+    ),
+  );
+  try {
+    const claim = await idempotencyClaim(header, envelope, parts);
+    const earlier = claim && (await steps.take('repeat', () => deps.findRepeat(owner.userId, claim)));
+    const accepted = { captured, bytes, recipients: recipients.length, leftOut: [] };
+    if (earlier) return { ...accepted, emailId: repeatedId(earlier), repeated: true };
+
+    const contentFields = sentContentFields(parts, deps.settings);
+    const { mending } = parts;
+    const subject = { sender, recipients, bytes, longestLine, contentFields, mending, unsigned };
+    const refusal = await steps.take('decide', () => work.decide(subject, facts));
+    if (refusal) throw refusal;
+
+    const counted = deps.rates.countOf(owner.key, recipients.length);
+    const trace = steps.span.context;
+    const told = { id: newOrderedId(), owner, envelope, refused, arrival, captured, counted, trace };
+    const built = await steps.take('row', async () => {
+      const content = await work.content(parts.attachments.length > 0);
+      return buildRow({ ...told, raw, header, content, parts, claim }, deps.settings);
+    });
+    const { row: message, leftOut } = built;
+    const outcome = await steps.take('store', () => deps.store(message, standing));
+    if (outcome.kind === 'over') throw deps.rates.refusal(counted as UsageCount, outcome.usage);
+    if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };
+
+    deps.publish(sendJobOf(message));
+    return { ...accepted, emailId: message.id, repeated: false, leftOut };
+  } finally {
+    free(raw, parts);
+  }
+}
+
+/** The next large message takes its place. */
+function free(raw: Buffer, { text, html, attachmentsJson }: MessageParts): void {
+  freeMemory(raw);
+  for (const bytes of [text, html, attachmentsJson]) if (bytes instanceof Uint8Array) freeMemory(bytes);
+}
+
+function headerQuestion({ envelope, owner }: Submission, { settings, rates }: AcceptDependencies): HeaderQuestion {
+  return {
+    headerBytes: settings.headerBytes,
+    recipientSource: settings.recipientSource,
+    envelope: envelope.recipients,
+    mostRecipients: Math.min(settings.recipientLimit, rates.mostRecipients(owner.key)),
+  };
+}
+
+function partsOptions(control: ControlSettings, longestLine: number, settings: AcceptSettings) {
+  return {
+    mime: { depth: settings.mimeDepth, parts: settings.mimeParts, headerBytes: settings.headerBytes },
+    attachmentBytes: settings.attachmentBytes,
+    contents: !settings.keepOriginal,
+    breakLines: !settings.keepOriginal,
+    hashes: control.idempotencyKey !== null,
+    longLines: settings.keepOriginal && longestLine > MAX_LINE,
+  };
+}
+
+/** OpenSend's worker writes the fields of its parts itself, with the names that the row has. */
+function sentContentFields({ attachments, contentFields }: MessageParts, { keepOriginal }: AcceptSettings) {
+  return keepOriginal ? contentFields : { fileNames: attachments.map(({ filename }) => filename), unreadable: null };
+}
+
+function repeatedId(outcome: IdempotencyOutcome): string {
+  if (outcome.kind === 'conflict') throw idempotencyConflict();
+  return outcome.id;
+}
+
+function sendJobOf({ id, userId, trace }: NewMessage): SendJob {
+  return { emailId: id, userId, try: 0, ...trace, requestedAt: new Date() };
+}

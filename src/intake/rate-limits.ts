@@ -1,0 +1,76 @@
+import { LRUCache } from 'lru-cache';
+import type { Refusal } from '../message/refusal.ts';
+import type { ApiKey } from '../store/keys/api-keys.ts';
+import { exceededLimit, type KeyUsage, type UsageCount, type UsageLimits } from '../store/keys/usage.ts';
+import { rateRefusal } from './rates.ts';
+
+/** A key as far as its limits go. */
+export type LimitedKey = Pick<ApiKey, 'id' | 'limits'>;
+
+const MAX_KEYS = 10_000;
+const DAY = 86_400_000;
+
+/**
+ * What keys may send in a minute and a day. The database counts, in the transaction that stores a message. What it said of a
+ * key that had reached a limit is remembered here: until that minute or day is over the counts can only have grown, so that
+ * the key's next messages are refused before they are sent, and cost no query.
+ */
+export class RateLimits {
+  readonly #limitsOf: (key: LimitedKey) => UsageLimits | null;
+  readonly #now: () => number;
+  readonly #known: LRUCache<string, { readonly usage: KeyUsage; readonly at: number }>;
+
+  /**
+   * @param limitsOf the limits of a key; null where it has none
+   * @param now a clock in milliseconds
+   */
+  constructor(limitsOf: (key: LimitedKey) => UsageLimits | null, now: () => number = () => performance.now()) {
+    this.#limitsOf = limitsOf;
+    this.#now = now;
+    this.#known = new LRUCache({ max: MAX_KEYS, ttl: DAY, ttlResolution: 0, perf: { now } });
+  }
+
+  /**
+   * The most recipients that one message of the key may have: one with more than it may have in a minute or a day would never
+   * fit, and 450 would have it tried for ever.
+   */
+  mostRecipients(key: LimitedKey): number {
+    const limits = this.#limitsOf(key);
+    return limits ? Math.min(limits.recipientsPerMinute, limits.recipientsPerDay) : Number.POSITIVE_INFINITY;
+  }
+
+  /** @throws Refusal 450 where a message with so many recipients is known to be one too many */
+  check(key: LimitedKey, recipients: number): void {
+    const limits = this.#limitsOf(key);
+    const known = limits && this.#known.get(key.id);
+    if (!known) return;
+    const exceeded = exceededLimit(later(known.usage, (this.#now() - known.at) / 1000), recipients, limits);
+    if (exceeded) throw rateRefusal(exceeded);
+  }
+
+  /** What the store is to count of a message; undefined where nothing limits its key. */
+  countOf(key: LimitedKey, recipients: number): UsageCount | undefined {
+    const limits = this.#limitsOf(key);
+    return limits ? { keyId: key.id, recipients, limits } : undefined;
+  }
+
+  /** `450 4.7.1`: the store has refused it. */
+  refusal({ keyId, recipients, limits }: UsageCount, usage: KeyUsage): Refusal {
+    this.#known.set(keyId, { usage, at: this.#now() });
+    // It fitted again when the counts were read, though not a moment before and after: many messages come at once.
+    const justNow = { limit: 'messagesPerMinute', allowed: limits.messagesPerMinute, retryAfter: 1 } as const;
+    return rateRefusal(exceededLimit(usage, recipients, limits) ?? justNow);
+  }
+}
+
+function later(usage: KeyUsage, seconds: number): KeyUsage {
+  const minuteLeft = Math.ceil(usage.minuteLeft - seconds);
+  const dayLeft = Math.ceil(usage.dayLeft - seconds);
+  return {
+    ...usage,
+    minuteLeft,
+    dayLeft,
+    ...(minuteLeft <= 0 && { minuteMessages: 0, minuteRecipients: 0 }),
+    ...(dayLeft <= 0 && { dayMessages: 0, dayRecipients: 0 }),
+  };
+}

@@ -1,0 +1,131 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { period } from '../config/formats/time.ts';
+import type { Logger } from '../observability/log.ts';
+import type { Queryable } from '../postgres/pool.ts';
+import { Republisher } from '../store/delivery/republish.ts';
+import { applyRetention, type RetentionPeriods } from '../store/retention/retention.ts';
+import { endTurn, takeTurn } from '../store/retention/turn.ts';
+import type { HousekeepingMetrics } from './metrics.ts';
+
+export interface HousekeepingDependencies {
+  readonly db: Queryable;
+  readonly periods: RetentionPeriods;
+  /** Milliseconds; `worker.republishAfter`. */
+  readonly republishAfter: number;
+  readonly metrics: HousekeepingMetrics;
+  readonly logger: Logger;
+}
+
+/** Milliseconds between two looks for lost jobs, at most. */
+const REPUBLISH_INTERVAL = 60_000;
+/** Milliseconds between two looks whether retention is due, at most. */
+const RETENTION_LOOK = 60_000;
+/** Milliseconds from the end of one retention run, of whichever worker, to the next. */
+const RETENTION_INTERVAL = { least: 5_000, most: 3_600_000 };
+/** What is kept for a day may be there an hour longer. */
+const RUNS_A_PERIOD = 24;
+/** A run over large tables pauses so many times as long as it took. */
+const RETENTION_REST = 20;
+/** Milliseconds that a run belongs to its worker. A longer one is joined by another worker, which does no harm. */
+const RETENTION_TURN = 6 * 3_600_000;
+const RETENTION = 'retention';
+
+/** What a worker does beside sending: it publishes lost jobs again, and removes what has been kept for its time. */
+export class Housekeeping {
+  readonly #dependencies: HousekeepingDependencies;
+  readonly #republisher: Republisher;
+  readonly #retentionInterval: number;
+  readonly #stopped = new AbortController();
+  #loops: readonly Promise<void>[] = [];
+
+  constructor(dependencies: HousekeepingDependencies) {
+    this.#dependencies = dependencies;
+    this.#republisher = new Republisher({ db: dependencies.db, after: dependencies.republishAfter });
+    this.#retentionInterval = intervalFor(dependencies.periods);
+  }
+
+  start(): void {
+    const { republishAfter } = this.#dependencies;
+    this.#tellPeriods();
+    this.#loops = [
+      this.#repeat(Math.min(REPUBLISH_INTERVAL, republishAfter), 'lost jobs not published again', () =>
+        this.#republish(),
+      ),
+      this.#repeat(Math.min(RETENTION_LOOK, this.#retentionInterval), 'retention was interrupted', () =>
+        this.#retain(),
+      ),
+    ];
+  }
+
+  /** Ends behind the statement under way. Never rejects. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await Promise.all(this.#loops);
+  }
+
+  /** At each start: what is deleted is gone, and not everybody has read of the default. */
+  #tellPeriods(): void {
+    const { periods, logger } = this.#dependencies;
+    const kept = Object.fromEntries(Object.entries(periods).map(([kind, time]) => [kind, period.print(time)]));
+    const { messages = 'forever' } = kept;
+    logger.info(
+      { retention: kept },
+      messages === 'forever'
+        ? 'messages are never deleted, so that the database grows for ever (retention.messages)'
+        : `messages that are done are deleted ${messages} after they came in, with their events and attempts (retention.messages)`,
+    );
+  }
+
+  async #repeat(interval: number, complaint: string, work: () => Promise<void>): Promise<void> {
+    const { signal } = this.#stopped;
+    for (;;) {
+      // Workers that were started together shall not come together.
+      await delay(interval * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
+      if (signal.aborted) return;
+      await work().catch(error => this.#dependencies.logger.warn({ err: error }, complaint));
+    }
+  }
+
+  async #republish(): Promise<void> {
+    const { logger, metrics } = this.#dependencies;
+    let jobs = 0;
+    for (let finished = false; !finished && !this.#stopped.signal.aborted; ) {
+      const step = await this.#republisher.next();
+      jobs += step.jobs;
+      metrics.republished.inc(step.jobs);
+      ({ finished } = step);
+    }
+    if (jobs > 0) logger.warn({ jobs }, 'messages were queued without a job; published again');
+  }
+
+  async #retain(): Promise<void> {
+    const { db, periods, logger, metrics } = this.#dependencies;
+    if (this.#retentionInterval === Number.POSITIVE_INFINITY || !(await takeTurn(db, RETENTION, RETENTION_TURN)))
+      return;
+    const began = performance.now();
+    try {
+      const removed = await applyRetention({
+        db,
+        periods,
+        signal: this.#stopped.signal,
+        onBatch: batch => {
+          metrics.removed.inc({ kind: batch.kind }, batch.removed);
+          metrics.batchSeconds.observe({ kind: batch.kind }, batch.milliseconds / 1000);
+        },
+      });
+      if (Object.values(removed).some(count => count > 0)) logger.info(removed, 'removed what was kept for its time');
+    } finally {
+      const rest = Math.max(this.#retentionInterval, RETENTION_REST * (performance.now() - began));
+      // Whoever is stopped in the middle leaves the rest to the next.
+      await endTurn(db, RETENTION, this.#stopped.signal.aborted ? 0 : rest);
+    }
+  }
+}
+
+/** `Infinity` where everything is kept for ever. */
+function intervalFor(periods: RetentionPeriods): number {
+  const shortest = Math.min(...Object.values(periods));
+  if (shortest === Number.POSITIVE_INFINITY) return shortest;
+  const { least, most } = RETENTION_INTERVAL;
+  return Math.min(most, Math.max(least, shortest / RUNS_A_PERIOD));
+}

@@ -1,0 +1,56 @@
+import { isUuid } from '../../platform/uuid.ts';
+import type { TakenJob } from '../job-source.ts';
+import { SEND_JOB_TYPE } from '../send-job.ts';
+import type { QueueMessage } from './calls.ts';
+import { ownerOfGroup } from './message-group.ts';
+
+/** What a queue's message is: a send job, a job for somebody else, or nothing that anybody understands. */
+export type ReceivedJob =
+  | { readonly kind: 'job'; readonly job: TakenJob }
+  | { readonly kind: 'other' }
+  | { readonly kind: 'poison'; readonly reason: string };
+
+interface JobBody {
+  readonly type?: unknown;
+  readonly emailId?: unknown;
+  readonly trace?: { readonly correlationId?: unknown; readonly traceparent?: unknown } | null;
+}
+
+const CORRELATION_ID = /^[0-9a-f]{32}$/;
+/** W3C Trace Context, section 3.2.2. */
+const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** Reads a message of the queue (pipeline contract, "The send job"). */
+export function readReceived(message: Pick<QueueMessage, 'body' | 'group'>): ReceivedJob {
+  const body = parse(message.body);
+  if (body === null) return { kind: 'poison', reason: 'not a JSON object' };
+  const { type, emailId } = body;
+  if (typeof type !== 'string') return { kind: 'poison', reason: 'no type' };
+  if (type !== SEND_JOB_TYPE) return { kind: 'other' };
+  if (typeof emailId !== 'string' || !isUuid(emailId)) return { kind: 'poison', reason: 'no email id' };
+  const userId = ownerOfGroup(message.group);
+  return { kind: 'job', job: { emailId: emailId.toLowerCase(), userId, ...traceOf(body, emailId.toLowerCase()) } };
+}
+
+function parse(body: string): JobBody | null {
+  try {
+    const value: unknown = JSON.parse(body);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+/** A job that tells of no trace is still sent; the email's id, random as it is, then stands for the trace's. */
+function traceOf({ trace }: JobBody, emailId: string): Pick<TakenJob, 'correlationId' | 'traceparent'> {
+  const { correlationId, traceparent } = trace ?? {};
+  const digits = emailId.replaceAll('-', '');
+  return {
+    correlationId: matching(correlationId, CORRELATION_ID) ?? digits,
+    traceparent: matching(traceparent, TRACEPARENT) ?? `00-${digits}-${digits.slice(-16)}-00`,
+  };
+}
+
+function matching(value: unknown, pattern: RegExp): string | null {
+  return typeof value === 'string' && pattern.test(value) ? value : null;
+}

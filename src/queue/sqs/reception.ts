@@ -1,0 +1,144 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Bell } from '../../flow/bell.ts';
+import { Outage } from '../../flow/outage.ts';
+import { Resting } from '../../flow/resting.ts';
+import type { Logger } from '../../observability/log.ts';
+import { MAX_BATCH } from '../job-queue.ts';
+import { SqsAnswers } from './answers.ts';
+import { createSqsCalls, type QueueMessage, type SqsCalls, type SqsCallsOptions } from './calls.ts';
+import { HeldMessages } from './held-messages.ts';
+
+/**
+ * What is to become of a message: it is deleted, it stays hidden until its time is over, or it is hidden for so many seconds
+ * more, 0 for none.
+ */
+export type Fate = 'deleted' | 'left' | { readonly hiddenFor: number };
+
+/** Whoever works on messages. */
+export interface MessageSink {
+  /** How many more messages it takes just now. */
+  readonly room: number;
+  /** Resolves when there may be room, or the signal comes. */
+  whenRoom(signal: AbortSignal): Promise<void>;
+  /** @returns of each message, in the same order, what is to become of it. None rejects. */
+  take(messages: readonly QueueMessage[]): readonly Promise<Fate>[];
+}
+
+export interface ReceptionOptions extends SqsCallsOptions {
+  /** Calls for messages at once, at most. */
+  readonly receivers: number;
+  readonly sink: MessageSink;
+  /** Said while the queue does not answer. */
+  readonly whatIsAway: string;
+  readonly logger: Logger;
+}
+
+/** Receivers that go on asking an empty queue. */
+const AWAKE = 2;
+const PAUSES = { firstPause: 250, longestPause: 5_000 };
+/** Milliseconds: where less than a whole call's worth of messages has room, there is soon room for more. */
+const LINGER_FOR_ROOM = 20;
+const LINGER_FOR_ANSWERS = 20;
+
+/**
+ * Takes messages from a queue by several receivers, as long as there is room for what they bring. What is received is hidden
+ * from others until its fate is known, and each message has a fate of its own.
+ */
+export class SqsReception {
+  readonly #options: ReceptionOptions;
+  readonly #calls: SqsCalls;
+  readonly #held: HeldMessages;
+  readonly #answers: SqsAnswers;
+  readonly #outage: Outage;
+  readonly #resting: Resting;
+  readonly #stopped = new AbortController();
+  readonly #answered = new Bell();
+  /** What calls under way may bring. */
+  #expected = 0;
+  #receiving: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ReceptionOptions) {
+    const { visibilityTimeout, receivers, whatIsAway, logger } = options;
+    this.#options = options;
+    this.#calls = createSqsCalls(options);
+    this.#held = new HeldMessages({ calls: this.#calls, visibilityTimeout, logger });
+    // In a FIFO queue the next messages wait for these.
+    const linger = options.queueUrl.endsWith('.fifo') ? 0 : LINGER_FOR_ANSWERS;
+    this.#answers = new SqsAnswers({ calls: this.#calls, linger, logger });
+    this.#outage = new Outage({ ...PAUSES, logger, what: whatIsAway });
+    this.#resting = new Resting(receivers, AWAKE);
+  }
+
+  start(): void {
+    this.#held.start();
+    this.#receiving = Promise.all(Array.from({ length: this.#options.receivers }, () => this.#receiveForever()));
+  }
+
+  /** Asks no more. Resolves when the fate of all that was received is known, and the queue was told of it. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#receiving;
+    await this.#held.empty();
+    await this.#answers.flush();
+  }
+
+  /** Never rejects. */
+  async #receiveForever(): Promise<void> {
+    const { signal } = this.#stopped;
+    let wasEmpty = false;
+    while (!signal.aborted) {
+      await this.#resting.wait(wasEmpty, signal);
+      const limit = await this.#reserve();
+      try {
+        await this.#outage.passed(signal);
+        wasEmpty = !(await this.#receive(limit));
+        this.#outage.succeeded();
+      } catch (error) {
+        if (!signal.aborted) this.#outage.failed(error);
+      } finally {
+        this.#expected -= limit;
+        this.#answered.ring();
+      }
+    }
+  }
+
+  /** Waits for room. @returns for how many messages a call may ask */
+  async #reserve(): Promise<number> {
+    const { sink } = this.#options;
+    const { signal } = this.#stopped;
+    let hasLingered = false;
+    while (!signal.aborted) {
+      const room = Math.min(sink.room - this.#expected, MAX_BATCH);
+      if (room === MAX_BATCH || (room > 0 && (hasLingered || this.#held.size === 0))) {
+        this.#expected += room;
+        return room;
+      }
+      hasLingered = room > 0;
+      if (room > 0) await delay(LINGER_FOR_ROOM, undefined, { signal }).catch(() => {});
+      else if (sink.room > 0) await this.#answered.heard(signal);
+      else await sink.whenRoom(signal);
+    }
+    return 0;
+  }
+
+  /** @returns whether there was anything */
+  async #receive(limit: number): Promise<boolean> {
+    const messages = await this.#calls.receive(limit);
+    if (messages.length === 0) return false;
+    this.#resting.wakeOne();
+    if (this.#stopped.signal.aborted) for (const { receipt } of messages) this.#answers.hide({ receipt, seconds: 0 });
+    else this.#take(messages.filter(message => this.#held.add(message)));
+    return true;
+  }
+
+  #take(messages: readonly QueueMessage[]): void {
+    const fates = this.#options.sink.take(messages);
+    for (const [index, message] of messages.entries()) void fates[index]?.then(fate => this.#release(message, fate));
+  }
+
+  #release(message: QueueMessage, fate: Fate): void {
+    const receipt = this.#held.release(message);
+    if (fate === 'deleted') this.#answers.delete(receipt);
+    else if (fate !== 'left') this.#answers.hide({ receipt, seconds: fate.hiddenFor });
+  }
+}

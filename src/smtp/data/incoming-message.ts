@@ -1,0 +1,100 @@
+import type { Holding } from '../../intake/admission.ts';
+import { ByteCollector } from '../../message/byte-collector.ts';
+import { contentRefusal, Refusal, sizeRefusal } from '../../message/refusal.ts';
+import { DataDecoder } from './decoder.ts';
+
+export interface IncomingLimits {
+  /** The largest message in bytes. */
+  readonly messageBytes: number;
+  /** `reject`: bare CR and LF refuse the message. `accept`: they become CRLF. */
+  readonly bareLineEndings: 'reject' | 'accept';
+}
+
+/** A message that has arrived in full. */
+export interface ReceivedMessage {
+  /** Without the dots of transparency and the end-of-data line. */
+  readonly raw: Buffer;
+  /** Bytes of the longest line, CRLF not counted. */
+  readonly longestLine: number;
+}
+
+/**
+ * Collects the text of one DATA. Whatever arrives, memory stays within the message limit and what its key may take:
+ * beyond them the rest is read and thrown away, and the message is refused at its end, as SMTP wants it.
+ */
+export class IncomingMessage {
+  /** Milliseconds since 1970. */
+  readonly beganAt = Date.now();
+  readonly #limits: IncomingLimits;
+  readonly #holding: Holding;
+  readonly #decoder: DataDecoder;
+  readonly #bytes = new ByteCollector();
+  #size = 0;
+  #refusal: Refusal | null = null;
+
+  constructor(limits: IncomingLimits, holding: Holding) {
+    this.#limits = limits;
+    this.#holding = holding;
+    this.#decoder = new DataDecoder(bytes => this.#append(bytes), limits.bareLineEndings === 'accept');
+  }
+
+  /** Bytes so far, those that were thrown away included. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** @returns the offset behind the end of data in this chunk, or -1 where it is not in it. */
+  push(chunk: Buffer): number {
+    return this.#decoder.push(chunk);
+  }
+
+  /**
+   * The message, once `push` has met its end.
+   *
+   * @throws Refusal 552 too large, 452 no room, 550 5.6.11 bare CR or LF, 554 NUL
+   */
+  take(): ReceivedMessage {
+    const { bareLineEnding, longestLine } = this.#decoder.facts();
+    if (this.#refusal) throw this.#refusal;
+    if (bareLineEnding && this.#limits.bareLineEndings === 'reject') throw bareLineEndingRefusal();
+    const raw = this.#bytes.take();
+    if (raw.includes(0)) {
+      throw contentRefusal('nul', 'The message has a NUL byte: encode binary parts as base64 (RFC 5321 section 4.5.2)');
+    }
+    return { raw, longestLine };
+  }
+
+  /** Gives the memory's room back. To be called when nothing holds the message any more. */
+  release(): void {
+    this.#bytes.clear();
+    this.#holding.release();
+  }
+
+  #append(bytes: Buffer): void {
+    this.#size += bytes.length;
+    if (this.#refusal) return;
+    if (this.#size > this.#limits.messageBytes) this.#refuse(tooLargeRefusal(this.#limits.messageBytes));
+    else if (!this.#holding.tryTake(bytes.length)) this.#refuse(noRoomRefusal());
+    else this.#bytes.add(bytes);
+  }
+
+  #refuse(refusal: Refusal): void {
+    this.#refusal = refusal;
+    this.release();
+  }
+}
+
+export function tooLargeRefusal(limit: number): Refusal {
+  return sizeRefusal('message_size', `The message is larger than ${limit} bytes: send less or a link`);
+}
+
+/** `452 4.3.1`: too many bytes are in flight. */
+export function noRoomRefusal(): Refusal {
+  const text = 'Too many large messages at this moment: try again shortly';
+  return new Refusal({ code: 452, enhancedCode: '4.3.1', text, rule: 'bytes_in_flight' });
+}
+
+function bareLineEndingRefusal(): Refusal {
+  const text = 'Lines must end with CR LF, but a bare CR or LF was sent (RFC 5321 section 2.3.8): mend the client';
+  return new Refusal({ code: 550, enhancedCode: '5.6.11', text, rule: 'bare_line_ending' });
+}

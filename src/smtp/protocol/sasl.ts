@@ -1,0 +1,63 @@
+import { Refusal } from '../../message/refusal.ts';
+
+/** Sends a challenge, which is Base64. @returns the client's next line, which answers it */
+export type Ask = (challenge: string) => Promise<string>;
+
+export const MECHANISMS = 'PLAIN LOGIN';
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+/** Prompts of AUTH LOGIN, as every client knows them: "Username:" and "Password:". */
+const USERNAME = 'VXNlcm5hbWU6';
+const PASSWORD = 'UGFzc3dvcmQ6';
+
+/**
+ * Goes through the exchange of AUTH PLAIN (RFC 4616) or AUTH LOGIN (draft-murchison-sasl-login). The user name is read and
+ * ignored: the password is the API key.
+ *
+ * @param command `AUTH mechanism [initial-response]` (RFC 4954); `=` stands for an empty response
+ * @returns the password
+ * @throws Refusal 501 for an exchange that the client cancels (`*`) and for what is not Base64, 504 for another mechanism
+ */
+export async function readPassword(command: string, ask: Ask): Promise<string> {
+  const [, mechanism = '', initialResponse, ...rest] = command.trim().split(/\s+/);
+  if (mechanism === '' || rest.length > 0) {
+    throw syntaxRefusal('Syntax: AUTH mechanism [initial-response]', '5.5.4');
+  }
+  switch (mechanism.toUpperCase()) {
+    case 'PLAIN':
+      return passwordIn(decode(initialResponse ?? (await ask(''))));
+    case 'LOGIN':
+      decode(initialResponse ?? (await ask(USERNAME)));
+      return decode(await ask(PASSWORD));
+    default:
+      throw unknownMechanism();
+  }
+}
+
+/** @param message `[authzid] NUL authcid NUL passwd` */
+function passwordIn(message: string): string {
+  const fields = message.split('\0');
+  const [, , password] = fields;
+  if (fields.length !== 3 || password === undefined) {
+    throw syntaxRefusal('AUTH PLAIN takes the Base64 of NUL, user name, NUL, password');
+  }
+  return password;
+}
+
+function decode(line: string): string {
+  const text = line.trim();
+  if (text === '*')
+    throw new Refusal({ code: 501, enhancedCode: '5.7.0', text: 'Authentication cancelled', rule: 'sasl' });
+  if (text === '=') return '';
+  if (!BASE64.test(text)) throw syntaxRefusal('The response is not Base64');
+  return Buffer.from(text, 'base64').toString('utf8');
+}
+
+function syntaxRefusal(text: string, enhancedCode = '5.5.2'): Refusal {
+  return new Refusal({ code: 501, enhancedCode, text, rule: 'sasl' });
+}
+
+function unknownMechanism(): Refusal {
+  const text = 'Unknown mechanism: use PLAIN or LOGIN';
+  return new Refusal({ code: 504, enhancedCode: '5.5.4', text, rule: 'sasl' });
+}

@@ -1,0 +1,153 @@
+import type { Tally } from '../../flow/tally.ts';
+import { Refusal } from '../../message/refusal.ts';
+import type { Logger } from '../../observability/log.ts';
+import { type ApiKey, hashKey } from '../../store/keys/api-keys.ts';
+import type { SmtpMetrics } from '../metrics.ts';
+import { tooManyLogins, tooManySessions } from '../protocol/refusals.ts';
+import type { LoginGuard } from './login-guard.ts';
+
+/** Who is at the other end. */
+export interface Client {
+  readonly id: string;
+  readonly clientAddress: string;
+  /** The id of the key as which it may send without a log-in now; null for none. */
+  readonly trustedKey: () => string | null;
+}
+
+export interface SessionKeyDependencies {
+  /** The key with this hash (`hashKey`); null for an unknown one. */
+  readonly findKey: (hash: string) => Promise<ApiKey | null>;
+  /** The key with this id; null where there is none. */
+  readonly findKeyById: (id: string) => Promise<ApiKey | null>;
+  /** Notes that a key was used. */
+  readonly markUsed: (keyId: string) => void;
+  readonly guard: LoginGuard;
+  /** Sessions by key; shared by all listeners. */
+  readonly sessions: Tally;
+  readonly metrics: SmtpMetrics;
+  readonly settings: SessionKeySettings;
+}
+
+export interface SessionKeySettings {
+  readonly failedLogins: number;
+  /** The most sessions of one key; 0: as many as its share. */
+  readonly sessionsPerKey: number;
+  /** The most sessions that any key may have of all. */
+  readonly keyShare: number;
+}
+
+/**
+ * The API key as which a client sends: by its log-in, or without one by the network that it comes from. The session is
+ * counted for it, and it is looked up anew each time that it matters.
+ */
+export class SessionKey {
+  readonly #deps: SessionKeyDependencies;
+  readonly #client: Client;
+  readonly #log: { readonly logger: Logger };
+  #keyHash: string | null = null;
+  #attempts = 0;
+  /** The key that this session is counted for. */
+  #countedFor: string | null = null;
+  #closed = false;
+
+  constructor(client: Client, deps: SessionKeyDependencies, log: { readonly logger: Logger }) {
+    this.#client = client;
+    this.#deps = deps;
+    this.#log = log;
+  }
+
+  /** Whether the client may send without a log-in. */
+  get isTrusted(): boolean {
+    return this.#client.trustedKey() !== null;
+  }
+
+  /** The connection has ended. */
+  closed(): void {
+    this.#closed = true;
+    this.#stopCounting();
+  }
+
+  /** Counts a log-in, so that also those that come to nothing have an end. @throws Refusal 421 for one too many */
+  attempt(): void {
+    if (this.#attempts >= this.#deps.settings.failedLogins) throw tooManyLogins();
+    this.#attempts += 1;
+  }
+
+  /** @param password the API key */
+  async logIn(password: string): Promise<void> {
+    const hash = hashKey(password);
+    const key = await this.#findLogin(hash);
+    this.#countFor(key);
+    this.#deps.metrics.logins.inc({ result: 'succeeded' });
+    this.#keyHash = hash;
+    this.#deps.markUsed(key.id);
+  }
+
+  /** The key with this hash. Who has none waits as long as failed log-ins before have earned. */
+  async #findLogin(hash: string): Promise<ApiKey> {
+    const { guard, findKey } = this.#deps;
+    const { clientAddress } = this.#client;
+    const key = await guard
+      .lookUp(clientAddress, () => findKey(hash))
+      .catch(cause => {
+        // Our own fault costs the client no attempt: `limits.loginTimeout` ends the connection all the same.
+        this.#attempts -= 1;
+        throw new Refusal({ code: 454, enhancedCode: '4.7.0', text: KEYS_UNREACHABLE, rule: 'auth_fault', cause });
+      });
+    if (key !== null) return key;
+    await guard.failed(clientAddress, hash);
+    throw new Refusal({ code: 535, enhancedCode: '5.7.8', text: 'Authentication failed', rule: 'auth' });
+  }
+
+  /** @throws Refusal 421 where the key has as many sessions as it may */
+  #countFor({ id, limits }: ApiKey): void {
+    if (this.#closed || this.#countedFor === id) return;
+    this.#stopCounting();
+    const { sessionsPerKey, keyShare } = this.#deps.settings;
+    const limit = (limits?.sessions ?? sessionsPerKey) || keyShare;
+    if (!this.#deps.sessions.tryTake(id, Math.min(limit, keyShare))) throw tooManySessions();
+    this.#countedFor = id;
+    this.#deps.metrics.sessions.inc();
+  }
+
+  #stopCounting(): void {
+    if (this.#countedFor === null) return;
+    this.#deps.sessions.giveBack(this.#countedFor);
+    this.#deps.metrics.sessions.dec();
+    this.#countedFor = null;
+  }
+
+  /** The same as `current`, at MAIL: a client that has not logged in is counted from its first one. */
+  async atMail(): Promise<ApiKey> {
+    const key = await this.current();
+    if (this.#keyHash === null && this.#countedFor !== key.id) this.#beginTrusted(key);
+    return key;
+  }
+
+  #beginTrusted(key: ApiKey): void {
+    this.#countFor(key);
+    this.#deps.metrics.logins.inc({ result: 'trusted' });
+    this.#log.logger.info({ key: key.id, owner: key.userId }, 'session of a trusted network, without a login');
+  }
+
+  /** The key as it is now: a revoked one ends what an open connection may do. @throws Refusal 530 where it is none */
+  async current(): Promise<ApiKey> {
+    const trustedKey = this.#client.trustedKey();
+    if (this.#keyHash === null && trustedKey !== null) return this.#trustedKey(trustedKey);
+    const key = this.#keyHash === null ? null : await this.#deps.findKey(this.#keyHash);
+    if (key === null) {
+      const text = 'The API key is not valid any more: log in again on a new connection';
+      throw new Refusal({ code: 530, enhancedCode: '5.7.0', text, rule: 'key_revoked' });
+    }
+    return key;
+  }
+
+  async #trustedKey(id: string): Promise<ApiKey> {
+    const key = await this.#deps.findKeyById(id);
+    if (key !== null) return key;
+    this.#log.logger.warn({ key: id }, 'the key of a trusted network does not exist');
+    throw new Refusal({ code: 530, enhancedCode: '5.7.0', text: 'Authentication required', rule: 'key_revoked' });
+  }
+}
+
+const KEYS_UNREACHABLE = 'Temporary fault on our side, the key cannot be checked: try again later';

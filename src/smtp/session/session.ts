@@ -1,0 +1,288 @@
+import { Abandoned } from '../../flow/standing.ts';
+import type { Accepted } from '../../intake/accept.ts';
+import type { Holder } from '../../intake/admission.ts';
+import { outsideRefusal, undeclaredLocalPart, unsupportedLocalPart } from '../../intake/decide.ts';
+import { MessageStanding } from '../../intake/message-standing.ts';
+import type { RateLimits } from '../../intake/rate-limits.ts';
+import { Steps } from '../../intake/steps.ts';
+import type { Envelope, Submission } from '../../intake/submission.ts';
+import {
+  comparableAddress,
+  comparableDomain,
+  domainOf,
+  isAscii,
+  localPartOf,
+} from '../../message/addresses/address.ts';
+import { tooManyRecipients } from '../../message/addresses/recipients.ts';
+import type { LeftOutHeader } from '../../message/header/sendable-headers.ts';
+import { Refusal } from '../../message/refusal.ts';
+import type { Logger } from '../../observability/log.ts';
+import type { Span, Tracer } from '../../observability/tracing.ts';
+import type { Arrival } from '../../store/messages/new-message.ts';
+import type { ReceivedMessage } from '../data/incoming-message.ts';
+import type { LoginResult } from '../metrics.ts';
+import { type PathCommand, POSTMASTER } from '../protocol/command-line.ts';
+import { isFault, replyTo } from '../protocol/reply.ts';
+import { type Client, SessionKey, type SessionKeyDependencies, type SessionKeySettings } from './key.ts';
+import { beginMessageSpan, refuseMessageSpan } from './message-span.ts';
+
+/** What sessions share. */
+export interface SessionDependencies extends SessionKeyDependencies {
+  /** Those of the addresses that are on the owner's suppression list. */
+  readonly findSuppressed: (userId: string, addresses: readonly string[]) => Promise<readonly string[]>;
+  readonly accept: (submission: Submission) => Promise<Accepted>;
+  readonly isAllowed: (address: string) => boolean;
+  readonly rates: RateLimits;
+  readonly tracer: Tracer;
+  readonly settings: SessionSettings;
+  readonly logger: Logger;
+}
+
+export interface SessionSettings extends SessionKeySettings {
+  /** The RCPT TO addresses are the recipients. */
+  readonly envelopeDecides: boolean;
+  /** Refuse a recipient outside the allow list at RCPT. */
+  readonly refuseRecipientsElsewhere: boolean;
+  /** Refuse a suppressed recipient at RCPT, and not the whole message at its end. */
+  readonly refuseSuppressedRecipients: boolean;
+  /** Whether any transport takes other characters than ASCII in local parts; which one it is shows in From. */
+  readonly smtpUtf8: boolean;
+}
+
+const NOBODY: Holder = { key: '', owner: '' };
+
+/** A client that does all wrong has as many lines in the log, and as many again for each message that it gets accepted. */
+const MAX_REFUSED_LINES = 25;
+
+/** What is refused: a connection, to go on with it (`session`), a command, or a message at its end (`DATA`). */
+export type Step = 'connect' | 'session' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA';
+
+/** How many of those who are refused at RCPT a message remembers; more are tried by nobody who means well. */
+const MAX_REFUSED = 100;
+
+/**
+ * What the relay makes of one client's commands. The library keeps the protocol's order (`connection.ts`); each method
+ * here is one step of it, and throws what the client is told.
+ */
+export class Session {
+  readonly #deps: SessionDependencies;
+  readonly #client: Client;
+  #childLogger: Logger | null = null;
+  readonly #key: SessionKey;
+  /** Recipients of the message at hand who were refused for the suppression list. */
+  #refused: readonly string[] = [];
+  #reversePath = '';
+  /** Of the transaction under way, as the next one. */
+  #mostRecipients = Number.POSITIVE_INFINITY;
+  #holder: Holder = NOBODY;
+  /** Lines that may still be logged of what is refused. */
+  #linesLeft = MAX_REFUSED_LINES;
+
+  constructor(client: Client, deps: SessionDependencies) {
+    this.#deps = deps;
+    this.#client = client;
+    this.#key = new SessionKey(client, deps, this);
+  }
+
+  /** Made when there is something to say: idle sessions have none. */
+  get logger(): Logger {
+    const { id, clientAddress } = this.#client;
+    this.#childLogger ??= this.#deps.logger.child({ session: id, client: clientAddress });
+    return this.#childLogger;
+  }
+
+  /** Whether the client may send without a log-in. */
+  get isTrusted(): boolean {
+    return this.#key.isTrusted;
+  }
+
+  /** The connection has ended. */
+  closed(): void {
+    this.#key.closed();
+  }
+
+  /** One more AUTH, whatever becomes of it. @throws Refusal 421 where the connection has had too many */
+  attemptLogIn(): void {
+    this.#key.attempt();
+  }
+
+  /** AUTH: the password is the API key. */
+  authenticate(password: string): Promise<void> {
+    return this.#key.logIn(password);
+  }
+
+  /** MAIL. */
+  async mail(command: PathCommand): Promise<void> {
+    this.#refused = [];
+    this.#reversePath = command.address;
+    this.#refuseForeignLocalPart(command.address, command.args !== false && 'SMTPUTF8' in command.args);
+    const key = await this.#key.atMail();
+    this.#deps.rates.check(key, 1);
+    this.#mostRecipients = this.#deps.rates.mostRecipients(key);
+    this.#holder = { key: key.id, owner: key.userId };
+  }
+
+  /** Whose message is under way. */
+  get holder(): Holder {
+    return this.#holder;
+  }
+
+  /**
+   * RCPT.
+   *
+   * @param smtpUtf8 whether MAIL said SMTPUTF8
+   * @param others the addresses of the RCPT commands before it
+   * @returns the recipient's address
+   */
+  async recipient(command: PathCommand, smtpUtf8: boolean, others: readonly string[]): Promise<string> {
+    const address = command.address === POSTMASTER ? await this.#postmaster() : command.address;
+    this.#refuseForeignLocalPart(address, smtpUtf8);
+    const { envelopeDecides, refuseSuppressedRecipients, refuseRecipientsElsewhere } = this.#deps.settings;
+    if (envelopeDecides) this.#refuseTooMany(address, others);
+    if (refuseRecipientsElsewhere && !this.#deps.isAllowed(address)) throw outsideRefusal(address);
+    if (refuseSuppressedRecipients) await this.#refuseSuppressed(address);
+    return address;
+  }
+
+  async #refuseSuppressed(address: string): Promise<void> {
+    const { userId } = await this.#key.current();
+    const [suppressed] = await this.#deps.findSuppressed(userId, [address]);
+    if (suppressed !== undefined) {
+      if (this.#refused.length < MAX_REFUSED) this.#refused = [...new Set([...this.#refused, suppressed])];
+      const text = `${suppressed} is on your suppression list`;
+      throw new Refusal({ code: 550, enhancedCode: '5.1.1', text, rule: 'suppressed' });
+    }
+  }
+
+  /**
+   * The end of DATA.
+   *
+   * @param beganAt when the message began to arrive, in milliseconds since 1970
+   * @param callOff calls the message off: its client has gone, or is cut off
+   * @returns the text behind `250 2.0.0`
+   * @throws Refusal what the client is told; Abandoned where nobody is to be told anything
+   */
+  async message(
+    envelope: Envelope,
+    arrival: Arrival,
+    received: ReceivedMessage,
+    beganAt: number,
+    callOff: AbortController,
+  ): Promise<string> {
+    const started = performance.now();
+    const span = beginMessageSpan(this.#deps.tracer, arrival, received.raw.length, beganAt);
+    try {
+      const message = { envelope, refused: this.#refused, arrival, ...received };
+      const text = await this.#accept(message, span, started, callOff);
+      span.set({ 'smtp_relay.reply_code': 250 });
+      this.#deps.metrics.accepted((performance.now() - started) / 1000, span.context);
+      return text;
+    } catch (error) {
+      refuseMessageSpan(span, error);
+      throw error;
+    } finally {
+      span.end();
+    }
+  }
+
+  async #accept(
+    message: Omit<Submission, 'owner' | 'standing' | 'steps'>,
+    span: Span,
+    started: number,
+    callOff: AbortController,
+  ): Promise<string> {
+    const { tracer, metrics } = this.#deps;
+    const steps = new Steps(metrics.steps, tracer, span, callOff.signal);
+    const key = await steps.take('key', () => this.#key.current());
+    const owner = { userId: key.userId, keyDomain: key.domain, key };
+    const standing = new MessageStanding(callOff, key, () => this.#key.current());
+    const accepted = await this.#deps.accept({ ...message, owner, standing, steps });
+    const isUnheard = callOff.signal.reason instanceof Abandoned;
+    if (isUnheard) metrics.unheard.inc();
+    span.set({ 'smtp_relay.email_id': accepted.emailId, 'smtp_relay.recipients': accepted.recipients });
+    this.#deps.markUsed(key.id);
+    this.#linesLeft = MAX_REFUSED_LINES;
+    const result = accepted.repeated ? 'repeated' : accepted.captured ? 'captured' : 'queued';
+    this.#deps.metrics.messages.inc({ result });
+    for (const { reason } of accepted.leftOut) metrics.headersLeftOut.inc({ reason });
+    this.logger.info(
+      {
+        emailId: accepted.emailId,
+        traceId: span.context.correlationId,
+        owner: key.userId,
+        bytes: accepted.bytes,
+        recipients: accepted.recipients,
+        headersLeftOut: listed(accepted.leftOut),
+        ...(isUnheard && { unheard: true }),
+        ms: Math.round(performance.now() - started),
+      },
+      `message ${result}`,
+    );
+    return `Ok: queued as ${accepted.emailId}`;
+  }
+
+  /** Logs a command or message that was not accepted. */
+  refused(step: Step, error: unknown): void {
+    const { code, enhancedCode, rule } = replyTo(error);
+    this.#deps.metrics.refusals.inc({ step, rule });
+    if (step === 'AUTH') this.#deps.metrics.logins.inc({ result: loginResult(rule) });
+    // Too many connections may be very many, and pools leave theirs idle until they are ended.
+    const level = step === 'connect' || step === 'session' ? 'debug' : 'info';
+    if (this.#linesLeft < 0) return;
+    if (this.#linesLeft === 0) this.logger.warn('no more is logged of what is refused in this session');
+    else if (isFault(error)) this.logger.error({ err: error, step, code }, 'not accepted: fault on our side');
+    else this.logger[level]({ step, code, enhancedCode, rule }, 'refused');
+    this.#linesLeft -= 1;
+  }
+
+  /** Counts a message whose client went before it was stored. */
+  messageAbandoned(): void {
+    this.#deps.metrics.messages.inc({ result: 'abandoned' });
+    this.logger.info('message abandoned: the client went before it was stored');
+  }
+
+  /** Counts a message that arrived and was not accepted. */
+  messageRefused(error: unknown): void {
+    const { code, rule } = replyTo(error);
+    const result = rule === 'fault' ? 'fault' : code < 500 ? 'deferred' : 'refused';
+    this.#deps.metrics.messages.inc({ result });
+  }
+
+  /** At the domain of the key, or that of MAIL. @throws Refusal 553 where there is neither */
+  async #postmaster(): Promise<string> {
+    const { domain } = await this.#key.current();
+    const at = domain || domainOf(this.#reversePath);
+    if (at !== '') return `${POSTMASTER}@${comparableDomain(at)}`;
+    const text = 'postmaster has no domain here: write postmaster@ and a domain';
+    throw new Refusal({ code: 553, enhancedCode: '5.1.3', text, rule: 'postmaster' });
+  }
+
+  /** One that is named again is no other. */
+  #refuseTooMany(address: string, others: readonly string[]): void {
+    if (others.length < this.#mostRecipients) return;
+    const key = comparableAddress(address);
+    if (!others.some(other => comparableAddress(other) === key)) throw tooManyRecipients(this.#mostRecipients);
+  }
+
+  /** RFC 6531 section 3.4: such an address goes with SMTPUTF8 only, and only where the transport has it too. */
+  #refuseForeignLocalPart(address: string, smtpUtf8: boolean): void {
+    if (address === '' || isAscii(localPartOf(address))) return;
+    if (!this.#deps.settings.smtpUtf8) throw unsupportedLocalPart();
+    if (!smtpUtf8) throw undeclaredLocalPart();
+  }
+}
+
+/** A client may send very many. */
+const LISTED_HEADERS = 30;
+
+/** What of a message's headers is not sent, for the log; nothing where all of them are. */
+function listed(leftOut: readonly LeftOutHeader[]): string[] | undefined {
+  if (leftOut.length === 0) return undefined;
+  const names = leftOut.slice(0, LISTED_HEADERS).map(({ name, reason }) => `${name.slice(0, 126)} (${reason})`);
+  return leftOut.length > LISTED_HEADERS ? [...names, `${leftOut.length - LISTED_HEADERS} more`] : names;
+}
+
+function loginResult(rule: string): LoginResult {
+  if (rule === 'auth') return 'failed';
+  return rule === 'auth_fault' || rule === 'fault' ? 'fault' : 'refused';
+}

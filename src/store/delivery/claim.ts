@@ -1,0 +1,98 @@
+import type { Tag } from '../../message/header/control-headers.ts';
+import type { Arrival } from '../messages/new-message.ts';
+
+/** How an attempt at some recipients of a message ended. */
+export type AttemptOutcome = 'sent' | 'transient' | 'permanent' | 'unknown' | 'suppressed';
+
+/** A message that this worker has, and nobody else, for as long as its lease is renewed. */
+export interface Claim {
+  readonly emailId: string;
+  /** Fences: a write with a token that is no longer the claim's changes nothing. */
+  readonly token: string;
+  /** 0 for the first; `emails.provider_retry_count`. */
+  readonly try: number;
+  readonly message: ClaimedMessage;
+  /** What earlier tries came to, in their order. */
+  readonly earlier: readonly EarlierAttempt[];
+  /** How many workers it has been lost with. Left out: none. */
+  readonly takeovers?: number;
+}
+
+/** What is stored of a message, but for its bodies. */
+export interface ClaimedMessage {
+  readonly userId: string | null;
+  /** The From mailbox, maybe with a display name. */
+  readonly from: string;
+  readonly to: readonly string[];
+  readonly subject: string;
+  readonly tags: readonly Tag[];
+  readonly acceptedAt: Date;
+  readonly reversePath: string;
+  readonly recipients: readonly string[];
+  readonly bodyType: string;
+  readonly smtpUtf8: boolean;
+  readonly trackOpens: boolean | null;
+  readonly trackClicks: boolean | null;
+  /** The Message-ID that the client gave, without angle brackets. */
+  readonly messageId: string | null;
+  readonly sizeBytes: number;
+  /** How it came in; null where it did not come by SMTP. */
+  readonly arrival: Arrival | null;
+  /** It is for the transport `capture` only. */
+  readonly captured: boolean;
+  /** Recipients whom the client was refused at RCPT, since they are on the suppression list. */
+  readonly refused: readonly string[];
+  /** Of the span in which it was received; null where that is not known. */
+  readonly traceparent: string | null;
+  /** Seconds for which the limit of its tries stood still. Left out: none. */
+  readonly stoodStill?: number;
+  /** The message itself where it is small; null where it is to be read by `readRawMessage`. */
+  readonly raw: Buffer | null;
+}
+
+export interface EarlierAttempt {
+  readonly recipients: readonly string[];
+  readonly outcome: AttemptOutcome;
+  /** ISO 8601. */
+  readonly startedAt: string;
+}
+
+/** A claim as the database answers with it. */
+export interface ClaimRow extends ClaimedMessage {
+  readonly emailId: string;
+  readonly token: string;
+  readonly try: number;
+  readonly earlier: readonly EarlierAttempt[] | null;
+  readonly lost?: readonly string[] | null;
+  readonly lostAt?: Date | null;
+  readonly takeovers?: number;
+}
+
+/** Where a call was lost with its worker, that is the last thing known. */
+export function claimOf({
+  emailId,
+  token,
+  try: attempt,
+  earlier,
+  lost,
+  lostAt,
+  takeovers = 0,
+  ...message
+}: ClaimRow): Claim {
+  // The statement that wrote the unknown outcome down does not see it yet.
+  const startedAt = (lostAt ?? new Date()).toISOString();
+  const unknown = lost ? [{ recipients: lost, outcome: 'unknown' as const, startedAt }] : [];
+  return {
+    emailId,
+    token,
+    try: attempt,
+    message: {
+      ...message,
+      tags: message.tags ?? [],
+      bodyType: message.bodyType ?? '7BIT',
+      refused: message.refused ?? [],
+    },
+    earlier: [...(earlier ?? []), ...unknown],
+    takeovers,
+  };
+}

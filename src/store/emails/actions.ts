@@ -1,0 +1,156 @@
+import type pg from 'pg';
+import { newTrace } from '../../observability/trace.ts';
+import { newOrderedId } from '../../platform/uuid.ts';
+import { StoreError } from '../../postgres/errors.ts';
+import type { Queryable } from '../../postgres/pool.ts';
+import { inTransaction } from '../../postgres/transaction.ts';
+import { LOST_FOR_GOOD } from '../delivery/claims.ts';
+import {
+  among,
+  CANCELED,
+  NOT_KEPT,
+  type ResendOptions,
+  type Resent,
+  recipientsAgain,
+  type Standing,
+  standingOf,
+} from './standing.ts';
+
+/** Behind all attempts: a `bigint` has no larger one. */
+const LAST = '9223372036854775807';
+
+/** Whoever would claim the message meanwhile waits for this, and whoever has claimed it is seen by the next statement. */
+const HOLD_ROW = 'select id from emails where id = $1 for no key update';
+
+/**
+ * A claim goes with it, unless a call is under way: whoever has it finds that out right before the call. What is `processing`
+ * without a claim is in the hands of OpenSend's worker.
+ */
+const CANCEL = `
+  with mine as (
+    select id, status, exists (select from smtp_relay_claims where email_id = $1) as claimed
+      from emails where id = $1 and status in ('queued', 'processing')
+  ), free as (
+    delete from smtp_relay_claims c using mine where c.email_id = mine.id and c.state = 'claimed' returning c.email_id
+  ), canceled as (
+    update emails e set status = '${CANCELED}', provider_next_retry_at = null
+      from mine where e.id = mine.id and (mine.status = 'queued' and not mine.claimed or exists (select from free))
+    returning e.id
+  ), removed as (
+    delete from smtp_relay_outbox o using canceled where o.email_id = canceled.id
+  )
+  select id from canceled`;
+
+/** $1 the message, $2 the copy's id, $3 its recipients, $4 to $6 those of them in To, Cc and Bcc, $7 and $8 its trace. */
+const COPY = `
+  with original as (
+    insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, body_type, smtp_utf8,
+                                     track_opens, track_clicks, message_id, captured, resend_of, traceparent)
+    select $2::uuid, raw, sha256, size_bytes, reverse_path, $3::jsonb, body_type, smtp_utf8, track_opens, track_clicks,
+           message_id, captured, $1::uuid, $8
+      from smtp_relay_messages where email_id = $1
+    returning email_id
+  ), email as (
+    insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)
+    select o.email_id, user_id, "from", $4::jsonb, $5::jsonb, $6::jsonb, reply_to, subject, html, text, headers, attachments,
+           tags, 'queued'
+      from original o, emails where id = $1
+    returning id, user_id
+  ), job as (
+    insert into smtp_relay_outbox (email_id, user_id, correlation_id, traceparent)
+    select id, user_id, $7, $8 from email
+  )
+  select id from email`;
+
+/**
+ * $1 the message, $2 the outcome, $3 the code, $4 the text. Open are the recipients whose last attempt ended nobody knows
+ * how; and where workers end with the message, all who are not done. The worker that takes the message up next looks at the
+ * attempts.
+ */
+const RESOLVE = `
+  with held as materialized (
+    select email_id, try, takeovers from smtp_relay_claims where email_id = $1 and state = 'held' for update
+  ), told as materialized (
+    select a.id, a.transport, a.outcome, r.recipient
+      from held join smtp_relay_attempts a using (email_id), jsonb_array_elements_text(a.recipients) r (recipient)
+    union all
+    select ${LAST}, 'none', 'unknown', r.recipient
+      from held join smtp_relay_messages m using (email_id), jsonb_array_elements_text(m.recipients) r (recipient)
+     where held.takeovers >= ${LOST_FOR_GOOD}
+  ), open_ as materialized (
+    select * from (select distinct on (recipient) recipient, transport, outcome from told order by recipient, id desc) last_
+     where outcome = 'unknown'
+       and recipient not in (select recipient from told where outcome in ('sent', 'permanent', 'suppressed'))
+  ), resolved as (
+    insert into smtp_relay_attempts (email_id, try, transport, recipients, outcome, code, message, started_at)
+    select held.email_id, held.try, transport, jsonb_agg(recipient order by recipient), $2, $3, $4, now()
+      from held, open_ group by 1, 2, 3
+  ), released as (
+    update smtp_relay_claims c set state = 'claimed', in_flight = null, takeovers = 0, until = now() from held
+     where c.email_id = held.email_id
+  )
+  select array(select recipient from open_ order by recipient) as recipients from held`;
+
+/**
+ * Cancels a message that is queued, or waits in a worker's hands. What was sent of it by earlier tries stays sent.
+ *
+ * @throws StoreError `conflict` where it is done, held or just being sent, with the reason
+ */
+export async function cancelEmail(pool: pg.Pool, id: string): Promise<{ id: string; sentTo: readonly string[] }> {
+  const cancelled = await inTransaction(pool, async db => {
+    await db.query(HOLD_ROW, [id]);
+    return (await db.query(CANCEL, [id])).rows.length > 0;
+  });
+  const standing = await standingOf(pool, id);
+  if (!cancelled) throw new StoreError('conflict', `it cannot be cancelled: ${whyNot(standing)}`);
+  return { id, sentTo: standing.sent };
+}
+
+/**
+ * Sends a message that is done once more, as a new message with the same bytes and a new id, so that the history of the
+ * first one stays as it was.
+ *
+ * @throws StoreError `conflict` where it is not done, is not kept any more, or would reach somebody a second time unasked
+ */
+export async function resendEmail(db: Queryable, id: string, options: ResendOptions): Promise<Resent> {
+  const standing = await standingOf(db, id);
+  const recipients = recipientsAgain(standing, options);
+  const { correlationId, traceparent } = newTrace();
+  const others = [among(recipients, standing.cc), among(recipients, standing.bcc)].map(list =>
+    list.length > 0 ? JSON.stringify(list) : null,
+  );
+  const lists = [JSON.stringify(among(recipients, standing.to)), ...others];
+  const values = [id, newOrderedId(), JSON.stringify(recipients), ...lists, correlationId, traceparent];
+  const copy = (await db.query<{ id: string }>(COPY, values)).rows[0];
+  if (!copy) throw new StoreError('conflict', NOT_KEPT);
+  return { id: copy.id, resendOf: id, recipients };
+}
+
+/**
+ * Says what became of a message that is held because nobody knew: `sent` to those in doubt, or to be tried again (`retry`).
+ * A worker goes on with it within seconds.
+ *
+ * @throws StoreError `conflict` where it is not held
+ */
+export async function resolveHeld(
+  db: Queryable,
+  id: string,
+  verdict: 'sent' | 'retry',
+): Promise<{ id: string; verdict: 'sent' | 'retry'; recipients: readonly string[] }> {
+  const told =
+    verdict === 'sent'
+      ? ['sent', 'resolved', 'an operator says that it was sent']
+      : ['transient', 'resolved-retry', 'an operator says that it is to be sent again'];
+  const held = (await db.query<{ recipients: string[] }>(RESOLVE, [id, ...told])).rows[0];
+  if (!held) {
+    const { status } = await standingOf(db, id);
+    throw new StoreError('conflict', `it is not held: its status is ${status}`);
+  }
+  return { id, verdict, recipients: held.recipients };
+}
+
+function whyNot({ status, claim, worker }: Standing): string {
+  if (claim === 'held') return 'nobody knows whether it was sent, so it is held; see: smtp-relay emails resolve --help';
+  if (status === 'processing') return `worker ${worker ?? 'unknown'} is sending it just now`;
+  return `its status is ${status}`;
+}

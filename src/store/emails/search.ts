@@ -1,0 +1,150 @@
+import type { Queryable } from '../../postgres/pool.ts';
+import { CANCELED_SPELLINGS, statusSpellings } from './standing.ts';
+
+/** What is asked for; those with a Message-ID are known by their ids. */
+export interface EmailQuestion {
+  readonly status?: string | undefined;
+  readonly owner?: string | undefined;
+  /** Only what was stored at or after this time. */
+  readonly since?: Date | undefined;
+  /** Only what was stored before this time. */
+  readonly before?: Date | undefined;
+  readonly ids?: readonly string[] | undefined;
+  readonly limit: number;
+}
+
+export interface Searched<T> {
+  /** Newest first. */
+  readonly rows: readonly T[];
+  /** What was stored before this time was not looked at; null where nothing was left out. */
+  readonly backTo: Date | null;
+}
+
+interface Row {
+  readonly id: string;
+  readonly createdAt: Date;
+}
+
+type Bind = (value: unknown) => string;
+
+/** SQL about a row `e`: such rows an index has in the order of time. */
+type Condition = (bind: Bind) => string;
+
+/** Conditions that together let through all that is asked for. */
+type Way = readonly Condition[];
+
+/** Rows that one walk along an index examines, where not all it has are asked for: some hundredths of a second. */
+export const EXAMINED = 10_000;
+
+const OPEN = ['queued', 'processing', 'scheduled'];
+const ENDED = ['failed', 'bounced', 'complained', 'suppressed', ...CANCELED_SPELLINGS];
+
+/** An installation of OpenSend's has an index of all statuses, and a database of our own indexes of those that are few. */
+const HAS_STATUSES = `
+  select exists (select from pg_index
+                  where indrelid = to_regclass('emails') and indisvalid and indpred is null and indnkeyatts > 1
+                    and pg_get_indexdef(indexrelid, 1, true) = 'status'
+                    and pg_get_indexdef(indexrelid, 2, true) = 'created_at') as has`;
+
+/** SQL: what workers have. */
+const IN_HAND = 'e.id = any(array(select email_id from smtp_relay_claims))';
+
+/** SQL: the rows whose status people are shown so; what is being sent is found by its claim, however much is queued. */
+const SHOWN_AS: Readonly<Record<string, string>> = {
+  queued: `e.status = 'queued' and not exists (select from smtp_relay_claims where email_id = e.id)`,
+  processing: `(e.status = 'processing' or e.status = 'queued' and ${IN_HAND})`,
+};
+
+/**
+ * Looks for messages, newest first, along each index that knows something of what is asked for. No walk examines more than `EXAMINED`
+ * rows, so that the cost is bounded however many messages there are, and however few of them are meant.
+ *
+ * @param columns SQL of what is read of a row `e`, `id` and `createdAt` among it
+ */
+export async function searchEmails<T extends Row>(
+  db: Queryable,
+  columns: string,
+  question: EmailQuestion,
+): Promise<Searched<T>> {
+  const { limit } = question;
+  const reached: Date[] = [];
+  let rows: readonly T[] = [];
+  for (const way of await waysTo(db, question)) {
+    const walked = await Array.fromAsync(way, condition => walk<T>(db, columns, question, condition));
+    rows = newest([...rows, ...walked.flatMap(each => each.rows)], limit);
+    const backTo = latest(walked.map(each => each.backTo));
+    const last = rows[limit - 1];
+    if (backTo === null || (last && last.createdAt >= backTo)) return { rows, backTo: null };
+    reached.push(backTo);
+  }
+  return { rows, backTo: reached.reduce((a, b) => (a < b ? a : b)) };
+}
+
+/** The ways to all that is asked for, the shortest one first. */
+async function waysTo(db: Queryable, { status, owner, ids }: EmailQuestion): Promise<readonly Way[]> {
+  if (ids !== undefined) return [[bind => `e.id = any(${bind(ids)}::uuid[])`]];
+  const ofOwner: readonly Way[] = owner === undefined ? [] : [[bind => `e.user_id = ${bind(owner)}`]];
+  const ofStatus = status === undefined ? [] : await waysByStatus(db, status);
+  const ways = [...ofOwner, ...ofStatus];
+  return ways.length > 0 ? ways : [[() => 'true']];
+}
+
+async function waysByStatus(db: Queryable, status: string): Promise<readonly Way[]> {
+  const hasAll = (await db.query<{ has: boolean }>(HAS_STATUSES)).rows[0]?.has === true;
+  const inHand: Way = status === 'processing' ? [() => IN_HAND] : [];
+  if (!hasAll && OPEN.includes(status)) return [[...inHand, () => `e.status in (${quoted(OPEN)})`]];
+  if (!hasAll && !ENDED.includes(status)) return [];
+  // One way of writing it is compared as one: an index then has the rows in their order.
+  return [[...inHand, ...statusSpellings(status).map<Condition>(spelling => bind => `e.status = ${bind(spelling)}`)]];
+}
+
+async function walk<T extends Row>(
+  db: Queryable,
+  columns: string,
+  { status, owner, since, before, limit }: EmailQuestion,
+  condition: Condition,
+): Promise<Searched<T>> {
+  const values: unknown[] = [];
+  const bind: Bind = value => `$${values.push(value)}`;
+  const along = `
+          from emails e
+         where ${[
+           condition(bind),
+           ...(since === undefined ? [] : [`e.created_at >= ${bind(since)}`]),
+           ...(before === undefined ? [] : [`e.created_at < ${bind(before)}`]),
+         ].join(' and ')}
+         order by e.created_at desc, e.id desc`;
+  const last = `select e.created_at as at ${along} offset ${EXAMINED - 1} limit 1`;
+  const ofAlong = [...values];
+  const wanted = [
+    'true',
+    ...(owner === undefined ? [] : [`e.user_id = ${bind(owner)}`]),
+    ...(status === undefined ? [] : [SHOWN_AS[status] ?? `e.status = any(${bind(statusSpellings(status))}::text[])`]),
+  ];
+  const statement = `
+  select ${columns}
+    from (select * ${along} limit ${EXAMINED}) e
+   where ${wanted.join(' and ')}
+   order by e.created_at desc, e.id desc
+   limit ${bind(limit)}`;
+  const { rows } = await db.query<T>(statement, values);
+  if (rows.length >= limit) return { rows, backTo: rows.at(-1)?.createdAt ?? null };
+  const [end] = (await db.query<{ at: Date }>(last, ofAlong)).rows;
+  return { rows, backTo: end?.at ?? null };
+}
+
+/** Statuses are words of ours. */
+function quoted(statuses: readonly string[]): string {
+  return statuses.map(status => `'${status}'`).join(', ');
+}
+
+function newest<T extends Row>(rows: readonly T[], limit: number): T[] {
+  const byId = new Map(rows.map(row => [row.id, row]));
+  const byTime = (a: T, b: T) => b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1);
+  return [...byId.values()].toSorted(byTime).slice(0, limit);
+}
+
+/** Of what was left out on several walks, that which is youngest. */
+function latest(times: readonly (Date | null)[]): Date | null {
+  return times.reduce((a, b) => (a === null || (b !== null && b > a) ? b : a), null);
+}

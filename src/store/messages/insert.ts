@@ -1,0 +1,271 @@
+import type pg from 'pg';
+import { type BodyText, bytesOf } from '../../message/text/body-text.ts';
+import { OUTBOX_CHANNEL } from '../../postgres/notifications.ts';
+import type { Queryable } from '../../postgres/pool.ts';
+import { type Pieces, queryStreamed, type StreamedValue } from '../../postgres/streamed-query.ts';
+import { ADMIT, type UsageCount } from '../keys/usage.ts';
+import type { NewMessage, OriginalMessage } from './new-message.ts';
+
+export interface InsertOptions {
+  /**
+   * Write a send job into the outbox, with this many milliseconds for the writer to publish it before others do. 0: it is
+   * due at once, and workers that take jobs from the outbox are told.
+   */
+  readonly outboxLease: number | null;
+}
+
+/** What is kept beside the rows: messages as they were received, or only by which Message-ID their clients know them. */
+type Beside = (rows: string) => string;
+
+interface Job {
+  readonly job: boolean;
+  readonly notify?: string;
+}
+
+/** Which rows are stored: all of them, or those that the limits of their keys let in. */
+interface Source {
+  readonly rows: string;
+  readonly clause: string;
+}
+
+/**
+ * $1: the messages, JSON; $2: their raw bytes, one behind the other; $3, $4, $5: attachments, text and HTML of the only message,
+ * where they do not travel in $1; $6: seconds of the lease. `from`: where the rows are, and what says so.
+ *
+ * A commit that does not wait for its flush to disk would break the promise behind a 250, so a weaker setting of the
+ * role or database is overruled for this transaction; a stronger one (remote_apply) stays.
+ */
+const store = ({ job, notify = '' }: Job, beside: Beside, from: Source): string => `
+  with durable as materialized (
+    select case when current_setting('synchronous_commit') in ('off', 'local', 'remote_write')
+                then set_config('synchronous_commit', 'on', true) end${notify}
+  ), input as materialized (
+    select * from durable, json_to_recordset($1::json) as message (
+      id uuid, user_id text, "from" text, "to" jsonb, cc jsonb, bcc jsonb, reply_to jsonb, subject text, html text,
+      text text, headers jsonb, attachments jsonb, tags jsonb, correlation_id text, traceparent text, raw_from integer,
+      raw_bytes integer, sha256 text, reverse_path text, recipients jsonb, body_type text, smtp_utf8 boolean,
+      message_id text, track_opens boolean, track_clicks boolean, client_address text, session_id text, helo text,
+      protocol text, received_by text, captured boolean, refused jsonb, key_id uuid, recipient_count bigint, messages_per_minute bigint,
+      recipients_per_minute bigint, messages_per_day bigint, recipients_per_day bigint)
+  )${from.clause}${beside(from.rows)}${job ? outboxEntry(from.rows) : ''}, stored as (
+    insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)
+    select id, user_id, "from", "to", cc, bcc, reply_to, subject, coalesce($5::text, html), coalesce($4::text, text), headers,
+           coalesce($3::jsonb, attachments), tags, 'queued'
+      from ${from.rows}
+    returning id
+  )
+  select id, ${requireAll(from.rows)} from ${from.rows}`;
+
+const originals: Beside = rows => `, original as (
+    insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, body_type, smtp_utf8,
+                                     message_id, track_opens, track_clicks, client_address, session_id, helo, protocol,
+                                     received_by, captured, refused, traceparent)
+    select id, case when raw_bytes = length($2::bytea) then $2::bytea else substring($2::bytea from raw_from for raw_bytes) end,
+           decode(sha256, 'hex'), raw_bytes, reverse_path, recipients, body_type, smtp_utf8, message_id, track_opens,
+           track_clicks, client_address, session_id, helo, protocol, received_by, coalesce(captured, false), refused,
+           traceparent
+      from ${rows} where raw_bytes is not null
+  )`;
+
+/** No original is among them, so that $2 is empty. */
+const messageIds: Beside = rows => `, named as (
+    insert into smtp_relay_message_ids (email_id, message_id)
+    select id, message_id from ${rows} where message_id is not null and $2::bytea = ''
+  )`;
+
+/**
+ * Fails, and with that rolls all back, where a trigger of the installation has kept a row out, or gave it another id: nothing was
+ * stored that could be promised. A cast is the way to fail that needs no function; the text is in the error.
+ */
+const requireAll = (rows: string): string => `
+         case when (select count(*) from stored join ${rows} using (id)) <> (select count(*) from ${rows})
+              then ('emails took ' || (select count(*) from stored join ${rows} using (id)) || ' of ' || (select count(*) from ${rows})
+                    || ' rows: does a trigger or rule keep them out, or change their ids?')::integer end`;
+
+/** The lease counts from now, not from the beginning of a transaction that may have waited for a lock. */
+const outboxEntry = (rows: string): string => `, job as (
+    insert into smtp_relay_outbox (email_id, user_id, correlation_id, traceparent, leased_until)
+    select id, user_id, correlation_id, traceparent, clock_timestamp() + make_interval(secs => $6) from ${rows}
+  )`;
+
+/** Without a queue, the worker hears of the commit. With one it need not, and the commit is spared the lock of a NOTIFY. */
+const NOTIFY = `, pg_notify('${OUTBOX_CHANNEL}', '')`;
+
+const ALL: Source = { rows: 'input', clause: '' };
+const ADMITTED: Source = { rows: 'accepted', clause: ADMIT };
+
+const JOBS = {
+  alone: { job: false },
+  withJob: { job: true },
+  withDueJob: { job: true, notify: NOTIFY },
+};
+
+const STORE = { originals: statementsFor(originals), messageIds: statementsFor(messageIds) };
+
+function statementsFor(beside: Beside) {
+  const bothOf = (job: Job) => ({ all: store(job, beside, ALL), admitted: store(job, beside, ADMITTED) });
+  return { alone: bothOf(JOBS.alone), withJob: bothOf(JOBS.withJob), withDueJob: bothOf(JOBS.withDueJob) };
+}
+
+/** Version byte of jsonb's binary form (PostgreSQL, `jsonb_recv`); the JSON text follows. */
+const JSONB_VERSION = 1;
+
+/**
+ * Stores messages by one statement, in the transaction of whoever calls it. Either all come with their originals, or none.
+ *
+ * @returns the ids of those that were stored: all, but for those whose keys have reached a limit
+ */
+export async function insertMessages(
+  db: Queryable,
+  messages: readonly NewMessage[],
+  { outboxLease }: InsertOptions,
+): Promise<ReadonlySet<string>> {
+  const [first] = messages;
+  const apart = messages.length === 1 && first ? apartOf(first) : NOTHING_APART;
+  const { json, raws } = encode(messages);
+  const lease = outboxLease === null ? [] : [outboxLease / 1000];
+  const statements = STORE[first?.original ? 'originals' : 'messageIds'];
+  const statement = statements[outboxLease === null ? 'alone' : outboxLease === 0 ? 'withDueJob' : 'withJob'];
+  const isCounted = messages.some(({ counted }) => counted);
+  const text = isCounted ? statement.admitted : statement.all;
+  const values = [json, raws, apart.attachments, apart.text, apart.html, ...lease];
+  const { rows } = await run(db, text, values);
+  return new Set(rows.map(({ id }) => id));
+}
+
+/** Has the database look at the statement that stores what a worker writes, with nothing to store. @throws its error */
+export async function tryInsertMessages(db: Queryable): Promise<void> {
+  await db.query(STORE.originals.withDueJob.all, ['[]', Buffer.alloc(0), null, null, null, 0]);
+}
+
+/** Bytes from which on parameters are not to be copied by the driver. */
+const LARGE = 256 * 1024;
+
+function run(db: Queryable, text: string, values: readonly StreamedValue[]): Promise<pg.QueryResult<{ id: string }>> {
+  const bytes = values.flat().reduce<number>((sum, value) => sum + (value instanceof Uint8Array ? value.length : 0), 0);
+  if (bytes >= LARGE) return queryStreamed(db, text, values);
+  return db.query(
+    text,
+    values.map(value => (Array.isArray(value) ? joined(value) : value)),
+  );
+}
+
+function joined(pieces: Pieces): Buffer {
+  const [only, ...others] = pieces;
+  return others.length === 0 && only instanceof Buffer ? only : Buffer.concat(pieces);
+}
+
+/** What of a message travels beside its JSON, in the binary form of its type. */
+type Apart = Readonly<Record<'attachments' | 'text' | 'html', Pieces | null>>;
+
+const NOTHING_APART: Apart = { attachments: null, text: null, html: null };
+
+function apartOf({ attachmentsJson, text, html }: NewMessage): Apart {
+  return {
+    attachments: attachmentsJson && [Buffer.of(JSONB_VERSION), attachmentsJson],
+    text: binaryText(text),
+    html: binaryText(html),
+  };
+}
+
+/** The binary form of `text` is its characters. */
+function binaryText(text: BodyText | null): Pieces | null {
+  return text === null || typeof text === 'string' ? null : [text];
+}
+
+function encode(messages: readonly NewMessage[]): { json: string; raws: Buffer[] } {
+  let rawFrom = 1;
+  const raws: Buffer[] = [];
+  const isAlone = messages.length === 1;
+  const rows = messages.map(message => {
+    const raw = message.original?.raw;
+    const row = rowOf(message, rawFrom, isAlone);
+    if (raw) raws.push(raw);
+    rawFrom += raw?.length ?? 0;
+    return row;
+  });
+  return { json: `[${rows.join(',')}]`, raws };
+}
+
+/** A body of one of several messages that is bytes; those that are large are stored alone. */
+function stringOf(text: BodyText | null, isAlone: boolean): string | null {
+  if (text === null || typeof text === 'string') return text;
+  return isAlone ? null : bytesOf(text).toString();
+}
+
+/** Attachments are JSON already; they are put in as they are. */
+function rowOf(message: NewMessage, rawFrom: number, isAlone: boolean): string {
+  const { original, trace, counted } = message;
+  const row = JSON.stringify({
+    id: message.id,
+    user_id: message.userId,
+    from: message.from,
+    to: message.to,
+    cc: orNull(message.cc),
+    bcc: orNull(message.bcc),
+    reply_to: orNull(message.replyTo),
+    subject: message.subject,
+    html: stringOf(message.html, isAlone),
+    text: stringOf(message.text, isAlone),
+    headers: message.headers,
+    tags: orNull(message.tags),
+    correlation_id: trace.correlationId,
+    traceparent: trace.traceparent,
+    message_id: message.messageId,
+    ...(original && {
+      raw_from: rawFrom,
+      raw_bytes: original.raw.length,
+      sha256: original.sha256.toString('hex'),
+      reverse_path: original.reversePath,
+      recipients: original.recipients,
+      body_type: original.bodyType,
+      smtp_utf8: original.smtpUtf8,
+      track_opens: original.trackOpens,
+      track_clicks: original.trackClicks,
+      ...arrivalOf(original),
+      ...(original.captured && { captured: true }),
+      ...(original.refused && { refused: original.refused }),
+    }),
+    ...(counted && countOf(counted)),
+  });
+  if (message.attachments.length === 0 || (isAlone && message.attachmentsJson)) return row;
+  return `${row.slice(0, -1)},"attachments":${attachmentsOf(message)}}`;
+}
+
+function arrivalOf({ arrival }: OriginalMessage) {
+  if (!arrival) return {};
+  return {
+    client_address: arrival.clientAddress,
+    session_id: arrival.sessionId,
+    helo: arrival.helo,
+    protocol: arrival.protocol,
+    received_by: arrival.receivedBy,
+  };
+}
+
+function countOf({ keyId, recipients, limits }: UsageCount) {
+  return {
+    key_id: keyId,
+    recipient_count: recipients,
+    messages_per_minute: limits.messagesPerMinute,
+    recipients_per_minute: limits.recipientsPerMinute,
+    messages_per_day: limits.messagesPerDay,
+    recipients_per_day: limits.recipientsPerDay,
+  };
+}
+
+function attachmentsOf(message: NewMessage): string {
+  if (message.attachmentsJson) return Buffer.from(message.attachmentsJson).toString();
+  return JSON.stringify(
+    message.attachments.map(({ filename, contentType, contentId, size }) => ({
+      filename,
+      content_type: contentType,
+      content_id: contentId,
+      size,
+    })),
+  );
+}
+
+function orNull<T>(list: readonly T[]): readonly T[] | null {
+  return list.length === 0 ? null : list;
+}

@@ -1,0 +1,234 @@
+import type pg from 'pg';
+import { Batcher } from '../../flow/batcher.ts';
+import { Abandoned, confirmAll, type Standing, WANTED, whileConfirmed } from '../../flow/standing.ts';
+import { sizeOfText } from '../../message/text/body-text.ts';
+import { mayBeOneRow, OutcomeUnknown } from '../../postgres/answers.ts';
+import { isUniqueViolation } from '../../postgres/errors.ts';
+import type { Queryable } from '../../postgres/pool.ts';
+import { type RepeatableWork, type UntilKnownOptions, untilKnown } from '../../postgres/until-known.ts';
+import { exceededLimit, type KeyUsage, readKeyUsage } from '../keys/usage.ts';
+import type { IntakeMetrics } from '../metrics.ts';
+import { claimIdempotency, type IdempotencyClaim } from './idempotency.ts';
+import { type InsertOptions, insertMessages } from './insert.ts';
+import type { NewMessage, StoreOutcome } from './new-message.ts';
+
+const MAX_BATCH = 64;
+const MAX_BATCH_BYTES = 1024 * 1024;
+/** Two commits overlap, so that the next batch is sent while Postgres flushes the one before. */
+const CONCURRENT_COMMITS = 2;
+/** Milliseconds. */
+const COMMIT_INTERVAL = 5;
+/** Each holds a connection for as long as its bytes take. */
+const CONCURRENT_LARGE = 2;
+
+/** A message and whether it is still wanted. */
+interface Item {
+  readonly message: NewMessage;
+  readonly standing: Standing;
+}
+
+/** `unknown`: it was sent to the database once, its connection was lost, and it may not be sent again. */
+type Stored = StoreOutcome | { readonly kind: 'unknown' };
+
+const FIND_STORED = 'select id from emails where id = any($1::uuid[])';
+
+/**
+ * Stores accepted messages: row, original and send job by one statement, so by one commit. Small messages of concurrent
+ * sessions share it. What resolves as `stored` is durable.
+ */
+export class Intake {
+  readonly #pool: pg.Pool;
+  readonly #options: InsertOptions;
+  readonly #metrics: IntakeMetrics;
+  readonly #batcher: Batcher<Item, Stored | null>;
+  readonly #large: Batcher<Item, Stored>;
+
+  constructor(pool: pg.Pool, options: InsertOptions, metrics: IntakeMetrics) {
+    this.#pool = pool;
+    this.#options = options;
+    this.#metrics = metrics;
+    this.#batcher = new Batcher({
+      run: (items, signal) => this.#storeTogether(items, signal),
+      maxItems: MAX_BATCH,
+      concurrency: CONCURRENT_COMMITS,
+      interval: COMMIT_INTERVAL,
+      weigh: ({ message }) => sizeOf(message),
+      maxWeight: MAX_BATCH_BYTES,
+      isolates: mayBeOneRow,
+      canLinger,
+    });
+    this.#large = new Batcher({
+      run: async ([item], signal) => (item ? [await this.#storeAlone(item, signal)] : []),
+      maxItems: 1,
+      concurrency: CONCURRENT_LARGE,
+      interval: 0,
+    });
+  }
+
+  /**
+   * A connection lost in the middle leaves open whether the commit was made, so the message is then stored again under
+   * its id, which shows whether it was (`untilKnown`). If so, the answer is `repeated`: its job is left to the sweep of
+   * the outbox, since others may have taken the lease over.
+   *
+   * @param standing calls the message off: while it waits at once, and while its statement is under way by cancelling that,
+   * where nobody else is held up by it (`Batcher`)
+   * @throws the database's error or the reason why the message was called off, and nothing of it is stored; OutcomeUnknown
+   * where the database stayed away after such a loss
+   */
+  async store(message: NewMessage, standing: Standing = WANTED): Promise<StoreOutcome> {
+    const outcome = await this.#store({ message, standing });
+    if (outcome.kind === 'unknown') throw new OutcomeUnknown(standing.signal.reason);
+    return outcome;
+  }
+
+  async #store(item: Item): Promise<Stored> {
+    const { message, standing } = item;
+    if (isLarge(message)) return this.#large.add(item, standing.signal);
+    if (message.idempotency) return this.#storeAlone(item, standing.signal);
+    return (await this.#batcher.add(item, standing.signal)) ?? this.#storeAlone(item, standing.signal);
+  }
+
+  async #storeAlone(item: Item, signal: AbortSignal): Promise<Stored> {
+    const outcome = await this.#tryAlone(item, signal);
+    if (outcome !== null) return outcome;
+    const usage = await this.#usageOf(item.message);
+    // A new minute may have begun since.
+    if (usage === null || isWithin(usage, item.message)) {
+      const second = await this.#tryAlone(item, signal);
+      if (second !== null) return second;
+    }
+    return { kind: 'over', usage: usage ?? NOTHING_SENT };
+  }
+
+  async #usageOf({ counted }: NewMessage): Promise<KeyUsage | null> {
+    return counted ? readKeyUsage(this.#pool, counted.keyId) : null;
+  }
+
+  /** null where a limit of its key keeps it out. */
+  async #tryAlone(item: Item, signal: AbortSignal): Promise<Stored | null> {
+    const { idempotency } = item.message;
+    if (idempotency) {
+      return this.#commit([item], signal, client => this.#storeOnce(client, item.message, idempotency));
+    }
+    const [outcome] = await this.#storeTogether([item], signal);
+    return outcome ?? null;
+  }
+
+  /** Repeated by `untilKnown`, it finds its own claim. */
+  async #storeOnce(client: Queryable, message: NewMessage, claim: IdempotencyClaim): Promise<StoreOutcome | null> {
+    await client.query('begin');
+    const earlier = await claimIdempotency(client, message.userId, claim, message.id);
+    const isIn = earlier !== null || (await this.#insert(client, [message])).has(message.id);
+    await client.query(isIn ? 'commit' : 'rollback');
+    return isIn ? (earlier ?? { kind: 'stored' }) : null;
+  }
+
+  /** One outcome for each, in their order; null for those that a limit of their key keeps out. */
+  #storeTogether(items: readonly Item[], signal: AbortSignal): Promise<(Stored | null)[]> {
+    const messages = items.map(({ message }) => message);
+    const work = async (client: Queryable, repeated: boolean): Promise<(Stored | null)[]> => {
+      if (!repeated) return outcomes(messages, await this.#insert(client, messages));
+      const again = items.filter(({ standing }) => mayBeRepeated(standing)).map(({ message }) => message);
+      const stored = new Map((await this.#storeAgain(client, again)).map((outcome, index) => [again[index], outcome]));
+      return messages.map(message => (stored.has(message) ? (stored.get(message) ?? null) : { kind: 'unknown' }));
+    };
+    return this.#commit(items, signal, work);
+  }
+
+  async #commit<T>(items: readonly Item[], signal: AbortSignal, work: RepeatableWork<T>): Promise<T> {
+    const standings = items.map(({ standing }) => standing);
+    const times = items.length > 1 ? TOGETHER : ALONE;
+    const beforeRepeat = async (): Promise<boolean> => {
+      await confirmAll(standings);
+      return standings.some(mayBeRepeated) && !standings.every(({ signal }) => signal.aborted);
+    };
+    return whileConfirmed(standings, signal, async cancel => {
+      const began = performance.now();
+      try {
+        return await untilKnown(this.#pool, work, { ...times, signal: cancel, beforeRepeat });
+      } finally {
+        this.#metrics.committed(items.length, performance.now() - began);
+      }
+    });
+  }
+
+  /** The first try has stored all that were admitted to it, or none. */
+  async #storeAgain(client: Queryable, messages: readonly NewMessage[]): Promise<(StoreOutcome | null)[]> {
+    try {
+      const stored = await this.#insert(client, messages);
+      const others = messages.filter(({ id }) => !stored.has(id));
+      return outcomes(messages, stored, others.length > 0 ? await findStored(client, others) : NONE);
+    } catch (error) {
+      const before = isUniqueViolation(error) ? await findStored(client, messages) : NONE;
+      if (before.size === 0) throw error;
+      const others = messages.filter(({ id }) => !before.has(id));
+      return outcomes(messages, others.length > 0 ? await this.#insert(client, others) : NONE, before);
+    }
+  }
+
+  #insert(db: Queryable, messages: readonly NewMessage[]): Promise<ReadonlySet<string>> {
+    return insertMessages(db, messages, this.#options);
+  }
+}
+
+/** Who has gone may stay in the statement of others; who may not send any more may not. */
+function canLinger(reason: unknown): boolean {
+  return reason instanceof Abandoned;
+}
+
+function mayBeRepeated({ signal }: Standing): boolean {
+  return !signal.aborted || canLinger(signal.reason);
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+/** Of a key that no row tells of. */
+const NOTHING_SENT: KeyUsage = {
+  minuteMessages: 0,
+  minuteRecipients: 0,
+  dayMessages: 0,
+  dayRecipients: 0,
+  minuteLeft: 60,
+  dayLeft: 86_400,
+};
+
+function outcomes(
+  messages: readonly NewMessage[],
+  stored: ReadonlySet<string>,
+  before: ReadonlySet<string> = NONE,
+): (StoreOutcome | null)[] {
+  return messages.map(({ id }) => {
+    if (stored.has(id)) return { kind: 'stored' };
+    return before.has(id) ? { kind: 'repeated', id } : null;
+  });
+}
+
+async function findStored(db: Queryable, messages: readonly NewMessage[]): Promise<ReadonlySet<string>> {
+  const { rows } = await db.query<{ id: string }>(FIND_STORED, [messages.map(({ id }) => id)]);
+  return new Set(rows.map(({ id }) => id));
+}
+
+function isWithin(usage: KeyUsage, { counted }: NewMessage): boolean {
+  return counted !== undefined && exceededLimit(usage, counted.recipients, counted.limits) === null;
+}
+
+/** SQLSTATE classes 22 and 23: the data itself is at fault, and only the message that has it. */
+function isDataError(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && /^2[23]/.test(String(error.code));
+}
+
+/** A server that restarts or fails over is usually back within ten seconds, and clients wait for minutes. */
+const ALONE: UntilKnownOptions = { isFinal: isDataError, limit: 10_000, conflicts: 10 };
+/** Of many, one is often in somebody's way; then each is stored on its own. */
+const TOGETHER: UntilKnownOptions = { ...ALONE, conflicts: 3 };
+
+/** Bodies that are no strings are parameters of a statement that stores nothing else. */
+function isLarge(message: NewMessage): boolean {
+  return [message.text, message.html].some(body => body instanceof Uint8Array) || sizeOf(message) > MAX_BATCH_BYTES;
+}
+
+function sizeOf(message: NewMessage): number {
+  const bodies = sizeOfText(message.text) + sizeOfText(message.html);
+  const headers = Object.values(message.headers).reduce((sum, { length }) => sum + length, 0);
+  return bodies + headers + (message.attachmentsJson?.length ?? 0) + (message.original?.raw.length ?? 0);
+}

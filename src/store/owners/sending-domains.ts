@@ -1,0 +1,41 @@
+import { createLookupCache } from '../../flow/lookup-cache.ts';
+import { comparableDomain } from '../../message/addresses/address.ts';
+import type { Queryable } from '../../postgres/pool.ts';
+import { comparableName, spellings } from './domains.ts';
+
+/** What a row of `domains` says about sending from it. */
+export interface DomainSettings {
+  readonly name: string;
+  readonly region: string;
+  readonly configurationSet: string | null;
+  /** `enforced`, `opportunistic`, or null where nothing is said. */
+  readonly tls: string | null;
+  readonly trackOpens: boolean;
+  readonly trackClicks: boolean;
+  readonly trackingSubdomain: string | null;
+}
+
+/** Milliseconds after which a change in the table counts. */
+const TTL = 5_000;
+const MAX_KEPT = 10_000;
+
+/** Where several rows have the name, the one that SES knows counts, and the oldest of such. */
+const FIND = `
+  select name, region, nullif(ses_configuration_set_name, '') as "configurationSet", tls, track_opens as "trackOpens",
+         track_clicks as "trackClicks", nullif(tracking_subdomain, '') as "trackingSubdomain"
+    from domains where user_id = $1 and ${comparableName('name')} = any($2)
+   order by status = 'verified' desc, created_at, id limit 1`;
+
+/** How an owner's domain is set up; null where it is none of the owner's. What was found is kept for five seconds. */
+export function createDomainLookup(db: Queryable): (userId: string, domain: string) => Promise<DomainSettings | null> {
+  const cache = createLookupCache<DomainSettings | null>({
+    find: async key => {
+      const [domain = '', ...userId] = key.split('\n');
+      const { rows } = await db.query<DomainSettings>(FIND, [userId.join('\n'), spellings(domain)]);
+      return rows[0] ?? null;
+    },
+    ttl: () => TTL,
+    max: MAX_KEPT,
+  });
+  return (userId, domain) => cache.lookup(`${comparableDomain(domain)}\n${userId}`);
+}

@@ -1,0 +1,77 @@
+import type { Queryable } from '../../postgres/pool.ts';
+import { BEGINNING, isOpen, OPEN, RAW_BYTES, type Sweep, sweepByTime } from './sweep.ts';
+
+/** A message is found by its Message-ID as long as its row is kept. $1 age in seconds, $2 and $3 the row to go on behind, $4 rows. */
+const RAW = `
+  with candidate as (
+    select email_id, created_at, size_bytes from smtp_relay_messages
+     where created_at < now() - make_interval(secs => $1) and (created_at, email_id) > ($2::timestamptz, $3::uuid)
+     order by created_at, email_id limit $4
+  ), batch as materialized (
+    select email_id, created_at
+      from (select *, sum(size_bytes) over (order by created_at, email_id) - size_bytes as before from candidate) c
+     where before < ${RAW_BYTES}
+  ), removed as (
+    delete from smtp_relay_messages
+     where email_id = any (array(select email_id from batch where not ${isOpen('batch.email_id')}))
+    returning email_id, message_id, created_at
+  ), named as (
+    insert into smtp_relay_message_ids (email_id, message_id, created_at)
+    select email_id, message_id, created_at from removed
+     where message_id is not null and exists (select from emails where id = removed.email_id offset 0)
+    on conflict do nothing
+  )
+  select (select count(*)::integer from removed) as removed, created_at::text as at, email_id as id
+    from batch order by created_at desc, email_id desc limit 1`;
+
+/**
+ * The same of `emails`. The rows stay, so a sweep begins where the last one ended; `pending` is the oldest one that it has
+ * to come back to, because the message was not done or somebody held its row just then.
+ */
+const BODIES = `
+  with batch as materialized (
+    select id, created_at, (html is not null or text is not null or attachments is not null) as full from emails
+     where created_at < now() - make_interval(secs => $1) and (created_at, id) > ($2::timestamptz, $3::uuid)
+     order by created_at, id limit $4
+  ), free as materialized (
+    select id from emails
+     where id = any (array(select id from batch where batch.full)) and status not in ${OPEN}
+       for no key update skip locked
+  ), removed as (
+    update emails set html = null, text = null, attachments = null where id = any (array(select id from free)) returning id
+  )
+  select (select count(*)::integer from removed) as removed, created_at::text as at, id,
+         (select min(created_at)::text from batch where batch.full and batch.id not in (select id from removed)) as pending,
+         (select count(*)::integer from batch) as examined
+    from batch order by created_at desc, id desc limit 1`;
+
+const READ_MARK = 'select value from smtp_relay_settings where key = $1';
+
+const WRITE_MARK = `
+  insert into smtp_relay_settings (key, value) values ($1, $2)
+  on conflict (key) do update set value = excluded.value, updated_at = now()`;
+
+const BODIES_MARK = 'retention.bodies';
+
+/** Deletes the messages as they were received. */
+export function sweepRaw(db: Queryable, seconds: number): Sweep {
+  return sweepByTime(db, RAW, seconds);
+}
+
+/** Empties the bodies of messages; the rest of their rows stays. */
+export async function sweepBodies(db: Queryable, seconds: number): Promise<Sweep> {
+  const { rows } = await db.query<{ value: string }>(READ_MARK, [BODIES_MARK]);
+  let mark = rows[0]?.value ?? BEGINNING.at;
+  let pending: string | null = null;
+  const sweep = sweepByTime(db, BODIES, seconds, {
+    from: mark,
+    onStep: step => {
+      pending ??= step.pending ?? null;
+      mark = pending ?? step.at;
+    },
+  });
+  return {
+    next: limit => sweep.next(limit),
+    close: async () => void (await db.query(WRITE_MARK, [BODIES_MARK, mark])),
+  };
+}
