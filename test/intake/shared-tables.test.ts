@@ -29,13 +29,13 @@ async function alter(t: TestContext, of: TestRelay, there: string, back: string)
   t.after(async () => void (await withClient(of.databaseUrl, client => client.query(back))));
 }
 
-async function addTrigger(t: TestContext, of: TestRelay, body: string): Promise<void> {
+async function addTrigger(t: TestContext, of: TestRelay, body: string, table = 'emails'): Promise<void> {
   await alter(
     t,
     of,
     `create sequence test_seen; create function test_trigger() returns trigger language plpgsql as $$ begin ${body} end $$;
-     create trigger test_trigger before insert on emails for each row execute function test_trigger()`,
-    'drop trigger test_trigger on emails; drop function test_trigger; drop sequence test_seen',
+     create trigger test_trigger before insert on ${table} for each row execute function test_trigger()`,
+    `drop trigger test_trigger on ${table}; drop function test_trigger; drop sequence test_seen`,
   );
 }
 
@@ -97,6 +97,19 @@ for (const [name, of] of [
     });
   });
 }
+
+describe('a table of our own that takes nothing', () => {
+  for (const table of ['smtp_relay_outbox', 'smtp_relay_idempotency']) {
+    it(`${table}: 451, an error in the log, and nothing is left behind`, async t => {
+      await addTrigger(t, standalone, 'return null;', table);
+      const [before, logs] = [await counts(standalone), standalone.logs.length];
+      const key = table === 'smtp_relay_idempotency' ? ['X-OpenSend-Idempotency-Key: k'] : [];
+      await submit(t, standalone, mail(`From: ${FROM}`, ...key, '', 'x'), {}, '451 4.3.0');
+      assert.deepEqual(await counts(standalone), before);
+      assert.match(faults(standalone, logs).join(), new RegExp(`${table} took (?:0 of 1 rows|no row)`));
+    });
+  }
+});
 
 it('a rule in place of the insert is 451, too', async t => {
   await alter(

@@ -63,7 +63,8 @@ export async function claimIdempotency(
   await db.query(LOCK, [userId, claim.key]);
   const earlier = await findIdempotency(db, userId, claim);
   if (earlier === null) {
-    await db.query(REMEMBER, [userId, claim.key, claim.envelopeHash, claim.contentHash, emailId]);
+    const { rowCount } = await db.query(REMEMBER, [userId, claim.key, claim.envelopeHash, claim.contentHash, emailId]);
+    if (rowCount !== 1) throw new Error('smtp_relay_idempotency took no row: does a trigger or rule keep it out?');
   }
   return earlier;
 }

@@ -54,7 +54,7 @@ const store = ({ job, notify = '' }: Job, beside: Beside, from: Source): string 
       from ${from.rows}
     returning id
   )
-  select id, ${requireAll(from.rows)} from ${from.rows}`;
+  select id, ${requireAll('emails', 'stored', from.rows)}${job ? requireJobs(from.rows) : ''} from ${from.rows}`;
 
 const originals: Beside = rows => `, original as (
     insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, body_type, smtp_utf8,
@@ -74,19 +74,28 @@ const messageIds: Beside = rows => `, named as (
   )`;
 
 /**
- * Fails, and with that rolls all back, where a trigger of the installation has kept a row out, or gave it another id: nothing was
- * stored that could be promised. A cast is the way to fail that needs no function; the text is in the error.
+ * Fails, and with that rolls all back, where a trigger of the installation has kept a row out, or gave it another id: what was
+ * stored could not be promised. A cast is the way to fail that needs no function; the text is in the error.
+ *
+ * @param inserted the part of the statement that says which ids it has inserted
+ * @param rows those that it was to insert
  */
-const requireAll = (rows: string): string => `
-         case when (select count(*) from stored join ${rows} using (id)) <> (select count(*) from ${rows})
-              then ('emails took ' || (select count(*) from stored join ${rows} using (id)) || ' of ' || (select count(*) from ${rows})
+const requireAll = (table: string, inserted: string, rows: string): string => {
+  const taken = `(select count(*) from ${inserted} join ${rows} using (id))`;
+  const given = `(select count(*) from ${rows})`;
+  return `
+         case when ${taken} <> ${given}
+              then ('${table} took ' || ${taken} || ' of ' || ${given}
                     || ' rows: does a trigger or rule keep them out, or change their ids?')::integer end`;
+};
 
 /** The lease counts from now, not from the beginning of a transaction that may have waited for a lock. */
 const outboxEntry = (rows: string): string => `, job as (
     insert into smtp_relay_outbox (email_id, user_id, correlation_id, traceparent, leased_until)
     select id, user_id, correlation_id, traceparent, clock_timestamp() + make_interval(secs => $6) from ${rows}
+    returning email_id as id
   )`;
+const requireJobs = (rows: string): string => `, ${requireAll('smtp_relay_outbox', 'job', rows)}`;
 
 /** Without a queue, the worker hears of the commit. With one it need not, and the commit is spared the lock of a NOTIFY. */
 const NOTIFY = `, pg_notify('${OUTBOX_CHANNEL}', '')`;
