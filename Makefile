@@ -1,7 +1,7 @@
 # Short verbs for people and for .ci/run. Needs make, git and Node 20 or later; the project brings the Node it runs on.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev clean-dev test check bench ci image image-test test-image test-cluster k8s-tools chart manifests check-chart
+.PHONY: help dev clean-dev test check bench ci image image-test test-image test-cluster test-cluster-policies k8s-tools chart manifests check-chart
 
 # Written by npm; older than package-lock.json means that packages are missing.
 INSTALLED := node_modules/.package-lock.json
@@ -64,6 +64,9 @@ image-test: image ## build the image that `make test-cluster` needs beside those
 
 test-cluster: $(INSTALLED) ## try the chart on the cluster of KUBECONFIG, which has the images of `make image-test`: docs/kubernetes.md
 	@IMAGE="$(IMAGE):$(IMAGE_TAG)" node bin/node24.js test/cluster/run.ts $(ARGS)
+
+test-cluster-policies: $(INSTALLED) ## try the chart's NetworkPolicies in force, on a cluster whose network enforces them
+	@IMAGE="$(IMAGE):$(IMAGE_TAG)" node bin/node24.js test/cluster/run.ts test/cluster/enforced/network-policies.scenario.ts
 
 test-image: $(INSTALLED) ## try the built images: what they hold, how they start, stop and report
 	@ENGINE="$(ENGINE)" RUN_FLAGS="$(RUN_FLAGS)" IMAGE="$(IMAGE):$(IMAGE_TAG)" node bin/node24.js test/support/run.ts test/image/image.ts

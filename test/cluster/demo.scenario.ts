@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { createTransport } from 'nodemailer';
 import { eventually } from '../support/eventually.ts';
-import { kubectl, kubectlSays } from './support/commands.ts';
+import { get, kubectl, kubectlSays } from './support/commands.ts';
 import { createNamespace } from './support/namespace.ts';
 import { Release } from './support/release.ts';
 
@@ -36,7 +37,57 @@ describe('the demo', () => {
       return true;
     }, 60_000);
   });
+
+  it('is reached by its load balancer, with its certificate checked: by localhost at first, then by the address too', async t => {
+    // Freed in reverse.
+    const parts = new AsyncDisposableStack();
+    t.after(() => parts.disposeAsync());
+    const namespace = await createNamespace({ after: fn => parts.defer(fn) }, `${NAMESPACE}-outside`);
+    const release = new Release('demo', namespace);
+    parts.defer(() => release.uninstall());
+    const values = { demo: { enabled: true }, service: { type: 'LoadBalancer' } };
+    await release.apply(values);
+    const host = await release.address();
+    assert.equal(await deliver(namespace, { host, tls: { servername: 'localhost' } }), '250');
+    await assert.rejects(deliver(namespace, { host, tls: {} }), /not in the cert's list|does not match certificate/);
+
+    const pods = await release.podNames('relay');
+    await release.apply(values);
+    await eventually(() => deliver(namespace, { host, tls: {} }).catch(() => false), 150_000);
+    assert.deepEqual(await release.podNames('relay'), pods, 'without another pod');
+    assert.deepEqual(await warnings(namespace), []);
+  });
 });
+
+/** As the notes of the chart say it, by the files that they have one fetch. @returns the code of the reply to the message */
+async function deliver(namespace: string, { host, tls }: { host: string; tls: object }): Promise<string> {
+  const read = async (secret: string) => (await get([`secret/${secret}`, '-n', namespace])) as { data?: Data };
+  const { data: { API_KEY = '' } = {} } = await read('demo-opensend-smtp-relay-demo');
+  const { data: { 'ca.crt': ca = '' } = {} } = await read('demo-opensend-smtp-relay-demo-tls');
+  const plain = (text: string) => Buffer.from(text, 'base64').toString();
+  const transport = createTransport({
+    host,
+    port: 2587,
+    requireTLS: true,
+    tls: { ca: plain(ca), ...tls },
+    auth: { user: 'apikey', pass: plain(API_KEY) },
+  });
+  const message = { from: 'hello@demo.test', to: 'you@example.com', subject: 'Hello', text: 'It works.' };
+  const { response } = await transport.sendMail(message);
+  return response.slice(0, 3);
+}
+
+type Data = Readonly<Record<string, string>>;
+
+/**
+ * What events say of pods that were asked whether they are ready before they were. A pod whose program has not begun to listen is
+ * another matter: on a busy machine that takes longer than the chart waits.
+ */
+async function warnings(namespace: string): Promise<string[]> {
+  const of = ['events', '-n', namespace, '--field-selector=type=Warning,reason=Unhealthy'];
+  const { items } = await get<{ items: { message: string }[] }>(of);
+  return items.map(({ message }) => message).filter(message => !/connection refused/.test(message));
+}
 
 async function capturedBy(pod: string): Promise<string> {
   const read = `

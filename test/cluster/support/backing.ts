@@ -16,6 +16,8 @@ export interface BackingOptions {
 /** What an operator has beside the relay: a Postgres, a queue of SQS, and SES; in a namespace of their own. */
 export interface Backing {
   readonly databaseUrl: string;
+  /** The same in parts. */
+  readonly database: Readonly<{ host: string; port: number; user: string; name: string; password: string }>;
   readonly queueUrl: string;
   readonly sqsEndpoint: string;
   readonly sesEndpoint: string;
@@ -54,6 +56,7 @@ export async function installBacking(namespace: string, options: BackingOptions 
   };
   return {
     databaseUrl: urlOf(`postgres.${namespace}.svc`, 5432),
+    database: { host: `postgres.${namespace}.svc`, port: 5432, user: 'postgres', name: 'postgres', password: PASSWORD },
     queueUrl: `http://queue.${namespace}.svc:4566/000000000000/jobs`,
     sqsEndpoint: `http://queue.${namespace}.svc:4566`,
     sesEndpoint: `http://ses.${namespace}.svc:4567`,

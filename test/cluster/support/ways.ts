@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import { env } from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { HELM, kubectl, run } from './commands.ts';
+import { HELM, kubectl, type Output, run } from './commands.ts';
 import { IMAGE_VALUES } from './images.ts';
 import { CHART, type Values } from './release.ts';
 
@@ -18,6 +18,10 @@ export interface Way {
   readonly prunes: boolean;
   /** Returns when the pods are ready. */
   apply(namespace: string, values: Values): Promise<void>;
+  /** `helm test`, where it is Helm's. @throws Error with its logs */
+  test?(namespace: string): Promise<void>;
+  /** To a revision, where it is Helm's. Returns when the pods are ready. */
+  rollback?(namespace: string, revision: number): Promise<void>;
   remove(namespace: string): Promise<void>;
 }
 
@@ -36,6 +40,17 @@ function byHelm(program: string, version: number, missing: string | false): Way 
     async apply(namespace, values) {
       const flags = ['upgrade', '--install', RELEASE, CHART, '--wait', '--timeout', '5m', '--values', '-'];
       await run(program, ['-n', namespace, ...flags], { input: input(values), timeout: LIMIT });
+      await ready(namespace);
+    },
+    async test(namespace) {
+      const args = ['-n', namespace, 'test', RELEASE, '--logs', '--timeout', '5m'];
+      await run(program, args, { timeout: LIMIT }).catch((error: Error & Output) => {
+        throw new Error(`${error.message}\n${error.stdout}`);
+      });
+    },
+    async rollback(namespace, revision) {
+      const args = ['-n', namespace, 'rollback', RELEASE, String(revision), '--wait', '--timeout', '5m'];
+      await run(program, args, { timeout: LIMIT });
       await ready(namespace);
     },
     remove: async namespace => void (await run(program, ['-n', namespace, 'uninstall', RELEASE, '--wait'])),

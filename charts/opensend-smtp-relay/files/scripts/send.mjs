@@ -1,7 +1,7 @@
 // What `helm test` runs: STARTTLS, log-in, one message; then it waits for the message's row, and where it is delivered here,
 // until it has been sent (into the capture, where that is the transport). Before that, where resources are declared, it waits until
 // all of them are in force as this pod, which has the newest documents, reads them.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -62,16 +62,22 @@ async function waitForDeclared() {
 async function waitFor(id) {
   const deadline = Date.now() + 90_000;
   for (;;) {
-    const story = JSON.parse(
-      execFileSync(process.execPath, [`${env.APP}/src/main.ts`, 'emails', 'show', id, '--json'], { encoding: 'utf8' }),
-    );
-    const sent = (story.attempts ?? []).find(attempt => attempt.outcome === 'sent');
-    if (env.DELIVERS !== 'true') return console.log(`The message is stored, with status ${story.status}.`);
-    if (sent?.transport === 'simulated')
-      return console.log(`The message was played, since ${env.TO} is a test address: test.to names another.`);
-    if (sent) return console.log(`The message went out by the transport ${sent.transport}, and is ${story.status}.`);
-    if (Date.now() > deadline)
-      throw new Error(`the message is still ${story.status}: ${JSON.stringify(story.attempts)}`);
+    // A database that does not answer just now is asked again.
+    const { stdout, stderr } = spawnSync(process.execPath, [`${env.APP}/src/main.ts`, 'emails', 'show', id, '--json'], {
+      encoding: 'utf8',
+    });
+    const told = stdout === '' ? undefined : tell(JSON.parse(stdout));
+    if (told) return console.log(told);
+    if (Date.now() > deadline) throw new Error(`the message is still on its way: ${stdout}${stderr}`);
     await sleep(1000);
   }
+}
+
+/** What became of the message; undefined as long as it is not there. */
+function tell({ status, attempts = [] }) {
+  if (env.DELIVERS !== 'true') return `The message is stored, with status ${status}.`;
+  const sent = attempts.find(attempt => attempt.outcome === 'sent');
+  if (sent?.transport === 'simulated')
+    return `The message was played, since ${env.TO} is a test address: test.to names another.`;
+  return sent && `The message went out by the transport ${sent.transport}, and is ${status}.`;
 }
