@@ -5,6 +5,8 @@ import { newTrace } from '../../src/observability/trace.ts';
 import { type Claim, Claims } from '../../src/store/delivery/claims.ts';
 import { type Settlement, Settler } from '../../src/store/delivery/settle.ts';
 import { listEmails } from '../../src/store/emails/emails.ts';
+import { findByMessageId } from '../../src/store/emails/find.ts';
+import { readEmailStory } from '../../src/store/emails/story.ts';
 import { Intake } from '../../src/store/messages/intake.ts';
 import type { NewMessage } from '../../src/store/messages/new-message.ts';
 import { applyRetention } from '../../src/store/retention/retention.ts';
@@ -21,6 +23,7 @@ const RAW_BYTES = 2_048;
 /** CPU is told in hundredths of a second, so that few would not do. */
 const LOOKS = 200;
 const OWNER = 'owner1';
+const NAMES = 'select message_id as id from smtp_relay_messages where email_id = any($1::uuid[])';
 const logger = pino({ level: 'silent' });
 const never = new AbortController().signal;
 
@@ -109,6 +112,29 @@ export function stepsOf({ pool, messages, newId }: WorkOptions): readonly Step[]
     { name: 'list of an owner', run: () => list(pool, { owner: 'owner7' }) },
     { name: 'list failed', run: () => list(pool, { status: 'failed' }) },
     { name: 'list queued', run: () => list(pool, { status: 'queued' }) },
+    { name: 'list of a status that none has', run: () => list(pool, { status: 'none' }, LOOKS / 10) },
+    {
+      name: 'show by id',
+      async run() {
+        for (let look = 0; look < LOOKS; look += 1) await readEmailStory(pool, stored[look % stored.length] ?? '');
+        return LOOKS;
+      },
+    },
+    {
+      name: 'show by Message-ID',
+      async run() {
+        const { rows } = await pool.query<{ id: string }>(NAMES, [stored.slice(0, LOOKS)]);
+        for (const { id } of rows) await readEmailStory(pool, id);
+        return rows.length;
+      },
+    },
+    {
+      name: 'unknown Message-ID',
+      async run() {
+        for (let look = 0; look < LOOKS; look += 1) await findByMessageId(pool, `${look}@nobody.test`, 20);
+        return LOOKS;
+      },
+    },
     {
       name: 'retention',
       async run() {
@@ -123,9 +149,9 @@ export function stepsOf({ pool, messages, newId }: WorkOptions): readonly Step[]
   ];
 }
 
-async function list(pool: pg.Pool, filter: { owner?: string; status?: string }): Promise<number> {
-  for (let time = 0; time < LOOKS; time += 1) await listEmails(pool, { ...filter, limit: 50 });
-  return LOOKS;
+async function list(pool: pg.Pool, filter: { owner?: string; status?: string }, looks = LOOKS): Promise<number> {
+  for (let time = 0; time < looks; time += 1) await listEmails(pool, { ...filter, limit: 50 });
+  return looks;
 }
 
 async function concurrently<T>(lanes: number, items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {

@@ -42,9 +42,9 @@ const ENDED = ['failed', 'bounced', 'complained', 'suppressed', ...CANCELED_SPEL
 /** An installation of OpenSend's has an index of all statuses, and a database of our own indexes of those that are few. */
 const HAS_STATUSES = `
   select exists (select from pg_index
-                  where indrelid = to_regclass('emails') and indisvalid and indpred is null and indnkeyatts > 1
-                    and pg_get_indexdef(indexrelid, 1, true) = 'status'
-                    and pg_get_indexdef(indexrelid, 2, true) = 'created_at') as has`;
+                   join pg_attribute a on a.attrelid = indexrelid and a.attnum = 1 and a.attname = 'status'
+                   join pg_attribute b on b.attrelid = indexrelid and b.attnum = 2 and b.attname = 'created_at'
+                  where indrelid = to_regclass('emails') and indisvalid and indpred is null and indnkeyatts > 1) as has`;
 
 /** SQL: what workers have. */
 const IN_HAND = 'e.id = any(array(select email_id from smtp_relay_claims))';

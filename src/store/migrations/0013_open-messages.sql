@@ -3,8 +3,10 @@
 do $$
 begin
   if to_regclass('smtp_relay_due_deliveries') is not null and to_regclass('emails') is not null
-     and not exists (select from pg_index
-                      where indrelid = to_regclass('emails') and pg_get_indexdef(indexrelid) ~ 'thread_id|reply_token') then
+     and not exists (select from pg_index join pg_attribute on attrelid = indexrelid
+                      where indrelid = to_regclass('emails') and attname in ('thread_id', 'reply_token')) then
+    -- At once, rather than more and more of it.
+    lock table emails in access exclusive mode;
     create index if not exists smtp_relay_open_emails on emails (created_at)
       where status in ('queued', 'processing', 'scheduled');
     create index if not exists smtp_relay_ended_emails on emails (status, created_at)

@@ -5,6 +5,8 @@ import type pg from 'pg';
 import type { Logger } from '../../observability/log.ts';
 import { DatabaseClient, type DatabaseUrl } from '../../postgres/client.ts';
 import type { Queryable } from '../../postgres/pool.ts';
+import { buildIndexes, readConcurrentIndexes } from './concurrent-indexes.ts';
+import { inLock, lockBuilds } from './migration-lock.ts';
 import {
   claimPipeline,
   type Pipeline,
@@ -24,17 +26,19 @@ export interface MigrateOptions {
   /** Whether `pipeline` counts whatever is recorded, or whoever made the tables that are there: an operator says so. */
   readonly override?: boolean;
   readonly logger?: Logger;
-  /** Milliseconds to wait for another process's migration, and for any lock; 120,000 unless given. */
+  /**
+   * Milliseconds to wait for another process's migration, and for any lock; 120,000 unless given. Builds of indexes in which nobody
+   * has to wait for us are waited for as long as they take.
+   */
   readonly lockTimeout?: number;
   /** Milliseconds to wait for a connection; 10,000 unless given. */
   readonly connectTimeout?: number;
 }
 
 const DIRECTORY = fileURLToPath(new URL('../migrations', import.meta.url));
+/** Indexes of large tables, by the name of the migration before which they are built. */
+const INDEXES = new URL('../concurrent-indexes/', import.meta.url);
 const TABLE = 'smtp_relay_migrations';
-
-/** An arbitrary number that is ours: "smtp" in ASCII. */
-const LOCK_ID = 0x736d7470;
 
 /** The schema that holds, or is to hold, our tables. Where they exist, wherever the search path finds them. */
 const FIND_SCHEMA = `
@@ -54,18 +58,12 @@ export async function migrate(
   databaseUrl: DatabaseUrl,
   options: MigrateOptions = {},
 ): Promise<{ applied: string[]; pipeline: string | null }> {
-  const client = new DatabaseClient(databaseUrl, {
-    application_name: 'smtp-relay migrate',
-    connectionTimeoutMillis: options.connectTimeout ?? 10_000,
-    keepAlive: true,
-  });
-  // A connection lost in mid-query rejects that query; without a listener it would also end the process.
-  client.on('error', error => options.logger?.debug({ err: error }, 'database connection lost'));
+  const client = newClient(databaseUrl, options);
   try {
     await client.connect();
     const pipeline = await choosePipeline(client, options);
     // Looked at before locking, so that in the ordinary case a hundred starting pods wait for nothing.
-    const applied = (await isCurrent(client)) ? [] : await applyLocked(client, options);
+    const applied = (await isCurrent(client)) ? [] : await applyAll(client, databaseUrl, options);
     if (pipeline !== null && !(await isInUse(client, pipeline))) await takeIntoUse(client, pipeline, options);
     return { applied, pipeline };
   } finally {
@@ -110,8 +108,62 @@ function takeIntoUse(client: pg.Client, pipeline: Pipeline, options: MigrateOpti
   });
 }
 
-function applyLocked(client: pg.Client, options: MigrateOptions): Promise<string[]> {
+function newClient(databaseUrl: DatabaseUrl, options: MigrateOptions): pg.Client {
+  const client = new DatabaseClient(databaseUrl, {
+    application_name: 'smtp-relay migrate',
+    connectionTimeoutMillis: options.connectTimeout ?? 10_000,
+    keepAlive: true,
+  });
+  // A connection lost in mid-query rejects that query; without a listener it would also end the process.
+  client.on('error', error => options.logger?.debug({ err: error }, 'database connection lost'));
+  return client;
+}
+
+/**
+ * Where there is nothing yet, all at once. Otherwise one after the other, each of which finds the indexes of large tables built, so that
+ * it has locks for a moment only.
+ */
+async function applyAll(client: pg.Client, databaseUrl: DatabaseUrl, options: MigrateOptions): Promise<string[]> {
+  const applied: string[] = [];
+  for (;;) {
+    const before = await appliedNames(client);
+    const next = await firstMissing(before);
+    if (next === undefined) return applied;
+    if (before.length > 0) await buildBefore(next, client, databaseUrl, options);
+    const count = before.length > 0 ? 1 : Number.POSITIVE_INFINITY;
+    applied.push(...(await apply(client, options, { next, count })));
+  }
+}
+
+/** Builds the indexes that go with a migration, while nobody else does, and while mail goes on. */
+async function buildBefore(
+  name: string,
+  client: pg.Client,
+  databaseUrl: DatabaseUrl,
+  options: MigrateOptions,
+): Promise<void> {
+  const indexes = await readConcurrentIndexes(new URL(`${name}.sql`, INDEXES));
+  if (indexes.length === 0) return;
+  // The lock needs a transaction, which a build cannot be in.
+  const guard = newClient(databaseUrl, options);
+  try {
+    await guard.connect();
+    await lockBuilds(guard);
+    if ((await firstMissing(await appliedNames(client))) !== name) return;
+    await buildIndexes({ client, indexes, logger: options.logger });
+  } finally {
+    await guard.end();
+  }
+}
+
+/** @returns what was applied: nothing where somebody else was quicker */
+function apply(
+  client: pg.Client,
+  options: MigrateOptions,
+  { next, count }: { readonly next: string; readonly count: number },
+): Promise<string[]> {
   return inLock(client, options, async () => {
+    if ((await firstMissing(await appliedNames(client))) !== next) return [];
     const { rows } = await client.query<{ schema: string | null }>(FIND_SCHEMA);
     const applied = await runner({
       dbClient: client,
@@ -119,6 +171,7 @@ function applyLocked(client: pg.Client, options: MigrateOptions): Promise<string
       migrationsTable: TABLE,
       migrationsSchema: rows[0]?.schema ?? 'public',
       direction: 'up',
+      count,
       noLock: true,
       singleTransaction: true,
       logger: quiet(options.logger),
@@ -127,29 +180,12 @@ function applyLocked(client: pg.Client, options: MigrateOptions): Promise<string
   });
 }
 
-/**
- * Lock and work share one transaction and one connection: it is all or nothing, works through PgBouncer in
- * transaction mode (a session lock would stay behind on a pooled connection), and those who wait cannot take the
- * last connection away from the one they wait for.
- */
-async function inLock<T>(client: pg.Client, { lockTimeout }: MigrateOptions, work: () => Promise<T>): Promise<T> {
-  await client.query('begin');
-  try {
-    await client.query("select set_config('lock_timeout', $1, true)", [String(lockTimeout ?? 120_000)]);
-    await client.query('select pg_advisory_xact_lock($1)', [LOCK_ID]);
-    const result = await work();
-    // The library of migrations has committed if it had something to do; then this one changes nothing.
-    await client.query('commit');
-    return result;
-  } catch (error) {
-    await client.query('rollback').catch(() => undefined);
-    throw error;
-  }
+async function isCurrent(client: pg.Client): Promise<boolean> {
+  return (await firstMissing(await appliedNames(client))) === undefined;
 }
 
-async function isCurrent(client: pg.Client): Promise<boolean> {
-  const applied = new Set(await appliedNames(client));
-  return (await knownNames()).every(name => applied.has(name));
+async function firstMissing(applied: readonly string[]): Promise<string | undefined> {
+  return (await knownNames()).toSorted().find(name => !applied.includes(name));
 }
 
 async function appliedNames(db: Queryable): Promise<string[]> {
