@@ -101,7 +101,7 @@ export function createDelivery(parts: DeliveryParts): {
   const dependencies: SendDependencies = {
     claims,
     settler,
-    standsStill: () => standstill.isOn,
+    standstill,
     now,
     findSuppressed: createSuppressionLookup(pool),
     simulator: createSimulator({

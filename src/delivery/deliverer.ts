@@ -39,7 +39,7 @@ export interface DelivererDependencies extends ClaimedWorkDependencies {
   readonly ways: Pick<Ways, 'wayOf'>;
   /** Gives a message up whose way out is shut. */
   readonly giveUp: (...args: [...Parameters<WorkOn>, error: ProviderError]) => Promise<void>;
-  readonly standstill: Pick<Standstill, 'isOn' | 'passed'>;
+  readonly standstill: Pick<Standstill, 'isOn' | 'passed' | 'begin'>;
   readonly circuitMetrics: Pick<CircuitMetrics, 'putOff'>;
   /** Milliseconds since 1970 by the clock that all workers share; this machine's unless given. */
   readonly now?: () => number;
@@ -215,7 +215,7 @@ export class Deliverer implements JobSink {
 
   /** What becomes of a job with whose message there is nothing to do. @throws the database's error */
   async #outcomeWithout(emailId: string): Promise<JobOutcome> {
-    return (await this.#patiently(() => this.#foreign.add(emailId))) ? 'foreign' : 'done';
+    return (await this.#patiently(() => this.#foreign.add(emailId), false)) ? 'foreign' : 'done';
   }
 
   /** @returns false where it is to be looked for again, but not at once: its way out is shut, and has enough to be probed with */
@@ -302,9 +302,14 @@ export class Deliverer implements JobSink {
     );
   }
 
-  /** Waits for a database that is away, unless the worker stops; meanwhile there is no room. */
-  async #patiently<T>(work: () => Promise<T>): Promise<T> {
+  /**
+   * Waits for a database that is away, unless the worker stops; meanwhile there is no room.
+   *
+   * @param isNeeded whether nothing can be sent where the database refuses it
+   */
+  async #patiently<T>(work: () => Promise<T>, isNeeded = true): Promise<T> {
     const { signal } = this.#stopping;
+    const { standstill } = this.#dependencies;
     let failed = false;
     const onFault = (error: unknown): void => {
       if (!failed) this.#dependencies.logger.warn({ err: error }, 'jobs wait for the database');
@@ -312,7 +317,7 @@ export class Deliverer implements JobSink {
       this.#waiting.close(true);
     };
     try {
-      return await untilAnswered(work, { signal, onFault });
+      return await untilAnswered(work, { signal, onFault, ...(isNeeded && { standstill }) });
     } finally {
       if (failed && !signal.aborted) this.#waiting.close(false);
     }

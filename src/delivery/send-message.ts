@@ -5,6 +5,7 @@ import { NO_TRACING, type Span, type Tracer, within } from '../observability/tra
 import { untilAnswered } from '../postgres/until-answered.ts';
 import type { Claim, Claims } from '../store/delivery/claims.ts';
 import type { ProviderError, Settled, Settler, Standing } from '../store/delivery/settle.ts';
+import type { Standstill } from '../store/delivery/standstill.ts';
 import type { NewMessage } from '../store/messages/new-message.ts';
 import type { SuppressionLookup } from '../store/owners/suppression-lookup.ts';
 import { endCall } from './call-span.ts';
@@ -26,8 +27,8 @@ export interface SendDependencies {
   readonly simulator: Simulator;
   /** Milliseconds since 1970 by the clock that all workers share; this machine's where it is left out. */
   readonly now?: () => number;
-  /** What is sent now could not be written down. */
-  readonly standsStill?: () => boolean;
+  /** While it is on, no call begins. Left out, it is never. */
+  readonly standstill?: Pick<Standstill, 'isOn' | 'begin'>;
   /** Which bytes go out, and by which transport. */
   readonly outgoing: OutgoingBuilder;
   /** null: nobody gets failure notices. */
@@ -229,7 +230,7 @@ export class MessageTry {
 
   /** @throws HandedBack where no call may begin any more */
   #mayStillBegin(): void {
-    if (this.#signals.stopping.aborted || this.#dependencies.standsStill?.()) throw new HandedBack();
+    if (this.#signals.stopping.aborted || this.#dependencies.standstill?.isOn) throw new HandedBack();
   }
 
   /** Of whom it has become known meanwhile that they are done. @returns the others */
@@ -248,7 +249,8 @@ export class MessageTry {
   /** Waits for a database that is away, unless the worker stops: no call has begun. */
   #patiently<T>(work: () => Promise<T>): Promise<T> {
     const onFault = (error: unknown) => this.#dependencies.logger.warn({ ...this.#names, err: error }, 'not sent yet');
-    return untilAnswered(work, { signal: this.#signals.stopping, onFault });
+    const { standstill } = this.#dependencies;
+    return untilAnswered(work, { signal: this.#signals.stopping, onFault, ...(standstill && { standstill }) });
   }
 
   async #call(outgoing: Outgoing, recipients: readonly string[]): Promise<readonly RecipientOutcome[]> {

@@ -5,10 +5,14 @@ export interface UntilAnsweredOptions {
   readonly signal: AbortSignal;
   /** Is told of each failure that is not the last. */
   readonly onFault: (error: unknown) => void;
+  /** Where the database refuses the statement whatever it is about, the worker stands still until it does not. Absent: that is thrown. */
+  readonly standstill?: { begin(error: unknown): Disposable };
 }
 
 /** Milliseconds between two tries. */
 const PAUSE = 250;
+/** Between two tries of what is refused. */
+const REFUSED_PAUSE = { first: 500, longest: 10_000 };
 
 /**
  * Runs work that may be run again without harm, until the database has answered it.
@@ -16,16 +20,26 @@ const PAUSE = 250;
  * @throws the database's last error at the signal, and any error that trying again would not change
  */
 export async function untilAnswered<T>(work: () => Promise<T>, options: UntilAnsweredOptions): Promise<T> {
-  const { signal, onFault } = options;
+  const { signal, onFault, standstill } = options;
+  using causes = new DisposableStack();
+  let refusedPause = 0;
   for (;;) {
     try {
       return await work();
     } catch (error) {
-      if (signal.aborted || !isTemporary(error)) throw error;
-      onFault(error);
-      await delay(PAUSE, undefined, { signal }).catch(() => {});
+      const isRefused = standstill !== undefined && refusesAll(error);
+      if (signal.aborted || !(isRefused || isTemporary(error))) throw error;
+      if (isRefused && refusedPause === 0) causes.use(standstill.begin(error));
+      if (isRefused) refusedPause = Math.min(REFUSED_PAUSE.longest, refusedPause * 2 || REFUSED_PAUSE.first);
+      else onFault(error);
+      await delay(isRefused ? refusedPause : PAUSE, undefined, { signal }).catch(() => {});
     }
   }
+}
+
+/** SQLSTATE class 42 (a missing grant, a renamed table): the statement is refused, whatever it is about. */
+export function refusesAll(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && /^42/.test(String(error.code));
 }
 
 /** SQLSTATE classes that say that the statement itself is at fault, or what it meets in the schema; all else may pass. */

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { Batcher } from '../../flow/batcher.ts';
 import type { Logger } from '../../observability/log.ts';
 import { inTransaction } from '../../postgres/transaction.ts';
-import { isTemporary, untilAnswered } from '../../postgres/until-answered.ts';
+import { isTemporary, refusesAll, untilAnswered } from '../../postgres/until-answered.ts';
 import { type Facts, hasFacts, writeBareFacts } from './facts.ts';
 import { type Journal, type JournalEntry, type Left, NO_JOURNAL } from './journal.ts';
 import type { Settled, Settlement } from './settlement.ts';
@@ -138,7 +138,7 @@ export class Settler {
     const { standstill } = this.#dependencies;
     await entry.keep();
     let isBare = await this.#writeBare(facts);
-    if (isBare && !concernsAll(error)) throw error;
+    if (isBare && !refusesAll(error)) throw error;
     using _ = standstill.begin(error);
     let last = error;
     for (let pause = PAUSE.first; !signal.aborted; pause = Math.min(pause * 2, PAUSE.longest)) {
@@ -172,9 +172,4 @@ export class Settler {
   #write(settlements: readonly Facts[]): Promise<Settled[]> {
     return inTransaction(this.#dependencies.pool, db => writeSettlements(db, settlements));
   }
-}
-
-/** SQLSTATE class 42 (a missing grant, a renamed table): the statement is refused, whatever it is to write. */
-function concernsAll(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && /^42/.test(String(error.code));
 }

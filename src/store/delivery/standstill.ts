@@ -1,11 +1,11 @@
 import type { Logger } from '../../observability/log.ts';
 
 /** Why it stands still is for the log: it names tables and roles. */
-const REASON = 'the database refuses to take outcomes, so nothing is sent';
+const REASON = 'the database refuses what sending needs, so nothing is sent';
 
 /**
- * Whether a worker stands still: the database takes no outcomes, so that whatever it sent now could not be written down, and would
- * be sent again. It then claims nothing, begins no call, and is not ready.
+ * Whether a worker stands still: the database refuses what every message needs. Where it takes no outcomes, whatever was sent now
+ * could not be written down, and would be sent again. It then claims nothing, begins no call, and is not ready.
  */
 export class Standstill {
   readonly #logger: Logger;
@@ -29,7 +29,7 @@ export class Standstill {
   begin(error: unknown): Disposable {
     if (this.#causes === 0) {
       const what =
-        'the database refuses outcomes: this worker sends nothing until it takes them (a missing grant, or a table that was changed?)';
+        'the database refuses what sending needs: this worker sends nothing until it takes it (a missing grant, or a table that was changed?)';
       this.#logger.fatal({ err: error }, what);
     }
     this.#causes += 1;
@@ -42,7 +42,7 @@ export class Standstill {
         if (this.#causes > 0) return;
         this.#end.resolve();
         this.#end = Promise.withResolvers();
-        this.#logger.info('the database takes outcomes again');
+        this.#logger.info('the database takes again what sending needs');
       },
     };
   }
