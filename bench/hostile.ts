@@ -1,19 +1,24 @@
 /** Measures what one key's hostile messages do to the relay's memory and to others; see README.md beside this file. */
+import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
 import pg from 'pg';
 import { freePort } from '../dev/ports.ts';
 import { createKey } from '../src/store/keys/api-keys.ts';
 import { addDomain } from '../src/store/owners/domains.ts';
 import { PIPELINES, type Pipeline } from '../src/store/schema/pipeline.ts';
+import type { OtherData, OtherResult } from './processes/other-owner.ts';
 import { Connection, type Target } from './support/connection.ts';
 import {
   ADDRESSES,
   BODIES,
   HEADERS,
   hostileMessage,
-  smallMessage,
+  LARGE,
+  sendMessage,
   TEXTS,
   textMessage,
 } from './support/hostile-messages.ts';
@@ -24,7 +29,8 @@ const HELP = `Usage: node bin/node24.js bench/hostile.ts [options]
 
   --pipeline <name>   only this one
   --seconds <n>       how long others are measured beside the hostile key (10)
-  --only <what>       memory, addresses, headers or bodies
+  --only <what>       memory, addresses, headers, bodies or large
+  --kind <text>       only those whose names have this in them
 `;
 
 const MIB = 1024 * 1024;
@@ -42,6 +48,7 @@ interface Scene {
 interface Options {
   readonly pipeline: Pipeline;
   readonly seconds: number;
+  readonly kind: string;
 }
 
 type Row = readonly [what: string, figure: string];
@@ -74,18 +81,6 @@ async function addOther({ databaseUrl }: Stage): Promise<string> {
   return key;
 }
 
-/** One message over a connection that is open. @returns the code behind DATA */
-async function send(connection: Connection, from: string, message: Buffer): Promise<number> {
-  await connection.command(`MAIL FROM:<${from}>`, 250);
-  await connection.command('RCPT TO:<recipient@example.test>', 250);
-  await connection.command('DATA', 354);
-  return new Promise((resolve, reject) => {
-    connection.onReply = resolve;
-    connection.onLost = reason => reject(new Error(reason));
-    connection.write(message);
-  });
-}
-
 async function measureMemory(system: System, pipeline: Pipeline): Promise<Row[]> {
   const rows: Row[] = [];
   for (const [what, line] of Object.entries(TEXTS)) {
@@ -93,7 +88,7 @@ async function measureMemory(system: System, pipeline: Pipeline): Promise<Row[]>
       const before = relay.usage().peakBytes;
       const message = textMessage(line, 38 * MIB);
       const connections = await Promise.all(Array.from({ length: 5 }, () => Connection.open(hostile)));
-      const codes = await Promise.all(connections.map(connection => send(connection, 'a@bench.test', message)));
+      const codes = await Promise.all(connections.map(connection => sendMessage(connection, 'a@bench.test', message)));
       for (const connection of connections) connection.close();
       return `${megabytes(relay.usage().peakBytes)} MB (${megabytes(before)} before), replies ${codes.join(' ')}`;
     });
@@ -102,35 +97,37 @@ async function measureMemory(system: System, pipeline: Pipeline): Promise<Row[]>
   return rows;
 }
 
-/** Latencies of another owner's small messages while `isOver` says that it is not. */
-async function measureOther({ other }: Scene, isOver: () => boolean): Promise<string> {
-  const connection = await Connection.open(other);
-  const times: number[] = [];
-  const codes = new Set<number>();
-  while (!isOver()) {
-    const began = performance.now();
-    codes.add(await send(connection, `a@${OTHER.domain}`, smallMessage(OTHER.domain)));
-    times.push(performance.now() - began);
-  }
-  connection.close();
-  times.sort((a, b) => a - b);
-  const at = (part: number): string => (times[Math.floor(times.length * part)] ?? Number.NaN).toFixed(1);
-  return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, ${times.length} messages, replies ${[...codes].join(' ')}`;
+/** Latencies of another owner's small messages for so long. */
+async function measureOther({ other }: Scene, seconds: number): Promise<string> {
+  const file = new URL('./processes/other-owner.ts', import.meta.url);
+  const thread = new Worker(file, { workerData: { target: other, domain: OTHER.domain } satisfies OtherData });
+  const answer = once(thread, 'message') as Promise<[OtherResult]>;
+  await sleep(seconds * 1000);
+  thread.postMessage('over');
+  const [{ times, codes }] = await answer;
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (part: number): string => (sorted[Math.floor(sorted.length * part)] ?? Number.NaN).toFixed(1);
+  return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, ${times.length} messages, replies ${codes.join(' ')}`;
 }
 
 async function measureBeside(scene: Scene, seconds: number, message: Buffer | null): Promise<string> {
   const end = performance.now() + seconds * 1000;
   const isOver = (): boolean => performance.now() > end;
   await scene.longestTurn();
+  const attacked = new Map<number, number>();
   const attack = async (): Promise<void> => {
     const connection = await Connection.open(scene.hostile);
-    while (message !== null && !isOver()) await send(connection, 'a@bench.test', message);
+    while (message !== null && !isOver()) {
+      const code = await sendMessage(connection, 'a@bench.test', message);
+      attacked.set(code, (attacked.get(code) ?? 0) + 1);
+    }
     connection.close();
   };
-  const attacks = Array.from({ length: HOSTILE_CONNECTIONS }, attack);
-  const figure = await measureOther(scene, isOver);
-  await Promise.all(attacks);
-  return `${figure}, longest turn ${(await scene.longestTurn()).toFixed(0)} ms`;
+  const attackers = Array.from({ length: HOSTILE_CONNECTIONS }, attack);
+  const figure = await measureOther(scene, seconds);
+  await Promise.all(attackers);
+  const attacks = [...attacked].map(([code, count]) => `${count} times ${code}`);
+  return `${figure}, longest turn ${(await scene.longestTurn()).toFixed(0)} ms; the hostile key: ${attacks.join(', ')}`;
 }
 
 async function measureAddresses(system: System, { pipeline, seconds }: Options): Promise<Row[]> {
@@ -142,12 +139,12 @@ async function measureAddresses(system: System, { pipeline, seconds }: Options):
 
 async function measureAll(
   system: System,
-  { pipeline, seconds }: Options,
+  { pipeline, seconds, kind }: Options,
   messages: Readonly<Record<string, Buffer>>,
 ): Promise<Row[]> {
   return withScene(system, pipeline, async scene => {
     const rows: Row[] = [];
-    for (const [what, message] of Object.entries(messages)) {
+    for (const [what, message] of Object.entries(messages).filter(([what]) => what.includes(kind))) {
       rows.push([`another owner, beside ${what}`, await measureBeside(scene, seconds, message)]);
     }
     return rows;
@@ -168,6 +165,7 @@ const { values } = parseArgs({
     pipeline: { type: 'string' },
     seconds: { type: 'string', default: '10' },
     only: { type: 'string' },
+    kind: { type: 'string', default: '' },
     help: { type: 'boolean', default: false },
   },
 });
@@ -176,12 +174,13 @@ else {
   const system = await startSystem();
   try {
     for (const pipeline of PIPELINES.filter(name => name === (values.pipeline ?? name))) {
-      const options = { pipeline, seconds: Number(values.seconds) };
+      const options = { pipeline, seconds: Number(values.seconds), kind: values.kind };
       const wanted = (what: string): boolean => (values.only ?? what) === what;
       const rows = [
         ...(wanted('memory') ? await measureMemory(system, pipeline) : []),
         ...(wanted('addresses') ? await measureAddresses(system, options) : []),
         ...(wanted('headers') ? await measureAll(system, options, headers()) : []),
+        ...(wanted('large') ? await measureAll(system, options, LARGE) : []),
         ...(wanted('bodies') ? await measureAll(system, options, BODIES) : []),
       ];
       const lines = rows.map(([what, figure]) => `| ${what} | ${figure} |`);

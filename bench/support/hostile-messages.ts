@@ -1,4 +1,7 @@
-/** Messages that cost much to read, each everything after DATA as it goes over the wire. */
+import { randomBytes } from 'node:crypto';
+import type { Connection } from './connection.ts';
+
+/** Messages that cost much to read or to store, each everything after DATA as it goes over the wire. */
 
 const END = '\r\n.\r\n';
 const FROM = 'From: a@bench.test\r\n';
@@ -23,6 +26,18 @@ export function smallMessage(domain: string): Buffer {
   return Buffer.from(`From: a@${domain}\r\nTo: b@example.test\r\nSubject: small\r\n\r\nHi${END}`);
 }
 
+/** One message over a connection that is open. @returns the code behind DATA */
+export async function sendMessage(connection: Connection, from: string, message: Buffer): Promise<number> {
+  await connection.command(`MAIL FROM:<${from}>`, 250);
+  await connection.command('RCPT TO:<recipient@example.test>', 250);
+  await connection.command('DATA', 354);
+  return new Promise((resolve, reject) => {
+    connection.onReply = resolve;
+    connection.onLost = reason => reject(new Error(reason));
+    connection.write(message);
+  });
+}
+
 export function hostileMessage(header: string): Buffer {
   return Buffer.from(`${FROM}${header}\r\n\r\nHi${END}`);
 }
@@ -32,6 +47,11 @@ function fill(text: string, bytes: number): string {
 }
 
 export const ADDRESSES = hostileMessage(`To: ${fill('someone@example.com,\r\n ', 250 * KB)}b@example.test`);
+
+/** The same behind one another, in lines as long as most servers take, so that the header is within its lines. */
+function inLongLines(text: string, bytes: number): string {
+  return fill(`${fill(`${text} `, 900)}\r\n `, bytes);
+}
 
 /** RFC 2231 section 3. */
 function pieces(bytes: number): string {
@@ -54,6 +74,10 @@ export const HEADERS: Readonly<Record<string, string>> = {
   'quoted strings': `To: ${fill('"a\\"b" <a@b.test>,\r\n ', MOST)}b@example.test`,
   groups: `To: ${fill('g: a@b.test;,\r\n ', MOST)}b@example.test`,
   'one word': `X-A: ${fill(`${'a'.repeat(900)}\r\n `, MOST)}`,
+  'addresses, 38 a line': `To: ${inLongLines('someone@example.com,', MOST)}b@example.test`,
+  'References, 36 a line': `References: ${inLongLines('<0123456789@example.com>', MOST)}`,
+  'encoded words, 28 a line': `Subject: ${inLongLines('=?utf-8?Q?J=C3=BC=20J=C3=BC?=', MOST)}`,
+  'quoted strings, 50 a line': `To: ${inLongLines('"a\\"b" <a@b.test>,', MOST)}b@example.test`,
   comments: `To: ${'('.repeat(MOST / 2 - KB)}${')'.repeat(MOST / 2 - KB)} b@example.test`,
 };
 
@@ -68,6 +92,25 @@ function nested(depth: number): string {
 
 function body(fields: string, text: string): Buffer {
   return hostileMessage(`MIME-Version: 1.0\r\n${fields}\r\n\r\n${text}`);
+}
+
+/** Bodies and attachments that take long to store. */
+export const LARGE: Readonly<Record<string, Buffer>> = {
+  'texts of 200 KB': body('Content-Type: text/plain', fill(`${'a b '.repeat(18)}\r\n`, 200 * KB)),
+  'texts of 1 MB': body('Content-Type: text/plain', fill(`${'a b '.repeat(18)}\r\n`, MIB)),
+  'texts of 38 MB': body('Content-Type: text/plain', fill(`${'a b '.repeat(18)}\r\n`, 38 * MIB)),
+  'files of 200 KB': attached(200 * KB),
+  'files of 1 MB': attached(MIB),
+  'files of 7 MB': attached(7 * MIB),
+  'files of 38 MB': attached(38 * MIB),
+};
+
+/** What cannot be compressed, as files are mostly. */
+function attached(bytes: number): Buffer {
+  const base64 = randomBytes((bytes / 78) * 57).toString('base64');
+  return multipart(
+    `--b\r\n\r\nHi\r\n--b\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n${base64.replaceAll(/.{76}/g, '$&\r\n')}\r\n`,
+  );
 }
 
 /** Bodies that take long to read, for their size. */

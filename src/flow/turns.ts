@@ -1,8 +1,12 @@
+import { Strain } from './strain.ts';
+
 export interface TurnsOptions {
   /** How many run at the same time at most. */
   readonly concurrency: number;
   /** How many bytes those together may have in memory. What is larger than that runs alone. */
   readonly bytes: number;
+  /** One of its own unless given. */
+  readonly strain?: Pick<Strain, 'noticed' | 'restAfter'>;
 }
 
 interface Waiting {
@@ -18,12 +22,19 @@ interface Owner {
   running: number;
   /** When it was served last, or came, counted in turns. */
   since: number;
+  /** Until when it makes way, as `performance.now()` tells it. */
+  restsUntil: number;
 }
 
 /** Runs work so that owners take turns: one owner's many messages do not hold up another's few. */
 export interface Turns {
   /** How many wait or run. */
   readonly size: number;
+  /**
+   * Tells of work of an owner that needed no turn, and how many milliseconds it took. Where that is long beside turns of others, those
+   * rest between their turns, so that they leave to small work what it needs.
+   */
+  passed(owner: string, milliseconds: number): void;
   /**
    * Runs the work when it is its turn; that of one owner begins in the order in which it was added. Ends as the work does.
    *
@@ -44,6 +55,8 @@ export function createTurns(options: TurnsOptions): Turns {
 class FairTurns implements Turns {
   readonly #options: TurnsOptions;
   readonly #owners = new Map<string, Owner>();
+  readonly #strain: Pick<Strain, 'noticed' | 'restAfter'>;
+  #alarm: NodeJS.Timeout | undefined;
   #turn = 0;
   #running = 0;
   #bytes = 0;
@@ -54,10 +67,19 @@ class FairTurns implements Turns {
 
   constructor(options: TurnsOptions) {
     this.#options = options;
+    this.#strain = options.strain ?? new Strain();
   }
 
   get size(): number {
     return this.#running + this.#waiting;
+  }
+
+  passed(id: string, milliseconds: number): void {
+    for (const owner of this.#owners.values()) {
+      if (owner.id === id || owner.running === 0) continue;
+      this.#strain.noticed(milliseconds);
+      return;
+    }
   }
 
   add<T>(id: string, bytes: number, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
@@ -84,10 +106,7 @@ class FairTurns implements Turns {
     const { owner } = entry;
     owner.waiting.splice(owner.waiting.indexOf(entry), 1);
     this.#waiting -= 1;
-    if (entry === this.#tooLarge) {
-      this.#tooLarge = null;
-      this.#passed = 0;
-    }
+    if (entry === this.#tooLarge) this.#forgetTooLarge();
     this.#forget(owner);
     this.#pump();
   }
@@ -96,7 +115,7 @@ class FairTurns implements Turns {
     let owner = this.#owners.get(id);
     if (!owner) {
       this.#turn += 1;
-      owner = { id, waiting: [], running: 0, since: this.#turn };
+      owner = { id, waiting: [], running: 0, since: this.#turn, restsUntil: 0 };
       this.#owners.set(id, owner);
     }
     return owner;
@@ -105,12 +124,28 @@ class FairTurns implements Turns {
   #pump(): void {
     while (this.#running < this.#options.concurrency) {
       const next = this.#next();
-      if (!next) return;
+      if (!next) break;
       this.#begin(next);
     }
+    this.#setAlarm();
+  }
+
+  /** Goes on when the first of those who rest has rested. */
+  #setAlarm(): void {
+    clearTimeout(this.#alarm);
+    const now = performance.now();
+    const resting = [...this.#owners.values()].map(({ restsUntil }) => restsUntil).filter(until => until > now);
+    if (resting.length === 0) return;
+    const wake = (): void => {
+      for (const owner of this.#owners.values()) this.#forget(owner);
+      this.#pump();
+    };
+    // Timers fire a little early.
+    this.#alarm = setTimeout(wake, Math.min(...resting) - now + 1).unref();
   }
 
   #next(): Waiting | null {
+    if (this.#tooLarge && isResting(this.#tooLarge.owner)) this.#forgetTooLarge();
     if (this.#tooLarge) {
       if (this.#fits(this.#tooLarge)) return this.#tooLarge;
       if (this.#passed >= this.#options.concurrency) return null;
@@ -125,8 +160,13 @@ class FairTurns implements Turns {
   }
 
   #inTurn(): Owner[] {
-    const owners = [...this.#owners.values()].filter(({ waiting }) => waiting.length > 0);
+    const owners = [...this.#owners.values()].filter(one => one.waiting.length > 0 && !isResting(one));
     return owners.sort((one, other) => one.running - other.running || one.since - other.since);
+  }
+
+  #forgetTooLarge(): void {
+    this.#tooLarge = null;
+    this.#passed = 0;
   }
 
   #fits({ bytes }: Waiting): boolean {
@@ -137,10 +177,8 @@ class FairTurns implements Turns {
     const { owner } = next;
     owner.waiting.shift();
     this.#waiting -= 1;
-    if (next === this.#tooLarge) {
-      this.#tooLarge = null;
-      this.#passed = 0;
-    } else if (this.#tooLarge) this.#passed += 1;
+    if (next === this.#tooLarge) this.#forgetTooLarge();
+    else if (this.#tooLarge) this.#passed += 1;
     this.#turn += 1;
     owner.since = this.#turn;
     owner.running += 1;
@@ -150,7 +188,10 @@ class FairTurns implements Turns {
   }
 
   async #run({ owner, bytes, run }: Waiting): Promise<void> {
+    const began = performance.now();
     await run();
+    const now = performance.now();
+    owner.restsUntil = Math.max(owner.restsUntil, now) + this.#strain.restAfter(now - began);
     owner.running -= 1;
     this.#running -= 1;
     this.#bytes -= bytes;
@@ -159,6 +200,11 @@ class FairTurns implements Turns {
   }
 
   #forget(owner: Owner): void {
-    if (owner.running === 0 && owner.waiting.length === 0) this.#owners.delete(owner.id);
+    if (owner.running > 0 || owner.waiting.length > 0 || isResting(owner)) return;
+    this.#owners.delete(owner.id);
   }
+}
+
+function isResting({ restsUntil }: Owner): boolean {
+  return restsUntil > performance.now();
 }

@@ -13,6 +13,7 @@ import { transportLimits } from '../routing/transport-limits.ts';
 import type { UsageCount } from '../store/keys/usage.ts';
 import type { IdempotencyClaim, IdempotencyOutcome } from '../store/messages/idempotency.ts';
 import type { NewMessage, StoreOutcome } from '../store/messages/new-message.ts';
+import { SMALL_MESSAGE } from './admission.ts';
 import { buildRow } from './build-row.ts';
 import { decideParties } from './decide.ts';
 import type { StoredFacts } from './facts.ts';
@@ -62,7 +63,12 @@ export interface Accepted {
  */
 export async function accept(submission: Submission, deps: AcceptDependencies): Promise<Accepted> {
   const { raw, owner, standing } = submission;
-  if (!deps.parser.needsThread(raw) && !deps.headers.isLong(raw)) return acceptInTurn(submission, deps);
+  if (raw.length <= SMALL_MESSAGE && !deps.parser.needsThread(raw) && !deps.headers.isLong(raw)) {
+    const began = performance.now();
+    const accepted = await acceptInTurn(submission, deps);
+    deps.turns.passed(owner.key.id, performance.now() - began);
+    return accepted;
+  }
   return deps.turns.add(owner.key.id, raw.length, () => acceptInTurn(submission, deps), standing.signal);
 }
 
@@ -89,7 +95,7 @@ async function acceptInTurn(submission: Submission, deps: AcceptDependencies): P
   const early = header.control.idempotencyKey === null ? decideParties({ sender, recipients }, facts) : null;
   if (early) throw early;
 
-  const { raw, parts } = await steps.take('parse', () =>
+  const { raw, parts, sha256 } = await steps.take('parse', () =>
     deps.parser.parse(
       submission.raw,
       work.fields,
@@ -114,7 +120,7 @@ async function acceptInTurn(submission: Submission, deps: AcceptDependencies): P
     const told = { id: newOrderedId(), owner, envelope, refused, arrival, captured, counted, trace };
     const built = await steps.take('row', async () => {
       const content = await work.content(parts.attachments.length > 0);
-      return buildRow({ ...told, raw, header, content, parts, claim }, deps.settings);
+      return buildRow({ ...told, raw, sha256, header, content, parts, claim }, deps.settings);
     });
     const { row: message, leftOut } = built;
     const outcome = await steps.take('store', () => deps.store(message, standing));

@@ -3,8 +3,8 @@ import { MAX_MAILBOX, rowMailbox } from '../message/header/row-mailbox.ts';
 import type { LeftOutHeader } from '../message/header/sendable-headers.ts';
 import { refuseLongFields } from '../message/header/sendable-lines.ts';
 import type { MessageParts } from '../message/mime/parts.ts';
+import { bytesOf, hasNul } from '../message/text/body-text.ts';
 import { contentRefusal, type Refusal } from '../message/refusal.ts';
-import { hasNul } from '../message/text/body-text.ts';
 import type { TraceContext } from '../observability/trace.ts';
 import { sha256 } from '../platform/digest.ts';
 import type { UsageCount } from '../store/keys/usage.ts';
@@ -25,6 +25,8 @@ export interface AcceptedMessage {
   readonly captured: boolean;
   readonly counted: UsageCount | undefined;
   readonly raw: Buffer;
+  /** Of `raw`, where it is known already. */
+  readonly sha256: Uint8Array | null;
   readonly header: ReadHeader;
   readonly content: HeaderContent;
   readonly parts: MessageParts;
@@ -65,7 +67,7 @@ export async function buildRow(message: AcceptedMessage, settings: AcceptSetting
     idempotency: claim,
     ...(counted && { counted }),
   };
-  refuseUnstorable(row);
+  await refuseUnstorable(row);
   if (!settings.keepOriginal && row.attachments.length > 0) refuseLongFields(row);
   return { row, leftOut: content.leftOut };
 }
@@ -93,11 +95,11 @@ function addressOf({ address }: Mailbox): string {
 }
 
 async function originalOf(message: AcceptedMessage): Promise<OriginalMessage> {
-  const { raw, envelope, header, arrival, captured, refused } = message;
+  const { raw, envelope, header, arrival, captured, refused, ...known } = message;
   const { to, cc, bcc } = header.recipients;
   return {
     raw,
-    sha256: await sha256(raw),
+    sha256: known.sha256 ? bytesOf(known.sha256) : await sha256(raw),
     reversePath: envelope.reversePath,
     recipients: [...to, ...cc, ...bcc].map(addressOf),
     bodyType: envelope.bodyType,
@@ -126,8 +128,9 @@ function refuseUnstorableNames({ sender, recipients }: ReadHeader, replyTo: read
  * Refuses what Postgres would: it stores no NUL in text or JSON, and the message would be tried again for ever. What it refuses
  * for another reason is a fault of the installation, and not the client's.
  */
-function refuseUnstorable(row: NewMessage): void {
-  if (hasNul(row.text) || hasNul(row.html) || textsOf(row).some(text => text?.includes('\0'))) throw nulRefusal();
+async function refuseUnstorable(row: NewMessage): Promise<void> {
+  const isNul = textsOf(row).some(text => text?.includes('\0'));
+  if (isNul || (await hasNul(row.text)) || (await hasNul(row.html))) throw nulRefusal();
 }
 
 function nulRefusal(): Refusal {

@@ -1,7 +1,10 @@
+import { setImmediate } from 'node:timers/promises';
 import { freeMemory } from '../platform/free-memory.ts';
 
 const FIRST_BLOCK = 4 * 1024;
 const MAX_BLOCK = 1024 * 1024;
+/** Blocks that are copied in one turn of the event loop. */
+const BLOCKS_A_TURN = 8;
 
 /**
  * Gathers bytes that come in pieces, in blocks of its own: a piece is a network buffer, whose memory is given back at
@@ -39,6 +42,23 @@ export class ByteCollector {
       freeMemory(block);
     }
     if (blocks.length > 0) last.copy(whole, offset);
+    return whole;
+  }
+
+  /** The same, with pauses for others: to copy tens of megabytes takes as many milliseconds. */
+  async takeInTurns(): Promise<Buffer> {
+    const last = this.#block.subarray(0, this.#filled);
+    const blocks = this.#blocks;
+    if (blocks.length === 0) return this.take();
+    const whole = Buffer.allocUnsafeSlow(this.#size);
+    this.clear();
+    let offset = 0;
+    for (const [index, block] of blocks.entries()) {
+      if (index % BLOCKS_A_TURN === BLOCKS_A_TURN - 1) await setImmediate();
+      offset += block.copy(whole, offset);
+      freeMemory(block);
+    }
+    last.copy(whole, offset);
     return whole;
   }
 

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { freeMemory } from '../platform/free-memory.ts';
 import { readHeaderFields } from './header/fields.ts';
@@ -16,6 +17,8 @@ export interface ParseAnswer {
   /** Empty where the parts have all that is needed. */
   readonly raw: Uint8Array;
   readonly parts?: MessageParts;
+  /** Of `raw`, where it comes back with its parts. */
+  readonly sha256?: Uint8Array;
   readonly refusal?: RefusalDetail;
 }
 
@@ -25,7 +28,7 @@ export default async function parse({ raw, options }: ParseTask): Promise<unknow
   try {
     const fields = readHeaderFields(bytes, options.mime.headerBytes);
     const parts = await readMessage(bytes, fields, options);
-    if (!options.contents) return moved({ raw, parts });
+    if (!options.contents) return moved({ raw, parts, sha256: hash('sha256', bytes, 'buffer') });
     freeMemory(bytes);
     return moved({ raw: new Uint8Array(), parts });
   } catch (error) {

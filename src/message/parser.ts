@@ -24,6 +24,8 @@ export interface Parsed {
    */
   readonly raw: Buffer;
   readonly parts: MessageParts;
+  /** Of `raw`, where a thread had it in hand already. */
+  readonly sha256: Uint8Array | null;
 }
 
 /** Parses messages: small ones at once, large ones in worker threads that start with the first of them. */
@@ -56,16 +58,16 @@ export class Parser {
     signal: AbortSignal = NEVER,
   ): Promise<Parsed> {
     if (fields !== null && !this.needsThread(raw)) {
-      return { raw, parts: await readMessage(raw, fields, options) };
+      return { raw, parts: await readMessage(raw, fields, options), sha256: null };
     }
     const make = () => {
       const own = withOwnMemory(raw);
       return { task: { raw: own, options }, transferList: [own.buffer] };
     };
-    const { raw: returned, parts, refusal } = await this.#threads.run(make, signal);
+    const { raw: returned, parts, sha256 = null, refusal } = await this.#threads.run(make, signal);
     if (refusal) throw new Refusal(refusal);
     if (!parts) throw new Error('a parse thread answered neither parts nor a refusal');
-    return { raw: Buffer.from(returned.buffer, returned.byteOffset, returned.byteLength), parts };
+    return { raw: Buffer.from(returned.buffer, returned.byteOffset, returned.byteLength), parts, sha256 };
   }
 
   /** Ends the threads. Messages that are being parsed fail. */

@@ -344,7 +344,7 @@ export class RelayConnection extends SMTPConnection implements AuthConnection, W
       this.#callOff = callOff;
       if (this._closed) callOff.abort(new Abandoned());
       const envelope = envelopeOf(this.session.envelope);
-      const text = await this.client.message(envelope, this.#arrival(), message.take(), message.beganAt, callOff);
+      const text = await this.client.message(envelope, this.#arrival(), await message.take(), message.beganAt, callOff);
       this.send(250, `2.0.0 ${text}`);
     } catch (error) {
       this.#answer(error, callOff.signal.aborted);

@@ -123,4 +123,43 @@ describe('createTurns', () => {
     assert.equal(await other, 'a2');
     assert.equal(turns.size, 0);
   });
+
+  it('has an owner rest between turns in whose way small work of others was, while others go on', async () => {
+    const noticed: number[] = [];
+    const strain = { noticed: (took: number) => noticed.push(took), restAfter: () => (noticed.length > 0 ? 20 : 0) };
+    const { turns, begun, add, end } = createScene({ concurrency: 1, strain });
+    turns.passed('b', 100);
+    assert.deepEqual(noticed, [], 'nothing ran beside it');
+    const results = [add('a', 'a1'), add('a', 'a2')];
+    turns.passed('a', 100);
+    assert.deepEqual(noticed, [], 'its own is its own affair');
+    turns.passed('b', 100);
+    assert.deepEqual(noticed, [100]);
+    await end('a1');
+    assert.deepEqual(begun, ['a1']);
+    void add('b', 'b1');
+    assert.deepEqual(begun, ['a1', 'b1']);
+    await end('b1');
+    while (begun.length < 3) await turn();
+    assert.deepEqual(begun, ['a1', 'b1', 'a2']);
+    await end('a2');
+    await Promise.all(results);
+    assert.equal(turns.size, 0);
+  });
+
+  it('lets nobody wait for a large one whose owner rests', async () => {
+    const strain = { noticed: () => {}, restAfter: () => 20 };
+    const { begun, add, end } = createScene({ concurrency: 2, bytes: 10, strain });
+    for (const name of ['a1', 'a2']) void add('a', name, 6);
+    for (const owner of ['d', 'e', 'f']) void add(owner, `${owner}1`, 3);
+    await end('d1');
+    await end('e1');
+    assert.deepEqual(begun, ['a1', 'd1', 'e1'], 'enough has passed the large one');
+    await end('a1');
+    assert.deepEqual(begun, ['a1', 'd1', 'e1', 'f1']);
+    await end('f1');
+    while (begun.length < 5) await turn();
+    assert.equal(begun[4], 'a2');
+    await end('a2');
+  });
 });

@@ -19,7 +19,7 @@ function receive(text: string | Buffer, { limits = {}, room = roomFor(1e9) } = {
 }
 
 describe('IncomingMessage', () => {
-  it('collects what arrives, whatever the packets are', () => {
+  it('collects what arrives, whatever the packets are', async () => {
     const text = Buffer.alloc(3_000_000, `${'0123456789'.repeat(9)}\r\n`);
     for (const size of [1_000, 65_536, 2_500_000]) {
       const message = new IncomingMessage(UNLIMITED, roomFor(1e9).begin(HOLDER));
@@ -27,18 +27,18 @@ describe('IncomingMessage', () => {
         assert.equal(message.push(text.subarray(start, start + size)), -1);
       }
       message.push(Buffer.from('\r\n.\r\n'));
-      const { raw, longestLine } = message.take();
+      const { raw, longestLine } = await message.take();
       assert.ok(raw.equals(Buffer.concat([text, Buffer.from('\r\n')])), `packets of ${size}`);
       assert.equal(longestLine, 90);
     }
   });
 
-  it('keeps no packet alive: later changes of its memory do not show', () => {
+  it('keeps no packet alive: later changes of its memory do not show', async () => {
     const packet = Buffer.from('Subject: x\r\n.\r\n');
     const message = new IncomingMessage(UNLIMITED, roomFor(1e9).begin(HOLDER));
     message.push(packet);
     packet.fill(0);
-    assert.equal(message.take().raw.toString(), 'Subject: x\r\n');
+    assert.equal((await message.take()).raw.toString(), 'Subject: x\r\n');
   });
 
   it('tells where the end of data was', () => {
@@ -46,9 +46,9 @@ describe('IncomingMessage', () => {
     assert.equal(message.push(Buffer.from('a\r\n.\r\nQUIT\r\n')), 6);
   });
 
-  it('counts every byte against the limit: 552', () => {
-    assert.equal(receive('x'.repeat(98), { limits: { messageBytes: 100 } }).take().raw.length, 100);
-    assert.throws(() => receive('x'.repeat(99), { limits: { messageBytes: 100 } }).take(), {
+  it('counts every byte against the limit: 552', async () => {
+    assert.equal((await receive('x'.repeat(98), { limits: { messageBytes: 100 } }).take()).raw.length, 100);
+    await assert.rejects(receive('x'.repeat(99), { limits: { messageBytes: 100 } }).take(), {
       code: 552,
       enhancedCode: '5.3.4',
     });
@@ -59,44 +59,67 @@ describe('IncomingMessage', () => {
     const message = new IncomingMessage({ ...UNLIMITED, messageBytes: 100 }, room.begin(HOLDER));
     message.push(Buffer.alloc(90, 'x'));
     assert.equal(room.used, 90);
+    assert.equal(message.isRefused, false);
     for (let count = 0; count < 10; count += 1) message.push(Buffer.alloc(1000, 'x'));
+    assert.equal(message.isRefused, true);
     assert.equal(room.used, 0);
     assert.equal(message.size, 10_090);
   });
 
-  it('takes room for its bytes: 452 where there is no room', () => {
+  it('takes room for its bytes: 452 where there is no room', async () => {
     const room = roomFor(1000);
     const first = receive('x'.repeat(600), { room });
     assert.equal(room.used, 602);
-    assert.throws(() => receive('x'.repeat(600), { room }).take(), { code: 452, enhancedCode: '4.3.1' });
+    await assert.rejects(receive('x'.repeat(600), { room }).take(), { code: 452, enhancedCode: '4.3.1' });
     assert.equal(room.used, 602);
     first.release();
     assert.equal(room.used, 0);
-    assert.equal(receive('x'.repeat(600), { room }).take().raw.length, 602);
+    assert.equal((await receive('x'.repeat(600), { room }).take()).raw.length, 602);
   });
 
-  it('holds its share until it is released, once', () => {
+  it('holds its share until it is released, once', async () => {
     const room = roomFor(1000);
     const message = receive('x'.repeat(100), { room });
-    message.take();
+    await message.take();
     assert.equal(room.used, 102);
     message.release();
     message.release();
     assert.equal(room.used, 0);
   });
 
-  it('refuses bare line ends, or mends them: 550 5.6.11', () => {
-    assert.throws(() => receive('a\nb').take(), { code: 550, enhancedCode: '5.6.11' });
+  it('refuses bare line ends, or mends them: 550 5.6.11', async () => {
+    await assert.rejects(receive('a\nb').take(), { code: 550, enhancedCode: '5.6.11' });
     const mended = receive('a\nb', { limits: { bareLineEndings: 'accept' } });
-    assert.equal(mended.take().raw.toString(), 'a\r\nb\r\n');
+    assert.equal((await mended.take()).raw.toString(), 'a\r\nb\r\n');
   });
 
-  it('refuses NUL: 554', () => {
-    assert.throws(() => receive('a\0b').take(), { code: 554, enhancedCode: '5.6.0' });
+  it('refuses NUL: 554', async () => {
+    await assert.rejects(receive('a\0b').take(), { code: 554, enhancedCode: '5.6.0' });
   });
 
-  it('gives memory of its own, that can move to another thread', () => {
-    const { raw } = receive('x'.repeat(3_000_000)).take();
+  it('gives the memory of a packet back at once that it throws away', () => {
+    const message = new IncomingMessage({ ...UNLIMITED, messageBytes: 100 }, roomFor(1e9).begin(HOLDER));
+    message.push(Buffer.alloc(200, 'x'));
+    const packet = Buffer.alloc(64 * 1024, 'x');
+    message.push(packet);
+    assert.equal(packet.length, 0);
+  });
+
+  it('lets others have their turn while it puts tens of megabytes together', async () => {
+    let turns = 0;
+    const count = (): void => {
+      turns += 1;
+      counting = setImmediate(count);
+    };
+    let counting = setImmediate(count);
+    const { raw } = await receive('x'.repeat(40_000_000)).take();
+    clearImmediate(counting);
+    assert.equal(raw.length, 40_000_002);
+    assert.ok(turns >= 4, `${turns} turns`);
+  });
+
+  it('gives memory of its own, that can move to another thread', async () => {
+    const { raw } = await receive('x'.repeat(3_000_000)).take();
     assert.equal(raw.buffer.byteLength, raw.byteLength);
   });
 });

@@ -1,4 +1,5 @@
 import { pipeline } from 'node:stream/promises';
+import { setImmediate } from 'node:timers/promises';
 import { ByteCollector } from '../byte-collector.ts';
 import { charsetOf, createTextDecoder, decodeText, isDecodedWhole, type TextKind } from './charset.ts';
 
@@ -12,6 +13,8 @@ export type BodyText = string | Uint8Array;
 export const LARGE_TEXT = 256 * 1024;
 /** Bytes that are decoded at a time. */
 const PIECE = 128 * 1024;
+/** Bytes that are looked through in one turn of the event loop. */
+const BYTES_A_TURN = 8 * 1024 * 1024;
 const CR = 0x0d;
 const LF = 0x0a;
 const UTF_8_MARK = Buffer.from('\ufeff');
@@ -128,8 +131,14 @@ export function sizeOfText(text: BodyText | null): number {
   return text?.length ?? 0;
 }
 
-export function hasNul(text: BodyText | null): boolean {
-  return typeof text === 'string' ? text.includes('\0') : text?.includes(0) === true;
+/** With pauses for others, where it is large. */
+export async function hasNul(text: BodyText | null): Promise<boolean> {
+  if (text === null || typeof text === 'string') return text?.includes('\0') === true;
+  for (let start = 0; start < text.length; start += BYTES_A_TURN) {
+    if (start > 0) await setImmediate();
+    if (text.subarray(start, start + BYTES_A_TURN).includes(0)) return true;
+  }
+  return false;
 }
 
 /** A text changed by lines. A line that is too long to be looked at as a whole becomes several. */

@@ -1,6 +1,7 @@
 import type { Holding } from '../../intake/admission.ts';
 import { ByteCollector } from '../../message/byte-collector.ts';
 import { contentRefusal, Refusal, sizeRefusal } from '../../message/refusal.ts';
+import { freeMemory } from '../../platform/free-memory.ts';
 import { DataDecoder } from './decoder.ts';
 
 export interface IncomingLimits {
@@ -30,6 +31,7 @@ export class IncomingMessage {
   readonly #decoder: DataDecoder;
   readonly #bytes = new ByteCollector();
   #size = 0;
+  #hasNul = false;
   #refusal: Refusal | null = null;
 
   constructor(limits: IncomingLimits, holding: Holding) {
@@ -43,6 +45,11 @@ export class IncomingMessage {
     return this.#size;
   }
 
+  /** Whether what follows is thrown away. */
+  get isRefused(): boolean {
+    return this.#refusal !== null;
+  }
+
   /** @returns the offset behind the end of data in this chunk, or -1 where it is not in it. */
   push(chunk: Buffer): number {
     return this.#decoder.push(chunk);
@@ -51,17 +58,16 @@ export class IncomingMessage {
   /**
    * The message, once `push` has met its end.
    *
-   * @throws Refusal 552 too large, 452 no room, 550 5.6.11 bare CR or LF, 554 NUL
+   * @throws (rejects) Refusal 552 too large, 452 no room, 550 5.6.11 bare CR or LF, 554 NUL
    */
-  take(): ReceivedMessage {
+  async take(): Promise<ReceivedMessage> {
     const { bareLineEnding, longestLine } = this.#decoder.facts();
     if (this.#refusal) throw this.#refusal;
     if (bareLineEnding && this.#limits.bareLineEndings === 'reject') throw bareLineEndingRefusal();
-    const raw = this.#bytes.take();
-    if (raw.includes(0)) {
+    if (this.#hasNul) {
       throw contentRefusal('nul', 'The message has a NUL byte: encode binary parts as base64 (RFC 5321 section 4.5.2)');
     }
-    return { raw, longestLine };
+    return { raw: await this.#bytes.takeInTurns(), longestLine };
   }
 
   /** Gives the memory's room back. To be called when nothing holds the message any more. */
@@ -72,7 +78,12 @@ export class IncomingMessage {
 
   #append(bytes: Buffer): void {
     this.#size += bytes.length;
-    if (this.#refusal) return;
+    if (this.#refusal) {
+      freeMemory(bytes);
+      return;
+    }
+    // Piece by piece: to look through all of a large message at its end would hold up the others.
+    this.#hasNul ||= bytes.includes(0);
     if (this.#size > this.#limits.messageBytes) this.#refuse(tooLargeRefusal(this.#limits.messageBytes));
     else if (!this.#holding.tryTake(bytes.length)) this.#refuse(noRoomRefusal());
     else this.#bytes.add(bytes);

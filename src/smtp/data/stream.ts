@@ -28,6 +28,8 @@ export interface Receiving {
 const COMMANDS_A_TURN = 100;
 /** Bytes behind a message that are kept until its reply. Beyond them nothing is read, and no client is seen to go. */
 const MOST_BEHIND = 64 * 1024;
+/** Bytes a second that are read of a message which is refused at its end. */
+const REFUSED_RATE = 4 * 1024 * 1024;
 /** The first byte of a TLS handshake (RFC 8446 section 5.1), which no command begins with. */
 const TLS_HANDSHAKE = 0x16;
 
@@ -181,13 +183,22 @@ export class DataStream extends SMTPStream {
     this.heardAt = performance.now();
     const end = this.#message?.push(chunk) ?? -1;
     if (end === -1) {
-      done();
+      this.#readOn(chunk.length, done);
     } else {
       this.#message = null;
       this._dataMode = false;
       this.#hold(chunk.subarray(end), done);
       this.#arrived();
     }
+  }
+
+  /**
+   * Reads on, the next time that the event loop comes by: left to itself it reads two megabytes of a client that sends quickly
+   * before it looks at the next one. What is thrown away has time.
+   */
+  #readOn(bytes: number, done: Done): void {
+    if (this.#message?.isRefused) setTimeout(done, (1000 * bytes) / REFUSED_RATE);
+    else setImmediate(done);
   }
 
   /**

@@ -18,6 +18,8 @@ const MAX_BATCH_BYTES = 1024 * 1024;
 const CONCURRENT_COMMITS = 2;
 /** Milliseconds. */
 const COMMIT_INTERVAL = 5;
+/** Bytes of a message that nobody else's commit should wait for. */
+const LARGE = 64 * 1024;
 /** Each holds a connection for as long as its bytes take. */
 const CONCURRENT_LARGE = 2;
 
@@ -224,7 +226,7 @@ const TOGETHER: UntilKnownOptions = { ...ALONE, conflicts: 3 };
 
 /** Bodies that are no strings are parameters of a statement that stores nothing else. */
 function isLarge(message: NewMessage): boolean {
-  return [message.text, message.html].some(body => body instanceof Uint8Array) || sizeOf(message) > MAX_BATCH_BYTES;
+  return [message.text, message.html].some(body => body instanceof Uint8Array) || sizeOf(message) > LARGE;
 }
 
 function sizeOf(message: NewMessage): number {
