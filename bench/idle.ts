@@ -15,20 +15,21 @@ const HELP = `Usage: node bin/node24.js bench/idle.ts [options]
   --connections <n>  how many (5000)
   --opening <n>      how many are opened at a time (50)
   --rounds <n>       how often they come and go (1)
+  --groups <list>    key exchanges that clients bring, as OpenSSL calls them (those of Node)
   --after <n>        how many seconds after they have gone memory is looked at again (60)
 `;
 
 const MB = 1_000_000;
 
 /** A client behind STARTTLS, which is greeted again and says nothing more. */
-async function open(port: number, ca: string): Promise<tls.TLSSocket> {
+async function open(port: number, ca: string, ecdhCurve: string): Promise<tls.TLSSocket> {
   const socket = net.connect(port, '127.0.0.1');
   await said(socket, '220 ');
   socket.write('EHLO idle.bench.test\r\n');
   await said(socket, '250 ');
   socket.write('STARTTLS\r\n');
   await said(socket, '220 ');
-  const secured = tls.connect({ socket, ca, servername: 'localhost' });
+  const secured = tls.connect({ socket, ca, servername: 'localhost', ecdhCurve });
   await once(secured, 'secureConnect');
   secured.write('EHLO idle.bench.test\r\n');
   await said(secured, '250 ');
@@ -55,6 +56,7 @@ const { values } = parseArgs({
     opening: { type: 'string', default: '50' },
     rounds: { type: 'string', default: '1' },
     after: { type: 'string', default: '60' },
+    groups: { type: 'string', default: tls.DEFAULT_ECDH_CURVE },
     help: { type: 'boolean', default: false },
   },
 });
@@ -81,7 +83,9 @@ async function measure(): Promise<void> {
     for (let round = 1; round <= Number(values.rounds); round += 1) {
       const clients: tls.TLSSocket[] = [];
       const opener = async (): Promise<void> => {
-        while (clients.length < Number(values.connections)) clients.push(await open(relay.port, system.tls.ca));
+        while (clients.length < Number(values.connections)) {
+          clients.push(await open(relay.port, system.tls.ca, values.groups));
+        }
       };
       await Promise.all(Array.from({ length: Number(values.opening) }, opener));
       process.stdout.write(`${clients.length} connections: ${megabytes()}`);

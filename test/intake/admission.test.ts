@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { Admission, SMALL_MESSAGE } from '../../src/intake/admission.ts';
+import { eventually } from '../support/eventually.ts';
 import { type Owner, seedOwner } from '../support/owner.ts';
 import { startRelay } from '../support/relay.ts';
 import { messageFrom, SmtpClient } from '../support/smtp-client.ts';
@@ -122,9 +123,13 @@ describe('a key that holds what it may', async () => {
       await small.send('Hi\r\n.\r\n');
       await small.expect('250 2.0.0');
     }
-    const own = await openData(t, relay.owner);
-    await own.send(bodyOf(1.9 * MIB), '.\r\n');
-    await own.expect('452 4.3.1');
+    // What was sent is not received as yet.
+    await eventually(async () => {
+      const own = await openData(t, relay.owner);
+      await own.send(bodyOf(1.9 * MIB), '.\r\n');
+      const { last } = await own.reply();
+      return last.startsWith('452 4.3.1');
+    });
     await first.send('.\r\n');
     await first.expect('250 2.0.0');
   });

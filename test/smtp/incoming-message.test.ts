@@ -95,6 +95,9 @@ describe('IncomingMessage', () => {
 
   it('refuses NUL: 554', async () => {
     await assert.rejects(receive('a\0b').take(), { code: 554, enhancedCode: '5.6.0' });
+    const followed = new IncomingMessage(UNLIMITED, roomFor(1e9).begin(HOLDER));
+    followed.push(Buffer.from('a\r\n.\r\n\0'));
+    assert.equal((await followed.take()).raw.toString(), 'a\r\n');
   });
 
   it('gives the memory of a packet back at once that it throws away', () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { eventually } from '../support/eventually.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
 import { messageFrom, SmtpClient } from '../support/smtp-client.ts';
 
@@ -84,6 +85,16 @@ describe('bytes in flight', () => {
     const client = await SmtpClient.loggedIn(t, other);
     await openData(client);
     await client.send(sized(1.5 * MIB), '\r\n');
+    // Sent is not received as yet.
+    await eventually(async () => {
+      const asker = await SmtpClient.loggedIn(t, other);
+      await asker.command(`MAIL FROM:<a@acme.test> SIZE=${MIB}`, '250 ');
+      await asker.command('RCPT TO:<b@example.com>', '250 ');
+      asker.socket.write('DATA\r\n');
+      const { code } = await asker.reply();
+      asker.destroy();
+      return code === 452;
+    });
     return client;
   }
 

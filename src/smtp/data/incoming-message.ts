@@ -52,7 +52,11 @@ export class IncomingMessage {
 
   /** @returns the offset behind the end of data in this chunk, or -1 where it is not in it. */
   push(chunk: Buffer): number {
-    return this.#decoder.push(chunk);
+    // Here and not at the end, where to look through all of a large message would hold up the others.
+    const nul = chunk.indexOf(0);
+    const end = this.#decoder.push(chunk);
+    if (nul !== -1 && (end === -1 || nul < end)) this.#hasNul = true;
+    return end;
   }
 
   /**
@@ -82,8 +86,6 @@ export class IncomingMessage {
       freeMemory(bytes);
       return;
     }
-    // Piece by piece: to look through all of a large message at its end would hold up the others.
-    this.#hasNul ||= bytes.includes(0);
     if (this.#size > this.#limits.messageBytes) this.#refuse(tooLargeRefusal(this.#limits.messageBytes));
     else if (!this.#holding.tryTake(bytes.length)) this.#refuse(noRoomRefusal());
     else this.#bytes.add(bytes);
