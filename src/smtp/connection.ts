@@ -9,8 +9,8 @@ import { noRoomRefusal } from './data/incoming-message.ts';
 import { DataStream } from './data/stream.ts';
 import { type AuthConnection, AuthExchange } from './protocol/auth-exchange.ts';
 import {
-  longestLine,
-  MAX_AUTH_LINE,
+  isTooLong,
+  MAX_UNENDED_LINE,
   malformation,
   parsePathCommand,
   unknownParameter,
@@ -204,7 +204,7 @@ export class RelayConnection extends SMTPConnection implements AuthConnection, W
       this.send(421, SHUTTING_DOWN);
     } else if (this.#clock.isOver) {
       this.refuse('session', timeIsOver('session_timeout'));
-    } else if (command.length > longestLine(command, Boolean(this._nextHandler))) {
+    } else if (!this._nextHandler && isTooLong(command)) {
       this.send(500, '5.5.2 Command line is too long');
       callback();
     } else if (!this.#refuseMalformed(command, callback)) {
@@ -249,7 +249,7 @@ export class RelayConnection extends SMTPConnection implements AuthConnection, W
   /** Reads commands and DATA by our own stream; see there. */
   override _createParser(): SMTPStream {
     const onCommand = (command: Buffer, callback: Done) => this._onCommand(command, callback);
-    const parser = new DataStream(MAX_AUTH_LINE, {
+    const parser = new DataStream(MAX_UNENDED_LINE, {
       onCommand,
       onBareLine: (command, callback) => {
         if (this.#server.settings.bareLineEndings === 'accept' || this._upgrading) onCommand(command, callback);

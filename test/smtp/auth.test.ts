@@ -120,6 +120,15 @@ describe('AUTH', () => {
       ['MAIL FROM:<a@acme.test>', '250 2.1.0'],
     ]);
   }
+  say('has lines of 12,288 octets and no more: the session goes on', [
+    [`AUTH PLAIN ${'A'.repeat(12_276)}`, '501 5.5.2'],
+    [`AUTH PLAIN ${'A'.repeat(12_280)}`, '500 5.5.6'],
+    ['AUTH PLAIN', '334 '],
+    ['A'.repeat(12_292), '500 5.5.6'],
+    ['AUTH LOGIN', USERNAME],
+    ['A'.repeat(20_000), '500 5.5.6'],
+    [`AUTH PLAIN ${plain}`, ACCEPTED],
+  ]);
   say('refuses other mechanisms', [
     ['AUTH CRAM-MD5', '504 5.5.4'],
     ['AUTH XOAUTH2 abc=', '504 5.5.4'],

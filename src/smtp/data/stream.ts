@@ -54,7 +54,7 @@ export class DataStream extends SMTPStream {
   /** When the last whole command or piece of a message came, as `performance.now()` tells it. */
   heardAt = performance.now();
   readonly #handlers: StreamHandlers;
-  readonly #longestLine: number;
+  readonly #longestUnended: number;
   readonly #lines = new CommandLines();
   #hasBegun = false;
   #message: IncomingMessage | null = null;
@@ -74,10 +74,10 @@ export class DataStream extends SMTPStream {
   #isCatchingUp = false;
   #next: (() => void) | null = null;
 
-  /** @param longestLine bytes; a longer one is an `error` */
-  constructor(longestLine: number, handlers: StreamHandlers) {
+  /** @param longestUnended bytes of a line whose end has not come; more are an `error` */
+  constructor(longestUnended: number, handlers: StreamHandlers) {
     super();
-    this.#longestLine = longestLine;
+    this.#longestUnended = longestUnended;
     this.#handlers = handlers;
   }
 
@@ -148,8 +148,7 @@ export class DataStream extends SMTPStream {
       return null;
     }
     const line = this.#lines.next();
-    const length = line ? line.bytes.length : this.#lines.length;
-    if (length > this.#longestLine) {
+    if (line === null && this.#lines.length > this.#longestUnended) {
       this.#lines.takeRest();
       done(new Error('a command line is too long'));
       return null;

@@ -18,6 +18,8 @@ export const POSTMASTER = 'postmaster';
 const MAX_COMMAND = 2048;
 /** Bytes; as many as RFC 4954 section 4 asks for in an exchange of AUTH. */
 export const MAX_AUTH_LINE = 12_288;
+/** So much is waited for of a line whose end has not come: enough for one that is too long to get its own reply. */
+export const MAX_UNENDED_LINE = 16_384;
 /** AUTH is accepted and ignored (RFC 4954 section 5). */
 const PARAMETERS = { MAIL: ['SIZE', 'BODY', 'SMTPUTF8', 'AUTH'], RCPT: [] as readonly string[] } as const;
 const PARAMETER = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e]*))?$/;
@@ -104,8 +106,7 @@ export function malformation(command: Buffer): string | null {
   return name === undefined ? null : `5.5.4 ${name.toUpperCase()} takes no parameter`;
 }
 
-/** How many bytes a line may have. @param isAnswer it answers a challenge of AUTH */
-export function longestLine(line: Buffer, isAnswer: boolean): number {
-  const inAuth = isAnswer || line.subarray(0, 5).toString().toUpperCase() === 'AUTH ';
-  return inAuth ? MAX_AUTH_LINE : MAX_COMMAND;
+/** Whether a command has more bytes than it may. Those of AUTH have a limit, and a reply, of their own (`readPassword`). */
+export function isTooLong(command: Buffer): boolean {
+  return command.length > MAX_COMMAND && command.subarray(0, 5).toString().toUpperCase() !== 'AUTH ';
 }

@@ -1,4 +1,5 @@
 import { Refusal } from '../../message/refusal.ts';
+import { MAX_AUTH_LINE } from './command-line.ts';
 
 /** Sends a challenge, which is Base64. @returns the client's next line, which answers it */
 export type Ask = (challenge: string) => Promise<string>;
@@ -16,9 +17,11 @@ const PASSWORD = 'UGFzc3dvcmQ6';
  *
  * @param command `AUTH mechanism [initial-response]` (RFC 4954); `=` stands for an empty response
  * @returns the password
- * @throws Refusal 501 for an exchange that the client cancels (`*`) and for what is not Base64, 504 for another mechanism
+ * @throws Refusal 501 for an exchange that the client cancels (`*`) and for what is not Base64, 500 for a line that is too long,
+ * 504 for another mechanism
  */
 export async function readPassword(command: string, ask: Ask): Promise<string> {
+  refuseTooLong(command);
   const [, mechanism = '', initialResponse, ...rest] = command.trim().split(/\s+/);
   if (mechanism === '' || rest.length > 0) {
     throw syntaxRefusal('Syntax: AUTH mechanism [initial-response]', '5.5.4');
@@ -45,12 +48,20 @@ function passwordIn(message: string): string {
 }
 
 function decode(line: string): string {
+  refuseTooLong(line);
   const text = line.trim();
   if (text === '*')
     throw new Refusal({ code: 501, enhancedCode: '5.7.0', text: 'Authentication cancelled', rule: 'sasl' });
   if (text === '=') return '';
   if (!BASE64.test(text)) throw syntaxRefusal('The response is not Base64');
   return Buffer.from(text, 'base64').toString('utf8');
+}
+
+/** RFC 4954 section 4: it ends the exchange, and not the session. */
+function refuseTooLong(line: string): void {
+  if (line.length <= MAX_AUTH_LINE) return;
+  const text = `A line of AUTH may have ${MAX_AUTH_LINE} octets: give the API key alone as the password`;
+  throw new Refusal({ code: 500, enhancedCode: '5.5.6', text, rule: 'sasl' });
 }
 
 function syntaxRefusal(text: string, enhancedCode = '5.5.2'): Refusal {
