@@ -161,11 +161,14 @@ export async function createWorker(
       // Browsers still come here until the load balancer has heard that this worker is not ready any more.
       const { drainDelay } = live.current;
       if (wasWorking && drainDelay > 0) await delay(drainDelay);
+      // What holds a statement up then, such as somebody's lock, is not to hold up the end.
+      const timer = setTimeout(() => void pool.letGo(), config.shutdownTimeout);
       await Promise.all([preparation.stop(), delivery.outcomes.stop()]);
       await running.disposeAsync();
       await delivery.transports.close();
       queue?.close();
       await pool.end();
+      clearTimeout(timer);
       logger.info('stopped');
     },
   };

@@ -72,6 +72,8 @@ export class PatientPool extends pg.Pool {
    */
   async letGo(): Promise<void> {
     this.#hasLetGo = true;
+    // That those end which nobody uses is no news.
+    this.removeAllListeners('error').on('error', () => {});
     const clients = [...this.#clients];
     const asked = Promise.allSettled(clients.map(requestCancel));
     await Promise.race([asked, sleep(CANCEL_TIME)]);

@@ -5,6 +5,7 @@ import { eventually } from '../../support/eventually.ts';
 import { createQueue } from '../../support/queue.ts';
 import { createFleet } from './support/fleet.ts';
 
+const WAITING = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
 const TAKEN = 'select from smtp_relay_outbox where leased_until > now()';
 
 describe('a worker that is told to stop', { concurrency: 2 }, () => {
@@ -58,5 +59,21 @@ describe('a worker that is told to stop', { concurrency: 2 }, () => {
     assert.ok(performance.now() - stopping < 50_000, `took ${performance.now() - stopping} ms`);
     const { row, attempts } = await fleet.story(id);
     assert.deepEqual([row.status, attempts[0]?.outcome], ['queued', 'unknown']);
+  });
+
+  it('gives up what a lock holds up in the database, and exits with 0', async t => {
+    const fleet = await createFleet(t, { queue: null, env: { SMTP_RELAY_SHUTDOWN_TIMEOUT: '1s' } });
+    const worker = await fleet.spawn();
+    const other = await fleet.db.connect();
+    try {
+      await other.query('begin; lock table smtp_relay_claims, smtp_relay_outbox in access exclusive mode');
+      await eventually(async () => (await fleet.db.query(WAITING)).rowCount !== 0);
+      const stopping = performance.now();
+      assert.equal(await worker.end('SIGTERM'), 0);
+      // A statement may take 30 s.
+      assert.ok(performance.now() - stopping < 20_000);
+    } finally {
+      other.release(true);
+    }
   });
 });
