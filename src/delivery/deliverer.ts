@@ -36,7 +36,7 @@ export interface DelivererDependencies extends ClaimedWorkDependencies {
   readonly claims: ClaimedWorkDependencies['claims'] & Pick<Claims, 'take' | 'findForeign' | 'takeOverAlone'>;
   readonly facts: Pick<JobFactsReader, 'find' | 'findExpired'>;
   readonly putOffs: Pick<PutOffs, 'add'>;
-  readonly ways: Pick<Ways, 'wayOf'>;
+  readonly ways: Pick<Ways, 'wayOf'> & Partial<Pick<Ways, 'shut'>>;
   /** Gives a message up whose way out is shut. */
   readonly giveUp: (...args: [...Parameters<WorkOn>, error: ProviderError]) => Promise<void>;
   readonly standstill: Pick<Standstill, 'isOn' | 'passed' | 'begin'>;
@@ -232,7 +232,12 @@ export class Deliverer implements JobSink {
     return outcome === 'done';
   }
 
-  #begin(item: Item, permit: Permit): Promise<void> {
+  async #begin(item: Item, permit: Permit): Promise<void> {
+    const { ways } = this.#dependencies;
+    // A part of its way may have been shut while it waited.
+    const way = ways.shut?.length ? await ways.wayOf(item.facts).catch(() => item.way) : item.way;
+    if (this.#stopping.signal.aborted) return item.resolve('left');
+    if (way !== item.way) return this.#scheduler.add({ ...item, way });
     item.begins();
     return this.#claimAnd(item, (claim, trace) => {
       if (isAlone(claim)) return this.#tryAlone(claim, trace);

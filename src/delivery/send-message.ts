@@ -12,10 +12,10 @@ import { endCall } from './call-span.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import type { NoticeBuilder } from './notices/failure-notice.ts';
 import type { Outgoing, OutgoingBuilder } from './outgoing/outgoing.ts';
-import { verdictOf } from './schedule/circuit.ts';
+import { partFault, verdictOf } from './schedule/circuit.ts';
 import type { Permit } from './schedule/scheduler.ts';
 import { type RetryPolicy, standingAfter } from './standing.ts';
-import type { RecipientOutcome, Transport } from './transport/contract.ts';
+import type { RecipientOutcome } from './transport/contract.ts';
 import type { Simulator } from './transport/simulated/simulator.ts';
 import { TryRecord } from './try-record.ts';
 
@@ -264,7 +264,7 @@ export class MessageTry {
       return [{ recipients, outcome: BROKEN }];
     });
     stopTimer();
-    this.#tell(transport, outcomes);
+    this.#tell(outgoing, outcomes);
     endCall(span, transport.kind, outcomes);
     for (const { recipients: about, outcome } of outcomes) {
       this.#record.outcome(about, outcome, { transport: transport.kind, startedAt });
@@ -275,10 +275,13 @@ export class MessageTry {
   }
 
   /** What is cut off when the worker stops tells nothing of the way out. */
-  #tell(transport: Transport, outcomes: readonly RecipientOutcome[]): void {
+  #tell({ transport, message }: Outgoing, outcomes: readonly RecipientOutcome[]): void {
     const { permit, aborted } = this.#signals;
     if (permit?.way.transport !== transport || aborted.aborted) return;
-    permit.way.circuit.tell(verdictOf(outcomes), permit.passage);
+    const { circuit, shutPart } = permit.way;
+    const fault = shutPart && partFault(outcomes);
+    if (fault) shutPart(message, fault);
+    circuit.tell(fault ? 'works' : verdictOf(outcomes), permit.passage);
   }
 
   async #finish(standing = this.#standing()): Promise<void> {

@@ -89,6 +89,7 @@ describe('routes', () => {
       maxRecipients: 50,
       calls: 4,
       region: note,
+      part: note,
       admit: note,
       allowance: note,
       preview: note,
@@ -105,7 +106,7 @@ describe('routes', () => {
     }
     assert.deepEqual(
       told,
-      ['region', 'admit', 'allowance', 'preview', 'send', 'close'].map(name => [name, never, NOTHING, 4, 5]),
+      ['region', 'part', 'admit', 'allowance', 'preview', 'send', 'close'].map(name => [name, never, NOTHING, 4, 5]),
     );
   });
 

@@ -41,6 +41,7 @@ const ANSWERS: readonly Expected[] = [
   permanent(400, 'ValidationException', 'Member must not be null'),
   transient(400, 'AccountSuspendedException', 'The account is suspended.'),
   transient(400, 'SendingPausedException', 'Sending is paused.'),
+  transient(400, 'ConfigurationSetSendingPausedException', 'Sending is paused.'),
   transient(400, 'MailFromDomainNotVerifiedException', 'The MAIL FROM domain is not verified.'),
   transient(404, 'NotFoundException', 'Configuration set <x> does not exist.'),
   transient(403, 'AccessDeniedException', 'User is not authorized to perform: ses:SendEmail'),
@@ -110,6 +111,23 @@ describe('what SES answers', () => {
     assert.equal(reasonOf(503, 'ServiceUnavailable', 'x'), 'connect');
     assert.equal(reasonOf(400, 'MessageRejected', 'Virus detected.'), undefined);
     assert.equal(reasonOf(404, 'NotFoundException', 'Configuration set <x> does not exist.'), undefined);
+  });
+
+  it('tells a configuration set that is stopped from an account that is', () => {
+    const isOfPart = (name: string, message: string) => {
+      const outcome = classifySes({ stage: 'answered', status: 400, name, message });
+      assert.equal(outcome.reason, 'paused', message);
+      return outcome.ofPart === true;
+    };
+    for (const name of ['MessageRejected', 'BadRequestException', 'SendingPausedException']) {
+      assert.ok(isOfPart(name, 'Sending is paused for configuration set events.'), name);
+      assert.ok(isOfPart(name, 'Configuration set events: email sending is disabled.'), name);
+      assert.ok(!isOfPart(name, 'Sending paused for this account.'), name);
+      assert.ok(!isOfPart(name, 'Sending is paused for this account, whatever its configuration set.'), name);
+    }
+    assert.ok(isOfPart('ConfigurationSetSendingPausedException', 'x'));
+    for (const name of ['AccountSuspendedException', 'SendingPausedException', 'AccountSendingPausedException'])
+      assert.ok(!isOfPart(name, 'x'), name);
   });
 
   it('does not pass on what names accounts and roles', () => {

@@ -123,6 +123,43 @@ describe('an account that may not send', () => {
   });
 });
 
+describe('a configuration set that may not send', () => {
+  it('holds up the mail of its owner, and none that leaves by the same account', async t => {
+    const sending = await startSending(t, { 'retries.firstPause': 1_000, httpPort: await freePort() });
+    const { db, ses, worker } = sending;
+    for (const [owner, domain] of [
+      ['a', 'a.test'],
+      ['b', 'b.test'],
+    ])
+      await db.query(
+        `insert into domains (id, user_id, name, region, ses_configuration_set_name, status)
+         values (gen_random_uuid(), $1, $2, 'us-east-1', $3, 'verified')`,
+        [owner, domain, owner],
+      );
+    ses.account.pausedSets.add('a');
+    await storeMany(db, 60, 'a', 'a.test');
+    const shut = async () => {
+      const answer = await fetch(`http://127.0.0.1:${worker.httpPort}/healthz`);
+      return ((await answer.json()) as { shutRoutes: { route: string; reason: string }[] }).shutRoutes;
+    };
+    await eventually(async () => (await shut()).length > 0);
+    for (let nth = 0; nth < 5; nth += 1) {
+      const id = await storeMessage(db, { userId: 'b', from: 'hello@b.test' });
+      assert.ok((await timeOf(db, id)) < AT_ONCE);
+      assert.deepEqual(
+        (await shut()).map(({ route, reason }) => [route, reason]),
+        [['default us-east-1 a', 'paused']],
+      );
+    }
+    const { attempts } = await counts(db, 'a');
+    assert.ok(attempts <= 40, `${attempts} attempts`);
+    ses.account.pausedSets.clear();
+    await eventually(async () => (await counts(db, 'a')).sent === 60);
+    assert.equal(ses.mailbox.messages.length, 65, 'nothing is doubled');
+    assert.deepEqual(await shut(), []);
+  });
+});
+
 describe('a smarthost that refuses the log-in', () => {
   it("is tried with few messages, while its owner's mail by another way goes on, and is well in time", async t => {
     let isRefused = true;

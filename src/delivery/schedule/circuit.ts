@@ -221,3 +221,9 @@ export function verdictOf(outcomes: readonly RecipientOutcome[]): Verdict {
   if (told.includes('works')) return 'works';
   return told[0] ?? null;
 }
+
+/** What is the matter with only a part of the way out, so that the rest of it works; null where nothing is. */
+export function partFault(outcomes: readonly RecipientOutcome[]): RouteFault | null {
+  const reasons = outcomes.map(({ outcome }) => (outcome.kind !== 'sent' && outcome.ofPart && outcome.reason) || null);
+  return reasons.includes(null) ? null : (reasons[0] ?? null);
+}

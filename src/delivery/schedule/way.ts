@@ -1,6 +1,6 @@
 import type { TransportKind } from '../../routing/transport-limits.ts';
 import type { ProviderError } from '../../store/delivery/settle.ts';
-import type { RouteFault, Transport } from '../transport/contract.ts';
+import type { OutgoingMessage, RouteFault, Transport } from '../transport/contract.ts';
 import type { SendAllowance } from '../transport/send-allowance.ts';
 import type { Circuit } from './circuit.ts';
 
@@ -20,6 +20,11 @@ export interface Way {
   /** Where its rate is limited. */
   readonly allowance: SendAllowance | null;
   readonly circuit: Circuit;
+  /**
+   * Shuts the part of it that this message goes by, whose messages have a way of their own from then on. Absent where it is such a
+   * part itself.
+   */
+  shutPart?(message: Pick<OutgoingMessage, 'domain'>, reason: RouteFault): void;
 }
 
 /** What is said of a message whose way out is shut; null while it is not. */

@@ -2,7 +2,7 @@ import { domainOf } from '../../message/addresses/address.ts';
 import type { Logger } from '../../observability/log.ts';
 import type { DomainSettings } from '../../store/owners/sending-domains.ts';
 import { addressIn } from '../outgoing/outgoing.ts';
-import type { RouteFault, Transport } from '../transport/contract.ts';
+import type { RouteFault, SendingDomain, Transport } from '../transport/contract.ts';
 import { Circuit } from './circuit.ts';
 import type { CircuitMetrics } from './metrics.ts';
 import type { AskForTurn } from './probe-turns.ts';
@@ -47,10 +47,20 @@ export interface WaysDependencies {
   readonly logger: Logger;
 }
 
+/** Of a transport, as far as messages share it. */
+interface Place {
+  readonly region: string;
+  readonly part?: string;
+}
+
+/** Parts of one transport that may be shut by themselves at the same time: each has a metric of its own. */
+const MAX_PARTS = 100;
+
 /** Finds the way out of each message, and knows which are shut. */
 export function createWays(dependencies: WaysDependencies): Ways {
   const { findDomain, transportFor, captureTransport, nameOf } = dependencies;
   const ways = new Map<Transport, Map<string, Way>>();
+  const parts = new Map<Transport, Map<string, Way>>();
   const shut = new Map<Way, ShutWay>();
 
   function noteChange(way: Way): void {
@@ -74,8 +84,8 @@ export function createWays(dependencies: WaysDependencies): Ways {
     onChange();
   }
 
-  function create(transport: Transport, domain: DomainSettings | null, region: string): Way {
-    const name = region === '' ? nameOf(transport) : `${nameOf(transport)} ${region}`;
+  function create(transport: Transport, domain: SendingDomain | null, { region, part = '' }: Place): Way {
+    const name = [nameOf(transport), region, part].filter(word => word !== '').join(' ');
     const circuit = new Circuit({
       now: () => performance.now(),
       pauses: dependencies.pauses,
@@ -91,8 +101,33 @@ export function createWays(dependencies: WaysDependencies): Ways {
       maxRecipients: transport.maxRecipients,
       allowance: transport.allowance?.({ domain }) ?? null,
       circuit,
+      ...(part === '' && { shutPart: (message, reason) => shutPart(way, message.domain, reason) }),
     };
     return way;
+  }
+
+  /** From then on until it works again, its messages wait by themselves. */
+  function shutPart({ transport }: Way, domain: SendingDomain | null, reason: RouteFault): void {
+    const region = transport.region?.({ domain }) ?? '';
+    const part = transport.part?.({ domain }) ?? '';
+    const known = parts.get(transport) ?? new Map<string, Way>();
+    parts.set(transport, known);
+    for (const [key, { circuit }] of known) if (circuit.reason === null) known.delete(key);
+    const key = `${region} ${part}`;
+    if (part === '' || known.has(key) || known.size >= MAX_PARTS) return;
+    const way = create(transport, domain, { region, part });
+    known.set(key, way);
+    const passage = way.circuit.begin();
+    way.circuit.tell(reason, passage);
+    way.circuit.end(passage);
+  }
+
+  /** Only while it is shut. */
+  function partOf(transport: Transport, domain: SendingDomain | null, region: string): Way | null {
+    const known = parts.get(transport);
+    if (!known || known.size === 0) return null;
+    const way = known.get(`${region} ${transport.part?.({ domain }) ?? ''}`);
+    return way && way.circuit.reason !== null ? way : null;
   }
 
   return {
@@ -105,9 +140,9 @@ export function createWays(dependencies: WaysDependencies): Ways {
       const byRegion = ways.get(transport) ?? new Map<string, Way>();
       ways.set(transport, byRegion);
       const region = transport.region?.({ domain }) ?? '';
-      const way = byRegion.get(region) ?? create(transport, domain, region);
+      const way = byRegion.get(region) ?? create(transport, domain, { region });
       byRegion.set(region, way);
-      return way;
+      return partOf(transport, domain, region) ?? way;
     },
     get shut() {
       return [...shut.values()];

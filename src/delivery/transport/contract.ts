@@ -45,6 +45,8 @@ export type Outcome =
       readonly throttled?: boolean;
       /** What is the matter with the way out itself, whoever's message comes by it. Left out: nothing that is known. */
       readonly reason?: RouteFault;
+      /** Only some of the messages that come by that way share it: those of the same `part` of the transport. Left out: all do. */
+      readonly ofPart?: true;
     };
 
 /**
@@ -68,6 +70,11 @@ export interface Transport {
   readonly calls?: number;
   /** Which of several ways out, none of which the others' troubles concern: a region. Absent: there is one. */
   region?(message: Pick<OutgoingMessage, 'domain'>): string;
+  /**
+   * What may be stopped by itself within that way out, and what that is for this message, in a few characters: a configuration set.
+   * Empty: nothing. Absent: there is no such thing.
+   */
+  part?(message: Pick<OutgoingMessage, 'domain'>): string;
   /**
    * Waits until a call for so many recipients may be made, where the provider limits the rate. Absent: at once.
    *

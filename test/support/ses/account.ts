@@ -34,6 +34,8 @@ export class Account {
   readonly options: AccountOptions;
   readonly identities = new Map<string, Identity>();
   readonly tlsPolicies: Map<string, string> | null;
+  /** Configuration sets for which sending is paused. */
+  readonly pausedSets = new Set<string>();
   maxSendRate: number;
   #credit: number;
   #countedAt = performance.now();
@@ -74,7 +76,10 @@ export class Account {
   admit(request: SendEmailRequest): void {
     const recipients = recipientsOf(request);
     if (this.options.strict) this.#refuse(request);
-    if (request.ConfigurationSetName) this.tlsPolicy(request.ConfigurationSetName);
+    const set = request.ConfigurationSetName;
+    if (set) this.tlsPolicy(set);
+    if (set && this.pausedSets.has(set))
+      throw new SesError(400, 'SendingPausedException', `Sending is paused for configuration set ${set}.`);
     if (this.options.sandbox) this.#checkIdentities(recipients);
     if (this.options.enforceRate) this.#spend(Math.max(1, recipients.length));
   }

@@ -33,6 +33,8 @@ export interface SesRule {
   readonly throttled?: true;
   /** It is about the account, and every message fares the same. */
   readonly reason?: RouteFault;
+  /** It is about the configuration set, which only some messages have. */
+  readonly ofPart?: true;
   /** What can be done, added to what SES says. */
   readonly hint?: string;
   /** In place of what SES says. */
@@ -59,6 +61,7 @@ const DENIED = [
 ];
 
 const THROTTLED = ['TooManyRequestsException', 'Throttling', 'ThrottlingException', 'LimitExceededException'];
+const PAUSED = ['AccountSuspendedException', 'SendingPausedException', 'AccountSendingPausedException'];
 const REJECTED = ['MessageRejected', 'MessageRejectedException'];
 const WRONG = ['BadRequestException', 'ValidationException', 'InvalidParameterValue', 'SerializationException'];
 
@@ -68,6 +71,11 @@ const REFUSED_US =
 
 const STOPPED = 'paused?|suspend(?:ed)?|suspension|disabled|deactivated|shut ?down|terminated|probation|under review';
 const SENDER = 'account|sending|configuration set';
+/** The account is not the one that is stopped. */
+const SET_STOPPED = new RegExp(
+  `^(?!.*\\baccounts?\\b).*?(?:\\bconfiguration set\\b[^.]*\\b(?:${STOPPED})\\b|\\b(?:${STOPPED})\\b[^.]*\\bconfiguration set\\b)`,
+  'is',
+);
 /** Within one sentence, either way round. */
 const ACCOUNT_STOPPED = new RegExp(
   `\\b(?:${SENDER})\\b[^.]*\\b(?:${STOPPED})\\b|\\b(?:${STOPPED})\\b[^.]*\\b(?:${SENDER})\\b`,
@@ -104,6 +112,23 @@ export const SES_RULES: readonly SesRule[] = [
     because: 'The same, under another name.',
   },
   {
+    names: [...REJECTED, ...WRONG, ...PAUSED],
+    message: SET_STOPPED,
+    kind: 'transient',
+    reason: 'paused',
+    ofPart: true,
+    hint: 'This is about the configuration set, not about the message.',
+    because: 'Other messages have other configuration sets, maybe of other owners.',
+  },
+  {
+    names: ['ConfigurationSetSendingPausedException'],
+    kind: 'transient',
+    reason: 'paused',
+    ofPart: true,
+    hint: 'Sending is paused for the configuration set.',
+    because: 'The same, by the name of API v1.',
+  },
+  {
     names: [...REJECTED, ...WRONG],
     message: ACCOUNT_STOPPED,
     kind: 'transient',
@@ -129,12 +154,7 @@ export const SES_RULES: readonly SesRule[] = [
     because: 'The request would be as wrong the next time: an address or the message itself.',
   },
   {
-    names: [
-      'AccountSuspendedException',
-      'SendingPausedException',
-      'AccountSendingPausedException',
-      'ConfigurationSetSendingPausedException',
-    ],
+    names: PAUSED,
     kind: 'transient',
     reason: 'paused',
     hint: 'Sending is paused for the SES account or the configuration set.',
@@ -220,6 +240,7 @@ export function classifySes(fault: SesFault): Failure {
     message: text.slice(0, MAX_MESSAGE),
     ...(rule?.throttled && { throttled: true }),
     ...(rule?.reason && { reason: rule.reason }),
+    ...(rule?.ofPart && { ofPart: true }),
   };
 }
 

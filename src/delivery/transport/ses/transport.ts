@@ -74,6 +74,7 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
   const rates = sendRatesOf(dependencies, regions);
   const tlsPolicies = createTlsPolicies(regions);
   const regionOf = (domain: SendingDomain | null) => domain?.region || options.region;
+  const setOf = (domain: SendingDomain | null) => domain?.configurationSet || options.configurationSet;
 
   function allowance({ domain }: Pick<OutgoingMessage, 'domain'>): SendAllowance | null {
     const region = regionOf(domain);
@@ -84,7 +85,7 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
   /** One call. @throws SesCallError and whatever came before the request */
   async function sendOnce(message: OutgoingMessage, signal: AbortSignal, span?: Span): Promise<string> {
     const region = regionOf(message.domain);
-    const configurationSet = message.domain?.configurationSet || options.configurationSet;
+    const configurationSet = setOf(message.domain);
     if (message.domain?.tls === 'enforced') await demandTls(tlsPolicies, region, configurationSet);
     const parameters = sendEmailParameters(message, configurationSet);
     return regions.get(region).sendEmail(parameters, message.raw, signal, span);
@@ -141,6 +142,7 @@ export function createSesTransport(dependencies: SesDependencies): SesTransport 
     maxRecipients: MAX_RECIPIENTS,
     admit,
     region: ({ domain }) => regionOf(domain),
+    part: ({ domain }) => setOf(domain) ?? '',
     allowance,
     preview: () => new SesBodyHash(),
     send,
