@@ -27,23 +27,32 @@ const transport = createTransport({
 });
 
 if (env.DECLARES === 'true') await waitForDeclared();
-await transport.verify();
+await patiently(() => transport.verify());
 console.log(
   `${env.HOST}:${env.PORT} greets${withTls ? ', speaks TLS' : ''}${env.API_KEY ? ' and takes the API key' : ''}.`,
 );
 if (!env.API_KEY) {
   console.log('There is no API key (test.apiKey), so no message was sent.');
 } else {
-  const { response } = await transport.sendMail({
-    from: env.FROM,
-    to: env.TO,
-    subject: 'Sent by helm test',
-    text: 'Sent by helm test.',
-  });
+  const message = { from: env.FROM, to: env.TO, subject: 'Sent by helm test', text: 'Sent by helm test.' };
+  const { response } = await patiently(() => transport.sendMail(message));
   console.log(response);
   const id = /queued as ([0-9a-f-]{36})/.exec(response)?.[1];
   if (!id) throw new Error('the reply names no message');
   await waitFor(id);
+}
+
+/** As clients do: what is refused for now, or cannot be reached, is tried again for a while. */
+async function patiently(attempt) {
+  const deadline = Date.now() + 45_000;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (error.responseCode >= 500 || Date.now() > deadline) throw error;
+      await sleep(2000);
+    }
+  }
 }
 
 async function waitForDeclared() {
