@@ -1,8 +1,10 @@
 import { trustsAnyServer } from './database-login.ts';
 import { hasTls, OPENSEND_RECIPIENTS } from './derived.ts';
 import type { ConfigProblem } from './problem.ts';
-import { type Config, type SettingName, settings } from './schema.ts';
+import { type Config, type SettingName, settingIn, settings } from './schema.ts';
+import { defaultEnvName } from './setting.ts';
 import { checkTlsFiles } from './tls-files.ts';
+import { descriptionOf, TRANSPORT_KINDS } from './transports/list.ts';
 
 /** What is wrong with settings that are right each on its own. */
 export interface CheckResult {
@@ -79,21 +81,32 @@ const opensendRecipients: Check = {
   },
 };
 
+/** Transports that cannot be used without one of their settings, a smarthost for instance. */
+const NEEDY = TRANSPORT_KINDS.flatMap(kind => {
+  const { needs } = descriptionOf(kind);
+  return needs ? [{ kind, ...needs, name: `${kind}.${needs.setting}` as SettingName }] : [];
+});
+
 /** Only the standalone worker sends by a transport of the configuration. */
-const smarthost: Check = {
-  looksAt: ['pipeline', 'transport', 'smtp.host', 'routes'],
-  run({ pipeline, transport, smtp, routes }, sourceOf) {
-    if (pipeline !== 'standalone' || smtp.host !== '') return {};
+const transportNeeds: Check = {
+  looksAt: ['pipeline', 'transport', 'routes', ...NEEDY.map(({ name }) => name)],
+  run(config, sourceOf) {
+    if (config.pipeline !== 'standalone') return {};
     const lacks = (setting: SettingName, why: string, fix: string): ConfigProblem => {
       return { setting, source: sourceOf(setting), why, fix };
     };
-    const problems = routes.flatMap((route, index) => {
-      if (route.transport !== 'smtp' || route.smtp?.host !== undefined) return [];
-      return [lacks('routes', `routes[${index}] has no smarthost`, `set routes[${index}].smtp.host, or smtp.host`)];
+    const needy = NEEDY.filter(({ name }) => settingIn(config, name) === '');
+    const problems = needy.flatMap(({ kind, what, setting, name }) => {
+      const ofRoutes = config.routes.flatMap((route, index) => {
+        const own: Readonly<Record<string, unknown>> = route[kind] ?? {};
+        if (route.transport !== kind || own[setting] !== undefined) return [];
+        const fix = `set routes[${index}].${name}, or ${name}`;
+        return [lacks('routes', `routes[${index}] has no ${what}`, fix)];
+      });
+      if (config.transport !== kind) return ofRoutes;
+      const fix = `set ${name} (${defaultEnvName(name)})`;
+      return [...ofRoutes, lacks('transport', `the transport ${kind} has no ${what}`, fix)];
     });
-    if (transport === 'smtp') {
-      problems.push(lacks('transport', 'the transport smtp has no smarthost', 'set smtp.host (SMTP_RELAY_SMTP_HOST)'));
-    }
     return { problems };
   },
 };
@@ -171,7 +184,7 @@ export function checkTogether(
     tlsPair,
     otherPorts,
     opensendRecipients,
-    smarthost,
+    transportNeeds,
     captureNeedsOurWorker,
     shortTrackingSecret,
     roomForOneMessage,

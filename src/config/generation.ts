@@ -1,7 +1,7 @@
 import { checkTogether } from './check.ts';
 import type { LoadedConfig } from './load.ts';
 import { ConfigError } from './problem.ts';
-import { assembleConfig, type Config, type SettingName, settings } from './schema.ts';
+import { assembleConfig, type Config, type SettingName, settingIn, settings } from './schema.ts';
 
 /** What a running process makes of a configuration that was loaded anew. */
 export interface Generation {
@@ -44,8 +44,4 @@ function requireConsistency(config: Config, loaded: LoadedConfig, restartToApply
   if (problems.length === 0) return;
   const fix = `restart, so that ${restartToApply.join(', ')} count as well`;
   throw new ConfigError(problems.map(problem => ({ ...problem, why: `${problem.why} until a restart`, fix })));
-}
-
-function settingIn(config: Config, name: SettingName): unknown {
-  return name.split('.').reduce<unknown>((node, key) => (node as Record<string, unknown>)[key], config);
 }

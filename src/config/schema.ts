@@ -79,3 +79,8 @@ function deepFreeze<T>(value: T): T {
   }
   return value;
 }
+
+/** The value of one setting, by its name. */
+export function settingIn(config: Config, name: SettingName): unknown {
+  return name.split('.').reduce<unknown>((node, key) => (node as Record<string, unknown>)[key], config);
+}

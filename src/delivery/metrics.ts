@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
+import { TRANSPORT_KINDS } from '../config/transports/list.ts';
 import type { Registry } from '../observability/metrics.ts';
-import { TRANSPORT_KINDS } from '../routing/transport-limits.ts';
 import type { Outcome } from './transport/contract.ts';
 
 const OUTCOMES = ['sent', 'transient', 'permanent', 'unknown'] as const satisfies readonly Outcome['kind'][];

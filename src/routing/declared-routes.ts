@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { type RouteSetting, routes as routesFormat } from '../config/formats/routes.ts';
 import type { LiveConfig } from '../config/live.ts';
 import type { Config } from '../config/schema.ts';
+import type { TransportKind } from '../config/transports/list.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Queryable } from '../postgres/pool.ts';
 
@@ -47,7 +48,7 @@ const READ = `
 interface StoredRoute {
   readonly name: string;
   readonly domains: readonly string[];
-  readonly transport: 'ses' | 'smtp' | 'capture';
+  readonly transport: TransportKind;
   readonly settings: Readonly<Record<string, unknown>>;
 }
 

@@ -1,5 +1,6 @@
+import type { TransportKind } from '../config/transports/list.ts';
 import { comparableDomain } from '../message/addresses/address.ts';
-import { type TransportKind, type TransportLimits, transportLimits } from './transport-limits.ts';
+import { type TransportLimits, transportLimits } from './transport-limits.ts';
 
 /** What of a route says which messages are its own. */
 export interface RoutePattern {

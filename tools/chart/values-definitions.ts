@@ -1,5 +1,4 @@
-import { declaredDefinitions } from './declared-schema.ts';
-import type { Schema } from './values-schema.ts';
+export type Schema = { [keyword: string]: unknown };
 
 /*
  * What values of the chart may be that are objects of Kubernetes, or names of some: as narrow as Kubernetes itself, so that what
@@ -17,7 +16,7 @@ const truth: Schema = { type: 'boolean' };
 const anything: Schema = { type: 'object' };
 const named: Schema = { type: 'string', minLength: 1 };
 
-function group(properties: Schema, required: readonly string[] = []): Schema {
+export function group(properties: Schema, required: readonly string[] = []): Schema {
   return { type: 'object', properties, ...(required.length > 0 && { required }), additionalProperties: false };
 }
 
@@ -262,5 +261,5 @@ function network(): Schema {
 
 /** By name, as `# @schema {"$ref": "#/$defs/…"}` in values.yaml refers to them. */
 export function definitions(): Schema {
-  return { ...names(), ...containers(), ...pods(), ...scaling(), ...network(), ...declaredDefinitions() };
+  return { ...names(), ...containers(), ...pods(), ...scaling(), ...network() };
 }

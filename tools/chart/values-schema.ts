@@ -1,11 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { isMap, isScalar, type Pair, parseDocument, type YAMLMap } from 'yaml';
-import { configSchema } from './config-schema.ts';
+import { settings } from '../../src/config/schema.ts';
+import { documentSchema, KINDS, type KindName } from '../../src/declared/kinds/kinds.ts';
 import { movedSchema } from './moved-values.ts';
 import { chartPath } from './paths.ts';
-import { definitions } from './values-definitions.ts';
-
-export type Schema = { [keyword: string]: unknown };
+import { definitions, group, type Schema } from './values-definitions.ts';
 
 /**
  * Makes values.schema.json from values.yaml: types from the defaults, descriptions and what `# @schema {…}` says from the
@@ -28,7 +27,7 @@ export async function renderValuesSchema(): Promise<string> {
   internal['properties'] = { ...shared, ...(internal['properties'] as Schema) };
   internal['additionalProperties'] = false;
   properties['global'] = { ...(properties['global'] as Schema), additionalProperties: true };
-  const $defs = { config: configSchema(), ...definitions() };
+  const $defs = { config: configSchema(), ...definitions(), ...declaredDefinitions() };
   const schema = { $schema: 'http://json-schema.org/draft-07/schema#', title: 'Values', ...root, $defs };
   return `${JSON.stringify(schema, null, 2)}\n`;
 }
@@ -100,4 +99,77 @@ function typeOf(value: unknown, path: string): string {
   }
   if (value !== null && typeof value === 'object' && 'items' in value) return 'array';
   throw new Error(`values.yaml: ${path} is empty, and has no @schema with a type`);
+}
+
+/** What the chart decides by values of its own, so that it cannot stand in `config`; templates/validate.yaml says by which. */
+const ELSEWHERE: ReadonlySet<string> = new Set([
+  'databaseUrl',
+  'migrationsDatabaseUrl',
+  'migrations',
+  'tls.certPath',
+  'tls.keyPath',
+  'database.password',
+  'smtp.password',
+  'tracking.secrets',
+  'webhooks.secretKeys',
+]);
+
+/** The settings of the program as values of the chart: nested as in its files, each with what it may be. */
+function configSchema(): Schema {
+  const root = group({});
+  for (const { name, format, doc } of settings) {
+    const path = name.split('.');
+    let properties = root['properties'] as Schema;
+    for (const key of path.slice(0, -1)) {
+      properties[key] ??= group({});
+      properties = (properties[key] as Schema)['properties'] as Schema;
+    }
+    // The template says what to set in its place, which the schema could not.
+    properties[path.at(-1) ?? name] = { description: doc, ...(ELSEWHERE.has(name) ? {} : format.schema) };
+  }
+  return root;
+}
+
+/** What `declared` of the values may hold: documents by the program's own schemas, so that a slip of the pen does not render. */
+function declaredDefinitions(): Schema {
+  return {
+    declaredDocument: {
+      type: ['object', 'null'],
+      properties: { kind: { enum: KINDS } },
+      required: ['kind', 'spec'],
+      // One of several alternatives, chosen by its kind: the message is about that one alone.
+      allOf: KINDS.map(kind => ({
+        if: { properties: { kind: { const: kind } }, required: ['kind'] },
+        // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+        then: { $ref: `#/$defs/declared${kind}` },
+      })),
+    },
+    ...Object.fromEntries(KINDS.map(kind => [`declared${kind}`, declaredSchema(kind)])),
+    declaredConfigMap: {
+      type: 'object',
+      properties: {
+        name: { type: 'string', pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$', maxLength: 253 },
+        folder: { type: 'string', pattern: '^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$' },
+        optional: { type: 'boolean' },
+      },
+      required: ['name'],
+      additionalProperties: false,
+    },
+  };
+}
+
+/** The template fills in `apiVersion`, and from the document's name in the values `metadata.name`. */
+function declaredSchema(kind: KindName): Schema {
+  const schema = plain(documentSchema(kind)) as Schema;
+  const properties = schema['properties'] as Record<string, Schema>;
+  const { required: _, ...metadata } = properties['metadata'] as Schema;
+  return { ...schema, type: ['object', 'null'], properties: { ...properties, metadata }, required: ['kind', 'spec'] };
+}
+
+/** Without what means something to the program only. */
+function plain(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(plain);
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const entries = Object.entries(schema).filter(([keyword]) => keyword !== 'expected');
+  return Object.fromEntries(entries.map(([keyword, value]) => [keyword, plain(value)]));
 }

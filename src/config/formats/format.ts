@@ -7,6 +7,8 @@ import { isIP } from 'node:net';
 export interface Format<T> {
   /** What to write, as the object of "write …": `a port number from 0 to 65535, such as 2587`. */
   readonly expected: string;
+  /** What a YAML file may have here, for the schema of the chart's values. `parse` knows better, and is asked at the start. */
+  readonly schema: JsonSchema;
   /** Whether a file may write the value as a YAML list; its items reach `parse` joined by commas. */
   readonly list?: true;
   /** Whether a file writes the value as YAML lists and groups of keys; they reach `parse` as JSON, each scalar as a text. */
@@ -18,6 +20,8 @@ export interface Format<T> {
   /** The same for people, without the secrets in it; where there is none, a secret is not shown at all. */
   show?(value: T): string;
 }
+
+export type JsonSchema = { readonly [keyword: string]: unknown };
 
 /** Says what is wrong with a value, as a phrase that follows it: `is not a whole number`. Never carries the value. */
 export class FormatError extends Error {
@@ -44,6 +48,7 @@ export function wholeNumber(min: number, max: number = Number.MAX_SAFE_INTEGER):
   const range = max === Number.MAX_SAFE_INTEGER ? `, ${min} or more` : ` from ${min} to ${max}`;
   return {
     expected: `a whole number${range}`,
+    schema: { type: 'integer', minimum: min, ...(max < Number.MAX_SAFE_INTEGER && { maximum: max }) },
     parse: text => parseWholeNumber(text, min, max),
     print: String,
   };
@@ -52,6 +57,7 @@ export function wholeNumber(min: number, max: number = Number.MAX_SAFE_INTEGER):
 /** A TCP port. 0 is allowed; each setting says what it means. */
 export const port: Format<number> = {
   expected: 'a port number from 0 to 65535, such as 2587',
+  schema: { type: 'integer', minimum: 0, maximum: 65_535 },
   parse: text => parseWholeNumber(text, 0, 65_535),
   print: String,
 };
@@ -63,6 +69,12 @@ const BYTE_UNITS: Readonly<Record<string, number>> = { KiB: 1024, MiB: 1024 ** 2
 export function bytes(min: number): Format<number> {
   return {
     expected: 'a size in bytes, such as 26214400, or with a unit, such as 512KiB, 25MiB or 1GiB',
+    schema: {
+      anyOf: [
+        { type: 'integer', minimum: 0 },
+        { type: 'string', pattern: '^[0-9]+(KiB|MiB|GiB)?$' },
+      ],
+    },
     parse(text) {
       const [, digits, unit = ''] = BYTES.exec(text) ?? [];
       if (digits === undefined) throw new FormatError('is not a size');
@@ -75,6 +87,7 @@ export function bytes(min: number): Format<number> {
 /** Exactly `true` or `false`: `yes`, `no`, `on`, `1` and `True` are refused rather than guessed at. */
 export const boolean: Format<boolean> = {
   expected: 'true or false',
+  schema: { type: 'boolean' },
   parse(text) {
     if (text !== 'true' && text !== 'false') throw new FormatError('is neither true nor false');
     return text === 'true';
@@ -84,9 +97,9 @@ export const boolean: Format<boolean> = {
 
 /** One of a few words, written exactly so. */
 export function oneOf<const T extends string>(...words: readonly T[]): Format<T> {
-  const expected = `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
   return {
-    expected,
+    expected: eitherOf(words),
+    schema: { enum: words },
     parse(text) {
       const word = words.find(candidate => candidate === text);
       if (word === undefined) throw new FormatError('is not one of the words allowed here');
@@ -96,10 +109,20 @@ export function oneOf<const T extends string>(...words: readonly T[]): Format<T>
   };
 }
 
-/** A text that a check accepts: a pattern, or a function that throws a `FormatError` for others. */
-export function text(expected: string, check: RegExp | ((value: string) => void)): Format<string> {
+/** `a, b or c`. */
+export function eitherOf(words: readonly string[]): string {
+  return `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
+}
+
+/**
+ * A text that a check accepts: a pattern, or a function that throws a `FormatError` for others.
+ *
+ * @param pattern of the schema; it lets the empty text through, since most settings of texts may be empty
+ */
+export function text(expected: string, check: RegExp | ((value: string) => void), pattern?: string): Format<string> {
   return {
     expected,
+    schema: { type: 'string', ...(pattern !== undefined && { pattern }) },
     parse(value) {
       if (typeof check === 'function') check(value);
       else if (!check.test(value)) throw new FormatError(`is not ${expected}`);
@@ -109,10 +132,15 @@ export function text(expected: string, check: RegExp | ((value: string) => void)
   };
 }
 
-/** Texts of one pattern, separated by commas; none is allowed. White space around the commas is left out. */
-export function list(expected: string, pattern: RegExp): Format<readonly string[]> {
+/**
+ * Texts of one pattern, separated by commas; none is allowed. White space around the commas is left out.
+ *
+ * @param written the pattern of the schema
+ */
+export function list(expected: string, pattern: RegExp, written: string): Format<readonly string[]> {
   return {
     expected: `${expected}, separated by commas`,
+    schema: listSchema(written),
     list: true,
     parse(value) {
       const entries = splitList(value);
@@ -127,6 +155,7 @@ export function list(expected: string, pattern: RegExp): Format<readonly string[
 export function secrets(kind: string, isGood: (secret: string) => boolean): Format<readonly string[]> {
   return {
     expected: `secrets ${kind}, separated by commas`,
+    schema: { type: ['array', 'string'], items: { type: 'string' } },
     list: true,
     parse(value) {
       const entries = splitList(value);
@@ -137,33 +166,53 @@ export function secrets(kind: string, isGood: (secret: string) => boolean): Form
   };
 }
 
+/** As a list, or as a text with commas. */
+export function listSchema(pattern: string): JsonSchema {
+  return { anyOf: [{ type: 'array', items: { type: 'string', pattern } }, { type: 'string' }] };
+}
+
 function splitList(value: string): string[] {
   return value === '' ? [] : value.split(',').map(entry => entry.trim());
 }
 
 /** The same format, with the empty text allowed: it switches the thing off, or leaves it to the relay to choose. */
 export function optional(format: Format<string>): Format<string> {
-  return { ...format, parse: value => (value === '' ? '' : format.parse(value)) };
+  const { enum: allowed } = format.schema;
+  const schema = Array.isArray(allowed) ? { enum: ['', ...allowed] } : format.schema;
+  return { ...format, schema, parse: value => (value === '' ? '' : format.parse(value)) };
 }
 
 const DNS_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i;
 
-/** A host name in ASCII (A-labels), without a final dot. */
-export const hostName = text('a host name, such as smtp.example.com', value => {
+/** A name or an address without a port, brackets or a scheme. */
+export const HOST_PATTERN = '^(/\\S+|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\\.?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)?$';
+
+function checkHostName(value: string): void {
   if (!DNS_NAME.test(value) || isIP(value) !== 0) throw new FormatError('is not a host name');
-});
+}
+
+/** A host name in ASCII (A-labels), without a final dot. */
+export const hostName = text('a host name, such as smtp.example.com', checkHostName, HOST_PATTERN);
 
 /** What a listener is bound to. */
-export const listenAddress = text('an IP address or a host name without a port, such as 0.0.0.0 or ::', value => {
-  if (isIP(value) !== 0) return;
-  if (!DNS_NAME.test(value) || /^[\d.]+$/.test(value))
-    throw new FormatError('is neither an IP address nor a host name');
-});
+export const listenAddress = text(
+  'an IP address or a host name without a port, such as 0.0.0.0 or ::',
+  value => {
+    if (isIP(value) !== 0) return;
+    if (!DNS_NAME.test(value) || /^[\d.]+$/.test(value))
+      throw new FormatError('is neither an IP address nor a host name');
+  },
+  HOST_PATTERN,
+);
 
 /** The shape that the AWS SDK accepts in a region: it becomes part of a host name. */
-export const awsRegion = text('the name of an AWS region, such as us-east-1', value => {
-  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(value)) throw new FormatError('is not the name of an AWS region');
-});
+export const awsRegion = text(
+  'the name of an AWS region, such as us-east-1',
+  value => {
+    if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(value)) throw new FormatError('is not the name of an AWS region');
+  },
+  '^([a-z]{2}(-[a-z]+)+-[0-9]+)?$',
+);
 
 /** The path of a file; whether it can be read is checked where it is read. */
 export const path = text('the path of a file', value => {
@@ -185,6 +234,7 @@ export const httpUrl = text(
     const { protocol } = parseUrl(value, 'an http or https URL');
     if (protocol !== 'http:' && protocol !== 'https:') throw new FormatError('is not an http or https URL');
   },
+  '^(https?://[^\\s/]+\\S*)?$',
 );
 
 /**
@@ -220,6 +270,7 @@ function checkNetwork(network: string): void {
 export const networks: Format<readonly string[]> = {
   expected:
     'networks in CIDR notation separated by commas, such as 10.0.0.0/8,2001:db8::/32 (one address: 192.0.2.7/32)',
+  schema: listSchema('^([0-9.]+|[0-9a-fA-F:.]+:[0-9a-fA-F:.]*)(/[0-9]{1,3})?$'),
   list: true,
   parse(value) {
     const entries = splitList(value);

@@ -1,47 +1,18 @@
 import { domainToASCII } from 'node:url';
 import { nearest } from '../nearest.ts';
 import { hideCredentials } from '../problem.ts';
-import { configurationSet, password, roleArn, serverHost, userName } from './delivery.ts';
-import { awsRegion, type Format, FormatError, httpUrl, oneOf, path, port, text, wholeNumber } from './format.ts';
-import { duration } from './time.ts';
+import { descriptionOf, type Overrides, TRANSPORT_KINDS, type TransportKind } from '../transports/list.ts';
+import type { RouteField, RouteFields } from '../transports/transport.ts';
+import { password } from './access.ts';
+import { eitherOf, type Format, FormatError, httpUrl, oneOf, text } from './format.ts';
 
 /** The messages of some sender domains, and the transport that takes them. What it leaves out is as in the default route. */
-export interface RouteSetting {
+export type RouteSetting = {
   /** `acme.com`, or `*.acme.com` for all domains below it but not itself. As A-labels, in lower case. */
   readonly domains: readonly string[];
-  readonly transport: 'ses' | 'smtp' | 'capture';
+  readonly transport: TransportKind;
   readonly name?: string;
-  readonly ses?: SesOverrides;
-  readonly smtp?: SmtpOverrides;
-  readonly capture?: CaptureOverrides;
-}
-
-export interface SesOverrides {
-  readonly region?: string;
-  readonly roleArn?: string;
-  readonly configurationSet?: string;
-  readonly endpoint?: string;
-  /** Recipients a second. */
-  readonly sendRate?: number;
-}
-
-export interface SmtpOverrides {
-  readonly host?: string;
-  readonly port?: number;
-  readonly security?: 'starttls' | 'tls' | 'none';
-  readonly user?: string;
-  readonly password?: string;
-  /** A file that holds the password. */
-  readonly passwordFile?: string;
-  readonly connections?: number;
-  /** Milliseconds. */
-  readonly timeout?: number;
-  readonly caPath?: string;
-}
-
-export interface CaptureOverrides {
-  readonly directory?: string;
-}
+} & { readonly [K in TransportKind]?: Overrides<K> };
 
 const domainPattern = text('a domain, such as acme.com, or *.acme.com', value => {
   const domain = domainToASCII(value.replace(/^\*\./, ''));
@@ -50,42 +21,25 @@ const domainPattern = text('a domain, such as acme.com, or *.acme.com', value =>
   if (!isGood || domain.length > 253) throw new FormatError('is neither a domain nor *. and a domain');
 });
 
-const TRANSPORTS = ['ses', 'smtp', 'capture'] as const;
-const transport = oneOf(...TRANSPORTS);
+const transport = oneOf(...TRANSPORT_KINDS);
 const routeName = text('a name of letters, digits, ., _ and -', /^[A-Za-z0-9._-]{1,64}$/);
 
-type Shape<T> = { readonly [K in keyof T]-?: Format<NonNullable<T[K]>> };
-
-const SES: Shape<SesOverrides> = {
-  region: awsRegion,
-  roleArn,
-  configurationSet,
-  endpoint: httpUrl,
-  sendRate: wholeNumber(0, 1_000_000),
-};
-
-const SMTP: Shape<SmtpOverrides> = {
-  host: serverHost,
-  port,
-  security: oneOf('starttls', 'tls', 'none'),
-  user: userName,
-  password,
-  passwordFile: path,
-  connections: wholeNumber(1, 1000),
-  timeout: duration,
-  caPath: path,
-};
-
-const CAPTURE: Shape<CaptureOverrides> = { directory: path };
-
-const OVERRIDES = { ses: SES, smtp: SMTP, capture: CAPTURE };
-const NUMBERS: ReadonlySet<string> = new Set(['sendRate', 'port', 'connections']);
-const ROUTE_KEYS = ['domains', 'transport', 'name', ...TRANSPORTS];
+const ROUTE_KEYS = ['domains', 'transport', 'name', ...TRANSPORT_KINDS];
 
 /** Routes, as JSON; a file may write them as YAML. None is the empty text. */
 export const routes: Format<readonly RouteSetting[]> = {
-  expected:
-    'a list of routes, each with domains and transport, and maybe name, ses, smtp or capture; as JSON in the environment',
+  expected: `a list of routes, each with domains and transport, and maybe ${eitherOf(['name', ...TRANSPORT_KINDS])}; as JSON in the environment`,
+  schema: {
+    type: 'array',
+    items: {
+      type: 'object',
+      properties: {
+        domains: { type: 'array', items: { type: 'string', minLength: 1 }, minItems: 1 },
+        transport: { enum: TRANSPORT_KINDS },
+      },
+      required: ['domains', 'transport'],
+    },
+  },
   structure: true,
   parse(value) {
     if (value === '') return [];
@@ -94,7 +48,7 @@ export const routes: Format<readonly RouteSetting[]> = {
     if (reader.problems.length > 0) throw new FormatError(`is not right: ${reader.problems.join('; ')}`);
     return read;
   },
-  print: value => printRoutes(value, (_key, printed) => printed),
+  print: value => printRoutes(value, (_field, printed) => printed),
   show: value => printRoutes(value, hideSecret),
 };
 
@@ -130,9 +84,9 @@ class RoutesReader {
     const kind = this.#leaf(transport, entries.get('transport'), `${place}.transport`) ?? 'ses';
     const name = entries.has('name') ? this.#leaf(routeName, entries.get('name'), `${place}.name`) : undefined;
     const route = { domains: this.#domains(entries.get('domains'), `${place}.domains`), transport: kind };
-    const overrides = TRANSPORTS.filter(key => entries.has(key)).map(key => {
+    const overrides = TRANSPORT_KINDS.filter(key => entries.has(key)).map(key => {
       if (key !== kind) this.problems.push(`${place}.${key} has no meaning where transport is ${kind}`);
-      return [key, this.#overrides(OVERRIDES[key], entries.get(key), `${place}.${key}`)];
+      return [key, this.#overrides(descriptionOf(key).route, entries.get(key), `${place}.${key}`)];
     });
     return { ...route, ...(name !== undefined && { name }), ...Object.fromEntries(overrides) };
   }
@@ -146,16 +100,15 @@ class RoutesReader {
     return read.map(pattern => (pattern.startsWith('*.') ? '*.' : '') + domainToASCII(pattern.replace(/^\*\./, '')));
   }
 
-  #overrides(shape: object, value: unknown, place: string): Record<string, unknown> {
-    const entries = this.#entries(value, place, Object.keys(shape));
+  #overrides(fields: RouteFields, value: unknown, place: string): Record<string, unknown> {
+    const entries = this.#entries(value, place, Object.keys(fields));
     if (entries.has('password') && entries.has('passwordFile')) {
       this.problems.push(`${place}.password and ${place}.passwordFile are both set`);
     }
-    const formats = formatsOf(shape);
     return Object.fromEntries(
       [...entries].flatMap(([key, child]) => {
-        const format = formats.get(key);
-        return format ? [[key, this.#leaf(format, child, `${place}.${key}`)]] : [];
+        const field = fields[key];
+        return field ? [[key, this.#leaf(field.format, child, `${place}.${key}`)]] : [];
       }),
     );
   }
@@ -177,7 +130,7 @@ class RoutesReader {
 
   /** A number may stand as text, as in all other sources; a text may not stand as a number. */
   #leaf<T>(format: Format<T>, value: unknown, place: string): T | undefined {
-    const isNumber = typeof value === 'number' && NUMBERS.has(place.slice(place.lastIndexOf('.') + 1));
+    const isNumber = typeof value === 'number' && isCount(format);
     if (typeof value !== 'string' && !isNumber) {
       this.problems.push(
         `${place} is ${value === undefined ? 'missing' : 'of the wrong type'}: write ${format.expected}`,
@@ -195,8 +148,9 @@ class RoutesReader {
   }
 }
 
-function formatsOf(shape: object): ReadonlyMap<string, Format<unknown>> {
-  return new Map(Object.entries(shape));
+/** JSON has a number for it, and not a text. */
+function isCount<T>({ schema }: Format<T>): boolean {
+  return schema['type'] === 'integer';
 }
 
 /** The name of a route that has none. */
@@ -204,31 +158,31 @@ export function defaultRouteName(index: number): string {
   return `route-${index + 1}`;
 }
 
-function hideSecret(key: string, printed: string | number): string | number {
-  if (key === 'password') return '***';
-  return key === 'endpoint' ? hideCredentials(String(printed)) : printed;
-}
+type Render = (field: RouteField<unknown>, printed: unknown) => unknown;
 
-type Render = (key: string, printed: string | number) => string | number;
+function hideSecret({ format }: RouteField<unknown>, printed: unknown): unknown {
+  if (format === password) return '***';
+  return format === httpUrl ? hideCredentials(String(printed)) : printed;
+}
 
 function printRoutes(value: readonly RouteSetting[], render: Render): string {
   if (value.length === 0) return '';
-  return JSON.stringify(value.map(route => ({ ...route, ...printOverrides(route, render) })));
+  return JSON.stringify(
+    value.map(route => {
+      const groups = TRANSPORT_KINDS.filter(kind => route[kind] !== undefined);
+      return {
+        ...route,
+        ...Object.fromEntries(groups.map(kind => [kind, printGroup(descriptionOf(kind).route, route[kind], render)])),
+      };
+    }),
+  );
 }
 
-function printOverrides(route: RouteSetting, render: Render): Record<string, unknown> {
-  const groups = TRANSPORTS.flatMap(kind => {
-    const group = route[kind];
-    return group === undefined ? [] : [[kind, printGroup(OVERRIDES[kind], group, render)] as const];
-  });
-  return Object.fromEntries(groups);
-}
-
-function printGroup(shape: object, group: object, render: Render): Record<string, unknown> {
-  const formats = formatsOf(shape);
-  const leaves = Object.entries(group).map(([key, value]) => {
-    const printed = NUMBERS.has(key) ? value : (formats.get(key)?.print(value) ?? '');
-    return [key, render(key, printed)];
+function printGroup(fields: RouteFields, group: object = {}, render: Render): Record<string, unknown> {
+  const leaves = Object.entries(group).flatMap(([key, value]) => {
+    const field = fields[key];
+    if (!field) return [];
+    return [[key, render(field, isCount(field.format) ? value : field.format.print(value))]];
   });
   return Object.fromEntries(leaves);
 }

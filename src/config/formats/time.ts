@@ -1,6 +1,7 @@
 import { type Format, FormatError, inRange, WHOLE_NUMBER } from './format.ts';
 
 const DURATION = /^(0|[1-9]\d*)(ms|s|m|h)$/;
+const DURATION_SCHEMA = { type: 'string', pattern: '^[0-9]+(ms|s|m|h)$' };
 /** Largest first: a duration is printed in the largest unit that divides it. */
 const DURATION_UNITS: readonly (readonly [string, number])[] = [
   ['h', 3_600_000],
@@ -27,6 +28,7 @@ function parseDuration(text: string, min: number): number {
 /** A length of time, stored in milliseconds; never 0. */
 export const duration: Format<number> = {
   expected: 'a whole number with its unit (ms, s, m or h), such as 500ms, 10s, 5m or 1h',
+  schema: DURATION_SCHEMA,
   parse: text => parseDuration(text, 1),
   print: printDuration,
 };
@@ -34,6 +36,7 @@ export const duration: Format<number> = {
 /** A length of time that may be none, stored in milliseconds. */
 export const delay: Format<number> = {
   expected: 'a whole number with its unit (ms, s, m or h), such as 5s, or 0s for none',
+  schema: DURATION_SCHEMA,
   parse: text => parseDuration(text, 0),
   print: value => (value === 0 ? '0s' : printDuration(value)),
 };
@@ -44,6 +47,7 @@ const PERIOD_UNITS: readonly (readonly [string, number])[] = [['d', 86_400_000],
 /** A length of time that no timer has to wait for, stored in milliseconds; `forever` is Infinity. */
 export const period: Format<number> = {
   expected: 'a whole number with its unit (s, m, h or d), such as 12h or 30d, or forever',
+  schema: { type: 'string', pattern: '^([1-9][0-9]*(s|m|h|d)|forever)$' },
   parse(value) {
     if (value === 'forever') return Number.POSITIVE_INFINITY;
     const [, digits, unit] = PERIOD.exec(value) ?? [];

@@ -1,9 +1,8 @@
-import { configurationSet, password, roleArn, serverHost, userName } from '../formats/delivery.ts';
-import { awsRegion, boolean, bytes, httpUrl, oneOf, optional, path, port, wholeNumber } from '../formats/format.ts';
+import { boolean, bytes, eitherOf, oneOf, optional, path, wholeNumber } from '../formats/format.ts';
 import { routes } from '../formats/routes.ts';
 import { duration } from '../formats/time.ts';
-import { setting } from '../setting.ts';
-import { OPENSEND_DELIVERS } from './opensend.ts';
+import { OPENSEND_DELIVERS, setting } from '../setting.ts';
+import { TRANSPORT_KINDS, transportSettings } from '../transports/list.ts';
 
 /** How the standalone worker takes messages up and hands them on. */
 export const delivery = {
@@ -110,134 +109,18 @@ export const delivery = {
     standaloneOnly: OPENSEND_DELIVERS,
   }),
   routes: setting({
-    doc: "Which transport takes the messages of which sender domains: the first route with the domain of From counts, and for all other domains `transport`. `domains` has names (`acme.com`), or `*.` and a name for all domains below it. What a route's `ses`, `smtp` or `capture` leaves out is as in the settings of that name; but a `host` of its own has no `user` and `password` from there, and a `region` or `configurationSet` of its own also stands above that of the domain. `passwordFile` names a file with the password.",
+    doc: [
+      "Which transport takes the messages of which sender domains: the first route with the domain of From counts, and for all other domains `transport`. `domains` has names (`acme.com`), or `*.` and a name for all domains below it. What a route's",
+      eitherOf(TRANSPORT_KINDS.map(kind => `\`${kind}\``)),
+      'leaves out is as in the settings of that name; but a `host` of its own has no `user` and `password` from there, and a `region` or `configurationSet` of its own also stands above that of the domain. `passwordFile` names a file with the password.',
+    ].join(' '),
     format: routes,
     default: [],
     reloadable: true,
     sensitive: true,
     standaloneOnly: OPENSEND_DELIVERS,
   }),
-  ses: {
-    endpoint: setting({
-      doc: 'Where Amazon SES is, if not where the region says: for an emulator, a private endpoint or a proxy.',
-      format: optional(httpUrl),
-      default: '',
-      env: 'AWS_ENDPOINT_URL_SESV2',
-      generalEnv: 'AWS_ENDPOINT_URL',
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-    region: setting({
-      doc: "The SES region of messages whose domain is not one of the owner's, and has no region of its own therefore. Empty: `awsRegion`.",
-      format: optional(awsRegion),
-      default: '',
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-    configurationSet: setting({
-      doc: 'The SES configuration set of messages whose domain has none of its own. Events come back only by a configuration set with an event destination.',
-      format: optional(configurationSet),
-      default: '',
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-    roleArn: setting({
-      doc: 'A role to assume for sending, in another account for instance. Empty: the credentials of the AWS SDK as they are.',
-      format: optional(roleArn),
-      default: '',
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-    clientSignatures: setting({
-      doc: "Whether a DKIM signature that the client has put into a message goes out by SES. `remove`: it is left out; SES, which signs by itself, refuses a second one, and breaks the client's by writing Message-ID and Date anew. `keep`: it goes out, for identities that SES does not sign for.",
-      format: oneOf('remove', 'keep'),
-      default: 'remove',
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-    sendRate: setting({
-      doc: 'Recipients a second over all workers. `0`: what SES says of the account (`GetAccount`). Workers share it as they need it. Throttling lowers it for a while.',
-      format: wholeNumber(0, 1_000_000),
-      default: 0,
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-    timeout: setting({
-      doc: 'How long one call may take. One that takes longer has an unknown outcome.',
-      format: duration,
-      default: 60_000,
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-  },
-  smtp: {
-    host: setting({
-      doc: 'The smarthost of the transport `smtp`.',
-      format: optional(serverHost),
-      default: '',
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-    port: setting({
-      doc: 'Its port.',
-      format: port,
-      default: 587,
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-    security: setting({
-      doc: '`starttls`: TLS is asked for, and nothing is sent without it. `tls`: TLS from the first byte, usually on port 465. `none`: in clear text, for a server on the same machine.',
-      format: oneOf('starttls', 'tls', 'none'),
-      default: 'starttls',
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-    user: setting({
-      doc: 'The user to log in as. Empty: no log-in.',
-      format: optional(userName),
-      default: '',
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-    password: setting({
-      doc: 'The password of that user.',
-      format: optional(password),
-      default: '',
-      reloadable: false,
-      sensitive: true,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-    connections: setting({
-      doc: 'How many connections one worker keeps to the smarthost.',
-      format: wholeNumber(1, 1000),
-      default: 10,
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-    timeout: setting({
-      doc: 'How long the smarthost may take to answer one command. After the end of DATA, ten times as long.',
-      format: duration,
-      default: 60_000,
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-    caPath: setting({
-      doc: "The PEM file of the authority that signed the smarthost's certificate. Empty: those that Node trusts.",
-      format: optional(path),
-      default: '',
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-  },
-  capture: {
-    directory: setting({
-      doc: 'The folder into which the transport `capture` writes each message as `.eml`, and its envelope as `.json`.',
-      format: path,
-      default: 'captured',
-      reloadable: false,
-      standaloneOnly: OPENSEND_DELIVERS,
-    }),
-  },
+  ...transportSettings,
   fairQueue: setting({
     doc: "Whether jobs on a standard SQS queue carry their owner as message group (SQS fair queues), so that one owner's many messages do not hold up another's.",
     format: boolean,

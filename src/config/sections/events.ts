@@ -1,7 +1,6 @@
 import { httpUrl, list, listenAddress, networks, optional, port, secrets, wholeNumber } from '../formats/format.ts';
 import { duration, period } from '../formats/time.ts';
-import { setting } from '../setting.ts';
-import { OPENSEND_HEARS, OPENSEND_KEEPS, OPENSEND_TELLS, OPENSEND_TRACKS } from './opensend.ts';
+import { OPENSEND_HEARS, OPENSEND_KEEPS, OPENSEND_TELLS, OPENSEND_TRACKS, setting } from '../setting.ts';
 
 /** What comes back of messages, and who hears of it. */
 export const events = {
@@ -64,7 +63,11 @@ export const events = {
   events: {
     snsTopics: setting({
       doc: 'The ARNs of the SNS topics whose notifications of SES are taken at `/events/sns` of the public listener. Empty: none are.',
-      format: list('ARNs of SNS topics', /^arn:[a-z0-9-]+:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}(?:\.fifo)?$/),
+      format: list(
+        'ARNs of SNS topics',
+        /^arn:[a-z0-9-]+:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}(?:\.fifo)?$/,
+        '^arn:\\S+$',
+      ),
       default: [],
       reloadable: true,
       standaloneOnly: OPENSEND_HEARS,

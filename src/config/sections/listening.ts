@@ -1,7 +1,6 @@
-import { trustedNetworks } from '../formats/access.ts';
+import { ciphers, trustedNetworks } from '../formats/access.ts';
 import { hostName, listenAddress, networks, oneOf, optional, path, port } from '../formats/format.ts';
 import { delay, duration } from '../formats/time.ts';
-import { ciphers } from '../formats/tls.ts';
 import { setting } from '../setting.ts';
 
 /** Where and how clients connect. */

@@ -1,8 +1,10 @@
 import { allowList } from '../formats/access.ts';
 import { bytes, oneOf, wholeNumber } from '../formats/format.ts';
 import { duration } from '../formats/time.ts';
-import { setting } from '../setting.ts';
-import { OPENSEND_DELIVERS, OPENSEND_SIMULATES } from './opensend.ts';
+import { OPENSEND_DELIVERS, OPENSEND_SIMULATES, setting } from '../setting.ts';
+import { TRANSPORT_KINDS, TRANSPORTS } from '../transports/list.ts';
+
+const TRANSPORT_NAMES = TRANSPORT_KINDS.map(kind => TRANSPORTS[kind].what);
 
 /** What is done with a message. */
 export const messages = {
@@ -13,8 +15,8 @@ export const messages = {
     reloadable: false,
   }),
   transport: setting({
-    doc: 'What the standalone worker hands messages to: Amazon SES, another SMTP server, or a store on this machine for trying things out (`capture`).',
-    format: oneOf('ses', 'smtp', 'capture'),
+    doc: `What the standalone worker hands messages to: ${TRANSPORT_NAMES.slice(0, -1).join(', ')}, or ${TRANSPORT_NAMES.at(-1)}.`,
+    format: oneOf(...TRANSPORT_KINDS),
     default: 'ses',
     reloadable: false,
     standaloneOnly: OPENSEND_DELIVERS,

@@ -1,4 +1,4 @@
-import { line, sslMode } from '../formats/database.ts';
+import { line, sslMode } from '../formats/access.ts';
 import { awsRegion, httpUrl, oneOf, optional, path, port, postgresUrl, wholeNumber } from '../formats/format.ts';
 import { duration } from '../formats/time.ts';
 import { setting } from '../setting.ts';

@@ -34,7 +34,11 @@ export function referenceOf({ kind, spec }: DeclaredDocument): TextReference | n
   if (kind === 'SuppressionList' && 'addressesFile' in spec) {
     return reference('documents', spec.addressesFile, 'addressesFile');
   }
-  if (kind === 'Route' && 'smtp' in spec) return reference('secrets', spec.smtp?.passwordFile, 'smtp', 'passwordFile');
+  if (kind === 'Route' && 'transport' in spec) {
+    const own = spec[spec.transport] ?? {};
+    const file = 'passwordFile' in own ? own.passwordFile : undefined;
+    return reference('secrets', file, spec.transport, 'passwordFile');
+  }
   return null;
 }
 

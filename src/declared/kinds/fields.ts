@@ -15,13 +15,11 @@ export function text(expected: string, options: { pattern: string; description: 
   return Type.String({ maxLength: 1024, ...options, expected } satisfies Expected & typeof options);
 }
 
-/** A text of any characters that can be printed. */
+/** Any characters that can be printed, not only blanks. */
+export const PRINTABLE = '^[^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f][^\\x00-\\x1f\\x7f]*$';
+
 export function words(expected: string, maxLength: number, description: string) {
-  return text(expected, {
-    pattern: '^[^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f][^\\x00-\\x1f\\x7f]*$',
-    maxLength,
-    description,
-  });
+  return text(expected, { pattern: PRINTABLE, maxLength, description });
 }
 
 export function oneOf<const T extends string>(allowed: readonly T[], description: string): TUnsafe<T> {

@@ -1,55 +1,40 @@
-import Type, { type Static } from 'typebox';
-import { count, filePath, group, list, oneOf, SECRETS_FOLDER, text, words } from './fields.ts';
-
-const PATTERN = '^(\\*\\.)?[^\\s@\\[\\]/:*]+$';
+import Type, { type TSchema } from 'typebox';
+import { descriptionOf, type Overrides, TRANSPORT_KINDS, type TransportKind } from '../../config/transports/list.ts';
+import type { RouteField } from '../../config/transports/transport.ts';
+import { count, filePath, group, list, oneOf, PRINTABLE, SECRETS_FOLDER, text } from './fields.ts';
 
 const pattern = text('a domain, such as acme.com, or *. and a domain', {
-  pattern: PATTERN,
+  pattern: '^(\\*\\.)?[^\\s@\\[\\]/:*]+$',
   maxLength: 255,
   description: 'A domain, or `*.` and a domain for all domains below it.',
 });
 
-const url = (description: string) =>
-  text('an http or https URL', { pattern: '^https?://[^\\s]+$', maxLength: 2048, description });
+/** What a route has of its own, as the setting `routes` has it. */
+function groupOf(kind: TransportKind): TSchema {
+  const { route, declaredAs } = descriptionOf(kind);
+  const fields = Object.entries(route).flatMap(([name, { format, declared }]) => {
+    if (declared === null) return [];
+    const field = fieldOf(format, declared);
+    return [[name, declared.required ? field : Type.Optional(field)] as const];
+  });
+  return group(Object.fromEntries(fields), declaredAs);
+}
 
-const ses = group(
-  {
-    region: Type.Optional(words('the name of an AWS region, such as us-east-1', 63, 'The SES region.')),
-    roleArn: Type.Optional(words('the ARN of an IAM role', 2048, 'A role to assume for sending.')),
-    configurationSet: Type.Optional(words('the name of a configuration set', 64, 'The SES configuration set.')),
-    endpoint: Type.Optional(url('Where Amazon SES is, if not where the region says.')),
-    sendRate: Type.Optional(count(0, 1_000_000, 'Recipients a second; 0 is what SES says of the account.')),
-  },
-  'For the transport `ses`. What is left out is as configured.',
-);
+type Declared = NonNullable<RouteField<unknown>['declared']>;
 
-const smtp = group(
-  {
-    host: words('a host name or an IP address, such as smtp.example.com', 253, 'The smarthost.'),
-    port: Type.Optional(count(1, 65_535, 'Its port.')),
-    security: Type.Optional(
-      oneOf(['starttls', 'tls', 'none'], 'TLS after STARTTLS, TLS from the first byte, or clear text.'),
-    ),
-    user: Type.Optional(words('a user name', 256, 'The user to log in as. Left out: no log-in.')),
-    passwordFile: Type.Optional(filePath(SECRETS_FOLDER, 'The file that holds the password.')),
-    connections: Type.Optional(count(1, 1000, 'How many connections one worker keeps to the smarthost.')),
-    timeout: Type.Optional(
-      text('a whole number with its unit (ms, s, m or h), such as 30s', {
-        pattern: '^(0|[1-9][0-9]*)(ms|s|m|h)$',
-        description: 'How long the smarthost may take to answer one command.',
-      }),
-    ),
-    caPath: Type.Optional(
-      words('the path of a file', 1024, 'The PEM file of the authority that signed its certificate.'),
-    ),
-  },
-  'For the transport `smtp`.',
-);
-
-const capture = group(
-  { directory: Type.Optional(words('the path of a folder', 1024, 'The folder that messages are written to.')) },
-  'For the transport `capture`.',
-);
+function fieldOf({ schema, expected }: RouteField<unknown>['format'], declared: Declared): TSchema {
+  const { description, maxLength } = declared;
+  if (declared.isFile) return filePath(SECRETS_FOLDER, description);
+  if (Array.isArray(schema['enum'])) return oneOf(schema['enum'], description);
+  if (schema['type'] === 'integer') {
+    return count(declared.minimum ?? Number(schema['minimum']), Number(schema['maximum']), description);
+  }
+  return text(declared.expected ?? expected, {
+    pattern: declared.pattern ?? PRINTABLE,
+    ...(maxLength !== undefined && { maxLength }),
+    description,
+  });
+}
 
 /** The messages of some sender domains, and the transport that takes them; as an entry of the setting `routes`. */
 export const route = group(
@@ -61,12 +46,16 @@ export const route = group(
         'Sender domains that take this route. SendingDomains that name it in `route` take it too.',
       ),
     ),
-    transport: oneOf(['ses', 'smtp', 'capture'], 'What takes the messages.'),
-    ses: Type.Optional(ses),
-    smtp: Type.Optional(smtp),
-    capture: Type.Optional(capture),
+    transport: oneOf(TRANSPORT_KINDS, 'What takes the messages.'),
+    ...Object.fromEntries(TRANSPORT_KINDS.map(kind => [kind, Type.Optional(groupOf(kind))])),
   },
   'Which transport takes the messages of some sender domains.',
 );
 
-export type RouteSpec = Static<typeof route>;
+/** Values as they are written: of a text, or of a number. */
+type Written<F> = { readonly [K in keyof F]?: F[K] extends string | undefined ? F[K] : string | number };
+
+export type RouteSpec = {
+  readonly domains?: readonly string[];
+  readonly transport: TransportKind;
+} & { readonly [K in TransportKind]?: Written<Overrides<K>> };

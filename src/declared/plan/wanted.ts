@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { FormatError } from '../../config/formats/format.ts';
 import { routes as routesFormat } from '../../config/formats/routes.ts';
+import { descriptionOf } from '../../config/transports/list.ts';
 import { hashKey, previewOf } from '../../store/keys/api-keys.ts';
 import { normaliseDomain, UNSAID_TLS } from '../../store/owners/domains.ts';
 import { suppressionAddress } from '../../store/owners/suppressions.ts';
@@ -84,8 +85,9 @@ function routeRow(name: string, spec: Specs['Route']): RouteRow {
     throw new FieldError(['metadata', 'name'], 'cannot name a route', 'write 64 characters or less, and not default');
   }
   const { domains = [], transport, ...groups } = spec;
-  if (transport === 'smtp' && spec.smtp === undefined) {
-    throw new FieldError(['spec', 'smtp'], 'is missing', 'write the smarthost as smtp.host');
+  const { needs } = descriptionOf(transport);
+  if (needs && spec[transport] === undefined) {
+    throw new FieldError(['spec', transport], 'is missing', `write the ${needs.what} as ${transport}.${needs.setting}`);
   }
   // As an entry of the setting `routes`, which knows what its values may be; one without domains has those that name it.
   const entry = { name, domains: domains.length > 0 ? domains : ['none.invalid'], transport, ...groups };

@@ -1,4 +1,4 @@
-import type { TransportKind } from '../../routing/transport-limits.ts';
+import type { TransportKind } from '../../config/transports/list.ts';
 import type { ProviderError } from '../../store/delivery/settle.ts';
 import type { OutgoingMessage, RouteFault, Transport } from '../transport/contract.ts';
 import type { SendAllowance } from '../transport/send-allowance.ts';

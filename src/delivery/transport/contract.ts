@@ -1,6 +1,6 @@
+import type { TransportKind } from '../../config/transports/list.ts';
 import type { Tag } from '../../message/header/control-headers.ts';
 import type { Span } from '../../observability/tracing.ts';
-import type { TransportKind } from '../../routing/transport-limits.ts';
 import type { DomainSettings } from '../../store/owners/sending-domains.ts';
 import type { OutgoingBytes } from '../outgoing/bytes.ts';
 import type { Preview } from '../outgoing/preview.ts';

@@ -1,32 +1,20 @@
-import {
-  defaultRouteName,
-  type RouteSetting,
-  type SesOverrides,
-  type SmtpOverrides,
-} from '../../config/formats/routes.ts';
+import { defaultRouteName, type RouteSetting } from '../../config/formats/routes.ts';
 import type { Config } from '../../config/schema.ts';
+import { descriptionOf, type RouteSettings, type TransportKind } from '../../config/transports/list.ts';
 import { createRouteMatcher } from '../../routing/routes.ts';
 import type { Transport } from './contract.ts';
 import { type Pinned, pinTo } from './pinned.ts';
 
-export type SesSettings = Config['ses'];
-export type SmtpRouteSettings = Config['smtp'] & {
-  /** A file with the password; empty: `password` is it. */
-  readonly passwordFile: string;
-};
-export type CaptureSettings = Config['capture'];
+interface RouteBy<K extends TransportKind> {
+  readonly name: string;
+  readonly transport: K;
+  readonly settings: RouteSettings<K>;
+  /** What the route itself says: it stands above what `domains` says of a domain. */
+  readonly pinned: Pinned;
+}
 
 /** A way out: a transport and what it needs to know. */
-export type Route =
-  | {
-      readonly name: string;
-      readonly transport: 'ses';
-      readonly settings: SesSettings;
-      /** What the route itself says: it stands above what `domains` says of a domain. */
-      readonly pinned: Pinned;
-    }
-  | { readonly name: string; readonly transport: 'smtp'; readonly settings: SmtpRouteSettings }
-  | { readonly name: string; readonly transport: 'capture'; readonly settings: CaptureSettings };
+export type Route = { readonly [K in TransportKind]: RouteBy<K> }[TransportKind];
 
 export interface Routes {
   /** The route of messages whose From has this domain: the first that names it, or the default one. */
@@ -35,7 +23,7 @@ export interface Routes {
   readonly captured: Route;
 }
 
-type RouteConfig = Pick<Config, 'routes' | 'transport' | 'ses' | 'smtp' | 'capture'>;
+type RouteConfig = Pick<Config, 'routes' | 'transport' | TransportKind>;
 
 export function createRoutes(config: RouteConfig): Routes {
   const fallback = routeOf({ domains: [], transport: config.transport }, 'default', config);
@@ -48,29 +36,20 @@ export function createRoutes(config: RouteConfig): Routes {
   return { routeFor: domain => find(domain)?.route ?? fallback, captured };
 }
 
-function routeOf({ transport, ses, smtp, capture }: RouteSetting, name: string, config: RouteConfig): Route {
-  if (transport === 'ses') return { name, transport, settings: { ...config.ses, ...ses }, pinned: pinnedBy(ses) };
-  if (transport === 'smtp') return { name, transport, settings: smtpSettings(config.smtp, smtp) };
-  return { name, transport, settings: { ...config.capture, ...capture } };
-}
-
-function pinnedBy({ region, configurationSet }: SesOverrides = {}): Pinned {
-  return { ...(region !== undefined && { region }), ...(configurationSet !== undefined && { configurationSet }) };
-}
-
-/** A password is for one server: one that is named by the route never gets that of another. */
-function smtpSettings(general: Config['smtp'], own: SmtpOverrides = {}): SmtpRouteSettings {
-  const base = own.host === undefined ? general : { ...general, user: '', password: '' };
-  const settings = { ...base, passwordFile: '', ...own };
-  return own.passwordFile === undefined ? settings : { ...settings, password: '' };
+function routeOf(setting: RouteSetting, name: string, config: RouteConfig): Route {
+  const { transport } = setting;
+  const { combine, aboveDomain = [] } = descriptionOf(transport);
+  const general: object = config[transport];
+  const own: Readonly<Record<string, unknown>> = setting[transport] ?? {};
+  const pinned = aboveDomain.flatMap(key => (own[key] === undefined ? [] : [[key, own[key]]]));
+  const settings = combine?.(general, own) ?? { ...general, ...own };
+  return { name, transport, settings, pinned: Object.fromEntries(pinned) } as Route;
 }
 
 /** How each kind of transport is made, for the route of that name and others with the same settings. */
-export interface TransportFactories {
-  readonly ses: (settings: SesSettings, name: string) => Transport;
-  readonly smtp: (settings: SmtpRouteSettings, name: string) => Transport;
-  readonly capture: (settings: CaptureSettings, name: string) => Transport;
-}
+export type TransportFactories = {
+  readonly [K in TransportKind]: (settings: RouteSettings<K>, name: string) => Transport;
+};
 
 export interface Transports {
   /** The transport of messages whose From has this domain; made when it is first needed. */
@@ -117,9 +96,7 @@ export function createTransports(routes: () => Routes, factories: TransportFacto
   };
 }
 
-function createTransport(route: Route, factories: TransportFactories): Transport {
-  if (route.transport === 'ses') return pinTo(factories.ses(route.settings, route.name), route.pinned);
-  return route.transport === 'smtp'
-    ? factories.smtp(route.settings, route.name)
-    : factories.capture(route.settings, route.name);
+function createTransport({ transport, settings, name, pinned }: Route, factories: TransportFactories): Transport {
+  const create = factories[transport] as (settings: Route['settings'], name: string) => Transport;
+  return pinTo(create(settings, name), pinned);
 }
