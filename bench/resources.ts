@@ -11,7 +11,7 @@ import { API_GROUP, API_VERSION } from '../src/declared/kinds/kinds.ts';
 import { createDesiredReader } from '../src/declared/plan/read-desired.ts';
 import { reconcile } from '../src/declared/reconcile.ts';
 import { takeLease } from '../src/declared/tables/lease.ts';
-import { createSecretBox } from '../src/webhooks/secret-box.ts';
+import { createSecretBox } from '../src/webhooks/signing.ts';
 import { startSystem } from './support/system.ts';
 
 const HELP = 'node bin/node24.js bench/resources.ts [--objects 10000]';

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { newTrace } from '../src/observability/trace.ts';
+import { newTrace } from '../src/observability/tracing.ts';
 import { insertMessages } from '../src/store/messages/insert.ts';
 import type { NewMessage } from '../src/store/messages/new-message.ts';
 import {

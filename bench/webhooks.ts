@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { INSERT_DUE_DELIVERIES } from '../src/store/webhooks/deliveries.ts';
 import { createWebhook } from '../src/store/webhooks/webhooks.ts';
-import { createSecretBox, newSecret } from '../src/webhooks/secret-box.ts';
+import { createSecretBox, newSecret } from '../src/webhooks/signing.ts';
 import { startWorker } from './processes/worker.ts';
 import { startSystem } from './support/system.ts';
 

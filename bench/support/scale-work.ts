@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { pino } from 'pino';
-import { newTrace } from '../../src/observability/trace.ts';
+import { newTrace } from '../../src/observability/tracing.ts';
 import { type Claim, Claims } from '../../src/store/delivery/claims.ts';
 import { type Settlement, Settler } from '../../src/store/delivery/settle.ts';
 import { listEmails } from '../../src/store/emails/emails.ts';

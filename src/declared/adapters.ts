@@ -1,5 +1,5 @@
 import type { Pipeline } from '../store/schema/pipeline.ts';
-import type { SecretBox } from '../webhooks/secret-box.ts';
+import type { SecretBox } from '../webhooks/signing.ts';
 import type { KindName } from './kinds/kinds.ts';
 import type { Failure } from './plan/desired.ts';
 import type { WantedRows, WantedWebhook } from './plan/wanted.ts';

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import type { LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
-import { createSecretBox } from '../webhooks/secret-box.ts';
+import { createSecretBox } from '../webhooks/signing.ts';
 import { DeclaredResources } from './declared-resources.ts';
 import { createResourcesMetrics } from './metrics.ts';
 import type { Reconciler } from './reconciler.ts';

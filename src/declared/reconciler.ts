@@ -1,7 +1,6 @@
 import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
-import { withFoldersBelow } from '../platform/folders-below.ts';
-import { watchFolders } from '../platform/watch-folders.ts';
+import { watchFolders, withFoldersBelow } from '../platform/watch-folders.ts';
 import type { Adapters } from './adapters.ts';
 import { LeaseLost } from './apply.ts';
 import type { Folders } from './documents/mounted-texts.ts';

@@ -1,6 +1,13 @@
 import type { Logger } from '../observability/log.ts';
-import { newTrace, readTraceparent, type TraceContext } from '../observability/trace.ts';
-import { type Attributes, NO_TRACING, type Span, type Tracer } from '../observability/tracing.ts';
+import {
+  type Attributes,
+  NO_TRACING,
+  newTrace,
+  readTraceparent,
+  type Span,
+  type TraceContext,
+  type Tracer,
+} from '../observability/tracing.ts';
 import { ALONE_FROM, type Claim, type Claims, LOST_FOR_GOOD } from '../store/delivery/claims.ts';
 import type { Standstill } from '../store/delivery/standstill.ts';
 import type { DeliveryMetrics } from './metrics.ts';

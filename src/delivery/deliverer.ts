@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Batcher } from '../flow/batcher.ts';
 import { startStopwatch } from '../flow/stopwatch.ts';
-import type { TraceContext } from '../observability/trace.ts';
+import type { TraceContext } from '../observability/tracing.ts';
 import { untilAnswered } from '../postgres/until-answered.ts';
 import type { JobOutcome, JobSink, TakenJob } from '../queue/job-source.ts';
 import type { Claim, Claims } from '../store/delivery/claims.ts';

@@ -1,6 +1,6 @@
 import { startStopwatch } from '../flow/stopwatch.ts';
 import type { Logger } from '../observability/log.ts';
-import type { TraceContext } from '../observability/trace.ts';
+import type { TraceContext } from '../observability/tracing.ts';
 import { NO_TRACING, type Span, type Tracer, within } from '../observability/tracing.ts';
 import { untilAnswered } from '../postgres/until-answered.ts';
 import type { Claim, Claims } from '../store/delivery/claims.ts';

@@ -3,8 +3,7 @@ import { Batcher } from '../flow/batcher.ts';
 import { comparableAddress, parseAddress } from '../message/addresses/address.ts';
 import { isSesSimulator } from '../message/addresses/simulator-address.ts';
 import type { Logger } from '../observability/log.ts';
-import { isSampled } from '../observability/trace.ts';
-import { NO_TRACING, type Tracer } from '../observability/tracing.ts';
+import { isSampled, NO_TRACING, type Tracer } from '../observability/tracing.ts';
 import { isDataException } from '../postgres/errors.ts';
 import {
   type FoundMail,

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
 import type { ConfigStatus } from '../config/live.ts';
-import { createExposition } from '../observability/exposition.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
+import { createExposition } from '../observability/metrics.ts';
 import { createDependencyChecks, type DependencyCheck } from './dependency-checks.ts';
 import { createHeartbeat, type Heartbeat } from './heartbeat.ts';
 import { addRoute, createListener, type Listener, type ListenerLimits } from './listener.ts';

@@ -5,7 +5,7 @@ import { refuseLongFields } from '../message/header/sendable-lines.ts';
 import type { MessageParts } from '../message/mime/parts.ts';
 import { contentRefusal, type Refusal } from '../message/refusal.ts';
 import { bytesOf, hasNul } from '../message/text/body-text.ts';
-import type { TraceContext } from '../observability/trace.ts';
+import type { TraceContext } from '../observability/tracing.ts';
 import { sha256 } from '../platform/digest.ts';
 import type { UsageCount } from '../store/keys/usage.ts';
 import type { IdempotencyClaim } from '../store/messages/idempotency.ts';

@@ -14,8 +14,17 @@ import {
 } from '@opentelemetry/api';
 import { NodeSDK } from '@opentelemetry/sdk-node';
 import type { Logger } from './log.ts';
-import { readTraceparent, type TraceContext, traceContext } from './trace.ts';
-import { type Attributes, errorType, SilentSpan, type Span, type SpanOptions, type Tracer } from './tracing.ts';
+import {
+  type Attributes,
+  errorType,
+  readTraceparent,
+  SilentSpan,
+  type Span,
+  type SpanOptions,
+  type TraceContext,
+  type Tracer,
+  traceContext,
+} from './tracing.ts';
 
 export interface OpenTelemetryOptions {
   /** Unless the environment names the service. */

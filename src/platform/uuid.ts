@@ -1,4 +1,5 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -15,4 +16,9 @@ export function isUuid(text: string): boolean {
 export function newOrderedId(now: number = Date.now()): string {
   const time = now.toString(16).padStart(12, '0');
   return `${time.slice(0, 8)}-${time.slice(8, 12)}${randomUUID().slice(13)}`;
+}
+
+/** A name for this process among all that ever share its database; a new one at each call. */
+export function processName(): string {
+  return `${hostname()}-${randomBytes(4).toString('hex')}`;
 }

@@ -1,4 +1,5 @@
-import { type FSWatcher, watch } from 'node:fs';
+import { type FSWatcher, readdirSync, statSync, watch } from 'node:fs';
+import { join } from 'node:path';
 
 export interface FolderWatchOptions {
   readonly folders: readonly string[];
@@ -64,5 +65,19 @@ function watchFolder(folder: string, onEvent: () => void, onFault: FolderWatchOp
   } catch (error) {
     onFault(error, folder);
     return [];
+  }
+}
+
+/**
+ * A folder, and those right below it, which are mounts of their own where several ConfigMaps or Secrets are mounted side by side.
+ * Mounts do not come and go while a process runs; what else does is found by polling.
+ */
+export function withFoldersBelow(folder: string): string[] {
+  try {
+    const names = readdirSync(folder).filter(name => !name.startsWith('.'));
+    const paths = names.map(name => join(folder, name));
+    return [folder, ...paths.filter(path => statSync(path, { throwIfNoEntry: false })?.isDirectory())];
+  } catch {
+    return [folder];
   }
 }

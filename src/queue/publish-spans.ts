@@ -1,5 +1,5 @@
-import { isSampled } from '../observability/trace.ts';
 import type { Span, Tracer } from '../observability/tracing.ts';
+import { isSampled } from '../observability/tracing.ts';
 import type { SendJob } from './send-job.ts';
 import { sqsAttributes } from './sqs/messaging-attributes.ts';
 

@@ -1,6 +1,6 @@
 import { Tally } from '../flow/tally.ts';
 import type { Refusal } from '../message/refusal.ts';
-import { clientNetwork } from '../platform/client-network.ts';
+import { clientNetwork } from '../platform/networks.ts';
 import { tooManyOfAddress, tooManyStrangers } from './protocol/refusals.ts';
 
 /** Limits of one address. */

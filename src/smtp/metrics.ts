@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram } from 'prom-client';
 import { type MessageStep, STEPS, type StepTimes } from '../intake/steps.ts';
 import { LEFT_OUT_REASONS } from '../message/header/sendable-headers.ts';
 import type { Registry } from '../observability/metrics.ts';
-import { isSampled, type TraceContext } from '../observability/trace.ts';
+import { isSampled, type TraceContext } from '../observability/tracing.ts';
 
 /** Read when they are scraped. */
 export interface ListenerState {

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { Gauge, Histogram } from 'prom-client';
 import type { Registry } from '../observability/metrics.ts';
-import { createReading } from '../observability/reading.ts';
+import { createReading } from '../observability/metrics.ts';
 import type { OutboxBacklog } from './messages/outbox.ts';
 
 /** How the connections of a pool stand. */

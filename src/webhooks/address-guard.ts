@@ -1,4 +1,7 @@
-import { BlockList, isIP } from 'node:net';
+import type { LookupFunction } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import { createNetworkMatcher, readAddress } from '../platform/networks.ts';
+import type { Resolve } from './resolver.ts';
 
 /** Whether a connection to this IP address may be made. False for what is not an IP address. */
 export type AddressGuard = (address: string) => boolean;
@@ -35,8 +38,8 @@ const GLOBAL_IPV6 = ['2000::/3'];
  */
 const NOT_PUBLIC_IPV6 = ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'];
 
-/** `::ffff:0:0/96`: IPv4-mapped (RFC 4291). `64:ff9b::/96`: NAT64 (RFC 6052), as DNS64 gives for every IPv4 host. */
-const IPV4_INSIDE = ['0:0:0:0:0:ffff', '64:ff9b:0:0:0:0'];
+/** NAT64 (RFC 6052), as DNS64 gives it for every IPv4 host. */
+const NAT64 = '64:ff9b::/96';
 
 /**
  * Guards against endpoints inside the network (server-side request forgery).
@@ -46,55 +49,50 @@ const IPV4_INSIDE = ['0:0:0:0:0:ffff', '64:ff9b:0:0:0:0'];
  * @param allowedNetworks in CIDR notation: reachable although they are not public
  */
 export function createAddressGuard(allowedNetworks: readonly string[]): AddressGuard {
-  const allowed = networks(allowedNetworks);
-  const special = networks([...NOT_PUBLIC_IPV4, ...NOT_PUBLIC_IPV6]);
-  const global = networks(['0.0.0.0/0', ...GLOBAL_IPV6]);
+  const isAllowed = createNetworkMatcher(allowedNetworks);
+  const isSpecial = createNetworkMatcher([...NOT_PUBLIC_IPV4, ...NOT_PUBLIC_IPV6]);
+  const isGlobal = createNetworkMatcher(['0.0.0.0/0', ...GLOBAL_IPV6]);
+  const isNat64 = createNetworkMatcher([NAT64]);
   return text => {
-    const address = innerAddress(text);
-    if (isIP(address) === 0) return false;
-    return allowed(address) || (global(address) && !special(address));
+    const address = isNat64(text) ? translated(text) : text;
+    return isAllowed(address) || (isGlobal(address) && !isSpecial(address));
   };
 }
 
-function networks(cidrs: readonly string[]): (address: string) => boolean {
-  // One list a family: a BlockList on its own compares IPv4 addresses as mapped ones, so that `::/0` would match them.
-  const lists = { ipv4: new BlockList(), ipv6: new BlockList() };
-  for (const cidr of cidrs) {
-    const [network = '', bits] = cidr.split('/');
-    const family = familyOf(network);
-    lists[family].addSubnet(network, bits === undefined ? (family === 'ipv4' ? 32 : 128) : Number(bits), family);
+/** The IPv4 address for which a NAT64 one stands. */
+function translated(text: string): string {
+  const bytes = readAddress(text)?.toByteArray() ?? [];
+  return new ipaddr.IPv4(bytes.slice(-4)).toString();
+}
+
+/** An endpoint's address is none that may be connected to. */
+export class RefusedAddress extends Error {
+  readonly code = 'REFUSED_ADDRESS';
+
+  constructor(hostname: string) {
+    super(`${hostname} has no address that may be connected to`);
+    this.name = 'RefusedAddress';
   }
-  return address => lists[familyOf(address)].check(address, familyOf(address));
 }
 
-function familyOf(address: string): 'ipv4' | 'ipv6' {
-  return isIP(address) === 4 ? 'ipv4' : 'ipv6';
-}
-
-/** Without its zone; the IPv4 address where there is one inside. */
-function innerAddress(text: string): string {
-  const address = text.replace(/%.*$/, '');
-  if (isIP(address) !== 6) return address;
-  const groups = groupsOf(address);
-  if (
-    !IPV4_INSIDE.includes(
-      groups
-        .slice(0, 6)
-        .map(group => group.toString(16))
-        .join(':'),
-    )
-  )
-    return address;
-  const [high = 0, low = 0] = groups.slice(6);
-  return [high >> 8, high & 255, low >> 8, low & 255].join('.');
-}
-
-/** The eight groups of a valid IPv6 address, in any of its spellings (RFC 4291 section 2.2). */
-function groupsOf(address: string): number[] {
-  const hexadecimal = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
-    [Number(a) * 256 + Number(b), Number(c) * 256 + Number(d)].map(group => group.toString(16)).join(':'),
-  );
-  const [head = [], tail = []] = hexadecimal.split('::').map(side => (side === '' ? [] : side.split(':')));
-  const zeros = new Array<string>(8 - head.length - tail.length).fill('0');
-  return [...head, ...zeros, ...tail].map(group => Number.parseInt(group, 16));
+/**
+ * A look-up for sockets: they connect to nothing but what it answers, so a name that changes its address between a check
+ * and the connection (DNS rebinding) gains nothing.
+ *
+ * Sockets do not ask for a host that is an IP address already: that is the caller's to check.
+ */
+export function guardedLookup(resolve: Resolve, guard: AddressGuard): LookupFunction {
+  return (hostname, options, callback) => {
+    const family = options.family === 4 || options.family === 6 ? options.family : 0;
+    resolve(hostname).then(
+      addresses => {
+        const usable = addresses.filter(entry => guard(entry.address) && (family === 0 || entry.family === family));
+        const [first] = usable;
+        if (!first) callback(new RefusedAddress(hostname), '', 0);
+        else if (options.all) callback(null, [...usable]);
+        else callback(null, first.address, first.family);
+      },
+      (error: NodeJS.ErrnoException) => callback(error, '', 0),
+    );
+  };
 }

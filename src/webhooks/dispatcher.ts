@@ -13,8 +13,8 @@ import { Lanes, type Queued } from './lanes.ts';
 import { createWebhooksMetrics, type WebhookMetrics } from './metrics.ts';
 import { createOutcomeWriter, type OutcomeWriter } from './outcome-writer.ts';
 import type { Resolve } from './resolver.ts';
-import { createSecretBox } from './secret-box.ts';
-import { systemResolve } from './system-resolve.ts';
+import { systemResolve } from './resolver.ts';
+import { createSecretBox } from './signing.ts';
 
 export interface DispatcherOptions {
   /** Keys of the signing secrets, 32 bytes in Base64 each. */

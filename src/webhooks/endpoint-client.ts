@@ -1,9 +1,9 @@
 import http from 'node:http';
 import https from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
-import type { AddressGuard } from './address-guard.ts';
-import { hasBadPort } from './bad-ports.ts';
-import { cachedResolve, guardedLookup, RefusedAddress, type Resolve } from './resolver.ts';
+import { type AddressGuard, guardedLookup, RefusedAddress } from './address-guard.ts';
+import { hasBadPort } from './endpoint-url.ts';
+import { cachedResolve, type Resolve } from './resolver.ts';
 
 /** What an endpoint answered. */
 export interface Answer {

@@ -1,5 +1,3 @@
-import { hasBadPort } from './bad-ports.ts';
-
 /**
  * Reads the URL of an endpoint that is to be kept.
  *
@@ -24,4 +22,22 @@ export function parseEndpointUrl(text: string): string {
   // It never leaves the sender (RFC 9110 section 7.1).
   url.hash = '';
   return url.href;
+}
+
+/** Ports of other protocols, to which browsers make no requests (Fetch Standard, "bad port"). */
+const BAD_PORTS: ReadonlySet<number> = new Set([
+  0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110,
+  111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532,
+  540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061,
+  6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
+]);
+
+/**
+ * Whether a URL names a port of another protocol, such as SMTP's. A server there could take our request for commands, and an
+ * owner could have it talk to others in our name.
+ *
+ * @param url of http or https
+ */
+export function hasBadPort(url: URL): boolean {
+  return url.port !== '' && BAD_PORTS.has(Number(url.port));
 }

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { createReading } from '../observability/reading.ts';
+import { createReading } from '../observability/metrics.ts';
 import type { Backlog } from '../store/webhooks/history.ts';
 
 const RESULTS = ['success', 'rejected', 'timeout', 'unreachable', 'refused', 'unsigned', 'lost'] as const;

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { Webhook } from 'standardwebhooks';
 import { run as runProgram } from '../../src/cli/program.ts';
-import { createSecretBox } from '../../src/webhooks/secret-box.ts';
+import { createSecretBox } from '../../src/webhooks/signing.ts';
 import { createDatabase } from '../support/database.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { makeCertificate } from '../support/tls.ts';

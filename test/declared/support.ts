@@ -7,7 +7,7 @@ import { createDesiredReader } from '../../src/declared/plan/read-desired.ts';
 import { reconcile } from '../../src/declared/reconcile.ts';
 import { takeLease } from '../../src/declared/tables/lease.ts';
 import { type DeclaredObject, readDeclared } from '../../src/declared/tables/records.ts';
-import { createSecretBox } from '../../src/webhooks/secret-box.ts';
+import { createSecretBox } from '../../src/webhooks/signing.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';
 

@@ -9,7 +9,7 @@ import { createCircuitMetrics } from '../../src/delivery/schedule/metrics.ts';
 import type { Way } from '../../src/delivery/schedule/way.ts';
 import { HandedBack } from '../../src/delivery/send-message.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
-import { newTrace } from '../../src/observability/trace.ts';
+import { newTrace } from '../../src/observability/tracing.ts';
 import type { JobOutcome } from '../../src/queue/job-source.ts';
 import type { Claim } from '../../src/store/delivery/claims.ts';
 import type { JobFacts } from '../../src/store/delivery/job-facts.ts';

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { fixedConfig, type LiveConfig } from '../../src/config/live.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { createWebhook } from '../../src/store/webhooks/webhooks.ts';
-import { createSecretBox, newSecret } from '../../src/webhooks/secret-box.ts';
+import { createSecretBox, newSecret } from '../../src/webhooks/signing.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRelay, type TestContext } from '../support/relay.ts';
 import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';

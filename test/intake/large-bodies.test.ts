@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import type pg from 'pg';
-import { newTrace } from '../../src/observability/trace.ts';
+import { newTrace } from '../../src/observability/tracing.ts';
 import { insertMessages } from '../../src/store/messages/insert.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
 import { emailIdOf, SmtpClient } from '../support/smtp-client.ts';

@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Counter, Gauge } from 'prom-client';
-import { createExposition } from '../../src/observability/exposition.ts';
-import { createRegistry } from '../../src/observability/metrics.ts';
-import { newTrace, traceContext } from '../../src/observability/trace.ts';
+import { createExposition, createRegistry } from '../../src/observability/metrics.ts';
+import { newTrace, traceContext } from '../../src/observability/tracing.ts';
 import { createSmtpMetrics } from '../../src/smtp/metrics.ts';
 
 /** As Prometheus 3 asks. */

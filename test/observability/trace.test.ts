@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { isSampled, newTrace, readTraceparent } from '../../src/observability/trace.ts';
-import { errorType, NO_TRACING, within } from '../../src/observability/tracing.ts';
+import {
+  errorType,
+  isSampled,
+  NO_TRACING,
+  newTrace,
+  readTraceparent,
+  within,
+} from '../../src/observability/tracing.ts';
 
 const TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
 const SPAN_ID = '00f067aa0ba902b7';

@@ -8,7 +8,7 @@ import { sqsClient } from '../../dev/sqs.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { startTracing, type Tracing } from '../../src/observability/start-tracing.ts';
 import { createWebhook } from '../../src/store/webhooks/webhooks.ts';
-import { createSecretBox, newSecret } from '../../src/webhooks/secret-box.ts';
+import { createSecretBox, newSecret } from '../../src/webhooks/signing.ts';
 import { ses } from '../events/support/ses.ts';
 import { shared } from '../support/environment.ts';
 import { eventually } from '../support/eventually.ts';

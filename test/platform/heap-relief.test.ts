@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { relieveHeap } from '../../src/platform/heap-relief.ts';
+import { relieveHeap } from '../../src/platform/process-memory.ts';
 import { eventually } from '../support/eventually.ts';
 
 const MB = 1_000_000;

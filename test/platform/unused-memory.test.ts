@@ -3,7 +3,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { findTrim, mapTlsBuffers } from '../../src/platform/unused-memory.ts';
+import { findTrim, mapTlsBuffers } from '../../src/platform/process-memory.ts';
 
 const MB = 1_000_000;
 const isGlibc = 'glibcVersionRuntime' in (process.report.getReport() as { header: object }).header;

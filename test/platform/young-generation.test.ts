@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { getHeapSpaceStatistics } from 'node:v8';
-import { limitYoungGeneration } from '../../src/platform/young-generation.ts';
+import { limitYoungGeneration } from '../../src/platform/process-memory.ts';
 
 const MIB = 1024 * 1024;
 

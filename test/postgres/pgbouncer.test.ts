@@ -6,7 +6,7 @@ import { createEventsMetrics } from '../../src/events/metrics.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { createWebhook } from '../../src/store/webhooks/webhooks.ts';
-import { createSecretBox, newSecret } from '../../src/webhooks/secret-box.ts';
+import { createSecretBox, newSecret } from '../../src/webhooks/signing.ts';
 import { ses } from '../events/support/ses.ts';
 import { SILENT } from '../events/support/system.ts';
 import { Senders } from '../faults/support/sender.ts';

@@ -4,7 +4,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { pino } from 'pino';
-import { newTrace } from '../../src/observability/trace.ts';
+import { newTrace } from '../../src/observability/tracing.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { type Claim, Claims } from '../../src/store/delivery/claims.ts';
 import { type Settlement, Settler } from '../../src/store/delivery/settle.ts';

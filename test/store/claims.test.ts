@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
-import { newTrace } from '../../src/observability/trace.ts';
+import { newTrace } from '../../src/observability/tracing.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { type Claim, Claims } from '../../src/store/delivery/claims.ts';
 import { type Settlement, Settler } from '../../src/store/delivery/settle.ts';

@@ -22,7 +22,7 @@ import { disableWebhook } from '../../src/store/webhooks/outcomes.ts';
 import { parkDisabled } from '../../src/store/webhooks/parking.ts';
 import { createWebhook } from '../../src/store/webhooks/webhooks.ts';
 import { createHitRecorder } from '../../src/tracking/record-hits.ts';
-import { newSecret } from '../../src/webhooks/secret-box.ts';
+import { newSecret } from '../../src/webhooks/signing.ts';
 import { box, createFolder, document, SECRET_KEY } from '../declared/support.ts';
 import { ses } from '../events/support/ses.ts';
 import { SILENT } from '../events/support/system.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
-import { newTrace } from '../../src/observability/trace.ts';
+import { newTrace } from '../../src/observability/tracing.ts';
 import type { Facts } from '../../src/store/delivery/facts.ts';
 import { createJournal } from '../../src/store/delivery/journal.ts';
 import { newMessage } from '../support/stored.ts';

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import pg from 'pg';
 import { pino } from 'pino';
-import { newTrace } from '../../src/observability/trace.ts';
+import { newTrace } from '../../src/observability/tracing.ts';
 import { type Claim, Claims } from '../../src/store/delivery/claims.ts';
 import { Republisher } from '../../src/store/delivery/republish.ts';
 import { type Settlement, Settler } from '../../src/store/delivery/settle.ts';

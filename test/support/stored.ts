@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Tag } from '../../src/message/header/control-headers.ts';
-import { newTrace } from '../../src/observability/trace.ts';
+import { newTrace } from '../../src/observability/tracing.ts';
 import type { Queryable } from '../../src/postgres/pool.ts';
 import { insertMessages } from '../../src/store/messages/insert.ts';
 import type { NewMessage } from '../../src/store/messages/new-message.ts';

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Webhook } from 'standardwebhooks';
 import { readSecrets, rotateSecret } from '../../src/store/webhooks/webhooks.ts';
-import { newSecret } from '../../src/webhooks/secret-box.ts';
+import { newSecret } from '../../src/webhooks/signing.ts';
 import { eventually } from '../support/eventually.ts';
 import { needs } from '../support/needs.ts';
 import { answer, hang, type Received, reset, startReceiver } from './receiver.ts';

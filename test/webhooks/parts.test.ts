@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { createCipheriv, createHash, randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
+import { pauseAfter, RETRY_PAUSES } from '../../src/webhooks/attempt.ts';
 import { parseEndpointUrl } from '../../src/webhooks/endpoint-url.ts';
 import { parseEventTypes } from '../../src/webhooks/event-types.ts';
-import { pauseAfter, RETRY_PAUSES } from '../../src/webhooks/schedule.ts';
-import { createSecretBox, newSecret, SecretError } from '../../src/webhooks/secret-box.ts';
-import { signatureHeaders } from '../../src/webhooks/signature.ts';
+import { createSecretBox, newSecret, SecretError, signatureHeaders } from '../../src/webhooks/signing.ts';
 
 const ID = '0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11';
 const OTHER_ID = '5d2a1f0e-8b1d-4a57-9f63-0c1e7d2b6a94';

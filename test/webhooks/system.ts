@@ -5,7 +5,7 @@ import { createRegistry } from '../../src/observability/metrics.ts';
 import { INSERT_DUE_DELIVERIES } from '../../src/store/webhooks/deliveries.ts';
 import { createWebhook } from '../../src/store/webhooks/webhooks.ts';
 import { Dispatcher, type DispatcherDependencies, type DispatcherOptions } from '../../src/webhooks/dispatcher.ts';
-import { createSecretBox, newSecret } from '../../src/webhooks/secret-box.ts';
+import { createSecretBox, newSecret } from '../../src/webhooks/signing.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { openPool } from '../support/pool.ts';

@@ -13,7 +13,7 @@ import { createDesiredReader } from '../../declared/plan/read-desired.ts';
 import { reconcile } from '../../declared/reconcile.ts';
 import { giveLeaseBack, leaseHolder, takeLease } from '../../declared/tables/lease.ts';
 import { StoreError } from '../../postgres/errors.ts';
-import { createSecretBox } from '../../webhooks/secret-box.ts';
+import { createSecretBox } from '../../webhooks/signing.ts';
 import type { CliContext } from '../context.ts';
 import { withDatabase } from '../database.ts';
 import { CheckFailed } from '../errors.ts';

@@ -13,7 +13,7 @@ import { type ObjectReport, objectReport } from '../../declared/report.ts';
 import { readDeclared } from '../../declared/tables/records.ts';
 import { findUnreconciled } from '../../declared/tables/unreconciled.ts';
 import { UNRECONCILED_REMEDY } from '../../declared/unreconciled-watch.ts';
-import { createSecretBox } from '../../webhooks/secret-box.ts';
+import { createSecretBox } from '../../webhooks/signing.ts';
 import type { CliContext } from '../context.ts';
 import { withDatabase } from '../database.ts';
 import { CheckFailed } from '../errors.ts';

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { loadConfig } from '../../config/load.ts';
 import type { Queryable } from '../../postgres/pool.ts';
 import { findWebhook, readSecrets, replaceSecrets, rotateSecret } from '../../store/webhooks/webhooks.ts';
-import { createSecretBox, newSecret, type SecretBox, SecretError } from '../../webhooks/secret-box.ts';
+import { createSecretBox, newSecret, type SecretBox, SecretError } from '../../webhooks/signing.ts';
 import type { CliContext } from '../context.ts';
 import { withDatabase } from '../database.ts';
 import { examples, type JsonOptions, jsonOption, parseSpan } from '../options.ts';

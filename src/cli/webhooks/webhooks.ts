@@ -13,12 +13,12 @@ import {
   type Webhook,
 } from '../../store/webhooks/webhooks.ts';
 import { createAddressGuard } from '../../webhooks/address-guard.ts';
+import { ping } from '../../webhooks/attempt.ts';
 import { createEndpointClient } from '../../webhooks/endpoint-client.ts';
 import { parseEndpointUrl } from '../../webhooks/endpoint-url.ts';
 import { ALL_EVENTS, parseEventTypes, WEBHOOK_EVENTS } from '../../webhooks/event-types.ts';
-import { ping } from '../../webhooks/ping.ts';
-import { newSecret, SecretError } from '../../webhooks/secret-box.ts';
-import { systemResolve } from '../../webhooks/system-resolve.ts';
+import { systemResolve } from '../../webhooks/resolver.ts';
+import { newSecret, SecretError } from '../../webhooks/signing.ts';
 import type { CliContext } from '../context.ts';
 import { withDatabase } from '../database.ts';
 import { examples, type JsonOptions, jsonOption } from '../options.ts';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Queryable } from '../../postgres/pool.ts';
-import { SecretError } from '../../webhooks/secret-box.ts';
+import { SecretError } from '../../webhooks/signing.ts';
 import type { Adapter } from '../adapters.ts';
 import type { KindName } from '../kinds/kinds.ts';
 import type { DeclaredObject } from '../tables/records.ts';

@@ -9,7 +9,7 @@ import {
   readHeaderFields,
 } from '../../message/header/fields.ts';
 import { Refusal } from '../../message/refusal.ts';
-import { newTrace } from '../../observability/trace.ts';
+import { newTrace } from '../../observability/tracing.ts';
 import { sha256 } from '../../platform/digest.ts';
 import { newOrderedId } from '../../platform/uuid.ts';
 import type { Claim } from '../../store/delivery/claims.ts';

@@ -3,7 +3,7 @@ import { Tally } from '../../flow/tally.ts';
 import { Turnstile } from '../../flow/turnstile.ts';
 import { Refusal } from '../../message/refusal.ts';
 import type { Logger } from '../../observability/log.ts';
-import { clientNetwork } from '../../platform/client-network.ts';
+import { clientNetwork } from '../../platform/networks.ts';
 import type { FailedLogins } from '../../store/keys/failed-logins.ts';
 import type { SmtpMetrics } from '../metrics.ts';
 import { loginDelay } from './login-delay.ts';

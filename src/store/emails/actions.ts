@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { newTrace } from '../../observability/trace.ts';
+import { newTrace } from '../../observability/tracing.ts';
 import { newOrderedId } from '../../platform/uuid.ts';
 import { StoreError } from '../../postgres/errors.ts';
 import type { Queryable } from '../../postgres/pool.ts';

@@ -1,6 +1,6 @@
 import { parseAddressList } from '../../message/addresses/address-list.ts';
 import { mendedRow, type RowContent } from '../../message/header/mended-row.ts';
-import { newTrace } from '../../observability/trace.ts';
+import { newTrace } from '../../observability/tracing.ts';
 import { newOrderedId } from '../../platform/uuid.ts';
 import { StoreError } from '../../postgres/errors.ts';
 import type { Queryable } from '../../postgres/pool.ts';

@@ -1,7 +1,7 @@
 import type { Tag } from '../../message/header/control-headers.ts';
 import type { AttachmentInfo } from '../../message/mime/parts.ts';
 import type { BodyText } from '../../message/text/body-text.ts';
-import type { TraceContext } from '../../observability/trace.ts';
+import type { TraceContext } from '../../observability/tracing.ts';
 import type { KeyUsage, UsageCount } from '../keys/usage.ts';
 import type { IdempotencyClaim, IdempotencyOutcome } from './idempotency.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { PurgeQueueCommand, SendMessageBatchCommand } from '@aws-sdk/client-sqs';
 import { sqsClient } from '../../../dev/sqs.ts';
-import { newTrace } from '../../../src/observability/trace.ts';
+import { newTrace } from '../../../src/observability/tracing.ts';
 import { sendJobAttributes, sendJobBody } from '../../../src/queue/send-job.ts';
 import { eventually } from '../../support/eventually.ts';
 import { createQueue, sqsEnv } from '../../support/queue.ts';

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type pg from 'pg';
 import { createWebhook } from '../../../src/store/webhooks/webhooks.ts';
-import { createSecretBox, newSecret } from '../../../src/webhooks/secret-box.ts';
+import { createSecretBox, newSecret } from '../../../src/webhooks/signing.ts';
 
 /** An endpoint that hears of all events of an owner. */
 export interface WebhookReceiver {

@@ -1,0 +1,177 @@
+import { type EventLoopUtilization, PerformanceObserver, performance } from 'node:perf_hooks';
+import { promisify } from 'node:util';
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+export interface HeapReliefOptions {
+  /** Connections that are open. */
+  readonly connections: () => number;
+  /** Milliseconds between two looks. */
+  readonly interval?: number;
+  readonly relief?: Relief;
+}
+
+/** V8's own collector and the C library, unless others are given. */
+export interface Relief {
+  /** Collects what nobody uses any more. It pauses everything. */
+  collect(): Promise<void>;
+  /** Gives back to the operating system what is free outside V8's heap. */
+  trim(): Promise<unknown>;
+}
+
+/** Milliseconds. */
+const INTERVAL = 10_000;
+/** So many connections have to come or go before anything is done. */
+const WORTHWHILE = 1_000;
+/** The share of its time for which the event loop may have been busy of late: then hardly anybody waits for it. */
+const QUIET = 0.1;
+
+/**
+ * Collects garbage when connections have gone by the thousand, and after the start, as soon as the event loop is quiet. When as
+ * many have come, only what their handshakes have freed is given back. V8 collects when memory is asked for, and a while after its
+ * heap has grown. It does neither when connections go, so what they left behind, on the heap and outside it, stayed for good.
+ *
+ * @returns ends it
+ */
+export function relieveHeap({
+  connections,
+  interval = INTERVAL,
+  relief = createRelief(),
+}: HeapReliefOptions): () => void {
+  /** The most and the least there were at a look since something was done. */
+  let most = Number.POSITIVE_INFINITY;
+  let least = Number.POSITIVE_INFINITY;
+  let before: EventLoopUtilization = performance.eventLoopUtilization();
+  let timer: NodeJS.Timeout;
+  async function look(): Promise<void> {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, before);
+    before = now;
+    const count = connections();
+    most = Math.max(most, count);
+    least = Math.min(least, count);
+    const haveGone = most - count >= WORTHWHILE;
+    if (utilization <= QUIET && (haveGone || count - least >= WORTHWHILE)) {
+      most = count;
+      least = count;
+      if (haveGone) await relief.collect();
+      await relief.trim();
+    }
+    timer = setTimeout(look, interval).unref();
+  }
+  timer = setTimeout(look, interval).unref();
+  return () => clearTimeout(timer);
+}
+
+type Collect = (options: { type: 'major'; execution: 'async'; flavor: 'last-resort' }) => Promise<void>;
+
+/** A flag gives programs the collector, also while they run; only a new context sees it. */
+function createRelief(): Relief {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as Collect;
+  let trim: ReturnType<typeof findTrim> | undefined;
+  return {
+    // Any other leaves the emptied pages in V8's pool: 80 MB of them after 5,000 connections.
+    collect: () => gc({ type: 'major', execution: 'async', flavor: 'last-resort' }),
+    async trim() {
+      trim ??= findTrim();
+      await (await trim)?.();
+    },
+  };
+}
+
+/** As much as is used here of koffi, which calls functions of C. It need not be installed. */
+interface Koffi {
+  load(path: null): { func(signature: string): NativeFunction };
+}
+
+interface NativeFunction {
+  (...values: number[]): number;
+  readonly async: (pad: number, done: Done) => void;
+}
+
+type Done = (error: Error | null, wasGivenBack: number) => void;
+
+/** Parameters of mallopt(3), by the numbers of glibc's <malloc.h>. */
+const TRIM_THRESHOLD = -1;
+const TOP_PAD = -2;
+const MMAP_THRESHOLD = -3;
+
+const KIB = 1024;
+
+/** @returns a function of the C library; null where it has none of that name, or koffi is not installed */
+async function findFunction(signature: string): Promise<NativeFunction | null> {
+  try {
+    // By a name that no compiler looks up: it is an optional dependency.
+    const name: string = 'koffi';
+    const { load } = (await import(name)) as Koffi;
+    return load(null).func(signature);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * What OpenSSL has freed is in pieces between others, which glibc keeps for the process until it is asked for them. Node
+ * has no way to ask: Node's own memory comes from elsewhere.
+ *
+ * @returns gives back to the operating system what is freed, off the main thread (malloc_trim(3)), and says whether there
+ *   was anything; null where nobody can
+ */
+export async function findTrim(): Promise<(() => Promise<boolean>) | null> {
+  const trim = await findFunction('int malloc_trim(size_t pad)');
+  if (!trim) return null;
+  const run = promisify(trim.async);
+  return async () => (await run(0)) === 1;
+}
+
+/**
+ * Node gives each connection in TLS a buffer of 64 KiB, of which an idle one uses a page. From glibc's heap it would be taken
+ * where the handshake before has just freed memory, and would hold that: 17 KB of it on the average. So it is mapped by
+ * itself, for which glibc must have less than that left at the end of its heap.
+ *
+ * @returns whether the C library heeds it
+ */
+export async function mapTlsBuffers(): Promise<boolean> {
+  const mallopt = await findFunction('int mallopt(int parameter, int value)');
+  const settings = [
+    [MMAP_THRESHOLD, 64 * KIB],
+    [TRIM_THRESHOLD, 64 * KIB],
+    [TOP_PAD, 16 * KIB],
+  ] as const;
+  return mallopt !== null && settings.every(([parameter, value]) => mallopt(parameter, value) === 1);
+}
+
+/** Bytes. V8 lets it grow to 128 MiB, of which handshakes touch half, and it stays for as long as nothing is asked for. */
+const LIMIT = 8 * 1024 * 1024;
+/** V8's own. */
+const GROWTH = 2;
+
+/**
+ * Keeps V8's space for new objects small: what is young there is mostly what one turn of the event loop has made. V8's
+ * option for it is for the start of a process only, and no program can give it to itself.
+ *
+ * @param limit bytes
+ * @returns ends it
+ */
+export function limitYoungGeneration(limit = LIMIT): () => void {
+  let growth = GROWTH;
+  const grow = (factor: number): void => {
+    if (factor === growth) return;
+    growth = factor;
+    setFlagsFromString(`--semi-space-growth-factor=${factor}`);
+  };
+  // It grows behind collections only.
+  const look = (): void => grow(youngBytes() < limit ? GROWTH : 1);
+  const observer = new PerformanceObserver(look);
+  observer.observe({ entryTypes: ['gc'] });
+  look();
+  return () => {
+    observer.disconnect();
+    grow(GROWTH);
+  };
+}
+
+function youngBytes(): number {
+  return getHeapSpaceStatistics().find(space => space.space_name === 'new_space')?.space_size ?? 0;
+}
