@@ -27,8 +27,12 @@ interface Row {
 
 type Bind = (value: unknown) => string;
 
-/** SQL about a row `e`: such rows an index has in the order of time. */
-type Condition = (bind: Bind) => string;
+interface Condition {
+  /** SQL about a row `e`: such rows an index has in the order of time. */
+  readonly sql: (bind: Bind) => string;
+  /** Whether all of them are asked for, but for the owner. */
+  readonly isExact: boolean;
+}
 
 /** Conditions that together let through all that is asked for. */
 type Way = readonly Condition[];
@@ -82,20 +86,27 @@ export async function searchEmails<T extends Row>(
 
 /** The ways to all that is asked for, the shortest one first. */
 async function waysTo(db: Queryable, { status, owner, ids }: EmailQuestion): Promise<readonly Way[]> {
-  if (ids !== undefined) return [[bind => `e.id = any(${bind(ids)}::uuid[])`]];
-  const ofOwner: readonly Way[] = owner === undefined ? [] : [[bind => `e.user_id = ${bind(owner)}`]];
+  const isExact = status === undefined;
+  if (ids !== undefined) return [[{ sql: bind => `e.id = any(${bind(ids)}::uuid[])`, isExact: false }]];
+  const ofOwner: readonly Way[] = owner === undefined ? [] : [[{ sql: bind => `e.user_id = ${bind(owner)}`, isExact }]];
   const ofStatus = status === undefined ? [] : await waysByStatus(db, status);
   const ways = [...ofOwner, ...ofStatus];
-  return ways.length > 0 ? ways : [[() => 'true']];
+  return ways.length > 0 ? ways : [[{ sql: () => 'true', isExact }]];
 }
 
 async function waysByStatus(db: Queryable, status: string): Promise<readonly Way[]> {
   const hasAll = (await db.query<{ has: boolean }>(HAS_STATUSES)).rows[0]?.has === true;
-  const inHand: Way = status === 'processing' ? [() => IN_HAND] : [];
-  if (!hasAll && OPEN.includes(status)) return [[...inHand, () => `e.status in (${quoted(OPEN)})`]];
+  const inHand: Way = status === 'processing' ? [{ sql: () => IN_HAND, isExact: false }] : [];
+  if (!hasAll && OPEN.includes(status)) {
+    return [[...inHand, { sql: () => `e.status in (${quoted(OPEN)})`, isExact: false }]];
+  }
   if (!hasAll && !ENDED.includes(status)) return [];
   // One way of writing it is compared as one: an index then has the rows in their order.
-  return [[...inHand, ...statusSpellings(status).map<Condition>(spelling => bind => `e.status = ${bind(spelling)}`)]];
+  const ofSpelling = (spelling: string): Condition => ({
+    sql: bind => `e.status = ${bind(spelling)}`,
+    isExact: !(status in SHOWN_AS),
+  });
+  return [[...inHand, ...statusSpellings(status).map(ofSpelling)]];
 }
 
 async function walk<T extends Row>(
@@ -109,12 +120,15 @@ async function walk<T extends Row>(
   const along = `
           from emails e
          where ${[
-           condition(bind),
+           condition.sql(bind),
            ...(since === undefined ? [] : [`e.created_at >= ${bind(since)}`]),
            ...(before === undefined ? [] : [`e.created_at < ${bind(before)}`]),
          ].join(' and ')}
          order by e.created_at desc, e.id desc`;
-  const last = `select e.created_at as at ${along} offset ${EXAMINED - 1} limit 1`;
+  const isAll = condition.isExact && (status === undefined || owner === undefined);
+  // Told how few are needed, the planner takes the index that has them in their order.
+  const examined = isAll ? limit : Math.max(limit, EXAMINED);
+  const last = `select e.created_at as at ${along} offset ${examined - 1} limit 1`;
   const ofAlong = [...values];
   const wanted = [
     'true',
@@ -123,12 +137,13 @@ async function walk<T extends Row>(
   ];
   const statement = `
   select ${columns}
-    from (select * ${along} limit ${EXAMINED}) e
+    from (select * ${along} limit ${examined}) e
    where ${wanted.join(' and ')}
    order by e.created_at desc, e.id desc
    limit ${bind(limit)}`;
   const { rows } = await db.query<T>(statement, values);
   if (rows.length >= limit) return { rows, backTo: rows.at(-1)?.createdAt ?? null };
+  if (isAll) return { rows, backTo: null };
   const [end] = (await db.query<{ at: Date }>(last, ofAlong)).rows;
   return { rows, backTo: end?.at ?? null };
 }
