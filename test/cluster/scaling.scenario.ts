@@ -65,7 +65,7 @@ describe('scaled by itself', { skip: missing.join(', ') || false }, () => {
     });
     await release.scaledTo('worker', 0, PATIENCE);
     const mailers = await start(2, 0);
-    await eventually(() => mailers.accepted >= MESSAGES, 120_000);
+    await eventually(() => mailers.accepted >= MESSAGES, PATIENCE);
     const result = await mailers.stop();
     await release.scaledTo('worker', 3, PATIENCE);
     await checkLedger(backing.db, result, { delivered: true, within: PATIENCE });
