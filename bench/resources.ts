@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { createAdapters } from '../src/declared/adapters.ts';
-import { API_GROUP, API_VERSION } from '../src/declared/kinds/kinds.ts';
-import { createDesiredReader } from '../src/declared/plan/read-desired.ts';
+import { createTables } from '../src/declared/kinds/kinds.ts';
+import { API_GROUP, API_VERSION } from '../src/declared/kinds/schema.ts';
+import { takeLease } from '../src/declared/lease.ts';
+import { createDeclarationReader } from '../src/declared/plan/declarations.ts';
 import { reconcile } from '../src/declared/reconcile.ts';
-import { takeLease } from '../src/declared/tables/lease.ts';
 import { createSecretBox } from '../src/webhooks/signing.ts';
 import { startSystem } from './support/system.ts';
 
@@ -75,10 +75,10 @@ async function measureAll(databaseUrl: string, count: number): Promise<void> {
   const [documents, secrets] = [join(directory, 'documents'), join(directory, 'secrets')];
   await Promise.all([mkdir(documents), mkdir(secrets)]);
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 });
-  const read = createDesiredReader();
+  const read = createDeclarationReader();
   const parts = {
     pool,
-    adapters: createAdapters(createSecretBox([Buffer.alloc(32).toString('base64')])),
+    tables: createTables({ box: createSecretBox([Buffer.alloc(32).toString('base64')]) }),
     holder: 'bench',
     allowEmpty: false,
   };
@@ -89,9 +89,9 @@ async function measureAll(databaseUrl: string, count: number): Promise<void> {
     delay.enable();
     const cpu = process.cpuUsage();
     const begun = performance.now();
-    const desired = await read([documents], { documents, secrets });
+    const declarations = await read([documents], { documents, secrets });
     const wasRead = performance.now();
-    const { changes, written } = await reconcile(desired, parts);
+    const { changes, written } = await reconcile(declarations, parts);
     const ended = performance.now();
     const { user, system } = process.cpuUsage(cpu);
     delay.disable();

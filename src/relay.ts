@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { hasTls } from './config/derived.ts';
 import type { LiveConfig } from './config/live.ts';
-import { createResources } from './declared/create.ts';
+import { createReconciliation } from './declared/reconciliation.ts';
 import { startSweeps } from './flow/sweeps.ts';
 import { createOperational, type Operational } from './http/create-operational.ts';
 import { createHttpMetrics } from './http/metrics.ts';
@@ -109,7 +109,7 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
   let phase: Phase = 'starting';
   const ready = () => readiness(preparation.reasons, phase);
   const metrics = createHttpMetrics(registry);
-  const resources = await createResources({ live, pool, registry, logger, id: processName() });
+  const resources = await createReconciliation({ live, pool, registry, logger, id: processName() });
   let operational: Operational | null = null;
 
   return {

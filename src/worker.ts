@@ -3,8 +3,7 @@ import type pg from 'pg';
 import type { LiveConfig } from './config/live.ts';
 import { ConfigError } from './config/problem.ts';
 import type { Config } from './config/schema.ts';
-import { createResources } from './declared/create.ts';
-import type { DeclaredResources } from './declared/declared-resources.ts';
+import { createReconciliation, type Reconciliation } from './declared/reconciliation.ts';
 import { createDelivery } from './delivery/create-delivery.ts';
 import { createSource } from './delivery/create-source.ts';
 import { Presence } from './delivery/presence.ts';
@@ -99,7 +98,7 @@ export async function createWorker(
   const onDeliveriesDue = () => dispatcher.wake();
   const delivery = createDelivery({ ...base, presence, clock, onDeliveriesDue });
   const source = createSource({ ...base, sink: delivery.deliverer });
-  const resources = await createResources(base);
+  const resources = await createReconciliation(base);
   const events = createEvents({ ...base, onDeliveriesDue });
   const running = new AsyncDisposableStack();
   const ended = Promise.withResolvers<never>();
@@ -219,7 +218,7 @@ function createDispatcher({ config, pool, registry, tracer, logger }: Base, { no
 interface ListenerParts {
   readonly events: Events;
   readonly queue: ThreadedQueue | null;
-  readonly resources: DeclaredResources;
+  readonly resources: Reconciliation;
   readonly shutRoutes: () => readonly unknown[];
   readonly isPrepared: () => boolean;
   readonly onDeliveriesDue: () => void;

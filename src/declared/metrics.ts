@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from '../observability/metrics.ts';
 import { KINDS, type KindName } from './kinds/kinds.ts';
+import type { DeclarationRecord } from './records.ts';
 
 export interface PassCounts {
   readonly created: number;
@@ -8,27 +9,20 @@ export interface PassCounts {
   readonly removed: number;
 }
 
-/** Whether an object is as declared. */
-export interface Standing {
-  readonly kind: string;
-  readonly name: string;
-  readonly ready: boolean;
-}
-
 /** Each is a series of its own, and one fault of a folder may be that of thousands. */
 const MOST_NAMED = 20;
 
-/** What can be counted of declared resources. Objects are told by the process that has the lease, and by no other. */
-export interface ResourcesMetrics {
+/** What can be counted of declarations. They are told by the process that has the lease, and by no other. */
+export interface DeclarationMetrics {
   leads(isLeader: boolean): void;
-  passed(seconds: number, objects: readonly Standing[]): void;
+  passed(seconds: number, records: readonly Pick<DeclarationRecord, 'kind' | 'name' | 'ready'>[]): void;
   changed(kind: KindName, action: 'create' | 'update' | 'remove'): void;
   failed(seconds: number): void;
   problems(count: number): void;
   kept(count: number): void;
 }
 
-export function createResourcesMetrics(registry: Registry): ResourcesMetrics {
+export function createDeclarationMetrics(registry: Registry): DeclarationMetrics {
   const registers = [registry];
   const objects = new Gauge({
     name: 'smtp_relay_resources',
@@ -85,17 +79,17 @@ export function createResourcesMetrics(registry: Registry): ResourcesMetrics {
       problems.reset();
       kept.reset();
     },
-    passed(seconds, found) {
+    passed(seconds, records) {
       passes.observe({ result: 'ok' }, seconds);
       lastSuccess.setToCurrentTime();
       for (const kind of KINDS) {
-        const same = found.filter(object => object.kind === kind);
-        const ready = same.filter(object => object.ready).length;
+        const same = records.filter(record => record.kind === kind);
+        const ready = same.filter(record => record.ready).length;
         objects.set({ kind, ready: 'true' }, ready);
         objects.set({ kind, ready: 'false' }, same.length - ready);
       }
       notReady.reset();
-      for (const { kind, name } of found.filter(({ ready }) => !ready).slice(0, MOST_NAMED))
+      for (const { kind, name } of records.filter(({ ready }) => !ready).slice(0, MOST_NAMED))
         notReady.set({ kind, name }, 1);
     },
     changed: (kind, action) => changes.inc({ kind, action }),

@@ -1,20 +1,19 @@
 import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import { watchFolders, withFoldersBelow } from '../platform/watch-folders.ts';
-import type { Adapters } from './adapters.ts';
-import { LeaseLost } from './apply.ts';
-import type { Folders } from './documents/mounted-texts.ts';
-import { printProblem } from './documents/problem.ts';
-import type { ResourcesMetrics } from './metrics.ts';
-import { createDesiredReader, fingerprintOf, type ReadDesired } from './plan/read-desired.ts';
-import { type PassResult, reconcile } from './reconcile.ts';
-import { type PassReport, type ResourcesReport, readReport } from './report.ts';
-import { giveLeaseBack, leaseHolder, takeLease } from './tables/lease.ts';
-import type { Unreconciled } from './tables/unreconciled.ts';
+import type { Folders } from './documents/mounted-files.ts';
+import type { Tables } from './kinds/kinds.ts';
+import { giveLeaseBack, leaseHolder, takeLease } from './lease.ts';
+import type { DeclarationMetrics } from './metrics.ts';
+import { createDeclarationReader, fingerprintOf, type ReadDeclarations } from './plan/declarations.ts';
+import { printProblem } from './problem.ts';
+import { LeaseLost, type PassResult, reconcile } from './reconcile.ts';
+import { type DeclarationsReport, type PassReport, readReport } from './report.ts';
+import type { Unreconciled } from './unreconciled.ts';
 
 export interface ReconcilerOptions {
   readonly pool: pg.Pool;
-  readonly adapters: Adapters;
+  readonly tables: Tables;
   readonly folders: Folders & { readonly secrets: string };
   /** Milliseconds between two comparisons of the database with the documents. */
   readonly interval: number;
@@ -22,7 +21,7 @@ export interface ReconcilerOptions {
   readonly allowEmpty: () => boolean;
   /** Names this process among all. */
   readonly id: string;
-  readonly metrics: ResourcesMetrics;
+  readonly metrics: DeclarationMetrics;
   readonly logger: Logger;
   /** Milliseconds that the lease lasts; it is renewed after a third of that. */
   readonly leaseTime?: number;
@@ -38,7 +37,7 @@ const MOST_PROBLEMS = 100;
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #leaseTime: number;
-  readonly #read: ReadDesired = createDesiredReader();
+  readonly #read: ReadDeclarations = createDeclarationReader();
   #isLeader = false;
   #lastPass: PassReport | null = null;
   #fingerprint = '';
@@ -88,8 +87,8 @@ export class Reconciler {
     await giveLeaseBack(pool, id).catch(error => logger.debug({ err: error }, 'lease of resources not given back'));
   }
 
-  /** How all declared objects stand, and what this process did. */
-  report(unreconciled: Unreconciled | null = null): Promise<ResourcesReport> {
+  /** How all declarations stand, and what this process did. */
+  report(unreconciled: Unreconciled | null = null): Promise<DeclarationsReport> {
     return readReport(this.#options.pool, { isLeader: this.#isLeader, lastPass: this.#lastPass, unreconciled });
   }
 
@@ -136,11 +135,11 @@ export class Reconciler {
   async #look(): Promise<void> {
     if (!this.#isLeader) return;
     const { folders, logger } = this.#options;
-    const desired = await this.#read([folders.documents], folders).catch(error => {
+    const declarations = await this.#read([folders.documents], folders).catch(error => {
       logger.error({ err: error }, 'declared resources cannot be read');
       return null;
     });
-    if (desired !== null && fingerprintOf(desired) !== this.#fingerprint) await this.#pass();
+    if (declarations !== null && fingerprintOf(declarations) !== this.#fingerprint) await this.#pass();
   }
 
   async #pass(): Promise<void> {
@@ -150,7 +149,7 @@ export class Reconciler {
     const seconds = () => (performance.now() - begun) / 1000;
     try {
       const result = await this.#reconcile();
-      metrics.passed(seconds(), result.objects);
+      metrics.passed(seconds(), result.records);
       this.#note(result, seconds());
     } catch (error) {
       metrics.failed(seconds());
@@ -165,22 +164,22 @@ export class Reconciler {
   }
 
   async #reconcile(): Promise<PassResult> {
-    const { folders, pool, adapters, id, allowEmpty } = this.#options;
-    const desired = await this.#read([folders.documents], folders);
-    const result = await reconcile(desired, { pool, adapters, holder: id, allowEmpty: allowEmpty() });
-    this.#fingerprint = fingerprintOf(desired);
+    const { folders, pool, tables, id, allowEmpty } = this.#options;
+    const declarations = await this.#read([folders.documents], folders);
+    const result = await reconcile(declarations, { pool, tables, holder: id, allowEmpty: allowEmpty() });
+    this.#fingerprint = fingerprintOf(declarations);
     return result;
   }
 
-  #note({ desired, written, changes, done, kept }: PassResult, seconds: number): void {
+  #note({ declarations, written, changes, done, kept }: PassResult, seconds: number): void {
     const { metrics, logger } = this.#options;
-    const problems = desired.problems.slice(0, MOST_PROBLEMS);
+    const problems = declarations.problems.slice(0, MOST_PROBLEMS);
     if (kept > 0 && kept !== this.#lastPass?.kept) {
       const text = 'documents are gone, all of a folder; what they declared is kept: is a volume not mounted?';
-      logger.error({ kept, folders: desired.paths }, text);
+      logger.error({ kept, folders: declarations.paths }, text);
     }
     this.#lastPass = { at: new Date().toISOString(), seconds, changes, kept, error: null, problems };
-    metrics.problems(desired.problems.length);
+    metrics.problems(declarations.problems.length);
     metrics.kept(kept);
     for (const { kind, action } of done) metrics.changed(kind, action);
     if (done.length > 0) logger.info({ ...changes }, 'declared resources reconciled');
@@ -191,7 +190,7 @@ export class Reconciler {
     const lines = problems.map(printProblem);
     if (lines.length > 0 && lines.join('\n') !== this.#reported) {
       logger.warn(
-        { problems: lines, whole: desired.isWhole },
+        { problems: lines, whole: declarations.isWhole },
         'documents are not right; what they declared before stays',
       );
     }

@@ -1,12 +1,12 @@
 import type { Queryable } from '../postgres/pool.ts';
-import type { Problem } from './documents/problem.ts';
+import { leaseHolder } from './lease.ts';
 import type { PassCounts } from './metrics.ts';
-import { leaseHolder } from './tables/lease.ts';
-import { countDeclared, type DeclaredObject, readSomeDeclared } from './tables/records.ts';
-import type { Unreconciled } from './tables/unreconciled.ts';
+import type { Problem } from './problem.ts';
+import { countRecords, type KnownDeclaration, readSomeRecords } from './records.ts';
+import type { Unreconciled } from './unreconciled.ts';
 
-/** How declared resources stand, for people. Nothing in it is secret. */
-export interface ResourcesReport {
+/** How all declarations stand, for people. Nothing in it is secret. */
+export interface DeclarationsReport {
   /** Whether all that is declared is in force, and looked after. */
   readonly ok: boolean;
   /** Why not. */
@@ -22,8 +22,8 @@ export interface ResourcesReport {
   readonly total: number;
   readonly ready: number;
   /** Those that are not ready first; at most a thousand. */
-  readonly objects: readonly ObjectReport[];
-  /** How many objects are not in the list. */
+  readonly objects: readonly DeclarationReport[];
+  /** How many are not in the list. */
   readonly omitted: number;
 }
 
@@ -32,7 +32,7 @@ export interface PassReport {
   readonly at: string;
   readonly seconds: number;
   readonly changes: PassCounts;
-  /** Objects that no document declares any more, and that stay since all documents of their folder are gone. */
+  /** How many no document declares any more, and that stay since all documents of their folder are gone. */
   readonly kept: number;
   /** The class of the error that ended it; null where it came to its end. */
   readonly error: string | null;
@@ -41,7 +41,7 @@ export interface PassReport {
 }
 
 /** As the condition `Ready` of a Kubernetes object. */
-export interface ObjectReport {
+export interface DeclarationReport {
   readonly kind: string;
   readonly name: string;
   readonly ready: 'True' | 'False';
@@ -58,20 +58,20 @@ const MOST_OBJECTS = 1_000;
 /** How many objects a sentence names. */
 const MOST_NAMED = 3;
 
-/** Reads how all declared objects stand, the same in every process. */
+/** Reads how all declarations stand, the same in every process. */
 export async function readReport(
   db: Queryable,
-  own: Pick<ResourcesReport, 'isLeader' | 'lastPass' | 'unreconciled'>,
-): Promise<ResourcesReport> {
+  own: Pick<DeclarationsReport, 'isLeader' | 'lastPass' | 'unreconciled'>,
+): Promise<DeclarationsReport> {
   const leader = await leaseHolder(db);
-  const { total, ready } = await countDeclared(db);
-  const objects = (await readSomeDeclared(db, MOST_OBJECTS)).map(objectReport);
+  const { total, ready } = await countRecords(db);
+  const objects = (await readSomeRecords(db, MOST_OBJECTS)).map(declarationReport);
   const standing = { leader, ...own, total, ready, objects, omitted: total - objects.length };
   const reasons = reasonsOf(standing);
   return { ok: reasons.length === 0, reasons, ...standing };
 }
 
-function reasonsOf(report: Omit<ResourcesReport, 'ok' | 'reasons'>): string[] {
+function reasonsOf(report: Omit<DeclarationsReport, 'ok' | 'reasons'>): string[] {
   const { unreconciled, lastPass, total, ready, objects } = report;
   const reasons: string[] = [];
   if (unreconciled) {
@@ -94,8 +94,8 @@ function amount(objects: number): string {
   return objects === 1 ? '1 declared object' : `${objects} declared objects`;
 }
 
-export function objectReport(object: DeclaredObject): ObjectReport {
-  const { kind, name, ready, reason, message, generation, hash, transitionAt } = object;
+export function declarationReport(known: KnownDeclaration): DeclarationReport {
+  const { kind, name, ready, reason, message, generation, hash, transitionAt } = known;
   return {
     kind,
     name,

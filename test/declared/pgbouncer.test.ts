@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { createResourcesMetrics } from '../../src/declared/metrics.ts';
+import { giveLeaseBack } from '../../src/declared/lease.ts';
+import { createDeclarationMetrics } from '../../src/declared/metrics.ts';
 import { Reconciler } from '../../src/declared/reconciler.ts';
-import { giveLeaseBack } from '../../src/declared/tables/lease.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { createPool } from '../../src/postgres/pool.ts';
@@ -24,13 +24,13 @@ it('works through PgBouncer in transaction mode', { skip: needs('pgbouncer') }, 
     id =>
       new Reconciler({
         pool,
-        adapters: system.adapters,
+        tables: system.tables,
         folders: { documents: system.documents.path, secrets: system.secrets.path },
         interval: 100,
         allowEmpty: () => false,
         leaseTime: 6_000,
         id,
-        metrics: createResourcesMetrics(createRegistry()),
+        metrics: createDeclarationMetrics(createRegistry()),
         logger,
       }),
   );

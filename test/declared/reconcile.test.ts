@@ -229,9 +229,9 @@ for (const [what, content] of [
     await system.reconcile();
     await system.documents.write('a.yaml', content);
     await system.documents.remove('b.yaml');
-    const { changes, desired } = await system.reconcile();
+    const { changes, declarations } = await system.reconcile();
     assert.deepEqual(changes, { ...NOTHING, removed: 1 }, 'others are removed');
-    assert.equal(desired.problems.length, 1);
+    assert.equal(declarations.problems.length, 1);
     assert.equal((await system.rows('select id from domains')).length, 1);
     const status = await system.status('SendingDomain', 'acme');
     assert.deepEqual([status?.ready, status?.reason], [false, 'Invalid']);
@@ -280,8 +280,8 @@ test('what the database refuses does not hold up the rest', async t => {
 
 test('a route that no document declares is not taken', async t => {
   const system = await createSystem(t, { 'a.yaml': domain({ route: 'nowhere' }) });
-  const { desired } = await system.reconcile();
-  assert.match(desired.problems[0]?.why ?? '', /no document declares/);
+  const { declarations } = await system.reconcile();
+  assert.match(declarations.problems[0]?.why ?? '', /no document declares/);
   assert.deepEqual(await system.rows('select id from domains'), []);
 });
 

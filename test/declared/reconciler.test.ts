@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createResourcesMetrics } from '../../src/declared/metrics.ts';
+import { giveLeaseBack } from '../../src/declared/lease.ts';
+import { createDeclarationMetrics } from '../../src/declared/metrics.ts';
 import { Reconciler } from '../../src/declared/reconciler.ts';
-import { giveLeaseBack } from '../../src/declared/tables/lease.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { eventually } from '../support/eventually.ts';
@@ -31,13 +31,13 @@ function startReconciler(system: System, id: string, options: Options = {}) {
   const registry = createRegistry();
   const reconciler = new Reconciler({
     pool: system.pool,
-    adapters: system.adapters,
+    tables: system.tables,
     folders: { documents, secrets: system.secrets.path },
     interval,
     allowEmpty: options.allowEmpty ?? (() => false),
     leaseTime: 6_000,
     id,
-    metrics: createResourcesMetrics(registry),
+    metrics: createDeclarationMetrics(registry),
     logger: createLogger({ level: 'silent', format: 'json' }),
   });
   reconciler.start();

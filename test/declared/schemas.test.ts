@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { routes as routesFormat } from '../../src/config/formats/routes.ts';
-import { renderSchemas } from '../../src/declared/documents/schema-files.ts';
-import { documentSchema, KINDS, publishedSchema, type Schema } from '../../src/declared/kinds/kinds.ts';
+import { KINDS } from '../../src/declared/kinds/kinds.ts';
+import { documentSchema, publishedSchema, renderSchemas, type Schema } from '../../src/declared/kinds/schema.ts';
 
 /**
  * The rules of a structural schema, and of what else Kubernetes refuses in a CustomResourceDefinition:

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { createResourcesMetrics } from '../../src/declared/metrics.ts';
+import { giveLeaseBack } from '../../src/declared/lease.ts';
+import { createDeclarationMetrics } from '../../src/declared/metrics.ts';
 import { Reconciler } from '../../src/declared/reconciler.ts';
-import { giveLeaseBack } from '../../src/declared/tables/lease.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { eventually } from '../support/eventually.ts';
@@ -29,10 +29,10 @@ describe('documents that are split over several ConfigMaps of one folder', () =>
     await write({ '0.yaml': domain('one'), '.part-0.json': part('b', 0, 2) });
     const torn = await system.reconcile();
     assert.deepEqual(await ids(), before, 'it is in neither, and stays');
-    assert.match(torn.desired.problems[0]?.why ?? '', /parts of two releases/);
+    assert.match(torn.declarations.problems[0]?.why ?? '', /parts of two releases/);
     await write({ '1.yaml': domain('two') + domain('moves'), '.part-1.json': part('b', 1, 2) });
     const whole = await system.reconcile();
-    assert.deepEqual(whole.desired.problems, []);
+    assert.deepEqual(whole.declarations.problems, []);
     assert.deepEqual(await system.rows("select name from domains where name = 'goes.test'"), [], 'what has gone goes');
     assert.deepEqual(await ids(), before);
 
@@ -66,12 +66,12 @@ describe('ConfigMaps that are mounted side by side, below the folder of document
     ];
     const reconciler = new Reconciler({
       pool: system.pool,
-      adapters: system.adapters,
+      tables: system.tables,
       folders: { documents: await mountAll(system.documents.path, { ours, 'team-b': theirs }), secrets: '/none' },
       interval: 600_000,
       allowEmpty: () => false,
       id: 'pod',
-      metrics: createResourcesMetrics(createRegistry()),
+      metrics: createDeclarationMetrics(createRegistry()),
       logger: createLogger({ level: 'silent', format: 'json' }),
     });
     reconciler.start();

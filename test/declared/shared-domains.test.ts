@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createAdapters } from '../../src/declared/adapters.ts';
+import { createTables } from '../../src/declared/kinds/kinds.ts';
 import { reconcile } from '../../src/declared/reconcile.ts';
 import { runInProcess } from '../cli/run-cli.ts';
 import { box, createFolder, createSystem, document } from './support.ts';
@@ -13,7 +13,7 @@ type System = Awaited<ReturnType<typeof createSystem>>;
 const reconcileShared = async (system: System) =>
   reconcile(await system.read(), {
     pool: system.pool,
-    adapters: createAdapters(box, { sharedDomains: true }),
+    tables: createTables({ box, sharedDomains: true }),
     holder: 'test',
     allowEmpty: false,
   });

@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { createAdapters } from '../../src/declared/adapters.ts';
-import { createDesiredReader } from '../../src/declared/plan/read-desired.ts';
+import { createTables } from '../../src/declared/kinds/kinds.ts';
+import { takeLease } from '../../src/declared/lease.ts';
+import { createDeclarationReader } from '../../src/declared/plan/declarations.ts';
 import { reconcile } from '../../src/declared/reconcile.ts';
-import { takeLease } from '../../src/declared/tables/lease.ts';
-import { type DeclaredObject, readDeclared } from '../../src/declared/tables/records.ts';
+import { type KnownDeclaration, readRecords } from '../../src/declared/records.ts';
 import { createSecretBox } from '../../src/webhooks/signing.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';
@@ -50,8 +50,8 @@ export async function createSystem(t: TestContext, files: Readonly<Record<string
   cleanUp.defer(() => pool.end());
   const documents = await createFolder(t, files);
   const secrets = await createFolder(t);
-  const read = createDesiredReader();
-  const adapters = createAdapters(box);
+  const read = createDeclarationReader();
+  const tables = createTables({ box });
   await takeLease(pool, 'test', 600_000);
   return {
     databaseUrl,
@@ -60,13 +60,13 @@ export async function createSystem(t: TestContext, files: Readonly<Record<string
     defer: (work: () => Promise<void>) => cleanUp.defer(work),
     documents,
     secrets,
-    adapters,
+    tables,
     read: () => read([documents.path], { documents: documents.path, secrets: secrets.path }),
     async reconcile({ allowEmpty = false } = {}) {
-      return reconcile(await this.read(), { pool, adapters, holder: 'test', allowEmpty });
+      return reconcile(await this.read(), { pool, tables, holder: 'test', allowEmpty });
     },
-    async status(kind: string, name: string): Promise<DeclaredObject | undefined> {
-      return (await readDeclared(pool)).find(object => object.kind === kind && object.name === name);
+    async status(kind: string, name: string): Promise<KnownDeclaration | undefined> {
+      return (await readRecords(pool)).find(object => object.kind === kind && object.name === name);
     },
     async rows(sql: string, values: unknown[] = []) {
       return (await pool.query(sql, values)).rows;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { freePort } from '../../dev/ports.ts';
-import { createResourcesMetrics } from '../../src/declared/metrics.ts';
+import { createDeclarationMetrics } from '../../src/declared/metrics.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { runInProcess } from '../cli/run-cli.ts';
 import { eventually } from '../support/eventually.ts';
@@ -99,7 +99,7 @@ describe('declared objects that are not ready', () => {
 
   it('are named twenty at most', async () => {
     const registry = createRegistry();
-    const metrics = createResourcesMetrics(registry);
+    const metrics = createDeclarationMetrics(registry);
     const objects = Array.from({ length: 50 }, (_, index) => ({ kind: 'Route', name: `r${index}`, ready: false }));
     metrics.passed(1, objects);
     const text = await registry.metrics();

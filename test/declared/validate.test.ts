@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createDesiredReader } from '../../src/declared/plan/read-desired.ts';
+import { createDeclarationReader } from '../../src/declared/plan/declarations.ts';
 import { API_VERSION, createFolder } from './support.ts';
 
 interface TestContext {
@@ -9,8 +9,8 @@ interface TestContext {
 
 async function problemsOf(t: TestContext, files: Readonly<Record<string, string>>) {
   const folder = await createFolder(t, files);
-  const desired = await createDesiredReader()([folder.path], { documents: folder.path, secrets: null });
-  return desired.problems.map(({ file, line, object, path, why, fix }) => {
+  const declarations = await createDeclarationReader()([folder.path], { documents: folder.path, secrets: null });
+  return declarations.problems.map(({ file, line, object, path, why, fix }) => {
     return { at: `${file.slice(folder.path.length + 1)}:${line}`, object, path, why, fix };
   });
 }
@@ -126,19 +126,19 @@ describe('a folder', () => {
       'notes.txt': 'x',
       '.hidden.yaml': 'x: y',
     });
-    const desired = await createDesiredReader()([folder.path], { documents: folder.path, secrets: null });
-    assert.deepEqual(desired.problems, []);
+    const declarations = await createDeclarationReader()([folder.path], { documents: folder.path, secrets: null });
+    assert.deepEqual(declarations.problems, []);
     assert.deepEqual(
-      desired.objects.map(({ name }) => name),
+      declarations.all.map(({ name }) => name),
       ['a', 'b', 'j'],
     );
-    assert.equal(desired.isWhole, true);
+    assert.equal(declarations.isWhole, true);
   });
 
   it('that is not there is not whole', async () => {
-    const desired = await createDesiredReader()(['/nonexistent/folder'], { documents: '/', secrets: null });
-    assert.equal(desired.isWhole, false);
-    assert.match(desired.problems[0]?.why ?? '', /does not exist/);
+    const declarations = await createDeclarationReader()(['/nonexistent/folder'], { documents: '/', secrets: null });
+    assert.equal(declarations.isWhole, false);
+    assert.match(declarations.problems[0]?.why ?? '', /does not exist/);
   });
 
   it('may have one name once only', async t => {
@@ -167,9 +167,9 @@ describe('a folder', () => {
     const { symlink } = await import('node:fs/promises');
     await symlink('..2026_11_23', `${folder.path}/..data`);
     await symlink('..data/a.yaml', `${folder.path}/a.yaml`);
-    const desired = await createDesiredReader()([folder.path], { documents: folder.path, secrets: null });
+    const declarations = await createDeclarationReader()([folder.path], { documents: folder.path, secrets: null });
     assert.deepEqual(
-      desired.objects.map(({ name, source }) => [name, source.file]),
+      declarations.all.map(({ name, source }) => [name, source.file]),
       [['a', `${folder.path}/a.yaml`]],
     );
   });

@@ -3,10 +3,10 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
 import type pg from 'pg';
-import { createAdapters } from '../../src/declared/adapters.ts';
-import { createDesiredReader } from '../../src/declared/plan/read-desired.ts';
+import { createTables } from '../../src/declared/kinds/kinds.ts';
+import { giveLeaseBack, takeLease } from '../../src/declared/lease.ts';
+import { createDeclarationReader } from '../../src/declared/plan/declarations.ts';
 import { reconcile } from '../../src/declared/reconcile.ts';
-import { giveLeaseBack, takeLease } from '../../src/declared/tables/lease.ts';
 import { createEventIntake } from '../../src/events/intake.ts';
 import { createEventsMetrics } from '../../src/events/metrics.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
@@ -182,18 +182,18 @@ describe('the grants of docs/security.md', () => {
         document('WebhookEndpoint', 'hook', { owner, url: `https://${subdomain}.test/`, secretFile: 'hook' }),
         document('Route', 'folder', { transport: 'capture', capture: { directory: `/${subdomain}` } }),
       ].join('');
-    const read = createDesiredReader();
-    const adapters = createAdapters(box);
+    const read = createDeclarationReader();
+    const tables = createTables({ box });
     for (const [holder, pool] of Object.entries({ relay, worker })) {
       assert.ok(await takeLease(pool, holder, 60_000));
       const pass = async (text: string) => {
         await folder.write('all.yaml', text);
-        const desired = await read([folder.path], { documents: folder.path, secrets: folder.path });
-        return reconcile(desired, { pool, adapters, holder, allowEmpty: true });
+        const declarations = await read([folder.path], { documents: folder.path, secrets: folder.path });
+        return reconcile(declarations, { pool, tables, holder, allowEmpty: true });
       };
       const made = await pass(all(1, 'one'));
       assert.deepEqual(
-        made.objects.map(({ ready }) => ready),
+        made.records.map(({ ready }) => ready),
         [true, true, true, true, true],
       );
       await folder.write('hook', `${newSecret()}\n`);

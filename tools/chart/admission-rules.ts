@@ -1,11 +1,5 @@
-import {
-  API_GROUP,
-  API_VERSION,
-  KINDS,
-  type KindName,
-  publishedSchema,
-  type Schema,
-} from '../../src/declared/kinds/kinds.ts';
+import { KINDS, type KindName } from '../../src/declared/kinds/kinds.ts';
+import { API_GROUP, API_VERSION, publishedSchema, type Schema } from '../../src/declared/kinds/schema.ts';
 
 /*
  * Makes of the program's schemas what a ValidatingAdmissionPolicy can check of documents in a ConfigMap. CEL reads no YAML, so it goes line

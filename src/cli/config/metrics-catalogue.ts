@@ -1,6 +1,6 @@
 import { createLiveConfigMetrics } from '../../config/live-metrics.ts';
-import { createResourcesMetrics } from '../../declared/metrics.ts';
-import { createUnreconciledMetric } from '../../declared/unreconciled-metrics.ts';
+import { createDeclarationMetrics } from '../../declared/metrics.ts';
+import { createUnreconciledMetric } from '../../declared/unreconciled.ts';
 import { createDeliveryMetrics } from '../../delivery/metrics.ts';
 import { createCircuitMetrics } from '../../delivery/schedule/metrics.ts';
 import { createSesMetrics } from '../../delivery/transport/ses/metrics.ts';
@@ -92,7 +92,7 @@ const PARTS: readonly Part[] = [
   { title: 'Housekeeping', roles: 'worker', add: createHousekeepingMetrics },
   { title: 'HTTP', roles: 'relay and worker', add: createHttpMetrics },
   { title: 'Configuration', roles: 'relay and worker', add: createLiveConfigMetrics },
-  { title: 'Declared resources', roles: 'relay and worker with resources', add: createResourcesMetrics },
+  { title: 'Declared resources', roles: 'relay and worker with resources', add: createDeclarationMetrics },
   {
     title: 'Declared resources that nobody looks after',
     roles: 'relay and worker',

@@ -3,15 +3,15 @@ import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import type pg from 'pg';
 import { loadConfig } from '../../config/load.ts';
-import { createAdapters } from '../../declared/adapters.ts';
-import type { ApplyParts } from '../../declared/apply.ts';
-import { printProblem } from '../../declared/documents/problem.ts';
-import type { Desired } from '../../declared/plan/desired.ts';
-import { isDue, type ObjectPlan } from '../../declared/plan/object.ts';
+import { createTables } from '../../declared/kinds/kinds.ts';
+import { giveLeaseBack, leaseHolder, takeLease } from '../../declared/lease.ts';
+import type { Declarations } from '../../declared/plan/declarations.ts';
+import { createDeclarationReader } from '../../declared/plan/declarations.ts';
 import { makePlan } from '../../declared/plan/plan.ts';
-import { createDesiredReader } from '../../declared/plan/read-desired.ts';
+import { type DeclarationPlan, isDue } from '../../declared/plan/plan-kind.ts';
+import { printProblem } from '../../declared/problem.ts';
+import type { ApplyParts } from '../../declared/reconcile.ts';
 import { reconcile } from '../../declared/reconcile.ts';
-import { giveLeaseBack, leaseHolder, takeLease } from '../../declared/tables/lease.ts';
 import { StoreError } from '../../postgres/errors.ts';
 import { createSecretBox } from '../../webhooks/signing.ts';
 import type { CliContext } from '../context.ts';
@@ -24,7 +24,7 @@ import { type PathOptions, sourcesOf } from './sources.ts';
 
 /** What a command tells of one object. */
 interface Change {
-  readonly action: ObjectPlan['action'];
+  readonly action: DeclarationPlan['action'];
   readonly kind: string;
   readonly name: string;
   readonly changes: readonly string[];
@@ -57,10 +57,10 @@ export function addDiff(resources: Command, context: CliContext): void {
       .option('--allow-empty', ALLOW_EMPTY)
       .addOption(jsonOption())
       .action(async (paths: string[], options: JsonOptions & SourceOptions) => {
-        const { desired, partsFor } = await prepare(context, paths, options);
-        const changes = await withDatabase(context, async pool => changesOf(desired, await partsFor(pool)));
-        tell(context, options, { desired, changes, none: 'The database is as the documents say.\n' });
-        if (changes.length + desired.problems.length > 0) {
+        const { declarations, partsFor } = await prepare(context, paths, options);
+        const changes = await withDatabase(context, async pool => changesOf(declarations, await partsFor(pool)));
+        tell(context, options, { declarations, changes, none: 'The database is as the documents say.\n' });
+        if (changes.length + declarations.problems.length > 0) {
           throw new CheckFailed('the database is not as the documents say');
         }
       }),
@@ -82,15 +82,15 @@ export function addApply(resources: Command, context: CliContext): void {
       .option('--allow-empty', ALLOW_EMPTY)
       .addOption(jsonOption())
       .action(async (paths: string[], options: JsonOptions & SourceOptions & { dryRun?: boolean }) => {
-        const { desired, partsFor } = await prepare(context, paths, options);
+        const { declarations, partsFor } = await prepare(context, paths, options);
         const changes = await withDatabase(context, async pool => {
           const parts = await partsFor(pool);
-          const planned = await changesOf(desired, parts);
-          return options.dryRun || planned.length === 0 ? planned : apply(desired, parts);
+          const planned = await changesOf(declarations, parts);
+          return options.dryRun || planned.length === 0 ? planned : apply(declarations, parts);
         });
-        tell(context, options, { desired, changes, none: 'Nothing to do.\n' });
+        tell(context, options, { declarations, changes, none: 'Nothing to do.\n' });
         if (options.dryRun) note(context, options, 'Nothing was written: this is what apply would do.');
-        const isWell = desired.problems.length === 0 && desired.objects.every(({ failure }) => failure === null);
+        const isWell = declarations.problems.length === 0 && declarations.all.every(({ failure }) => failure === null);
         if (!isWell || changes.some(({ ready }) => !ready)) throw new CheckFailed('not every document is in force');
       }),
     'resources apply --dry-run',
@@ -107,27 +107,27 @@ type Parts = Omit<ApplyParts, 'holder'>;
 async function prepare(context: CliContext, paths: readonly string[], options: SourceOptions) {
   const { webhooks, resources, domains } = loadConfig(context.env, { checkTlsFiles: false }).config;
   const sources = await sourcesOf(context, paths, options);
-  const desired = await createDesiredReader()(sources.paths, sources.folders);
+  const declarations = await createDeclarationReader()(sources.paths, sources.folders);
   const box = createSecretBox(webhooks.secretKeys);
   const allowEmpty = options.allowEmpty ?? resources.allowEmpty;
   const partsFor = async (pool: pg.Pool): Promise<Parts> => {
-    const adapters = createAdapters(box, { pipeline: await pipelineOf(context, pool), sharedDomains: domains.shared });
-    return { pool, adapters, allowEmpty };
+    const tables = createTables({ box, pipeline: await pipelineOf(context, pool), sharedDomains: domains.shared });
+    return { pool, tables, allowEmpty };
   };
-  return { desired, partsFor };
+  return { declarations, partsFor };
 }
 
-async function changesOf(desired: Desired, { pool, adapters, allowEmpty }: Parts): Promise<Change[]> {
-  const { objects } = await makePlan(pool, desired, adapters, { allowEmpty });
-  return objects.filter(plan => isDue(plan) || plan.record?.ready === false).map(changeOf);
+async function changesOf(declarations: Declarations, { pool, tables, allowEmpty }: Parts): Promise<Change[]> {
+  const plan = await makePlan(pool, declarations, tables, { allowEmpty });
+  return plan.filter(each => isDue(each) || each.record?.ready === false).map(changeOf);
 }
 
-function changeOf({ action, kind, name, changes, record }: ObjectPlan): Change {
+function changeOf({ action, kind, name, changes, record }: DeclarationPlan): Change {
   const { ready = true, reason = 'Removed', message = '' } = record ?? {};
   return { action, kind, name, changes, ready, reason, message };
 }
 
-async function apply(desired: Desired, parts: Parts): Promise<Change[]> {
+async function apply(declarations: Declarations, parts: Parts): Promise<Change[]> {
   const { pool } = parts;
   const holder = `cli-${hostname()}-${randomBytes(4).toString('hex')}`;
   if (!(await takeLease(pool, holder, LEASE_TIME))) {
@@ -135,8 +135,8 @@ async function apply(desired: Desired, parts: Parts): Promise<Change[]> {
     throw new StoreError('conflict', `${other} has the lease, and applies the documents that are mounted there`);
   }
   try {
-    const planned = await changesOf(desired, parts);
-    const { written } = await reconcile(desired, { ...parts, holder });
+    const planned = await changesOf(declarations, parts);
+    const { written } = await reconcile(declarations, { ...parts, holder });
     const records = new Map(written.map(record => [`${record.kind}/${record.name}`, record]));
     return planned.map(change => ({ ...change, ...statusOf(records.get(`${change.kind}/${change.name}`)) }));
   } finally {
@@ -151,13 +151,13 @@ function statusOf(record: Pick<Change, 'ready' | 'reason' | 'message'> | undefin
 }
 
 interface Told {
-  readonly desired: Desired;
+  readonly declarations: Declarations;
   readonly changes: readonly Change[];
   readonly none: string;
 }
 
-function tell(context: CliContext, options: JsonOptions, { desired, changes, none }: Told): void {
-  const { problems, isWhole } = desired;
+function tell(context: CliContext, options: JsonOptions, { declarations, changes, none }: Told): void {
+  const { problems, isWhole } = declarations;
   print(context, options, { changes, problems, isWhole }, changes.length === 0 ? none : table(COLUMNS, changes));
   for (const problem of problems) note(context, options, printable(printProblem(problem)));
   if (!isWhole) note(context, options, 'Not every document could be read, so nothing is removed.');

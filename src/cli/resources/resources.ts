@@ -3,16 +3,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Command, Option } from 'commander';
 import { loadConfig } from '../../config/load.ts';
-import { createAdapters } from '../../declared/adapters.ts';
-import { printProblem } from '../../declared/documents/problem.ts';
-import { renderSchemas } from '../../declared/documents/schema-files.ts';
-import { KINDS, type KindName } from '../../declared/kinds/kinds.ts';
-import { createDesiredReader } from '../../declared/plan/read-desired.ts';
-import { findShared } from '../../declared/plan/shared.ts';
-import { type ObjectReport, objectReport } from '../../declared/report.ts';
-import { readDeclared } from '../../declared/tables/records.ts';
-import { findUnreconciled } from '../../declared/tables/unreconciled.ts';
-import { UNRECONCILED_REMEDY } from '../../declared/unreconciled-watch.ts';
+import { createTables, KINDS, type KindName } from '../../declared/kinds/kinds.ts';
+import { renderSchemas } from '../../declared/kinds/schema.ts';
+import { createDeclarationReader } from '../../declared/plan/declarations.ts';
+import { findShared } from '../../declared/plan/plan.ts';
+import { printProblem } from '../../declared/problem.ts';
+import { readRecords } from '../../declared/records.ts';
+import { type DeclarationReport, declarationReport } from '../../declared/report.ts';
+import { findUnreconciled, UNRECONCILED_REMEDY } from '../../declared/unreconciled.ts';
 import { createSecretBox } from '../../webhooks/signing.ts';
 import type { CliContext } from '../context.ts';
 import { withDatabase } from '../database.ts';
@@ -22,7 +20,7 @@ import { type Column, note, print, printable, table } from '../output.ts';
 import { addApply, addDiff } from './apply.ts';
 import { type PathOptions, sourcesOf } from './sources.ts';
 
-const COLUMNS: readonly Column<ObjectReport>[] = [
+const COLUMNS: readonly Column<DeclarationReport>[] = [
   { title: 'KIND', value: row => row.kind },
   { title: 'NAME', value: row => row.name },
   { title: 'READY', value: row => row.ready },
@@ -58,12 +56,12 @@ function addList(resources: Command, context: CliContext): void {
       .addOption(jsonOption())
       .action(async (options: JsonOptions & { kind?: KindName }) => {
         const [found, unreconciled] = await withDatabase(context, async pool => {
-          return [await readDeclared(pool), await findUnreconciled(pool, LEASE_GRACE)] as const;
+          return [await readRecords(pool), await findUnreconciled(pool, LEASE_GRACE)] as const;
         });
         const since = unreconciled && (unreconciled.since?.toISOString() ?? 'the beginning');
         const rows = found
           .filter(({ kind }) => options.kind === undefined || kind === options.kind)
-          .map(object => ({ ...objectReport(object), unreconciledSince: since }));
+          .map(object => ({ ...declarationReport(object), unreconciledSince: since }));
         print(context, options, rows, table(COLUMNS, rows));
         if (since === null) return;
         const { byHand } = loadConfig(context.env, { checkTlsFiles: false, require: [] }).config.resources;
@@ -87,11 +85,11 @@ function addValidate(resources: Command, context: CliContext): void {
       .addOption(jsonOption())
       .action(async (paths: string[], options: JsonOptions & PathOptions & { sharedDomains?: boolean }) => {
         const { paths: sources, folders } = await sourcesOf(context, paths, options);
-        const desired = await createDesiredReader()(sources, { ...folders, secrets: options.secrets ?? null });
-        const adapters = createAdapters(createSecretBox([]), { sharedDomains: options.sharedDomains ?? false });
-        const problems = [...desired.problems, ...findShared(desired, adapters)];
+        const declarations = await createDeclarationReader()(sources, { ...folders, secrets: options.secrets ?? null });
+        const tables = createTables({ box: createSecretBox([]), sharedDomains: options.sharedDomains ?? false });
+        const problems = [...declarations.problems, ...findShared(declarations, tables)];
         const lines = problems.map(problem => `${printable(printProblem(problem))}\n`);
-        const count = desired.objects.length;
+        const count = declarations.all.length;
         const well = `${count} ${count === 1 ? 'document is' : 'documents are'} right.\n`;
         print(context, options, { ok: problems.length === 0, objects: count, problems }, lines.join('') || well);
         if (problems.length > 0) throw new CheckFailed(`the documents have ${amount(problems.length)}`);

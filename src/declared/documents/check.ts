@@ -1,7 +1,88 @@
 import { Compile } from 'typebox/compile';
 import { nearest } from '../../config/nearest.ts';
-import { documentSchema, KINDS, type KindName, type Schema } from '../kinds/kinds.ts';
-import { FieldError } from './problem.ts';
+import { isKind, KINDS, type KindName } from '../kinds/kinds.ts';
+import { API_GROUP, API_VERSION, documentSchema, type Schema } from '../kinds/schema.ts';
+import { FieldError, type Problem, printPath } from '../problem.ts';
+import { lineOf, type ParsedDocument } from './yaml.ts';
+
+/** A document, and what is wrong with it. */
+export interface CheckedDocument {
+  readonly file: string;
+  readonly line: number;
+  readonly text: string;
+  /** Who it is; null where that cannot be told, so that it may be anybody. */
+  readonly id: { readonly kind: KindName; readonly name: string } | null;
+  /** What it declares, right by its schema; null where something is wrong. */
+  readonly content: { readonly generation: number | null; readonly spec: unknown } | null;
+  readonly problems: readonly Problem[];
+}
+
+/** What every document has. */
+interface Envelope {
+  readonly apiVersion?: unknown;
+  readonly kind?: unknown;
+  readonly metadata?: { readonly name?: unknown; readonly generation?: number } | null;
+  readonly spec?: unknown;
+}
+
+/** Reads one document by the schema of its kind. @param file only for messages */
+export function checkDocument(
+  file: string,
+  parsed: ParsedDocument,
+  checks: Readonly<Record<KindName, SchemaCheck>>,
+): CheckedDocument {
+  const { text, line, value, syntaxError } = parsed;
+  const unreadable = (problem: Problem): CheckedDocument => ({
+    file,
+    line,
+    text,
+    id: null,
+    content: null,
+    problems: [problem],
+  });
+  if (syntaxError) {
+    const why = `is not YAML: ${syntaxError.why}`;
+    return unreadable({ file, line: line + syntaxError.line, object: null, path: '', why, fix: 'correct the YAML' });
+  }
+  const envelope = value as Envelope;
+  const wrong = wrongKind(value);
+  if (wrong) return unreadable(problemOf({ file, line, text, id: null }, wrong));
+  const kind = envelope.kind as KindName;
+  const errors = checks[kind](value);
+  const { name } = envelope.metadata ?? {};
+  const id = typeof name === 'string' ? { kind, name } : null;
+  const problems = errors.map(error => problemOf({ file, line, text, id }, error));
+  if (id === null || problems.length > 0) return { file, line, text, id, content: null, problems };
+  const content = { generation: envelope.metadata?.generation ?? null, spec: envelope.spec };
+  return { file, line, text, id, content, problems };
+}
+
+/** Puts an error into its place. */
+export function problemOf(checked: Pick<CheckedDocument, 'file' | 'line' | 'text' | 'id'>, error: FieldError): Problem {
+  const { file, line, text, id } = checked;
+  const object = id && `${id.kind}/${id.name}`;
+  const place = line + lineOf(text, error.path);
+  return { file, line: place, object, path: printPath(error.path), why: error.message, fix: error.fix };
+}
+
+function wrongKind(value: unknown): FieldError | null {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return new FieldError([], 'is not an object', 'write apiVersion, kind, metadata and spec');
+  }
+  const { apiVersion, kind } = value as Envelope;
+  const expected = `${API_GROUP}/${API_VERSION}`;
+  if (apiVersion !== expected) {
+    return new FieldError(
+      ['apiVersion'],
+      apiVersion === undefined ? 'is missing' : 'is another one',
+      `write ${expected}`,
+    );
+  }
+  if (isKind(kind)) return null;
+  const meant = typeof kind === 'string' ? nearest(kind, KINDS) : undefined;
+  const fix = meant === undefined ? `write one of ${KINDS.join(', ')}` : `write ${meant}`;
+  return new FieldError(['kind'], kind === undefined ? 'is missing' : 'is no kind that there is', fix);
+}
 
 interface SchemaError {
   readonly keyword: string;

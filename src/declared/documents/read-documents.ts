@@ -3,15 +3,13 @@ import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as letOthersRun } from 'node:timers/promises';
 import { whyUnreadable } from '../../config/sources/reading.ts';
-import { createSchemaChecks } from './check.ts';
-import { type Checked, checkDocument } from './document.ts';
-import { parseDocuments } from './parse.ts';
-import type { Problem } from './problem.ts';
-import { findTornSet } from './set-parts.ts';
+import type { Problem } from '../problem.ts';
+import { type CheckedDocument, checkDocument, createSchemaChecks } from './check.ts';
+import { parseDocuments } from './yaml.ts';
 
 /** What was found in folders or files. */
 export interface Reading {
-  readonly documents: readonly Checked[];
+  readonly documents: readonly CheckedDocument[];
   /** What could not be read at all. */
   readonly problems: readonly Problem[];
   /** Whether some documents may be of one time and some of another, so that one that has moved is there twice, or not at all. */
@@ -31,9 +29,9 @@ const AT_A_TIME = 100;
 /** A file that has not changed is not taken apart again. */
 export function createDocumentReader(): DocumentReader {
   const checks = createSchemaChecks();
-  let kept = new Map<string, { readonly content: Buffer; readonly documents: readonly Checked[] }>();
+  let kept = new Map<string, { readonly content: Buffer; readonly documents: readonly CheckedDocument[] }>();
 
-  async function readOne({ shown, path }: FoundFile, next: typeof kept): Promise<readonly Checked[]> {
+  async function readOne({ shown, path }: FoundFile, next: typeof kept): Promise<readonly CheckedDocument[]> {
     const content = await readFile(path);
     const known = kept.get(shown);
     const documents = known?.content.equals(content) ? known.documents : await takeApart(shown, content);
@@ -41,9 +39,9 @@ export function createDocumentReader(): DocumentReader {
     return documents;
   }
 
-  async function takeApart(file: string, content: Buffer): Promise<Checked[]> {
+  async function takeApart(file: string, content: Buffer): Promise<CheckedDocument[]> {
     if (!isUtf8(content)) throw new Error('is not a text file in UTF-8');
-    const documents: Checked[] = [];
+    const documents: CheckedDocument[] = [];
     for (const parsed of parseDocuments(content.toString('utf8'))) {
       documents.push(checkDocument(file, parsed, checks));
       if (documents.length % AT_A_TIME === 0) await letOthersRun();
@@ -53,7 +51,7 @@ export function createDocumentReader(): DocumentReader {
 
   return {
     async read(paths) {
-      const documents: Checked[] = [];
+      const documents: CheckedDocument[] = [];
       const problems: Problem[] = [];
       const next: typeof kept = new Map();
       const attempt = async (path: string, work: () => Promise<void>): Promise<void> => {
@@ -118,4 +116,51 @@ function unreadable(path: string, error: unknown): Problem {
     why,
     fix: 'make it a readable file or folder, or correct the path',
   };
+}
+
+/** What a part says of its set. */
+interface Part {
+  /** Another text with every change of any document of the set. */
+  readonly set: string;
+  /** From 0. */
+  readonly part: number;
+  readonly of: number;
+}
+
+/** As the Helm chart names it: one beside the documents of each ConfigMap that it splits them into. */
+const PART_FILE = /^\.part-\d+\.json$/;
+
+/**
+ * Documents that are split over several ConfigMaps come into one folder, but Kubernetes brings each at a time of its own: one that
+ * moves from the first to the second may be in neither for a minute. So each part says of which set it is.
+ *
+ * @param names of all files of the folder, hidden ones too
+ * @returns null where all parts are there and of one set, or where the folder has no parts
+ */
+async function findTornSet(shown: string, directory: string, names: readonly string[]): Promise<Problem | null> {
+  const found = names.filter(name => PART_FILE.test(name));
+  if (found.length === 0) return null;
+  const parts = await Promise.all(found.map(name => readPart(join(directory, name))));
+  const [first] = parts;
+  const numbers = new Set(parts.map(part => part?.part));
+  const isWhole =
+    first !== null && first !== undefined && numbers.size === first.of && parts.every(part => part?.set === first.set);
+  if (isWhole) return null;
+  return {
+    file: shown,
+    line: 1,
+    object: null,
+    path: '',
+    why: 'holds parts of two releases, so that nothing is removed',
+    fix: 'wait a minute or two, until all of its ConfigMaps are brought up to date',
+  };
+}
+
+async function readPart(path: string): Promise<Part | null> {
+  try {
+    const { set, part, of } = JSON.parse(await readFile(path, 'utf8'));
+    return typeof set === 'string' && Number.isInteger(part) && Number.isInteger(of) ? { set, part, of } : null;
+  } catch {
+    return null;
+  }
 }

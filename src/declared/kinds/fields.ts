@@ -1,4 +1,6 @@
 import Type, { type TObject, type TProperties, type TSchema, type TUnsafe } from 'typebox';
+import { normaliseDomain } from '../../store/owners/domains.ts';
+import { FieldError } from '../problem.ts';
 
 /*
  * What the fields of the kinds are made of. Each definition serves three ends: the type in TypeScript, the check of a
@@ -55,6 +57,15 @@ const LABEL = '[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?';
 /** Names in Unicode are good too: they are checked, and turned into A-labels, when the document is read. */
 export function domainName(description: string) {
   return text('a domain name, such as acme.com', { pattern: '^[^\\s@\\[\\]/:*]+$', maxLength: 253, description });
+}
+
+/** A domain as it is stored. @throws FieldError */
+export function readDomain(path: readonly string[], name: string): string {
+  try {
+    return normaliseDomain(name);
+  } catch {
+    throw new FieldError(path, 'is not a domain name', 'write a domain name such as acme.com');
+  }
 }
 
 const CHAR = '[^/\\x00-\\x1f\\x7f]';

@@ -1,27 +1,12 @@
-import Type, { type TSchema } from 'typebox';
-import { count, group, list, oneOf, text } from './fields.ts';
-import { type RouteSpec, route } from './route.ts';
-import { type SendingDomainSpec, sendingDomain } from './sending-domain.ts';
-import { type SmtpCredentialSpec, smtpCredential } from './smtp-credential.ts';
-import { type SuppressionListSpec, suppressionList } from './suppression-list.ts';
-import { type WebhookEndpointSpec, webhookEndpoint } from './webhook-endpoint.ts';
-
-export const API_GROUP = 'relay.opensend.dev';
-export const API_VERSION = 'v1alpha1';
+import type { Installation, Kind, KindTable } from './kind.ts';
+import { route } from './route.ts';
+import { sendingDomain } from './sending-domain.ts';
+import { smtpCredential } from './smtp-credential.ts';
+import { suppressionList } from './suppression-list.ts';
+import { webhookEndpoint } from './webhook-endpoint.ts';
 
 /** In the order in which they are brought about: a domain may name a route. */
-export const KINDS = ['Route', 'SendingDomain', 'SmtpCredential', 'SuppressionList', 'WebhookEndpoint'] as const;
-export type KindName = (typeof KINDS)[number];
-
-export interface Specs {
-  readonly Route: RouteSpec;
-  readonly SendingDomain: SendingDomainSpec;
-  readonly SmtpCredential: SmtpCredentialSpec;
-  readonly SuppressionList: SuppressionListSpec;
-  readonly WebhookEndpoint: WebhookEndpointSpec;
-}
-
-const SPECS: Readonly<Record<KindName, TSchema & { readonly description?: string }>> = {
+const LIST = {
   Route: route,
   SendingDomain: sendingDomain,
   SmtpCredential: smtpCredential,
@@ -29,119 +14,22 @@ const SPECS: Readonly<Record<KindName, TSchema & { readonly description?: string
   WebhookEndpoint: webhookEndpoint,
 };
 
+export type KindName = keyof typeof LIST;
+export const KINDS = Object.keys(LIST) as readonly KindName[];
+export const kinds = LIST as Readonly<Record<KindName, Kind>>;
+
 export function isKind(word: unknown): word is KindName {
   return KINDS.some(kind => kind === word);
 }
 
-/** As Kubernetes has it for objects whose names become parts of host names (RFC 1123). */
-const objectName = text('a name of lower-case letters, digits, - and ., such as billing-server', {
-  pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$',
-  maxLength: 253,
-  description: 'Names the object among those of its kind.',
-});
+export type Tables = Readonly<Record<KindName, KindTable>>;
 
-/** Of the metadata, a structural schema may describe the name, and nothing else; Kubernetes knows the rest. */
-const publishedMetadata = Type.Object({ name: Type.Optional(objectName) });
-
-const texts = (description: string) =>
-  Type.Unsafe<Record<string, string>>({
-    type: 'object',
-    additionalProperties: { type: 'string', expected: 'a text' },
-    description,
-    expected: 'a group of texts',
-  });
-const anyText = () => Type.Optional(Type.String({ expected: 'a text' }));
-
-/** What Kubernetes writes into metadata is taken, so that documents read from a cluster are good; it means nothing here. */
-const metadata = group(
-  {
-    name: objectName,
-    namespace: anyText(),
-    labels: Type.Optional(texts('Labels.')),
-    annotations: Type.Optional(texts('Annotations.')),
-    generation: Type.Optional(count(0, Number.MAX_SAFE_INTEGER, 'Counts the changes of the spec.')),
-    uid: anyText(),
-    resourceVersion: anyText(),
-    creationTimestamp: anyText(),
-  },
-  'Who it is.',
-);
-
-const condition = group(
-  {
-    type: Type.String({ description: '`Ready`.' }),
-    status: oneOf(['True', 'False', 'Unknown'], 'Whether it is so.'),
-    reason: Type.Optional(Type.String({ description: 'Why, in one word.' })),
-    message: Type.Optional(Type.String({ description: 'Why, for people.' })),
-    lastTransitionTime: Type.Optional(Type.String({ format: 'date-time', description: 'Since when.' })),
-    observedGeneration: Type.Optional(
-      Type.Integer({ format: 'int64', description: 'Of which generation it is said.' }),
-    ),
-  },
-  'Something that is so or not.',
-);
-
-const status = group(
-  {
-    observedGeneration: Type.Optional(
-      Type.Integer({ format: 'int64', description: 'The generation that the rest is about.' }),
-    ),
-    conditions: Type.Optional(list(condition, { maxItems: 16 }, 'How it stands.')),
-  },
-  'How it stands. Written by the relay; in a document it counts for nothing.',
-);
-
-function objectOf(kind: KindName, meta: TSchema): TSchema {
-  return Type.Object(
-    {
-      apiVersion: oneOf([`${API_GROUP}/${API_VERSION}`], 'The version of this schema.'),
-      kind: oneOf([kind], 'What it is.'),
-      metadata: meta,
-      spec: SPECS[kind],
-      status: Type.Optional(status),
-    },
-    { description: SPECS[kind].description ?? '', expected: 'a group of fields' },
-  );
-}
-
-/** As documents are checked: nothing may be in them that the schema does not name. */
-export function documentSchema(kind: KindName): Schema {
-  return closed(objectOf(kind, metadata) as Schema);
-}
-
-/** As it is published: structural, and without what means something here only. */
-export function publishedSchema(kind: KindName): Schema {
-  return published(objectOf(kind, publishedMetadata) as Schema);
-}
-
-/** A JSON Schema, as far as this room makes use of it. */
-export interface Schema {
-  readonly [keyword: string]: unknown;
-  readonly properties?: Readonly<Record<string, Schema>>;
-  readonly items?: Schema;
-  readonly additionalProperties?: Schema | false;
-  readonly expected?: string;
-}
-
-/** Kubernetes does not allow `additionalProperties: false`: it drops or refuses unknown fields by itself. */
-function closed(schema: Schema): Schema {
-  const inner = mapChildren(schema, closed);
-  return schema.properties === undefined ? inner : { ...inner, additionalProperties: false };
-}
-
-function published(schema: Schema): Schema {
-  const { expected: _, ...rest } = mapChildren(schema, published);
-  return rest;
-}
-
-function mapChildren(schema: Schema, change: (child: Schema) => Schema): Schema {
-  const { properties, items, additionalProperties } = schema;
-  return {
-    ...schema,
-    ...(properties && {
-      properties: Object.fromEntries(Object.entries(properties).map(([name, child]) => [name, change(child)])),
-    }),
-    ...(items && { items: change(items) }),
-    ...(additionalProperties && { additionalProperties: change(additionalProperties) }),
-  };
+/** @param installation as a rule, OpenSend is not there, and a domain has one owner */
+export function createTables({
+  pipeline = 'standalone',
+  sharedDomains = false,
+  ...rest
+}: Pick<Installation, 'box'> & Partial<Installation>): Tables {
+  const installation = { pipeline, sharedDomains, ...rest };
+  return Object.fromEntries(KINDS.map(kind => [kind, kinds[kind].table(installation)])) as Tables;
 }

@@ -1,6 +1,23 @@
 import Type, { type Static } from 'typebox';
-import { PERMISSIONS } from '../../store/keys/api-keys.ts';
-import { count, domainName, exactlyOneOf, filePath, group, oneOf, owner, SECRETS_FOLDER, text } from './fields.ts';
+import { comparableDomain } from '../../message/addresses/address.ts';
+import { hashKey, PERMISSIONS, previewOf } from '../../store/keys/api-keys.ts';
+import { BLOCKED, readBlockedKeys } from '../../store/keys/blocked-keys.ts';
+import { DOMAIN_NAME, DOMAIN_OF_KEY, NO_DOMAIN, ownedDomainId } from '../../store/keys/domain.ts';
+import { comparableName, spellings } from '../../store/owners/domains.ts';
+import { FieldError } from '../problem.ts';
+import {
+  count,
+  domainName,
+  exactlyOneOf,
+  filePath,
+  group,
+  oneOf,
+  owner,
+  readDomain,
+  SECRETS_FOLDER,
+  text,
+} from './fields.ts';
+import { type Kind, type KindTable, type OwnedRow, ownedBy, type Source, tableOf } from './kind.ts';
 
 const MOST = 1_000_000_000;
 const limit = (what: string) =>
@@ -17,8 +34,7 @@ const limits = group(
   'What this credential may do, in place of the limits that are configured for all.',
 );
 
-/** An API key, which is the password of an SMTP client. */
-export const smtpCredential = group(
+const schema = group(
   {
     owner,
     domain: Type.Optional(domainName('The only domain that From may have. Left out: any.')),
@@ -36,4 +52,125 @@ export const smtpCredential = group(
   exactlyOneOf('keyFile', 'keyHash'),
 );
 
-export type SmtpCredentialSpec = Static<typeof smtpCredential>;
+type Spec = Static<typeof schema>;
+
+interface CredentialRow {
+  readonly name: string;
+  readonly owner: string;
+  readonly domain: string | null;
+  readonly permission: string;
+  readonly tokenHash: string;
+  readonly preview: string | null;
+  /** By their names in the configuration; those that are left out are as configured. */
+  readonly limits: Readonly<Record<string, number>>;
+}
+
+function rowOf({ name, spec, text }: Source<Spec>): CredentialRow {
+  const { owner, domain, permission = 'sending_access', keyFile, keyHash, limits = {} } = spec;
+  const key = text?.trim();
+  if (key === '')
+    throw new FieldError(['spec', 'keyFile'], 'names an empty file', 'put the key into it', 'FileUnreadable');
+  return {
+    name,
+    owner,
+    domain: domain === undefined ? null : readDomain(['spec', 'domain'], domain),
+    permission,
+    // Of a file that nobody looked for, the path has to do.
+    tokenHash: keyHash ?? (key === undefined ? `file:${keyFile}` : hashKey(key)),
+    preview: key === undefined ? null : previewOf(key),
+    limits: { ...limits },
+  };
+}
+
+/** Beside OpenSend a restriction is the id of the owner's domain, where there is one, as its dashboard writes it. */
+const DECLARED = `
+  declared as (
+    select * from jsonb_to_recordset($1::jsonb) as x (
+      id uuid, name text, owner text, domain text, permission text, "tokenHash" text, preview text, limits jsonb,
+      spellings jsonb)
+  ), restrictions as (
+    select id, case when exists (select from smtp_relay_settings where key = 'pipeline' and value = 'opensend')
+                    then coalesce(${ownedDomainId('x.owner', `x.spellings ? ${comparableName('d.name')}`)}, x.domain)
+                    else x.domain end as restriction
+      from declared x
+  )`;
+
+const KEEP_LIMITS = (made: string): string => `
+  limited as (
+    insert into smtp_relay_credentials (api_key_id, limits)
+    select id, x.limits from declared x join ${made} using (id)
+    on conflict (api_key_id) do update set limits = excluded.limits
+  )`;
+
+const SQL = {
+  /** `restriction` as it is stored, and `domain` as it is called. */
+  readOwned: `
+    select o.document, o.owned_id, k.id is not null as there, k.name, k.user_id as owner,
+           nullif(k.domain, '') as restriction, ${DOMAIN_NAME} as domain, k.permission, k.token_hash as "tokenHash",
+           k.token_preview as preview, coalesce(c.limits, '{}') as limits
+      from ${ownedBy('SmtpCredential')}
+      left join api_keys k on k.id = o.owned_id
+      ${DOMAIN_OF_KEY}
+      left join smtp_relay_credentials c on c.api_key_id = o.owned_id`,
+
+  findStanding: `
+    select asked.position::integer, k.id
+      from unnest($1::text[]) with ordinality as asked (hash, position) join api_keys k on k.token_hash = asked.hash`,
+
+  insert: `
+    with ${DECLARED}, made as (
+      insert into api_keys (id, name, token_hash, token_preview, permission, domain, user_id)
+      select id, name, "tokenHash", preview, permission, restriction, owner from declared join restrictions using (id)
+       where not exists (select from api_keys where token_hash = "tokenHash")
+      on conflict do nothing
+      returning id
+    ), ${KEEP_LIMITS('made')}
+    select id from made`,
+
+  update: `
+    with ${DECLARED}, changed as (
+      update api_keys k
+         set name = x.name, token_hash = x."tokenHash", token_preview = x.preview, permission = x.permission,
+             domain = r.restriction, user_id = x.owner
+        from declared x join restrictions r using (id) where k.id = x.id
+      returning k.id
+    ), ${KEEP_LIMITS('changed')}
+    select id from changed`,
+
+  remove: `
+    with limits as (delete from smtp_relay_credentials where api_key_id = any($1::uuid[]))
+    delete from api_keys where id = any($1::uuid[])`,
+};
+
+type StoredRow = CredentialRow & { readonly restriction: string | null };
+
+const statements = tableOf<CredentialRow>(
+  SQL,
+  rows => [rows.map(({ tokenHash }) => tokenHash)],
+  row => ({ ...row, spellings: row.domain === null ? [] : spellings(row.domain) }),
+);
+
+const credentialTable: KindTable<CredentialRow> = {
+  ...statements,
+  readOwned: async db => ((await statements.readOwned(db)) as OwnedRow<StoredRow>[]).map(byName),
+  async findWithheld(db) {
+    const blocked = await readBlockedKeys(db);
+    return ({ tokenHash }) => (blocked.has(tokenHash) ? BLOCKED : null);
+  },
+  identityOf: ({ tokenHash }) => tokenHash,
+};
+
+/** Restrictions are compared by what they come to: a name, however it is stored, or none that there is. */
+function byName({ row, ...owned }: OwnedRow<StoredRow>): OwnedRow<CredentialRow> {
+  if (row === null) return { ...owned, row };
+  const { restriction, domain, ...rest } = row;
+  return { ...owned, row: { ...rest, domain: restriction === null ? null : comparableDomain(domain ?? NO_DOMAIN) } };
+}
+
+/** An API key, which is the password of an SMTP client. */
+export const smtpCredential: Kind<Spec, CredentialRow> = {
+  schema,
+  fileOf: ({ keyFile: path }) => (path === undefined ? null : { folder: 'secrets', path, field: ['spec', 'keyFile'] }),
+  rowsOf: source => [rowOf(source)],
+  table: () => credentialTable,
+};

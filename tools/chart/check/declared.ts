@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
-import { createDesiredReader } from '../../../src/declared/plan/read-desired.ts';
+import { createDeclarationReader } from '../../../src/declared/plan/declarations.ts';
 import { type Manifest, parseManifests } from '../manifests.ts';
 import { chartPath } from '../paths.ts';
 
@@ -66,6 +66,6 @@ async function assertIsWhole(maps: readonly Manifest[]): Promise<void> {
     }
   }
   await rm(join(folder, 'values.json'), { force: true });
-  const desired = await createDesiredReader()([folder], { documents: folder, secrets: folder });
-  assert.deepEqual([desired.problems, desired.isWhole, desired.objects.length], [[], true, COUNT]);
+  const declarations = await createDeclarationReader()([folder], { documents: folder, secrets: folder });
+  assert.deepEqual([declarations.problems, declarations.isWhole, declarations.all.length], [[], true, COUNT]);
 }

@@ -1,8 +1,43 @@
+import { Gauge } from 'prom-client';
 import type { Logger } from '../observability/log.ts';
+import type { Registry } from '../observability/metrics.ts';
 import type { Queryable } from '../postgres/pool.ts';
-import { findUnreconciled, type Unreconciled } from './tables/unreconciled.ts';
 
-export interface UnreconciledWatchOptions {
+/** Declarations that nobody compares with their documents. */
+export interface Unreconciled {
+  readonly count: number;
+  /** When somebody last did; null where that is not known. */
+  readonly since: Date | null;
+}
+
+/** Who last had the lease, and until when, is in its row; that it was taken at all, in any other time than its first one. */
+const FIND = `
+  select d.count, nullif(l.until, 'epoch') as since
+    from (select count(*)::integer as count from smtp_relay_declared) d
+    left join smtp_relay_leases l on l.name = 'resources'
+   where d.count > 0 and (l.until is null or l.until <= now() - make_interval(secs => $1))`;
+
+/**
+ * Finds declarations that are in force though no process has had the lease for some time.
+ *
+ * @param grace milliseconds for which a lease may be free, as while one process takes over from another
+ * @returns null where there are none
+ */
+export async function findUnreconciled(db: Queryable, grace: number): Promise<Unreconciled | null> {
+  return (await db.query<Unreconciled>(FIND, [grace / 1000])).rows[0] ?? null;
+}
+
+/** Told by every process, since those that would reconcile are those that may be missing. @returns sets how many there are */
+export function createUnreconciledMetric(registry: Registry): (count: number) => void {
+  const unreconciled = new Gauge({
+    name: 'smtp_relay_resources_unreconciled',
+    help: 'Declared objects that are in force though no process compares them with their documents',
+    registers: [registry],
+  });
+  return count => unreconciled.set(count);
+}
+
+interface UnreconciledWatchOptions {
   readonly db: Queryable;
   /** Milliseconds for which the lease may be free without anything being wrong. */
   readonly grace: number;

@@ -1,4 +1,4 @@
-import type { Queryable } from '../../postgres/pool.ts';
+import type { Queryable } from '../postgres/pool.ts';
 
 const NAME = 'resources';
 

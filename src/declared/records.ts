@@ -1,7 +1,7 @@
-import type { Queryable } from '../../postgres/pool.ts';
+import type { Queryable } from '../postgres/pool.ts';
 
-/** How a declared object stands. */
-export interface DeclaredStatus {
+/** How a declaration stands: what the database keeps of it, in `smtp_relay_declared`. */
+interface DeclarationStatus {
   readonly kind: string;
   readonly name: string;
   /** Of the document and its secrets. */
@@ -16,20 +16,21 @@ export interface DeclaredStatus {
   readonly source: string | null;
 }
 
-export interface DeclaredObject extends DeclaredStatus {
+/** A declaration as an earlier pass left it. */
+export interface KnownDeclaration extends DeclarationStatus {
   /** Since when it is ready, or is not. */
   readonly transitionAt: Date;
 }
 
 /** With the ids of all rows that were made for it. */
-export interface DeclaredRecord extends DeclaredStatus {
+export interface DeclarationRecord extends DeclarationStatus {
   readonly owned: readonly string[];
   /** The ids of rows that were there already and are as good; they stay when the document goes. */
   readonly standing: readonly string[];
 }
 
-/** Names an object. */
-export type DeclaredKey = Pick<DeclaredStatus, 'kind' | 'name'>;
+/** Names a declaration. */
+type DeclarationKey = Pick<DeclarationStatus, 'kind' | 'name'>;
 
 const COLUMNS = `
   kind, name, hash, generation::float8 as generation, ready, reason, message, source, transition_at as "transitionAt"`;
@@ -55,21 +56,21 @@ const REMOVE = `
   delete from smtp_relay_declared d using unnest($1::text[], $2::text[]) as gone (kind, name)
    where d.kind = gone.kind and d.name = gone.name`;
 
-/** All declared objects, by kind and name. */
-export async function readDeclared(db: Queryable): Promise<DeclaredObject[]> {
-  return (await db.query<DeclaredObject>(READ)).rows;
+/** All declarations, by kind and name. */
+export async function readRecords(db: Queryable): Promise<KnownDeclaration[]> {
+  return (await db.query<KnownDeclaration>(READ)).rows;
 }
 
-export async function writeDeclared(db: Queryable, records: readonly DeclaredRecord[]): Promise<void> {
+export async function writeRecords(db: Queryable, records: readonly DeclarationRecord[]): Promise<void> {
   if (records.length > 0) await db.query(WRITE, [JSON.stringify(records)]);
 }
 
-export async function forgetDeclared(db: Queryable, keys: readonly DeclaredKey[]): Promise<void> {
+export async function forgetRecords(db: Queryable, keys: readonly DeclarationKey[]): Promise<void> {
   if (keys.length > 0) await db.query(REMOVE, [keys.map(({ kind }) => kind), keys.map(({ name }) => name)]);
 }
 
-/** How many declared objects there are, by whether they are ready. */
-export interface DeclaredCounts {
+/** How many declarations there are, by whether they are ready. */
+interface RecordCounts {
   readonly total: number;
   readonly ready: number;
 }
@@ -80,11 +81,11 @@ const COUNT = `
 const READ_SOME = `
   select ${COLUMNS} from smtp_relay_declared order by ready, kind, name limit $1`;
 
-export async function countDeclared(db: Queryable): Promise<DeclaredCounts> {
-  return (await db.query<DeclaredCounts>(COUNT)).rows[0] ?? { total: 0, ready: 0 };
+export async function countRecords(db: Queryable): Promise<RecordCounts> {
+  return (await db.query<RecordCounts>(COUNT)).rows[0] ?? { total: 0, ready: 0 };
 }
 
-/** So many declared objects at most, those that are not ready first. */
-export async function readSomeDeclared(db: Queryable, limit: number): Promise<DeclaredObject[]> {
-  return (await db.query<DeclaredObject>(READ_SOME, [limit])).rows;
+/** So many declarations at most, those that are not ready first. */
+export async function readSomeRecords(db: Queryable, limit: number): Promise<KnownDeclaration[]> {
+  return (await db.query<KnownDeclaration>(READ_SOME, [limit])).rows;
 }

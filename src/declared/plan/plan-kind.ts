@@ -1,62 +1,85 @@
 import { randomUUID } from 'node:crypto';
 import type { Queryable } from '../../postgres/pool.ts';
 import { SecretError } from '../../webhooks/signing.ts';
-import type { Adapter } from '../adapters.ts';
+import type { Failure, KindTable, OwnedRow, WithId } from '../kinds/kind.ts';
 import type { KindName } from '../kinds/kinds.ts';
-import type { DeclaredObject } from '../tables/records.ts';
-import type { OwnedRow, Withheld, WithId } from '../tables/table.ts';
-import type { DesiredObject, Failure } from './desired.ts';
-import { isKnown, type ObjectPlan } from './object.ts';
+import type { DeclarationRecord, KnownDeclaration } from '../records.ts';
+import type { Declaration } from './declarations.ts';
+
+/** What is to be done about one declaration. */
+export interface DeclarationPlan {
+  readonly kind: KindName;
+  readonly name: string;
+  readonly action: 'create' | 'update' | 'remove' | 'none';
+  /** No document declares it any more, and it is kept all the same. */
+  readonly isKept?: boolean;
+  /** What changes, by name; never by value. */
+  readonly changes: readonly string[];
+  readonly insert: readonly WithId<unknown>[];
+  readonly update: readonly WithId<unknown>[];
+  readonly remove: readonly string[];
+  /** The ids of the rows that it owns until then. */
+  readonly ownedBefore: readonly string[];
+  /** How it stands after that; null for one that is removed. */
+  readonly record: DeclarationRecord | null;
+  /** Whether that is something new. */
+  readonly isNews: boolean;
+}
+
+/** Whether anything has to be written for it. */
+export function isDue({ action, isNews }: DeclarationPlan): boolean {
+  return action !== 'none' || isNews;
+}
 
 export interface KindInput {
   readonly kind: KindName;
-  readonly adapter: Adapter;
-  readonly wanted: readonly DesiredObject[];
-  /** The objects of this kind that are known of, by name. */
-  readonly known: ReadonlyMap<string, DeclaredObject>;
-  /** Whether what is not wanted is really gone. */
+  readonly table: KindTable;
+  readonly declarations: readonly Declaration[];
+  /** Those of this kind that were declared before, by name. */
+  readonly known: ReadonlyMap<string, KnownDeclaration>;
+  /** Whether what is not declared is really gone. */
   readonly isWhole: boolean;
-  /** Why an object that is gone stays all the same; null where it does not. */
-  readonly whyKept: (object: DeclaredObject) => string | null;
+  /** Why one that is gone stays all the same; null where it does not. */
+  readonly whyKept: (known: KnownDeclaration) => string | null;
 }
 
-/** What is to become of an object's rows, as far as the object alone tells. */
+/** What is to become of a declaration's rows, as far as it alone tells. */
 interface Draft {
-  readonly object: DesiredObject;
+  readonly declaration: Declaration;
   /** Everything that it owns, also what somebody has removed. */
   readonly owned: readonly OwnedRow<unknown>[];
   readonly kept: readonly string[];
   readonly updates: readonly { readonly id: string; readonly row: unknown; readonly changes: readonly string[] }[];
-  /** Rows with an identity that is new to the object; in place of one that it has, where `id` says so. */
+  /** Rows with an identity that is new to it; in place of one that it has, where `id` says so. */
   readonly claims: readonly { readonly id: string; readonly row: unknown; readonly replaces: boolean }[];
   readonly removals: readonly string[];
 }
 
-/** Plans the objects of one kind. */
-export async function planKind(db: Queryable, input: KindInput): Promise<ObjectPlan[]> {
-  const { adapter, wanted, known, isWhole, whyKept } = input;
-  const owned = Map.groupBy(await adapter.table.readOwned(db), ({ document }) => document);
-  const drafts = wanted.map(object => draftOf(object, owned.get(object.name) ?? [], adapter));
-  const names = new Set(wanted.map(({ name }) => name));
+/** Plans the declarations of one kind. */
+export async function planKind(db: Queryable, input: KindInput): Promise<DeclarationPlan[]> {
+  const { table, declarations, known, isWhole, whyKept } = input;
+  const owned = Map.groupBy(await table.readOwned(db), ({ document }) => document);
+  const drafts = declarations.map(declaration => draftOf(declaration, owned.get(declaration.name) ?? [], table));
+  const names = new Set(declarations.map(({ name }) => name));
   const gone = isWhole ? [...known.values()].filter(({ name }) => !names.has(name)) : [];
-  const removals = gone.map(object => {
-    const rows = owned.get(object.name) ?? [];
-    const why = rows.length > 0 ? whyKept(object) : null;
-    return why === null ? removalOf(input.kind, object.name, rows) : keptPlan(input.kind, object, rows, why);
+  const removals = gone.map(before => {
+    const rows = owned.get(before.name) ?? [];
+    const why = rows.length > 0 ? whyKept(before) : null;
+    return why === null ? removalOf(input.kind, before.name, rows) : keptPlan(input.kind, before, rows, why);
   });
-  const refusals = await findRefusals(db, adapter, drafts, new Set(removals.flatMap(({ remove }) => remove)));
-  const withheld = (await adapter.table.findWithheld?.(db)) ?? (() => null);
-  const finished = drafts.map(draft => finish(draft, { refusals, withheld }, adapter, known.get(draft.object.name)));
+  const refusals = await findRefusals(db, table, drafts, new Set(removals.flatMap(({ remove }) => remove)));
+  const withheld = (await table.findWithheld?.(db)) ?? (() => null);
+  const finished = drafts.map(draft => finish(draft, { refusals, withheld }, table, known.get(draft.declaration.name)));
   return [...removals, ...finished];
 }
 
 /** It is in force as before, and says why it should not be. */
 function keptPlan(
   kind: KindName,
-  known: DeclaredObject,
+  known: KnownDeclaration,
   owned: readonly OwnedRow<unknown>[],
   message: string,
-): ObjectPlan {
+): DeclarationPlan {
   const { name, hash, generation, source } = known;
   const ownedBefore = owned.map(({ id }) => id);
   const status = { ready: false, reason: 'Kept', message, source };
@@ -65,24 +88,24 @@ function keptPlan(
   return { kind, name, ...nothing, ownedBefore, record, isNews: !isKnown(record, known), isKept: true };
 }
 
-function draftOf(object: DesiredObject, owned: readonly OwnedRow<unknown>[], adapter: Adapter): Draft {
+function draftOf(declaration: Declaration, owned: readonly OwnedRow<unknown>[], table: KindTable): Draft {
   const alive = owned.filter(({ row }) => row !== null);
-  if (object.wanted === null) {
-    return { object, owned, kept: owned.map(({ id }) => id), updates: [], claims: [], removals: [] };
+  const { rows } = declaration;
+  if (rows === null) {
+    return { declaration, owned, kept: owned.map(({ id }) => id), updates: [], claims: [], removals: [] };
   }
-  const { rows } = object.wanted;
-  const byIdentity = new Map(alive.map(entry => [adapter.identityOf(entry.row), entry]));
+  const byIdentity = new Map(alive.map(entry => [table.identityOf(entry.row), entry]));
   const matched = rows.flatMap(row => {
-    const entry = byIdentity.get(adapter.identityOf(row));
-    return entry ? [{ id: entry.id, row, changes: adapter.differences(row, entry.row, entry.id) }] : [];
+    const entry = byIdentity.get(table.identityOf(row));
+    return entry ? [{ id: entry.id, row, changes: table.differences(row, entry.row, entry.id) }] : [];
   });
   const taken = new Set(matched.map(({ id }) => id));
-  const isNew = (row: unknown): boolean => !byIdentity.has(adapter.identityOf(row));
+  const isNew = (row: unknown): boolean => !byIdentity.has(table.identityOf(row));
   const [fresh, left] = [rows.filter(isNew), alive.filter(({ id }) => !taken.has(id))];
   // One row for another: it keeps its id, and with that what hangs on it.
   const replaced = rows.length === 1 && fresh.length === 1 && left.length === 1 ? left[0] : undefined;
   return {
-    object,
+    declaration,
     owned,
     kept: [...taken],
     updates: matched.filter(({ changes }) => changes.length > 0),
@@ -91,7 +114,7 @@ function draftOf(object: DesiredObject, owned: readonly OwnedRow<unknown>[], ada
   };
 }
 
-function removalOf(kind: KindName, name: string, owned: readonly OwnedRow<unknown>[]): ObjectPlan {
+function removalOf(kind: KindName, name: string, owned: readonly OwnedRow<unknown>[]): DeclarationPlan {
   const remove = owned.filter(({ row }) => row !== null).map(({ id }) => id);
   const ownedBefore = owned.map(({ id }) => id);
   const nothing = { changes: [], insert: [], update: [] };
@@ -109,12 +132,12 @@ type Refusals = ReadonlyMap<unknown, Refused>;
 /** What may be wrong with a draft's rows. */
 interface Findings {
   readonly refusals: Refusals;
-  readonly withheld: (row: unknown) => Withheld | null;
+  readonly withheld: (row: unknown) => Failure | null;
 }
 
 async function findRefusals(
   db: Queryable,
-  adapter: Adapter,
+  table: KindTable,
   drafts: readonly Draft[],
   goneIds: ReadonlySet<string>,
 ): Promise<Refusals> {
@@ -123,23 +146,25 @@ async function findRefusals(
   if (claims.length === 0) return refusals;
   const leaving = new Set([...goneIds, ...drafts.flatMap(({ removals }) => removals)]);
   const rows = claims.map(({ row }) => row);
-  const standing = await adapter.table.findStanding(db, rows);
-  const owners = new Map(drafts.flatMap(({ object, owned }) => owned.map(({ id }) => [id, object.name] as const)));
+  const standing = await table.findStanding(db, rows);
+  const owners = new Map(
+    drafts.flatMap(({ declaration, owned }) => owned.map(({ id }) => [id, declaration.name] as const)),
+  );
   const firstOf = new Map<string, string>();
   for (const [index, { row, id, draft }] of claims.entries()) {
-    const identity = adapter.identityOf(row);
+    const identity = table.identityOf(row);
     const other = standing.get(index);
     const first = firstOf.get(identity);
     if (other !== undefined && other !== id && !leaving.has(other)) {
-      refusals.set(row, { ...conflict(owners.get(other), adapter), standing: other });
-    } else if (first !== undefined) refusals.set(row, conflict(first, adapter));
-    else firstOf.set(identity, draft.object.name);
+      refusals.set(row, { ...conflict(owners.get(other), table), standing: other });
+    } else if (first !== undefined) refusals.set(row, conflict(first, table));
+    else firstOf.set(identity, draft.declaration.name);
   }
   return refusals;
 }
 
 /** @param owner the document whose row it is; undefined where no document has made it */
-function conflict(owner: string | undefined, { alternative }: Adapter): Failure {
+function conflict(owner: string | undefined, { alternative }: KindTable): Failure {
   const message =
     owner === undefined
       ? 'The same exists already, and no document has made it. It is left alone: remove it, or this document'
@@ -147,28 +172,33 @@ function conflict(owner: string | undefined, { alternative }: Adapter): Failure 
   return { reason: 'Conflict', message: `${[message, ...(alternative ? [alternative] : [])].join(', ')}.` };
 }
 
-function finish(draft: Draft, findings: Findings, adapter: Adapter, known: DeclaredObject | undefined): ObjectPlan {
+function finish(
+  draft: Draft,
+  findings: Findings,
+  table: KindTable,
+  known: KnownDeclaration | undefined,
+): DeclarationPlan {
   const { refusals, withheld } = findings;
-  const { object, owned } = draft;
-  const failure = object.failure ?? adapter.refusal;
+  const { declaration, owned } = draft;
+  const failure = declaration.failure ?? table.refusal;
   if (failure) return unchanged(draft, failure, known);
   const refused = draft.claims.flatMap(({ row }) => refusals.get(row) ?? []);
-  if (refused[0] && adapter.standing === 'conflict') return unchanged(draft, refused[0], known);
+  if (refused[0] && table.standing === 'conflict') return unchanged(draft, refused[0], known);
   const claims = draft.claims.filter(({ row }) => !refusals.has(row));
-  const stored = storedRows(draft, claims, adapter);
+  const stored = storedRows(draft, claims, table);
   if ('failure' in stored) return unchanged(draft, stored.failure, known);
   const kept = [...draft.kept, ...claims.map(({ id }) => id)];
-  const [against] = (object.wanted?.rows ?? []).flatMap(row => withheld(row) ?? []);
+  const [against] = (declaration.rows ?? []).flatMap(row => withheld(row) ?? []);
   const applied = { ready: true, reason: 'Applied', message: appliedMessage(refused.length) };
   const standing = refused.flatMap(({ standing: id }) => id ?? []);
-  const record = recordOf(object, against ? { ready: false, ...against } : applied, kept, standing);
+  const record = recordOf(declaration, against ? { ready: false, ...against } : applied, kept, standing);
   const changes = [
-    ...new Set([...draft.updates.flatMap(update => update.changes), ...claimChanges(draft, claims, adapter)]),
+    ...new Set([...draft.updates.flatMap(update => update.changes), ...claimChanges(draft, claims, table)]),
   ];
   const isChanged = stored.insert.length + stored.update.length + draft.removals.length > 0;
   const action = !isChanged ? 'none' : owned.length === 0 ? 'create' : 'update';
   const isNews = !isKnown(record, known) || kept.length !== owned.length;
-  const { kind, name } = object;
+  const { kind, name } = declaration;
   const ownedBefore = owned.map(({ id }) => id);
   return { kind, name, action, changes, ...stored, remove: draft.removals, ownedBefore, record, isNews };
 }
@@ -182,16 +212,16 @@ function appliedMessage(standing: number): string {
 
 type Claims = Draft['claims'];
 
-function claimChanges({ owned }: Draft, claims: Claims, adapter: Adapter): string[] {
+function claimChanges({ owned }: Draft, claims: Claims, table: KindTable): string[] {
   if (claims.length === 0 || owned.length === 0) return [];
   const [claim] = claims;
   const before = claim?.replaces ? owned.find(({ id }) => id === claim.id)?.row : undefined;
-  return claim && before ? adapter.differences(claim.row, before, claim.id) : ['entries'];
+  return claim && before ? table.differences(claim.row, before, claim.id) : ['entries'];
 }
 
-function storedRows({ updates }: Draft, claims: Claims, adapter: Adapter) {
+function storedRows({ updates }: Draft, claims: Claims, table: KindTable) {
   const toStored = ({ id, row }: { id: string; row: unknown }): WithId<unknown> => {
-    return { ...(adapter.toStored(row, id) as object), id };
+    return { ...(table.toStored(row, id) as object), id };
   };
   try {
     return {
@@ -204,20 +234,37 @@ function storedRows({ updates }: Draft, claims: Claims, adapter: Adapter) {
   }
 }
 
-/** The object stays as it is, and says why. */
-function unchanged({ object, owned }: Draft, failure: Failure, known: DeclaredObject | undefined): ObjectPlan {
-  const { kind, name } = object;
+/** It stays as it is, and says why. */
+function unchanged(
+  { declaration, owned }: Draft,
+  failure: Failure,
+  known: KnownDeclaration | undefined,
+): DeclarationPlan {
+  const { kind, name } = declaration;
   const ownedBefore = owned.map(({ id }) => id);
-  const record = recordOf(object, { ready: false, ...failure }, ownedBefore);
+  const record = recordOf(declaration, { ready: false, ...failure }, ownedBefore);
   const nothing = { action: 'none', changes: [], insert: [], update: [], remove: [] } as const;
   return { kind, name, ...nothing, ownedBefore, record, isNews: !isKnown(record, known) };
 }
 
 function recordOf(
-  { kind, name, hash, generation, source }: DesiredObject,
+  { kind, name, hash, generation, source }: Declaration,
   status: { readonly ready: boolean; readonly reason: string; readonly message: string },
   owned: readonly string[],
   standing: readonly string[] = [],
 ) {
   return { kind, name, hash, generation, ...status, source: source.file, owned, standing };
+}
+
+/** Whether what is known of a declaration says the same already. */
+function isKnown(record: DeclarationRecord, known: KnownDeclaration | undefined): boolean {
+  return (
+    known !== undefined &&
+    known.hash === record.hash &&
+    known.generation === record.generation &&
+    known.ready === record.ready &&
+    known.reason === record.reason &&
+    known.message === record.message &&
+    known.source === record.source
+  );
 }
