@@ -10,7 +10,7 @@ const STANDINGS = ['sent', 'retry', 'failed', 'suppressed', 'held'] as const;
 /**
  * What the room counts. Label values come from fixed sets.
  *
- * @param standsStill whether the database refuses outcomes, so that nothing is sent
+ * @param standsStill whether the database refuses what sending needs, so that nothing is sent
  */
 export function createDeliveryMetrics(registry: Registry, standsStill: () => boolean = () => false) {
   const registers = [registry];
@@ -63,7 +63,7 @@ export function createDeliveryMetrics(registry: Registry, standsStill: () => boo
     }),
     standsStill: new Gauge({
       name: 'smtp_relay_worker_stands_still',
-      help: '1 while the database refuses to take outcomes, so that this worker sends nothing; else 0',
+      help: '1 while the database refuses what sending needs (a read, a claim or an outcome), so that this worker sends nothing; else 0',
       registers,
       collect() {
         this.set(standsStill() ? 1 : 0);

@@ -47,6 +47,17 @@ describe('the smtp transport', { concurrency: 4 }, () => {
     assert.ok(server.messages[0]?.raw.equals(raw));
   });
 
+  it('hears an answer to the final dot that comes at the last moment of the ten times that RFC 5321 gives it', async t => {
+    const timeout = 400;
+    const server = await startSmarthost(t, undefined, {
+      onData: (stream, _session, callback) => {
+        stream.resume().on('end', () => setTimeout(() => callback(null, '2.0.0 Ok: queued as 4F2A1B'), 10 * timeout));
+      },
+    });
+    const [result] = await connectTo(t, server, { timeout }).send(outgoing({}), never);
+    assert.equal(result?.outcome.kind, 'sent', JSON.stringify(result?.outcome));
+  });
+
   it('tells each recipient its own fate', async t => {
     const answers: Record<string, string> = { [ANN]: '550 5.1.1 no such user', [CY]: '452 4.5.3 too many recipients' };
     const server = await startSmarthost(t, (step, line) =>

@@ -42,7 +42,7 @@ export const smtp = describeTransport({
       default: 10,
     }),
     timeout: transportSetting({
-      doc: 'How long the smarthost may take to answer one command. After the end of DATA, ten times as long.',
+      doc: 'How long the smarthost may take to answer one command. After the end of DATA, eleven times as long: with the default, the ten minutes of RFC 5321 and one more.',
       format: duration,
       default: 60_000,
     }),

@@ -13,7 +13,7 @@ export interface SmtpSettings {
   readonly password: string;
   /** A file that holds the password, read for each connection; empty: `password` is it. */
   readonly passwordFile: string;
-  /** Milliseconds for the answer to one command; after the final dot ten times as long (RFC 5321 section 4.5.3.2). */
+  /** Milliseconds for the answer to one command; after the final dot eleven times as long (`FINAL_FACTOR`). */
   readonly timeout: number;
   /** A PEM file of authorities, read for each connection; empty: those that Node trusts. */
   readonly caPath: string;
