@@ -48,31 +48,50 @@ export function createDependencyChecks(
 }
 
 function createProbe(check: DependencyCheck, timeLimit: number): () => Promise<DependencyReport> {
+  const ask = inTime(check, timeLimit);
   let lastError: { readonly class: string; readonly at: string } | undefined;
-  // One that is never answered is not asked again and again.
-  let running: Promise<unknown> | undefined;
 
   return async () => {
     const begin = performance.now();
-    const ended = new AbortController();
-    const timeUp = sleep(timeLimit, undefined, { signal: ended.signal }).then(() => {
-      throw Object.assign(new Error('no answer in time'), { code: 'Timeout' });
-    });
-    timeUp.catch(() => undefined);
     let ok = true;
     try {
-      running ??= check(ended.signal).finally(() => {
-        running = undefined;
-      });
-      await Promise.race([running, timeUp]);
+      await ask();
     } catch (error) {
       ok = false;
       lastError = { class: classOf(error), at: new Date().toISOString() };
     }
-    ended.abort();
-    running?.catch(() => undefined);
     const latencyMs = Math.round((performance.now() - begin) * 10) / 10;
     return { ok, latencyMs, checkedAt: new Date().toISOString(), ...(lastError && { lastError }) };
+  };
+}
+
+/** Makes a report that may hang or fail one that never holds up who asks: null stands for it then. */
+export function reportInTime<T>(make: () => Promise<T>, timeLimit = TIME_LIMIT): () => Promise<T | null> {
+  const ask = inTime(make, timeLimit);
+  return () => ask().catch(() => null);
+}
+
+/**
+ * Rejects where the answer takes longer. While it is waited for no second one is asked for, so that those who ask again and again
+ * take nothing more of what it hangs on.
+ */
+function inTime<T>(ask: (signal: AbortSignal) => Promise<T>, timeLimit: number): () => Promise<T> {
+  let running: Promise<T> | undefined;
+  return async () => {
+    const ended = new AbortController();
+    const timeUp = sleep(timeLimit, undefined, { signal: ended.signal }).then((): never => {
+      throw Object.assign(new Error('no answer in time'), { code: 'Timeout' });
+    });
+    timeUp.catch(() => undefined);
+    try {
+      running ??= ask(ended.signal).finally(() => {
+        running = undefined;
+      });
+      return await Promise.race([running, timeUp]);
+    } finally {
+      ended.abort();
+      running?.catch(() => undefined);
+    }
   };
 }
 

@@ -1,20 +1,84 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
-import type { ConfigStatus } from '../config/live.ts';
+import type pg from 'pg';
+import manifest from '../../package.json' with { type: 'json' };
+import type { ConfigStatus, LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
-import type { Registry } from '../observability/metrics.ts';
-import { createExposition } from '../observability/metrics.ts';
-import { createDependencyChecks, type DependencyCheck } from './dependency-checks.ts';
-import { createHeartbeat, type Heartbeat } from './heartbeat.ts';
+import { createExposition, type Registry } from '../observability/metrics.ts';
+import { checkDatabase } from '../postgres/check.ts';
+import type { ThreadedQueue } from '../queue/sqs/threads/threaded-queue.ts';
+import { createDependencyChecks, type DependencyCheck, reportInTime } from './dependency-checks.ts';
+import { type EventLoopWatch, watchEventLoop } from './event-loop-watch.ts';
 import { addRoute, createListener, type Listener, type ListenerLimits } from './listener.ts';
-import type { HttpMetrics } from './metrics.ts';
-import { addProcessMetrics } from './process-metrics.ts';
-import { reportInTime } from './report-in-time.ts';
+import { addProcessMetrics, type HttpMetrics } from './metrics.ts';
 
 /** Whether something is as it shall be, and if not, why, for people. */
 export interface Condition {
   readonly ok: boolean;
   readonly reasons: readonly string[];
+}
+
+export interface OperationalParts {
+  readonly live: LiveConfig;
+  readonly role: OperationalListenerOptions['role'];
+  readonly pool: pg.Pool;
+  readonly queue: ThreadedQueue | null;
+  readonly ready: () => Condition;
+  readonly resources: { report(): Promise<Condition | undefined> };
+  /** Ways out that cannot be used just now; for workers. */
+  readonly shutRoutes?: () => readonly unknown[];
+  readonly registry: Registry;
+  readonly metrics: HttpMetrics;
+  readonly logger: Logger;
+}
+
+/** The operational listener of a process. */
+export interface Operational extends Pick<Listener, 'close'> {
+  /**
+   * Listens. Where nobody chose the port and another process has it, there is a warning and no listener: messages do not
+   * need it, and what ran beside that process before there was a listener is to go on.
+   *
+   * @returns the port; undefined without one
+   * @throws Error that names the variable to set, where the port was chosen or is not to be had for another reason
+   */
+  open(): Promise<number | undefined>;
+}
+
+/** null where the configuration asks for no such listener. */
+export function createOperational(parts: OperationalParts): Operational | null {
+  const { live, role, pool, queue, ready, resources, shutRoutes, registry, metrics, logger } = parts;
+  const { httpHost: host, httpPort: port } = live.current;
+  if (port === 0) return null;
+  const listener = createOperationalListener({
+    host,
+    port,
+    role,
+    version: manifest.version,
+    checks: {
+      ready,
+      configuration: () => live.status(),
+      resources: () => resources.report(),
+      ...(shutRoutes && { shutRoutes }),
+      dependencies: { postgres: () => checkDatabase(pool), ...(queue && { sqs: () => queue.check() }) },
+    },
+    registry,
+    metrics,
+    logger: logger.child({ room: 'http' }),
+  });
+  const isChosen = live.isGiven('httpPort');
+  return {
+    open: () =>
+      listener.open().catch((error: Error) => {
+        if (isChosen || !isTaken(error.cause)) throw error;
+        logger.warn({ err: error }, 'no health and no metrics: the default port for them is taken');
+        return undefined;
+      }),
+    close: milliseconds => listener.close(milliseconds),
+  };
+}
+
+function isTaken(cause: unknown): boolean {
+  return (cause as NodeJS.ErrnoException | undefined)?.code === 'EADDRINUSE';
 }
 
 export interface OperationalListenerOptions {
@@ -37,7 +101,7 @@ export interface OperationalListenerOptions {
   readonly registry: Registry;
   readonly metrics: HttpMetrics;
   readonly logger: Logger;
-  readonly heartbeat?: Heartbeat;
+  readonly eventLoop?: EventLoopWatch;
 }
 
 const LIMITS: ListenerLimits = {
@@ -67,44 +131,86 @@ export function createOperationalListener(options: OperationalListenerOptions): 
   const { host, port, role, version, checks, registry, logger, metrics } = options;
   const listener = createListener({ name: 'operational', host, port, limits: LIMITS, logger, metrics });
   const { server } = listener;
-  const heartbeat = options.heartbeat ?? createHeartbeat();
-  const lookAtDependencies = createDependencyChecks(checks.dependencies);
+  const eventLoop = options.eventLoop ?? watchEventLoop();
+  const live = () => liveness(eventLoop);
+  const closing = new AbortController();
+  const report = createHealthReport(options, live);
   const expose = createExposition(registry);
-  const reportResources = checks.resources && reportInTime(checks.resources);
   addProcessMetrics(registry, { version, role });
 
-  const get = (url: string, answerWith: () => unknown): void =>
-    addRoute(server, {
-      url,
-      methods: ['GET', 'HEAD'],
-      handle: async (_request, reply) => {
-        reply.header('cache-control', 'no-store');
-        return answerWith();
-      },
-    });
-  const probe = (url: string, check: () => Condition, before?: (request: FastifyRequest) => Promise<void>): void =>
-    addRoute(server, {
-      url,
-      methods: ['GET', 'HEAD'],
-      handle: async (request, reply) => {
-        await before?.(request);
-        const condition = check();
-        return reply
-          .code(condition.ok ? 200 : 503)
-          .header('cache-control', 'no-store')
-          .send(condition);
-      },
-    });
-
-  const closing = new AbortController();
-  const live = () => liveness(heartbeat);
-  probe('/livez', live, async ({ query }) => {
-    const until = performance.now() + 1_000 * secondsToWait(query);
-    while (!checks.ready().ok && performance.now() < until && !closing.signal.aborted)
-      await sleep(LOOK_INTERVAL, undefined, { signal: closing.signal }).catch(() => {});
+  addProbe(server, '/livez', live, ({ query }) => untilReady(checks.ready, secondsToWait(query), closing.signal));
+  addProbe(server, '/readyz', checks.ready);
+  addRoute(server, {
+    url: '/healthz',
+    methods: ['GET', 'HEAD'],
+    handle: async (_request, reply) => {
+      reply.header('cache-control', 'no-store');
+      return report();
+    },
   });
-  probe('/readyz', checks.ready);
-  get('/healthz', async () => {
+  addRoute(server, {
+    url: '/metrics',
+    methods: ['GET', 'HEAD'],
+    handle: async (request, reply) => {
+      const { contentType, text } = await expose(request.headers.accept);
+      return reply.type(contentType).header('vary', 'accept').send(text);
+    },
+  });
+
+  return {
+    ...listener,
+    async close(milliseconds) {
+      closing.abort();
+      await listener.close(milliseconds);
+      eventLoop.stop();
+    },
+  };
+}
+
+/** @param before what is waited for before the check */
+function addProbe(
+  server: Listener['server'],
+  url: string,
+  check: () => Condition,
+  before?: (request: FastifyRequest) => Promise<void>,
+): void {
+  addRoute(server, {
+    url,
+    methods: ['GET', 'HEAD'],
+    handle: async (request, reply) => {
+      await before?.(request);
+      const condition = check();
+      return reply
+        .code(condition.ok ? 200 : 503)
+        .header('cache-control', 'no-store')
+        .send(condition);
+    },
+  });
+}
+
+async function untilReady(ready: () => Condition, seconds: number, closing: AbortSignal): Promise<void> {
+  const until = performance.now() + 1_000 * seconds;
+  while (!ready().ok && performance.now() < until && !closing.aborted)
+    await sleep(LOOK_INTERVAL, undefined, { signal: closing }).catch(() => {});
+}
+
+/** Of `?wait=`; 0 for what is no number of seconds. */
+function secondsToWait(query: unknown): number {
+  const { wait } = query as { wait?: unknown };
+  return typeof wait === 'string' && /^\d{1,3}$/.test(wait) ? Math.min(Number(wait), LONGEST_WAIT) : 0;
+}
+
+function liveness(eventLoop: EventLoopWatch): Condition {
+  const milliseconds = eventLoop.stillFor();
+  if (milliseconds === null) return { ok: true, reasons: [] };
+  return { ok: false, reasons: [`the event loop stood still for ${(milliseconds / 1000).toFixed(1)} s`] };
+}
+
+/** What `/healthz` says. */
+function createHealthReport({ role, version, checks }: OperationalListenerOptions, live: () => Condition) {
+  const lookAtDependencies = createDependencyChecks(checks.dependencies);
+  const reportResources = checks.resources && reportInTime(checks.resources);
+  return async () => {
     const [dependencies, resources] = await Promise.all([lookAtDependencies(), reportResources?.()]);
     const ready = checks.ready();
     const configuration = checks.configuration?.();
@@ -123,34 +229,5 @@ export function createOperationalListener(options: OperationalListenerOptions): 
       shutRoutes,
       resources,
     };
-  });
-  addRoute(server, {
-    url: '/metrics',
-    methods: ['GET', 'HEAD'],
-    handle: async (request, reply) => {
-      const { contentType, text } = await expose(request.headers.accept);
-      return reply.type(contentType).header('vary', 'accept').send(text);
-    },
-  });
-
-  return {
-    ...listener,
-    async close(milliseconds) {
-      closing.abort();
-      await listener.close(milliseconds);
-      heartbeat.stop();
-    },
   };
-}
-
-/** Of `?wait=`; 0 for what is no number of seconds. */
-function secondsToWait(query: unknown): number {
-  const { wait } = query as { wait?: unknown };
-  return typeof wait === 'string' && /^\d{1,3}$/.test(wait) ? Math.min(Number(wait), LONGEST_WAIT) : 0;
-}
-
-function liveness(heartbeat: Heartbeat): Condition {
-  const milliseconds = heartbeat.stillFor();
-  if (milliseconds === null) return { ok: true, reasons: [] };
-  return { ok: false, reasons: [`the event loop stood still for ${(milliseconds / 1000).toFixed(1)} s`] };
 }

@@ -4,7 +4,6 @@ import type { Ended } from '../tracking/ended.ts';
 import type { Hits } from '../tracking/hits.ts';
 import { CLICK_PATH, hostOf, OPEN_PATH, type Tokens } from '../tracking/token.ts';
 import { addRoute } from './listener.ts';
-import { PIXEL } from './pixel.ts';
 
 export interface TrackingRoutesOptions {
   /** Asked for at each request, so that new secrets count at once. */
@@ -13,6 +12,18 @@ export interface TrackingRoutesOptions {
   /** Which links have ended; none unless given. */
   readonly ended?: Pick<Ended, 'has'>;
 }
+
+/** A transparent image of one pixel, by the GIF89a specification; 43 bytes. */
+const PIXEL = Buffer.from(
+  [
+    '474946383961', // the signature, GIF89a
+    '01000100f00000', // a screen of one by one pixel, and a table of two colours:
+    '000000000000', // black both
+    '21f9040100000000', // the first of which is transparent
+    '2c00000000010001000002024401003b', // the image: one pixel of the first colour; the end
+  ].join(''),
+  'hex',
+);
 
 /** Where browsers say that a page is fetched before anybody has asked for it (Sec-Purpose: Fetch standard; older ones). */
 const PURPOSE_HEADERS = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz'] as const;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createHeartbeat } from '../../src/http/heartbeat.ts';
+import { watchEventLoop } from '../../src/http/event-loop-watch.ts';
 import type { Condition } from '../../src/http/operational.ts';
 import { openOperational } from './support/listeners.ts';
 
@@ -116,8 +116,8 @@ describe('the operational listener', () => {
 
   it('fails /livez for a while after the event loop stood still for too long', async t => {
     let now = 0;
-    const heartbeat = createHeartbeat({ now: () => now });
-    const { url } = await openOperational(t, { heartbeat });
+    const eventLoop = watchEventLoop({ now: () => now });
+    const { url } = await openOperational(t, { eventLoop });
     now += 9_000;
     assert.equal((await fetch(`${url}/livez`)).status, 200);
     now += 10_500;
@@ -133,7 +133,7 @@ describe('the operational listener', () => {
   });
 
   it('notices a real standstill', async t => {
-    const { url } = await openOperational(t, { heartbeat: createHeartbeat({ limit: 2_000 }) });
+    const { url } = await openOperational(t, { eventLoop: watchEventLoop({ limit: 2_000 }) });
     assert.equal((await fetch(`${url}/livez`)).status, 200);
     const request = fetch(`${url}/livez`);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500);

@@ -1,16 +1,16 @@
-export interface Heartbeat {
+export interface EventLoopWatch {
   /** For how many milliseconds the event loop has stood still; null where it turns, and has turned long enough. */
   stillFor(): number | null;
   stop(): void;
 }
 
-export interface HeartbeatOptions {
+export interface EventLoopWatchOptions {
   /** Milliseconds for which the event loop may stand still. */
   readonly limit?: number;
   readonly now?: () => number;
 }
 
-const BEAT = 500;
+const INTERVAL = 500;
 const LIMIT = 10_000;
 /** How long a standstill is told of after its end: one look of a liveness probe, which comes every ten seconds. */
 const REMEMBERED = 10_000;
@@ -19,21 +19,24 @@ const REMEMBERED = 10_000;
  * Notices that the event loop stood still. While it does, nobody is answered, so that probes fail by their time-out; this
  * is for after it: a process that stands still again and again is told by every look, and one that goes on is soon well.
  */
-export function createHeartbeat({ limit = LIMIT, now = () => performance.now() }: HeartbeatOptions = {}): Heartbeat {
-  let lastBeat = now();
+export function watchEventLoop({
+  limit = LIMIT,
+  now = () => performance.now(),
+}: EventLoopWatchOptions = {}): EventLoopWatch {
+  let lastLook = now();
   let standstill: { readonly length: number; readonly end: number } | null = null;
 
-  // Also at each look: its request may be served before the timer that is late.
-  function beat(): void {
+  // Also whenever a probe asks: its request may be served before the timer that is late.
+  function look(): void {
     const time = now();
-    if (time - lastBeat >= limit) standstill = { length: time - lastBeat, end: time };
-    lastBeat = time;
+    if (time - lastLook >= limit) standstill = { length: time - lastLook, end: time };
+    lastLook = time;
   }
-  const timer = setInterval(beat, BEAT).unref();
+  const timer = setInterval(look, INTERVAL).unref();
 
   return {
     stillFor() {
-      beat();
+      look();
       if (standstill && now() - standstill.end > REMEMBERED) standstill = null;
       return standstill?.length ?? null;
     },
