@@ -43,7 +43,6 @@ const STORES: readonly { readonly rooms: readonly string[]; readonly may: (folde
 const KNOWN_CIRCLES = [
   ['delivery/transport/ses/rate/account.ts', 'delivery/transport/ses/rate/daily-quota.ts'],
   ['smtp/connection.ts', 'smtp/server.ts'],
-  ['tracking/quoted-printable.ts', 'tracking/transfer.ts'],
 ];
 
 const SRC = fileURLToPath(new URL('../src', import.meta.url));

@@ -16,8 +16,9 @@ import {
 } from '../store/events/incoming.ts';
 import { SES, toldEvent } from './event.ts';
 import type { EventsMetrics, NotificationResult, Way } from './metrics.ts';
-import { InvalidNotification, readSesNotification, type SesNotification } from './ses/notification.ts';
+import { readSesNotification, type SesNotification } from './ses/notification.ts';
 import type { Occurrence } from './ses/occurrences.ts';
+import { InvalidNotification } from './ses/reading.ts';
 
 /** Takes notifications of providers and writes what they say about our messages. */
 export interface EventIntake {

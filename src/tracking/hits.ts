@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { Counter, Gauge } from 'prom-client';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { newOrderedId } from '../platform/uuid.ts';
 import { isDataException } from '../postgres/errors.ts';
-import { createHitMetrics, type HitMetrics } from './hit-metrics.ts';
 
 /** Somebody opened a message, or followed a link of it. */
 export interface NewHit {
@@ -189,4 +189,34 @@ class HitBuffer implements Hits {
   async #written(): Promise<void> {
     while (this.#writing) await this.#writing;
   }
+}
+
+/** `repeated`: the same came twice within a second. `capped`: its message has had enough in this hour. `dropped`: there was no room for it, or no time. */
+export type HitResult = 'recorded' | 'repeated' | 'capped' | 'dropped';
+
+export interface HitMetrics {
+  count(result: HitResult, hits: readonly { readonly type: 'opened' | 'clicked' }[]): void;
+}
+
+/** Opens and clicks, and what became of them. @param pending how many are in memory */
+export function createHitMetrics(registry: Registry, pending: () => number): HitMetrics {
+  const hits = new Counter({
+    name: 'smtp_relay_tracking_hits_total',
+    help: 'Opens and clicks by what became of them: recorded, repeated (the same within a second), capped (tracking.hitsPerHour), dropped',
+    labelNames: ['type', 'result'],
+    registers: [registry],
+  });
+  new Gauge({
+    name: 'smtp_relay_tracking_hits_pending',
+    help: 'Opens and clicks in memory that are not written yet',
+    registers: [registry],
+    collect() {
+      this.set(pending());
+    },
+  });
+  return {
+    count(result, counted) {
+      for (const { type } of counted) hits.inc({ type, result });
+    },
+  };
 }

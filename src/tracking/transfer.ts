@@ -1,4 +1,4 @@
-import { decodeQuotedPrintable, editQuotedPrintable } from './quoted-printable.ts';
+import { decodeQuotedPrintable } from '../message/mime/quoted-printable.ts';
 
 /** Puts `text` in the place of the decoded bytes from `start` to `end`. A line break may be put before and behind it. */
 export interface Edit {
@@ -34,8 +34,10 @@ export function readTransfer(content: Buffer, encoding: string): Transfer | null
     case 'binary':
       return { decoded: content, keepsLines: true, edit: edits => editLines(content, edits) };
     case 'quoted-printable': {
-      const read = decodeQuotedPrintable(content);
-      return { decoded: read.decoded, keepsLines: false, edit: edits => editQuotedPrintable(content, read, edits) };
+      const positions = new Uint32Array(content.length + 1);
+      const decoded = decodeQuotedPrintable(content, positions);
+      const edit = (edits: readonly Edit[]) => editQuotedPrintable(content, { decoded, positions }, edits);
+      return { decoded, keepsLines: false, edit };
     }
     case 'base64':
       return readBase64(content);
@@ -100,4 +102,71 @@ function firstLine(bytes: Buffer): number {
   const lineFeed = bytes.indexOf(LF);
   if (lineFeed === -1) return bytes.length;
   return bytes[lineFeed - 1] === CR ? lineFeed - 1 : lineFeed;
+}
+
+interface QuotedPrintable {
+  readonly decoded: Buffer;
+  /** As `decodeQuotedPrintable` gives them. */
+  readonly positions: Uint32Array;
+}
+
+/** The longest line, a soft line break's `=` counted (RFC 2045 section 6.7). */
+const QUOTED_LINE = 76;
+const SOFT_BREAK = '=\r\n';
+const SPACE = 0x20;
+const EQUALS = 0x3d;
+
+/** Edits the encoded text: only the lines that an edit touches become others, none of them longer than 76. */
+function editQuotedPrintable(content: Buffer, { decoded, positions }: QuotedPrintable, edits: readonly Edit[]): Buffer {
+  const pieces: Buffer[] = [];
+  let position = 0;
+  let column = 0;
+  for (const { start, end, text } of edits) {
+    // A line that is full has no room for the soft break: its last byte moves to the next one.
+    const isFull = start > 0 && columnAt(content, positions[start] as number) >= QUOTED_LINE;
+    const from = isFull ? start - 1 : start;
+    const before = content.subarray(position, positions[from]);
+    pieces.push(before);
+    const lastBreak = before.lastIndexOf(LF);
+    column = lastBreak === -1 ? column + before.length : before.length - lastBreak - 1;
+    const written = encodeFrom(column, isFull ? Buffer.concat([decoded.subarray(from, start), text]) : text);
+    pieces.push(written.bytes);
+    position = positions[end] as number;
+    const isTooLong = written.column + lengthOfLine(content, position) > QUOTED_LINE;
+    if (isTooLong) pieces.push(Buffer.from(SOFT_BREAK));
+    column = isTooLong ? 0 : written.column;
+  }
+  pieces.push(content.subarray(position));
+  return Buffer.concat(pieces);
+}
+
+/** `text` as it goes on behind `column` characters of a line. Each line that it ends has room for the soft break. */
+function encodeFrom(column: number, text: Buffer): { bytes: Buffer; column: number } {
+  let written = '';
+  let at = column;
+  for (const byte of text) {
+    const isLiteral = byte >= SPACE && byte < 0x7f && byte !== EQUALS;
+    const token = isLiteral ? String.fromCharCode(byte) : `=${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+    if (at + token.length >= QUOTED_LINE) {
+      written += SOFT_BREAK;
+      at = 0;
+    }
+    written += token;
+    at += token.length;
+  }
+  return { bytes: Buffer.from(written, 'latin1'), column: at };
+}
+
+/** Characters before it in its line, as far as it matters: `QUOTED_LINE` stands for that many or more. */
+function columnAt(content: Buffer, position: number): number {
+  const near = content.subarray(Math.max(0, position - QUOTED_LINE), position);
+  return near.length - near.lastIndexOf(LF) - 1;
+}
+
+/** Characters from there to the end of the line, as far as it matters: what is longer than `QUOTED_LINE` is so. */
+function lengthOfLine(content: Buffer, start: number): number {
+  const near = content.subarray(start, start + QUOTED_LINE + 2);
+  const lineFeed = near.indexOf(LF);
+  if (lineFeed === -1) return near.length;
+  return near[lineFeed - 1] === CR ? lineFeed - 1 : lineFeed;
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type EmailFacts, sentEvent } from '../../src/events/event.ts';
-import { InvalidNotification, readSesNotification } from '../../src/events/ses/notification.ts';
+import { readSesNotification } from '../../src/events/ses/notification.ts';
+import { InvalidNotification } from '../../src/events/ses/reading.ts';
 import { asIdentityNotification, inEventBridge, inSns, MESSAGE_ID, ses, TIMESTAMP } from './support/ses.ts';
 
 const EMAIL_ID = '0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11';

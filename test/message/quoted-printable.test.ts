@@ -25,6 +25,19 @@ it('gives what libqp gives, however malformed', () => {
   }
 });
 
+it('tells where each byte was written', () => {
+  for (const text of texts(3_000)) {
+    const encoded = Buffer.from(text, 'latin1');
+    const positions = new Uint32Array(encoded.length + 1);
+    const decoded = decodeQuotedPrintable(encoded, positions);
+    assert.equal(positions[decoded.length], encoded.length, JSON.stringify(text));
+    for (let at = 0; at < decoded.length; at += 1) {
+      const rest = decodeQuotedPrintable(encoded.subarray(positions[at]));
+      assert.deepEqual(rest, decoded.subarray(at), JSON.stringify([text, at]));
+    }
+  }
+});
+
 it('gives the same as a stream, wherever its chunks end', async () => {
   for (const text of texts(300)) {
     const stream = new QuotedPrintableDecoder();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { readHtml } from '../../src/tracking/html.ts';
-import { createLinkChooser } from '../../src/tracking/links.ts';
+import { createLinkChooser } from '../../src/tracking/rewrite.ts';
 import { readEncodedText } from '../../src/tracking/text-encoding.ts';
 
 /** The targets of the links that are chosen. */

@@ -14,7 +14,7 @@ import { createPublisherMetrics } from '../../queue/publisher-metrics.ts';
 import { createSmtpMetrics, observeListeners } from '../../smtp/metrics.ts';
 import { createHandshakeMetrics, createLegacyMetrics, createTlsMetrics } from '../../smtp/tls/metrics.ts';
 import { createIntakeMetrics, createStoreMetrics } from '../../store/metrics.ts';
-import { createHitMetrics } from '../../tracking/hit-metrics.ts';
+import { createHitMetrics } from '../../tracking/hits.ts';
 import { createWebhooksMetrics } from '../../webhooks/metrics.ts';
 
 /** The metrics of one part. */

@@ -1,11 +1,8 @@
 import type { Logger } from '../../observability/log.ts';
 import type { EventIntake } from '../intake.ts';
 import type { EventsMetrics } from '../metrics.ts';
-import { snsUrl } from './aws-url.ts';
-import { Certificates, CertificateUnavailable } from './certificates.ts';
-import { fetchText } from './fetch-text.ts';
-import { readSnsMessage, type SnsMessage } from './message.ts';
-import { isSigned } from './signature.ts';
+import { Certificates, CertificateUnavailable, fetchText, snsUrl } from './certificates.ts';
+import { isSigned, readSnsMessage, type SnsMessage } from './message.ts';
 
 /** What SNS is answered. It tries again after 429 and 5xx, and gives the message up after other 4xx. */
 export interface SnsAnswer {

@@ -17,20 +17,24 @@ for (const [value, digit] of [...'0123456789abcdef'].entries()) {
  * Decodes quoted-printable (RFC 2045 section 6.7), what is malformed left as it is. Its time grows with the size alone, whatever
  * the lines are: libqp looks from each space of a run for the end of the run.
  *
+ * @param positions is filled with where each decoded byte was written and, behind the last one, where the text ends; it has room for
+ *   one more than the text has bytes
  * @returns at most as many bytes, in memory of their own
  */
-export function decodeQuotedPrintable(encoded: Buffer): Buffer {
+export function decodeQuotedPrintable(encoded: Buffer, positions?: Uint32Array): Buffer {
   const decoded = Buffer.allocUnsafe(encoded.length);
   let length = 0;
   /** Behind the last byte of this line that is no white space, decoded. */
   let kept = 0;
   for (let at = 0; at < encoded.length; at += 1) {
     const byte = encoded[at] as number;
+    if (positions) positions[length] = at;
     if (byte === SPACE || byte === TAB) {
       decoded[length++] = byte;
     } else if (byte === CR || byte === LF) {
       // White space at a line's end was added on the way.
       decoded[kept] = byte;
+      if (positions) positions[kept] = at;
       length = kept + 1;
       kept = length;
     } else if (byte === EQUALS) {
@@ -48,6 +52,7 @@ export function decodeQuotedPrintable(encoded: Buffer): Buffer {
       kept = length;
     }
   }
+  if (positions) positions[kept] = encoded.length;
   return decoded.subarray(0, kept);
 }
 
