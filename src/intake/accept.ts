@@ -1,12 +1,11 @@
 import type { Standing } from '../flow/standing.ts';
 import type { Turns } from '../flow/turns.ts';
 import { allAddresses } from '../message/addresses/recipients.ts';
+import { freeMemory, MAX_LINE } from '../message/bytes.ts';
 import type { ControlSettings } from '../message/header/control-headers.ts';
-import type { LeftOutHeader } from '../message/header/sendable-headers.ts';
-import { MAX_LINE } from '../message/mending/long-lines.ts';
+import type { LeftOutHeader } from '../message/header/row-headers.ts';
 import type { MessageParts } from '../message/mime/parts.ts';
 import type { Parser } from '../message/parser.ts';
-import { freeMemory } from '../platform/free-memory.ts';
 import { newOrderedId } from '../platform/uuid.ts';
 import type { SendJob } from '../queue/send-job.ts';
 import { transportLimits } from '../routing/transport-limits.ts';

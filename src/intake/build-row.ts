@@ -1,12 +1,12 @@
 import { formatMailbox, type Mailbox } from '../message/addresses/address.ts';
-import { MAX_MAILBOX, rowMailbox } from '../message/header/row-mailbox.ts';
-import type { LeftOutHeader } from '../message/header/sendable-headers.ts';
+import { sha256 } from '../message/bytes.ts';
+import { MAX_MAILBOX, rowMailbox } from '../message/header/encoded-words.ts';
+import type { LeftOutHeader } from '../message/header/row-headers.ts';
 import { refuseLongFields } from '../message/header/sendable-lines.ts';
 import type { MessageParts } from '../message/mime/parts.ts';
 import { contentRefusal, type Refusal } from '../message/refusal.ts';
 import { bytesOf, hasNul } from '../message/text/body-text.ts';
 import type { TraceContext } from '../observability/tracing.ts';
-import { sha256 } from '../platform/digest.ts';
 import type { UsageCount } from '../store/keys/usage.ts';
 import type { IdempotencyClaim } from '../store/messages/idempotency.ts';
 import type { Arrival, NewMessage, OriginalMessage } from '../store/messages/new-message.ts';

@@ -1,5 +1,5 @@
 import { comparableDomain, domainOf, isAscii, localPartOf } from '../message/addresses/address.ts';
-import type { Sender } from '../message/addresses/sender.ts';
+import type { Sender } from '../message/addresses/originators.ts';
 import { mostBytesAdded } from '../message/header/sent-fields.ts';
 import type { MendingFacts } from '../message/mending/mend.ts';
 import type { LongLine } from '../message/mending/plan.ts';

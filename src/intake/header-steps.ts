@@ -1,11 +1,16 @@
 import { isAscii, type Mailbox } from '../message/addresses/address.ts';
+import { readReplyTo, readSender } from '../message/addresses/originators.ts';
 import { type RecipientSource, refuseTooMany, resolveRecipients } from '../message/addresses/recipients.ts';
-import { readReplyTo } from '../message/addresses/reply-to.ts';
-import { readSender } from '../message/addresses/sender.ts';
 import { readControlHeaders } from '../message/header/control-headers.ts';
 import { type HeaderField, readHeaderFields } from '../message/header/fields.ts';
-import { messageIdOf, replyToOf, rowHeaders, subjectOf } from '../message/header/row-fields.ts';
-import { type LeftOutHeader, sendableHeaders } from '../message/header/sendable-headers.ts';
+import {
+  type LeftOutHeader,
+  messageIdOf,
+  replyToOf,
+  rowHeaders,
+  sendableHeaders,
+  subjectOf,
+} from '../message/header/row-headers.ts';
 import { policyRefusal, Refusal, sizeRefusal } from '../message/refusal.ts';
 import { decide, type Facts, type Subject, unsupportedLocalPart } from './decide.ts';
 import type { ReadHeader } from './submission.ts';

@@ -1,8 +1,8 @@
 import { allAddresses } from '../message/addresses/recipients.ts';
+import { sha256 } from '../message/bytes.ts';
 import type { MessageParts } from '../message/mime/parts.ts';
 import { policyRefusal, type Refusal } from '../message/refusal.ts';
 import { type BodyText, bytesOf } from '../message/text/body-text.ts';
-import { sha256 } from '../platform/digest.ts';
 import type { IdempotencyClaim } from '../store/messages/idempotency.ts';
 import type { Envelope, ReadHeader } from './submission.ts';
 

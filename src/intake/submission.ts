@@ -1,6 +1,6 @@
 import type { Standing } from '../flow/standing.ts';
+import type { Sender } from '../message/addresses/originators.ts';
 import type { RecipientSource, Recipients } from '../message/addresses/recipients.ts';
-import type { Sender } from '../message/addresses/sender.ts';
 import type { ControlSettings } from '../message/header/control-headers.ts';
 import type { Arrival } from '../store/messages/new-message.ts';
 import type { LongLines } from './decide.ts';

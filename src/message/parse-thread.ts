@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { move, transferableSymbol, valueSymbol } from 'piscina';
-import { freeMemory } from '../platform/free-memory.ts';
+import { freeMemory } from './bytes.ts';
 import { readHeaderFields } from './header/fields.ts';
 import type { MessageParts, PartsOptions } from './mime/parts.ts';
 import { readMessage } from './mime/read-message.ts';

@@ -1,6 +1,5 @@
-import { unreadableAddresses } from '../message/addresses/plain-addresses.ts';
 import type { HeaderField } from '../message/header/fields.ts';
-import { goesOut } from '../message/header/sent-fields.ts';
+import { goesOut, unreadableAddresses } from '../message/header/sent-fields.ts';
 import type { MendingFacts } from '../message/mending/mend.ts';
 import type { ContentFields } from '../message/mime/content-fields.ts';
 import { contentRefusal, Refusal } from '../message/refusal.ts';
@@ -43,7 +42,7 @@ const UNSUPPORTED = new Set(
   vsw vxd ws wsc wsf wsh xnk`.split(/\s+/),
 );
 
-/** Sizes, lines and local parts are in `transport-limits.ts`; From and Sender are read by `message/addresses/sender.ts`. */
+/** Sizes, lines and local parts are in `transport-limits.ts`; From and Sender are read by `message/addresses/originators.ts`. */
 export const SES_RULES: readonly SesRule[] = [
   { source: 'SES developer guide, "header fields"', check: ({ fields, unsigned }) => twice(fields, ONCE, unsigned) },
   { source: 'RFC 5322 section 3.6', check: ({ fields }) => twice(fields, ONCE_BY_RFC_5322) },

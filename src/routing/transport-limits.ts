@@ -1,6 +1,6 @@
 import { descriptionOf, TRANSPORT_KINDS, type TransportKind } from '../config/transports/list.ts';
 import type { Carried } from '../config/transports/transport.ts';
-import { MAX_LINE } from '../message/mending/long-lines.ts';
+import { MAX_LINE } from '../message/bytes.ts';
 import type { Refusal } from '../message/refusal.ts';
 import { refuseForSes, type SesContent } from './ses-rules.ts';
 

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import { type MessageStep, STEPS, type StepTimes } from '../intake/steps.ts';
-import { LEFT_OUT_REASONS } from '../message/header/sendable-headers.ts';
+import { LEFT_OUT_REASONS } from '../message/header/row-headers.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { isSampled, type TraceContext } from '../observability/tracing.ts';
 

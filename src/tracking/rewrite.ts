@@ -1,4 +1,4 @@
-import { hasPgpText } from '../message/mime/sealed.ts';
+import { hasPgpText } from '../message/mime/part-header.ts';
 import { type Attribute, type HtmlFacts, type Link, readHtml } from './html.ts';
 import { readStructure, type TextPart } from './structure.ts';
 import { type EncodedText, readEncodedText } from './text-encoding.ts';

@@ -1,5 +1,6 @@
 import { type MimeNode, Splitter } from '@zone-eu/mailsplit';
-import { isSealedType, SEALING_FIELDS } from '../message/mime/sealed.ts';
+import type { Range } from '../message/bytes.ts';
+import { isSealedType, SEALING_FIELDS } from '../message/mime/part-header.ts';
 
 /** A leaf of a message that may be shown as its body. */
 export interface TextPart {
@@ -62,11 +63,6 @@ export async function readStructure(raw: Buffer): Promise<Structure> {
     texts,
     listUnsubscribe: headers?.get('List-Unsubscribe') ?? [],
   };
-}
-
-interface Range {
-  readonly start: number;
-  readonly end: number;
 }
 
 /** Where these bytes stand in the message; null where they are a copy. */

@@ -1,4 +1,5 @@
-import { decodeQuotedPrintable } from '../message/mime/quoted-printable.ts';
+import { toBase64 } from '../message/mending/content.ts';
+import { decodeQuotedPrintable } from '../message/mime/decoders.ts';
 
 /** Puts `text` in the place of the decoded bytes from `start` to `end`. A line break may be put before and behind it. */
 export interface Edit {
@@ -23,7 +24,6 @@ const CRLF = Buffer.from('\r\n');
 const LF = 0x0a;
 const CR = 0x0d;
 const BASE64 = /^[A-Za-z0-9+/\r\n]*={0,2}$/;
-const BASE64_LINE = 76;
 
 /** @returns null for an encoding that is not known, and for content that decoders would read differently. */
 export function readTransfer(content: Buffer, encoding: string): Transfer | null {
@@ -56,15 +56,8 @@ function readBase64(content: Buffer): Transfer | null {
   return {
     decoded,
     keepsLines: false,
-    edit: edits => Buffer.concat([wrappedBase64(splice(decoded, edits)), content.subarray(end)]),
+    edit: edits => Buffer.concat([...toBase64(splice(decoded, edits)), content.subarray(end)]),
   };
-}
-
-function wrappedBase64(bytes: Buffer): Buffer {
-  const text = bytes.toString('base64');
-  const lines: string[] = [];
-  for (let start = 0; start < text.length; start += BASE64_LINE) lines.push(text.slice(start, start + BASE64_LINE));
-  return Buffer.from(lines.join('\r\n'), 'latin1');
 }
 
 function splice(bytes: Buffer, edits: readonly Edit[]): Buffer {

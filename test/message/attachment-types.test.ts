@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { rowHeaders } from '../../src/message/header/row-fields.ts';
+import { rowHeaders } from '../../src/message/header/row-headers.ts';
 import { mail, multipart } from '../support/mail.ts';
 import { read } from './read-parts.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { Base64Lines } from '../../src/message/mime/base64-lines.ts';
+import { Base64Lines } from '../../src/message/mime/base64.ts';
 import { readParts } from '../../src/message/mime/parts.ts';
 import { base64Lines, mail } from '../support/mail.ts';
 import { PARTS_OPTIONS } from './read-parts.ts';

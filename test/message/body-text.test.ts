@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import iconv from 'iconv-lite';
-import { readFlowed } from '../../src/message/mime/flowed.ts';
+import { readFlowed } from '../../src/message/mime/decoders.ts';
 import {
   bytesOf,
   joinTexts,

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readContentFields } from '../../src/message/mime/content-fields.ts';
-import { mendedContentType, mendedDisposition } from '../../src/message/mime/mended-fields.ts';
+import { mendedContentType, mendedDisposition, readContentFields } from '../../src/message/mime/content-fields.ts';
 import { countCpu } from '../support/cpu.ts';
 import { Random } from '../support/random-mail.ts';
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import libqp from 'libqp';
+import { hasLongLine } from '../../src/message/bytes.ts';
 import { unfold } from '../../src/message/header/fields.ts';
-import { toBase64, toQuotedPrintable } from '../../src/message/mending/encode-content.ts';
-import { foldField } from '../../src/message/mending/fold-field.ts';
-import { hasLongLine } from '../../src/message/mending/long-lines.ts';
+import { toBase64, toQuotedPrintable } from '../../src/message/mending/content.ts';
+import { foldField } from '../../src/message/mending/header.ts';
 import { measureMending, mend } from '../../src/message/mending/mend.ts';
 import { readParts } from '../../src/message/mime/parts.ts';
 import { Random, randomMail } from '../support/random-mail.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { plainAddresses, unreadableAddresses } from '../../src/message/addresses/plain-addresses.ts';
+import { plainAddresses, unreadableAddresses } from '../../src/message/header/sent-fields.ts';
 import { countCpu } from '../support/cpu.ts';
 
 describe('address fields that every server reads', () => {

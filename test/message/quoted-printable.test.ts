@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import libqp from 'libqp';
-import { decodeQuotedPrintable, QuotedPrintableDecoder } from '../../src/message/mime/quoted-printable.ts';
+import { decodeQuotedPrintable, QuotedPrintableDecoder } from '../../src/message/mime/decoders.ts';
 import { countCpu } from '../support/cpu.ts';
 
 const PIECES = ['=', ' ', '\t', '\r', '\n', '\r\n', 'a', 'F', '3', '=3D', '=\r\n', '\xe9', '=0A', '=20'];

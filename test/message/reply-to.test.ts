@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readReplyTo } from '../../src/message/addresses/reply-to.ts';
+import { readReplyTo } from '../../src/message/addresses/originators.ts';
 import { readHeaderFields } from '../../src/message/header/fields.ts';
 import { mail } from '../support/mail.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readHeaderFields } from '../../src/message/header/fields.ts';
-import { messageIdOf, replyToOf, rowHeaders, subjectOf } from '../../src/message/header/row-fields.ts';
+import { messageIdOf, replyToOf, rowHeaders, subjectOf } from '../../src/message/header/row-headers.ts';
 import { mail } from '../support/mail.ts';
 
 const fields = (...lines: readonly (string | Buffer)[]) => readHeaderFields(mail(...lines, ''), 1_048_576);

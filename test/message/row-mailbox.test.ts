@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseAddressList } from '../../src/message/addresses/address-list.ts';
-import { rowMailbox } from '../../src/message/header/row-mailbox.ts';
+import { rowMailbox } from '../../src/message/header/encoded-words.ts';
 
 const ADDRESS = 'Hello@acme.test';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeHeaderText } from '../../src/message/addresses/address-list.ts';
 import { readHeaderFields } from '../../src/message/header/fields.ts';
-import { sendableHeaders } from '../../src/message/header/sendable-headers.ts';
+import { sendableHeaders } from '../../src/message/header/row-headers.ts';
 import type { Refusal } from '../../src/message/refusal.ts';
 import { countCpu } from '../support/cpu.ts';
 import { mail } from '../support/mail.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readHeaderFields } from '../../src/message/header/fields.ts';
 import { readParts } from '../../src/message/mime/parts.ts';
-import { readSinglePart } from '../../src/message/mime/single-part.ts';
+import { readSinglePart } from '../../src/message/mime/read-message.ts';
 import { base64Lines, mail, multipart } from '../support/mail.ts';
 import { PARTS_OPTIONS } from './read-parts.ts';
 

@@ -1,6 +1,7 @@
 import { isAscii as isAsciiBytes } from 'node:buffer';
 import { domainOf, isAscii, localPartOf, parseAddress } from '../../message/addresses/address.ts';
 import { parseAddressList } from '../../message/addresses/address-list.ts';
+import { sha256 } from '../../message/bytes.ts';
 import {
   bodyOffset,
   fieldsNamed,
@@ -10,7 +11,6 @@ import {
 } from '../../message/header/fields.ts';
 import { Refusal } from '../../message/refusal.ts';
 import { newTrace } from '../../observability/tracing.ts';
-import { sha256 } from '../../platform/digest.ts';
 import { newOrderedId } from '../../platform/uuid.ts';
 import type { Claim } from '../../store/delivery/claims.ts';
 import type { NewMessage } from '../../store/messages/new-message.ts';

@@ -1,8 +1,7 @@
 import { isAscii } from 'node:buffer';
-import { ADDRESS_FIELDS, plainAddresses } from '../../message/addresses/plain-addresses.ts';
 import { bodyOffset, fieldText, unfold } from '../../message/header/fields.ts';
-import { goesOut } from '../../message/header/sent-fields.ts';
-import { SEALING_FIELDS } from '../../message/mime/sealed.ts';
+import { ADDRESS_FIELDS, goesOut, plainAddresses } from '../../message/header/sent-fields.ts';
+import { SEALING_FIELDS } from '../../message/mime/part-header.ts';
 
 export interface ComposeOptions {
   readonly emailId: string;

@@ -1,5 +1,5 @@
 import { domainOf } from '../../message/addresses/address.ts';
-import { MAX_LINE } from '../../message/mending/long-lines.ts';
+import { MAX_LINE } from '../../message/bytes.ts';
 import { mend } from '../../message/mending/mend.ts';
 import type { MendingRules } from '../../message/mending/plan.ts';
 import type { Logger } from '../../observability/log.ts';

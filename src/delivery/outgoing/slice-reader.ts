@@ -1,4 +1,4 @@
-import type { Range } from '../../message/mime/skeleton.ts';
+import type { Range } from '../../message/bytes.ts';
 
 /** Some bytes of a stored message, as many as there are of `length`; null where it is not kept any more. */
 export type ReadSlice = (start: number, length: number) => Promise<Buffer | null>;

@@ -1,6 +1,5 @@
 import { trimWhiteSpace } from '../header/fields.ts';
-import { decodeWords } from '../text/charset.ts';
-import { withoutControls } from '../text/controls.ts';
+import { decodeWords, withoutControls } from '../text/charset.ts';
 import { type Mailbox, parseAddress, quoteOddDots } from './address.ts';
 
 /** What an address header field says (RFC 5322 section 3.4). */

@@ -1,7 +1,7 @@
 import { parseAddressList } from '../addresses/address-list.ts';
 import { contentId, fileName, mediaType, namedContentIds } from '../mime/attachment-fields.ts';
-import { rowMailbox } from './row-mailbox.ts';
-import { sendableHeaders } from './sendable-headers.ts';
+import { rowMailbox } from './encoded-words.ts';
+import { sendableHeaders } from './row-headers.ts';
 
 /** What of an OpenSend row its worker hands to SES as it is stored. */
 export interface RowContent {

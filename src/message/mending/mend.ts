@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { hasLongLine } from './long-lines.ts';
+import { hasLongLine } from '../bytes.ts';
 import { type Edit, type Fault, type LongLine, type MendingRules, planMending } from './plan.ts';
 
 /** What the acceptance needs to know of how a message is mended. */

@@ -1,11 +1,22 @@
+import { hasLongLine, type Range } from '../bytes.ts';
 import { bodyOffset, trimWhiteSpaceEnd } from '../header/fields.ts';
 import { goesOut } from '../header/sent-fields.ts';
-import { SEALING_FIELDS } from '../mime/sealed.ts';
-import { hasLongLine } from './long-lines.ts';
-import { isMessage, isSealed, type NewContent, newContent } from './mend-content.ts';
-import { encodingField, folded, mendedFields, type NewField, textType } from './mend-header.ts';
-import { type Division, divide, type MimePart, type PlacedField, type Range, readPart } from './mime-part.ts';
-import { contentPlace, fieldPlace, messagePlace, type Place, partPlace, WHOLE } from './place.ts';
+import { SEALING_FIELDS } from '../mime/part-header.ts';
+import { isMessage, isSealed, type NewContent, newContent } from './content.ts';
+import { encodingField, folded, mendedFields, type NewField, textType } from './header.ts';
+import {
+  contentPlace,
+  type Division,
+  divide,
+  fieldPlace,
+  type MimePart,
+  messagePlace,
+  type Place,
+  type PlacedField,
+  partPlace,
+  readPart,
+  WHOLE,
+} from './mime-part.ts';
 
 /** What the next hop asks of a message. */
 export interface MendingRules {

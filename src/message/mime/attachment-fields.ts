@@ -1,5 +1,5 @@
 import { type BodyText, stringsOf } from '../text/body-text.ts';
-import { withoutControls } from '../text/controls.ts';
+import { withoutControls } from '../text/charset.ts';
 
 /** RFC 2045 section 5.1: a token, a slash, a token. */
 const MEDIA_TYPE = /^[\w!#$%&'*+.^`{|}~-]+\/[\w!#$%&'*+.^`{|}~-]+$/;

@@ -5,10 +5,8 @@ import { contentRefusal } from '../refusal.ts';
 import { type BodyText, joinTexts, readBodyText } from '../text/body-text.ts';
 import { decodeText, effectiveCharset } from '../text/charset.ts';
 import { type ContentFields, readContentFields } from './content-fields.ts';
-import { readFlowed } from './flowed.ts';
+import { QuotedPrintableDecoder, readFlowed, UuDecoder } from './decoders.ts';
 import { effectiveEncoding, effectiveType, isKnownEncoding, isUuencoded, mayBeBody } from './part-header.ts';
-import { QuotedPrintableDecoder } from './quoted-printable.ts';
-import { UuDecoder } from './uuencode.ts';
 
 /** How far a message may be nested and divided before it is refused. */
 export interface MimeLimits {

@@ -1,12 +1,6 @@
 import { isAscii } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
-import { hasLongLine } from '../mending/long-lines.ts';
-
-/** Some bytes of the message as it is stored. */
-export interface Range {
-  readonly start: number;
-  readonly end: number;
-}
+import { hasLongLine, type Range } from '../bytes.ts';
 
 /** Whole lines that are left out. */
 export interface Stretch extends Range {

@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream/promises';
 import { setImmediate } from 'node:timers/promises';
-import { ByteCollector } from '../byte-collector.ts';
+import { ByteCollector } from '../bytes.ts';
 import { charsetOf, createTextDecoder, decodeText, isDecodedWhole, type TextKind } from './charset.ts';
 
 /**

@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer';
 import type { Transform } from 'node:stream';
+import iconv from 'iconv-lite';
 import libmime from 'libmime';
 import { decode } from 'libmime/lib/charset.js';
-import { decodeSevenBit, isSevenBitCharset } from './seven-bit-charsets.ts';
 
 /** RFC 1428's name for text of which nothing is known but that it may have bytes beyond ASCII. */
-export const UNKNOWN_8BIT = 'unknown-8bit';
+const UNKNOWN_8BIT = 'unknown-8bit';
 
 /** HTML names its charset in its beginning; plain text at most by a byte order mark or escape sequences. */
 export type TextKind = 'plain' | 'html';
@@ -65,8 +65,7 @@ export function decodeText(bytes: Buffer, declared: string | false | undefined, 
 
 function decodeAs(bytes: Buffer, charset: string): string {
   if (UTF_8.test(charset)) return bytes.toString('utf8');
-  if (isSevenBitCharset(charset)) return decodeSevenBit(bytes, charset);
-  return decode(bytes, charset);
+  return sevenBitDecoder(charset)?.(bytes) ?? decode(bytes, charset);
 }
 
 /** libmime's own reader of these, and ours of those that it has not, know strings only. */
@@ -74,7 +73,7 @@ const JAPANESE = /^(?:jis|iso-?2022-?jp|eucjp)/i;
 
 /** Whether a charset can be decoded only as a whole, or line by line. @param charset one that `charsetOf` gives */
 export function isDecodedWhole(charset: string): boolean {
-  return JAPANESE.test(charset) || isSevenBitCharset(charset);
+  return JAPANESE.test(charset) || sevenBitDecoder(charset) !== undefined;
 }
 
 /** `decodeText` as a stream from bytes to UTF-8. @param charset one that `charsetOf` gives, and that need not be decoded whole */
@@ -105,7 +104,7 @@ class WordDecoder extends libmime.Libmime {
  */
 function wordBytes(encoding: string, text: string, charset: string): Buffer | null {
   const raw = /[^\0-\x7f]/.test(text);
-  if (!raw && isKnown(charset) && !isSevenBitCharset(charset)) return null;
+  if (!raw && isKnown(charset) && !sevenBitDecoder(charset)) return null;
   const written = raw ? writtenBytes(text, UTF_8.test(charset)) : Buffer.from(text, 'latin1');
   if (encoding.toLowerCase() === 'b') return Buffer.from(written.toString('latin1'), 'base64');
   return unquoted(written);
@@ -128,7 +127,7 @@ function unquoted(written: Buffer): Buffer {
 
 function isKnown(charset: string): boolean {
   if (charset === UNKNOWN_8BIT) return false;
-  return UTF_8.test(charset) || isSevenBitCharset(charset) || libmime.createDecodeStream(charset).supported;
+  return UTF_8.test(charset) || sevenBitDecoder(charset) !== undefined || libmime.createDecodeStream(charset).supported;
 }
 
 function guess(bytes: Buffer, kind: TextKind): string {
@@ -169,4 +168,58 @@ function byMeta(bytes: Buffer): string | null {
   const charset = effectiveCharset(named);
   // What can be read as ASCII, up to that name, is in neither of these.
   return /^utf-?(?:16|32|7)/i.test(charset) || UTF_8.test(charset) || !isKnown(charset) ? null : charset;
+}
+
+/** Charsets that write all in ASCII, each in its own way, and that libmime leaves out. */
+const DECODERS: readonly (readonly [name: RegExp, decode: (bytes: Buffer) => string])[] = [
+  [/^(?:x-)?(?:unicode-(?:[12]-[01]-)?)?utf-?7$/i, bytes => iconv.decode(bytes, 'utf7')],
+  [/^(?:cs)?iso-?2022-?kr$/i, decodeIso2022Kr],
+  [/^hz(?:-gb-?2312)?$/i, decodeHz],
+];
+
+function sevenBitDecoder(charset: string): ((bytes: Buffer) => string) | undefined {
+  return DECODERS.find(([pattern]) => pattern.test(charset))?.[1];
+}
+
+/** RFC 1557: between SO and SI, each two bytes are a character of KS X 1001, as in EUC-KR without its high bits. */
+function decodeIso2022Kr(bytes: Buffer): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: ESC, SO and SI are what is looked for
+  const text = bytes.toString('latin1').replaceAll(/\x1b\$\)C(?:\r?\n)?/g, '');
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: as above
+  return text.replaceAll(/\x0e([^\x0f\r\n]*)\x0f?/g, (_, run: string) => decode(withHighBits(run), 'euc-kr'));
+}
+
+/** RFC 1843: between `~{` and `~}`, each two bytes are a character of GB 2312; `~~` is a tilde, `~` at a line's end joins it. */
+function decodeHz(bytes: Buffer): string {
+  return bytes
+    .toString('latin1')
+    .replaceAll(/~\{((?:[^~\r\n]|~[^}\r\n])*)(?:~\}|(?=[\r\n])|$)|~~|~\r?\n/g, (found, run: string | undefined) => {
+      if (run !== undefined) return decode(withHighBits(run), 'gb2312');
+      return found === '~~' ? '~' : '';
+    });
+}
+
+function withHighBits(run: string): Buffer {
+  return Buffer.from(run, 'latin1').map(byte => byte | 0x80) as Buffer;
+}
+
+/**
+ * What no text of one line has: control characters, ends of lines and paragraphs, and what turns the direction of text, to disguise
+ * an address or an extension; not the marks of right-to-left scripts (U+200F and the like), which turn nothing else. NUL is refused
+ * elsewhere.
+ */
+const UNFIT = /(?:(?!\0)[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069])+/gu;
+const PRINTABLE = /^[ -~]*$/;
+
+/** A text of one line as rows and header fields carry it: a space stands for a run of what it cannot have. */
+export function withoutControls(text: string): string {
+  return PRINTABLE.test(text) ? text : text.replaceAll(UNFIT, ' ');
+}
+
+/** The same for a text whose encoded words (RFC 2047) may hide such characters: only where they do is it decoded. */
+export function withoutHiddenControls(text: string): string {
+  if (!text.includes('=?')) return withoutControls(text);
+  const decoded = decodeWords(text);
+  const clean = withoutControls(decoded);
+  return clean === decoded ? text : clean;
 }

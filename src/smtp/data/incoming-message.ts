@@ -1,7 +1,6 @@
 import type { Holding } from '../../intake/admission.ts';
-import { ByteCollector } from '../../message/byte-collector.ts';
+import { ByteCollector, freeMemory } from '../../message/bytes.ts';
 import { contentRefusal, Refusal, sizeRefusal } from '../../message/refusal.ts';
-import { freeMemory } from '../../platform/free-memory.ts';
 import { DataDecoder } from './decoder.ts';
 
 export interface IncomingLimits {

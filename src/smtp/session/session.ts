@@ -14,7 +14,7 @@ import {
   localPartOf,
 } from '../../message/addresses/address.ts';
 import { tooManyRecipients } from '../../message/addresses/recipients.ts';
-import type { LeftOutHeader } from '../../message/header/sendable-headers.ts';
+import type { LeftOutHeader } from '../../message/header/row-headers.ts';
 import { Refusal } from '../../message/refusal.ts';
 import type { Logger } from '../../observability/log.ts';
 import type { Span, Tracer } from '../../observability/tracing.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { env } from 'node:process';
 import { before, describe, it } from 'node:test';
 import { comparableDomain, domainOf, localPartOf } from '../../../src/message/addresses/address.ts';
-import { readSender } from '../../../src/message/addresses/sender.ts';
+import { readSender } from '../../../src/message/addresses/originators.ts';
 import { readHeaderFields } from '../../../src/message/header/fields.ts';
 import { Refusal } from '../../../src/message/refusal.ts';
 import { needs } from '../../support/needs.ts';

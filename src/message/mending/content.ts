@@ -1,4 +1,16 @@
-import { MAX_LINE } from './long-lines.ts';
+import { MAX_LINE } from '../bytes.ts';
+import { hasPgpText, isSealedType } from '../mime/part-header.ts';
+import type { MimePart } from './mime-part.ts';
+
+/** Content in pieces, so that nobody has to hold all of it, or to work on it in one go. */
+export type Pieces = Generator<Buffer, void>;
+
+/** A part's content without long lines. */
+export interface NewContent {
+  /** Its Content-Transfer-Encoding; null where that stays. */
+  readonly encoding: 'quoted-printable' | 'base64' | null;
+  readonly pieces: () => Pieces;
+}
 
 /** RFC 2045 sections 6.7 and 6.8: characters in a line, a soft line break's `=` among them. */
 const LINE = 76;
@@ -14,9 +26,34 @@ const EQUALS = 0x3d;
 const TILDE = 0x7e;
 const HEX = Buffer.from('0123456789ABCDEF');
 const CRLF = Buffer.from('\r\n');
+const IDENTITY = new Set<string | null>(['', '7bit', '8bit', 'binary']);
 
-/** Content in pieces, so that nobody has to hold all of it, or to work on it in one go. */
-export type Pieces = Generator<Buffer, void>;
+/** Whether a part is a message, whose own parts are to be encoded and not itself (RFC 2046 section 5.2.1, RFC 6532). */
+export function isMessage({ type, encoding }: MimePart): boolean {
+  return (type === 'message/rfc822' || type === 'message/global') && IDENTITY.has(encoding);
+}
+
+/** Whether a part's content is signed or encrypted. */
+export function isSealed(raw: Buffer, { type, encoding, bodyAt, end }: MimePart): boolean {
+  if (isSealedType(type)) return true;
+  return type.startsWith('text/') && IDENTITY.has(encoding) && hasPgpText(raw.subarray(bodyAt, end));
+}
+
+/** The content of a part that is no multipart, encoded anew or in shorter lines; null where it cannot be. */
+export function newContent(raw: Buffer, { type, encoding, bodyAt, end }: MimePart): NewContent | null {
+  const content = raw.subarray(bodyAt, end);
+  if (encoding === 'base64') return { encoding: null, pieces: () => breakBase64(content) };
+  if (encoding === 'quoted-printable') return { encoding: null, pieces: () => breakQuotedPrintable(content) };
+  if (!IDENTITY.has(encoding) || type.startsWith('message/')) return null;
+  if (type.startsWith('text/')) return { encoding: 'quoted-printable', pieces: () => toQuotedPrintable(content) };
+  return { encoding: 'base64', pieces: () => withLineEnd(toBase64(content), end === raw.length) };
+}
+
+/** Behind the last part of all there is no delimiter, whose line break would end the line. */
+function* withLineEnd(pieces: Pieces, isLast: boolean): Pieces {
+  yield* pieces;
+  if (isLast) yield CRLF;
+}
 
 /** Content as quoted-printable: decoded it is the same bytes. */
 export function* toQuotedPrintable(content: Buffer): Pieces {
@@ -77,7 +114,7 @@ export function* toBase64(content: Buffer): Pieces {
 }
 
 /** Base64 whose long lines are cut: all its characters stay, in their order. */
-export function breakBase64(content: Buffer): Pieces {
+function breakBase64(content: Buffer): Pieces {
   return breakLongLines(content, (_, position) => position + LINE, CRLF);
 }
 
@@ -86,7 +123,7 @@ const SOFT_BREAK = Buffer.from('=\r\n');
 const ENCODED_DASH = Buffer.from('=2D');
 
 /** Quoted-printable whose long lines have soft line breaks: decoded it is the same bytes. */
-export function breakQuotedPrintable(content: Buffer): Pieces {
+function breakQuotedPrintable(content: Buffer): Pieces {
   return breakLongLines(content, endOfQuoted, SOFT_BREAK);
 }
 

@@ -1,5 +1,11 @@
+import { hash, subtle } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import { freeMemory } from '../platform/free-memory.ts';
+
+/** A stretch of a message, `end` behind its last byte. */
+export interface Range {
+  readonly start: number;
+  readonly end: number;
+}
 
 const FIRST_BLOCK = 4 * 1024;
 const MAX_BLOCK = 1024 * 1024;
@@ -75,4 +81,45 @@ export class ByteCollector {
     this.#block = Buffer.allocUnsafeSlow(Math.min(size, MAX_BLOCK));
     this.#filled = 0;
   }
+}
+
+const LF = 0x0a;
+
+/** The longest line that SMTP carries, in bytes, its CRLF not counted (RFC 5321 section 4.5.3.1.6, RFC 5322 section 2.1.1). */
+export const MAX_LINE = 998;
+
+/**
+ * Whether a line of these bytes is longer than `max`, its CRLF not counted. Looks at one place in a thousand, not at each byte.
+ *
+ * @param bytes from the beginning of a line; lines end with CRLF
+ */
+export function hasLongLine(bytes: Buffer, max = MAX_LINE): boolean {
+  let position = 0;
+  while (bytes.length - position > max) {
+    const lineFeed = bytes.lastIndexOf(LF, position + max + 1);
+    if (lineFeed < position) return true;
+    position = lineFeed + 1;
+  }
+  return false;
+}
+
+/** Bytes; freeing less is not worth the call. */
+const WORTH_FREEING = 16 * 1024;
+
+/**
+ * Gives a Buffer's memory back at once, where nothing else lives in it; the Buffer is empty afterwards. The garbage
+ * collector sees only a small handle, and would let the memory of large messages pile up by hundreds of megabytes.
+ */
+export function freeMemory({ buffer, byteLength }: Uint8Array): void {
+  if (byteLength >= WORTH_FREEING && buffer instanceof ArrayBuffer && buffer.byteLength === byteLength)
+    buffer.transfer(0);
+}
+
+/** Bytes; hashing more takes so long that Node's thread pool does it. */
+const WORTH_A_THREAD = 64 * 1024;
+
+/** SHA-256. */
+export async function sha256(bytes: Uint8Array): Promise<Buffer> {
+  if (bytes.length < WORTH_A_THREAD) return hash('sha256', bytes, 'buffer');
+  return Buffer.from(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
 }

@@ -1,11 +1,36 @@
-import { type AddressList, parseAddressList } from '../addresses/address-list.ts';
+import type { Mailbox } from '../addresses/address.ts';
+import { decodeHeaderText, parseAddressList } from '../addresses/address-list.ts';
+import { readReplyTo } from '../addresses/originators.ts';
 import { contentRefusal, type Refusal } from '../refusal.ts';
-import { withoutControls, withoutHiddenControls } from '../text/controls.ts';
-import { encodeForeignWords, isPrintable } from './encoded-words.ts';
-import type { HeaderField } from './fields.ts';
-import { byRank } from './rank.ts';
-import { carriedHeaders } from './row-fields.ts';
-import { rowMailbox } from './row-mailbox.ts';
+import { withoutControls, withoutHiddenControls } from '../text/charset.ts';
+import { isControlHeader } from './control-headers.ts';
+import { encodeForeignWords, isPrintable, rowMailbox } from './encoded-words.ts';
+import { firstValue, type HeaderField } from './fields.ts';
+
+/**
+ * The row's `headers` of a message that is sent as it was received: every field that a row has no column for, with its
+ * value as the client wrote it, less control characters; a repeated one's values are joined by `, `.
+ */
+export function rowHeaders(fields: readonly HeaderField[]): Record<string, string> {
+  const headers = [...carriedHeaders(fields, field => withoutHiddenControls(field.value)).values()];
+  return Object.fromEntries(headers.map(({ name, values }) => [name, [...values].join(', ')]));
+}
+
+/** The decoded subject; empty where there is none. */
+export function subjectOf(fields: readonly HeaderField[]): string {
+  return decodeHeaderText(firstValue(fields, 'subject') ?? '');
+}
+
+/** What stands between the angle brackets of Message-ID (RFC 5322 section 3.6.4), or all of it where none do; null without one. */
+export function messageIdOf(fields: readonly HeaderField[]): string | null {
+  const value = firstValue(fields, 'message-id')?.trim() ?? '';
+  return (/<([^<>]*)>/.exec(value)?.[1]?.trim() ?? value) || null;
+}
+
+/** The mailboxes of Reply-To, as far as they can be read. */
+export function replyToOf(fields: readonly HeaderField[]): readonly Mailbox[] {
+  return readReplyTo(fields).mailboxes;
+}
 
 /** The headers that OpenSend's worker sends with a message, and those that it cannot. */
 export interface SendableHeaders {
@@ -106,27 +131,25 @@ function sendable(key: string, values: ReadonlySet<string>): Sendable {
 /** A text whose encoded words hide control characters, decoded without them; other texts stay. */
 function withoutHidden(key: string, text: string): string {
   const clean = withoutHiddenControls(text);
-  if (clean === text) return text;
-  const addresses = ADDRESSES.has(key) ? parseAddressList(text) : null;
-  return addresses && isPlainList(addresses) ? addresses.mailboxes.map(rowMailbox).join(', ') : clean.trim();
+  return clean === text ? text : (anewAddresses(key, text) ?? clean.trim());
 }
 
 function encode(key: string, text: string): string {
   if (isPrintable(text)) return text;
   if (LINKS.test(key)) return encodeForeignWords(text.replaceAll(/<[^<>]*>/g, encodeLink));
-  const addresses = ADDRESSES.has(key) ? parseAddressList(text) : null;
-  return addresses && isPlainList(addresses)
-    ? addresses.mailboxes.map(rowMailbox).join(', ')
-    : encodeForeignWords(text);
+  return anewAddresses(key, text) ?? encodeForeignWords(text);
+}
+
+/** The mailboxes of a field of addresses, written anew; null where it is another field, or says more than mailboxes. */
+function anewAddresses(key: string, text: string): string | null {
+  if (!ADDRESSES.has(key)) return null;
+  const { mailboxes, ambiguity, hasGroup } = parseAddressList(text);
+  return mailboxes.length > 0 && ambiguity === null && !hasGroup ? mailboxes.map(rowMailbox).join(', ') : null;
 }
 
 /** RFC 3987 section 3.1: an encoded word would be no link any more. */
 function encodeLink(link: string): string {
   return link.replaceAll(/[^ -~]+/gu, encodeURIComponent);
-}
-
-function isPlainList({ mailboxes, ambiguity, hasGroup }: AddressList): boolean {
-  return mailboxes.length > 0 && ambiguity === null && !hasGroup;
 }
 
 /** The first id, with which a thread begins, and as many of the last as fit; empty where none does. */
@@ -146,4 +169,83 @@ function shortenReferences(text: string): string {
 function unsubscribeTooLong(): Refusal {
   const text = `The List-Unsubscribe header has more than ${MAX_VALUE} characters: shorten its links`;
   return contentRefusal('list_unsubscribe_length', text);
+}
+
+/** Header fields that the row has columns for, or that belong to transport. */
+const REBUILT = new Set([
+  'from',
+  'to',
+  'cc',
+  'bcc',
+  'resent-bcc',
+  'reply-to',
+  'subject',
+  'date',
+  'mime-version',
+  'received',
+  'return-path',
+  'dkim-signature',
+]);
+
+/** The fields of one name. */
+interface CarriedHeader {
+  /** As the client wrote it first. */
+  readonly name: string;
+  /** Each once, in their order. */
+  readonly values: ReadonlySet<string>;
+}
+
+/**
+ * Every field that the pipeline does not rebuild, by its name in lower case. Control headers are left out.
+ *
+ * @param read which reading of its value
+ */
+function carriedHeaders(
+  fields: readonly HeaderField[],
+  read: (field: HeaderField) => string,
+): ReadonlyMap<string, CarriedHeader> {
+  const headers = new Map<string, { name: string; values: Set<string> }>();
+  for (const field of fields) {
+    const key = field.name.toLowerCase();
+    if (REBUILT.has(key) || key.startsWith('content-') || isControlHeader(key)) continue;
+    const header = headers.get(key);
+    if (header) header.values.add(read(field));
+    else headers.set(key, { name: field.name, values: new Set([read(field)]) });
+  }
+  return headers;
+}
+
+/** What a message cannot do without comes first: how to leave the list, what it answers, what it is. `list-` stands for all others. */
+const FIRST = [
+  ['list-unsubscribe', 'list-unsubscribe-post'],
+  ['list-'],
+  ['in-reply-to'],
+  ['references'],
+  ['auto-submitted'],
+  ['precedence'],
+  ['importance', 'x-priority'],
+  ['sender'],
+  ['feedback-id'],
+];
+/** What servers and mail programs on an earlier way have added; it comes after everything that the client chose. */
+const LAST = [
+  'x-ms-',
+  'x-microsoft-',
+  'x-forefront-',
+  'arc-',
+  'authentication-results',
+  'x-originating-',
+  'thread-',
+  'resent-',
+];
+const RANKS: ReadonlyMap<string, number> = new Map(FIRST.flatMap((names, rank) => names.map(name => [name, rank])));
+
+/** Compares two names of header fields, in lower case, for sorting: what matters more to recipients first. */
+function byRank(a: string, b: string): number {
+  return rankOf(a) - rankOf(b);
+}
+
+function rankOf(name: string): number {
+  const rank = RANKS.get(name) ?? (name.startsWith('list-') ? RANKS.get('list-') : undefined);
+  return rank ?? (LAST.some(prefix => name.startsWith(prefix)) ? FIRST.length + 1 : FIRST.length);
 }
