@@ -3,8 +3,8 @@ import process from 'node:process';
 import { settings } from '../../src/config/schema.ts';
 import { renderDashboard } from '../dashboard/dashboard.ts';
 import { renderAdmissionRules } from './admission-rules.ts';
+import { chartPath } from './chart.ts';
 import { renderMovedValues } from './moved-values.ts';
-import { chartPath } from './paths.ts';
 import { renderValuesSchema } from './values-schema.ts';
 
 /*

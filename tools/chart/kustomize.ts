@@ -4,8 +4,7 @@ import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
-import { type Manifest, nameOf, parseManifests } from './manifests.ts';
-import { chartPath, projectPath } from './paths.ts';
+import { type Manifest, nameOf, parseManifests, projectPath, renderChart } from './chart.ts';
 
 /*
  * Renders k8s/base and k8s/overlays from the chart, or with --check says which files are stale:
@@ -27,11 +26,7 @@ interface Operation {
 
 function render(...values: readonly string[]): Manifest[] {
   const files = values.flatMap(name => ['--values', projectPath(`k8s/values/${name}.yaml`)]);
-  const text = execFileSync('helm', ['template', 'smtp-relay', chartPath(''), ...files], {
-    encoding: 'utf8',
-    maxBuffer: 1e8,
-  });
-  return parseManifests(text)
+  return renderChart('smtp-relay', ...files)
     .map(withoutHelm)
     .sort((one, other) => nameOf(one).localeCompare(nameOf(other)));
 }

@@ -3,8 +3,8 @@ import { isMap, isScalar, type Pair, parseDocument, type YAMLMap } from 'yaml';
 import { settings } from '../../src/config/schema.ts';
 import { KINDS, type KindName } from '../../src/declared/kinds/kinds.ts';
 import { documentSchema } from '../../src/declared/kinds/schema.ts';
+import { chartPath } from './chart.ts';
 import { movedSchema } from './moved-values.ts';
-import { chartPath } from './paths.ts';
 import { definitions, group, type Schema } from './values-definitions.ts';
 
 /**

@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { createDeclarationReader } from '../../../src/declared/plan/declarations.ts';
-import { type Manifest, parseManifests } from '../manifests.ts';
-import { chartPath } from '../paths.ts';
+import { type Manifest, renderChart } from '../chart.ts';
 
 /*
  * Ten thousand declared credentials render into ConfigMaps that Kubernetes and `kubectl apply` take; the program reads all of them as
@@ -49,8 +47,7 @@ async function render(count: number): Promise<Manifest[]> {
   };
   const file = join(folder, 'values.json');
   await writeFile(file, JSON.stringify(values));
-  const args = ['template', 'r', chartPath(''), '--values', file, '--show-only', 'templates/config/declared.yaml'];
-  return parseManifests(execFileSync('helm', args, { encoding: 'utf8', maxBuffer: 1e8 }));
+  return renderChart('r', '--values', file, '--show-only', 'templates/config/declared.yaml');
 }
 
 function documentsOf(map: Manifest | undefined): string {

@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { parse, stringify } from 'yaml';
 import { dashboardQueries } from '../../dashboard/dashboard.ts';
-import { chartPath, projectPath } from '../paths.ts';
+import { chartPath, projectPath } from '../chart.ts';
 
 /*
  * Every metric that the dashboard and the alerts ask for is one that the program exports, as docs/metrics.md has it, which is made

@@ -1,12 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import process from 'node:process';
-import { type Manifest, nameOf, type PodOf, parseManifests, podsOf } from '../manifests.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { type Manifest, nameOf, type PodOf, parseManifests, podsOf } from '../chart.ts';
 
 /*
  * What schemas cannot say of rendered manifests: that pods are clean by the Pod Security Standard `restricted`, and that objects
  * that name each other fit together.
  *
  *     node bin/node24.js tools/chart/check/rendered.ts FILE…
+ *     node bin/node24.js tools/chart/check/rendered.ts --same FILE FILE      whether both hold the same objects, in whatever order
  */
 
 type Problems = string[];
@@ -135,10 +137,19 @@ function checkTwins(manifests: readonly Manifest[]): Problems {
   });
 }
 
-for (const file of process.argv.slice(2)) {
-  const manifests = parseManifests(await readFile(file, 'utf8'));
-  for (const problem of [...podsOf(manifests).flatMap(checkPod), ...checkReferences(manifests)]) {
-    console.error(`${file}: ${problem}`);
-    process.exitCode = 1;
+function complain(text: string): void {
+  console.error(text);
+  process.exitCode = 1;
+}
+
+const files = process.argv.slice(2).filter(word => word !== '--same');
+const all = await Promise.all(files.map(async file => parseManifests(await readFile(file, 'utf8'))));
+if (process.argv.includes('--same')) {
+  const [one, other] = all.map(manifests => manifests.sort((a, b) => nameOf(a).localeCompare(nameOf(b))));
+  if (!isDeepStrictEqual(one, other)) complain(`${files.join(' and ')} differ`);
+} else {
+  for (const [index, manifests] of all.entries()) {
+    const problems = [...podsOf(manifests).flatMap(checkPod), ...checkReferences(manifests)];
+    for (const problem of problems) complain(`${files[index]}: ${problem}`);
   }
 }

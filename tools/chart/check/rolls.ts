@@ -1,9 +1,7 @@
-import { execFileSync } from 'node:child_process';
 import process from 'node:process';
 import { isDeepStrictEqual } from 'node:util';
 import { settings } from '../../../src/config/schema.ts';
-import { parseManifests, podsOf } from '../manifests.ts';
-import { chartPath } from '../paths.ts';
+import { podsOf, renderChart } from '../chart.ts';
 
 /*
  * A change of the configuration replaces the pods if, and only if, the program cannot take it over. Renders the chart with another
@@ -22,9 +20,7 @@ const BASE = [
 ];
 
 function manifests(...sets: readonly string[]) {
-  const flags = [...BASE, ...sets].flatMap(set => ['--set-json', set]);
-  const text = execFileSync('helm', ['template', 'r', chartPath(''), ...flags], { encoding: 'utf8', maxBuffer: 1e8 });
-  return parseManifests(text);
+  return renderChart('r', ...[...BASE, ...sets].flatMap(set => ['--set-json', set]));
 }
 
 function render(...sets: readonly string[]): unknown {

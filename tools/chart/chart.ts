@@ -1,4 +1,15 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { parseAllDocuments } from 'yaml';
+
+/** A path below the project's folder. */
+export function projectPath(path: string): string {
+  return fileURLToPath(new URL(`../../${path}`, import.meta.url));
+}
+
+export function chartPath(path: string): string {
+  return projectPath(`charts/opensend-smtp-relay/${path}`);
+}
 
 /** An object of Kubernetes, as far as checks look at it. */
 export interface Manifest {
@@ -27,6 +38,12 @@ export function parseManifests(text: string): Manifest[] {
     const object = document.toJS() as Manifest | null;
     return object === null ? [] : [object];
   });
+}
+
+/** What `helm template` makes of the chart. @param flags of Helm's, for values for instance */
+export function renderChart(release: string, ...flags: readonly string[]): Manifest[] {
+  const args = ['template', release, chartPath(''), ...flags];
+  return parseManifests(execFileSync('helm', args, { encoding: 'utf8', maxBuffer: 1e8 }));
 }
 
 /** `Deployment mail-relay`. */
