@@ -20,7 +20,7 @@ export function readAddress(text: string): IpAddress | null {
  *
  * @param cidrs networks (`10.0.0.0/8`, `2001:db8::/32`) or single addresses; none means that nothing matches
  * @returns a function that is false for what is not an IP address
- * @throws RangeError that names the first entry that is neither a network nor an address
+ * @throws NotANetwork that names the first entry that is neither a network nor an address
  */
 export function createNetworkMatcher(cidrs: readonly string[]): (address: string) => boolean {
   const networks = cidrs.map(readNetwork);
@@ -43,28 +43,53 @@ export function clientNetwork(text: string): string {
   return `${groups.join(':')}::/64`;
 }
 
-interface Network {
+/** All IPv4 addresses, as IPv6 has them. */
+const MAPPED = ipaddr.IPv6.parse('::ffff:0:0');
+const MAPPED_PREFIX_BITS = 96;
+
+/** Whether nothing is left outside: all addresses of a family are in it, or all IPv4 ones as IPv6 has them. @throws NotANetwork */
+export function holdsEveryAddress(cidr: string): boolean {
+  const { address, length } = readNetwork(cidr);
+  if (length === 0) return true;
+  return address.kind() === 'ipv6' && length <= MAPPED_PREFIX_BITS && MAPPED.match(address, length);
+}
+
+/** A text is no network. */
+export class NotANetwork extends RangeError {
+  override readonly name = 'NotANetwork';
+  /** What it is, as the object of "holds …". Never carries the text. */
+  readonly what: string;
+
+  constructor(what: string, cidr: string) {
+    super(`${what}: ${cidr}`);
+    this.what = what;
+  }
+}
+
+export interface Network {
   readonly address: IpAddress;
   /** Bits of its prefix. */
   readonly length: number;
 }
 
-const MAPPED_PREFIX_BITS = 96;
+const DECIMAL = /^(0|[1-9]\d*)$/;
 
-function readNetwork(cidr: string): Network {
+/** Reads a network in CIDR notation, or a single address. @throws NotANetwork */
+export function readNetwork(cidr: string): Network {
   const [text = '', bits, ...more] = cidr.trim().split('/');
   const address = readAddress(text);
-  const width = isIP(text) === 4 ? 32 : 128;
-  const length = bits === undefined ? width : /^\d{1,3}$/.test(bits) ? Number(bits) : Number.NaN;
-  if (address === null || more.length > 0 || !(length <= width)) {
-    throw new RangeError(`not a network in CIDR notation or an IP address: ${cidr}`);
+  if (address === null || more.length > 0) {
+    throw new NotANetwork('an entry that is not a network in CIDR notation', cidr);
   }
-  const isMapped = width === 128 && address.kind() === 'ipv4';
-  if (!isMapped) return { address, length };
-  if (length < MAPPED_PREFIX_BITS) {
-    throw new RangeError(`an IPv4-mapped network needs a prefix of /96 to /128: ${cidr}`);
+  const isWide = isIP(text) === 6;
+  // What an IPv4-mapped address says of its prefix is said of an IPv6 one.
+  const before = isWide && address.kind() === 'ipv4' ? MAPPED_PREFIX_BITS : 0;
+  const width = isWide ? 128 : 32;
+  const length = bits === undefined ? width : DECIMAL.test(bits) ? Number(bits) : Number.NaN;
+  if (!(length >= before && length <= width)) {
+    throw new NotANetwork(`a network whose prefix length is not from ${before} to ${width}`, cidr);
   }
-  return { address, length: length - MAPPED_PREFIX_BITS };
+  return { address, length: length - before };
 }
 
 function holds(network: Network, address: IpAddress): boolean {

@@ -1,5 +1,6 @@
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { createSecureContext } from 'node:tls';
+import { holdsEveryAddress } from '../../platform/networks.ts';
 import {
   type Format,
   FormatError,
@@ -49,16 +50,6 @@ function parseEntry(entry: string): TrustedNetwork {
     throw new FormatError('holds a network of all addresses: everybody could send without a log-in');
   }
   return { network, keyId: keyId.toLowerCase() };
-}
-
-/** `0.0.0.0/0` and `::/0`, and whatever else comes to that: all IPv4 addresses written as IPv6 ones. */
-function holdsEveryAddress(network: string): boolean {
-  const [address = '', prefix] = network.split('/');
-  if (Number(prefix) === 0) return true;
-  if (!address.includes(':')) return false;
-  const block = new BlockList();
-  block.addSubnet(address, Number(prefix), 'ipv6');
-  return block.check('::ffff:0.0.0.0', 'ipv6') && block.check('::ffff:255.255.255.255', 'ipv6');
 }
 
 const DOMAIN = '(?:[\\p{L}\\p{N}_-]+\\.)*[\\p{L}\\p{N}_-]+';

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { NotANetwork, readNetwork } from '../../platform/networks.ts';
 
 /**
  * How the values of a setting are written. Every source (file, secret, environment) gives text; only `parse` turns it
@@ -256,13 +257,14 @@ export const postgresUrl = text(
 );
 
 function checkNetwork(network: string): void {
-  const [address = '', prefix, ...rest] = network.split('/');
-  const bits = isIP(address) === 4 ? 32 : 128;
-  if (isIP(address) === 0 || address.includes('%') || prefix === undefined || rest.length > 0) {
-    throw new FormatError('holds an entry that is not a network in CIDR notation');
+  try {
+    readNetwork(network);
+  } catch (error) {
+    if (!(error instanceof NotANetwork)) throw error;
+    throw new FormatError(`holds ${error.what}`);
   }
-  if (!WHOLE_NUMBER.test(prefix) || Number(prefix) > bits) {
-    throw new FormatError(`holds a network whose prefix length is not from 0 to ${bits}`);
+  if (!network.includes('/') || network.includes('%')) {
+    throw new FormatError('holds an entry that is not a network in CIDR notation');
   }
 }
 
