@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { databaseLogin } from '../config/database-login.ts';
+import { databaseLogin } from '../config/derived.ts';
 import { loadConfig } from '../config/load.ts';
 import { createLogger } from '../observability/log.ts';
 import { createPool } from '../postgres/pool.ts';

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { migrationsLogin } from '../config/database-login.ts';
+import { migrationsLogin } from '../config/derived.ts';
 import { type LoadedConfig, loadConfig } from '../config/load.ts';
 import { expectedSchemaVersion, migrate } from '../store/schema/migrate.ts';
 import { PIPELINES, type Pipeline } from '../store/schema/pipeline.ts';

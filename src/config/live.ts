@@ -1,9 +1,7 @@
 import type { Logger } from 'pino';
-import type { Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import { watchFolders } from '../platform/watch-folders.ts';
-import { type Generation, nextGeneration } from './generation.ts';
-import { createLiveConfigMetrics, type LiveConfigMetrics } from './live-metrics.ts';
-import { type LoadedConfig, type LoadOptions, loadConfig } from './load.ts';
+import { type Generation, type LoadedConfig, type LoadOptions, loadConfig, nextGeneration } from './load.ts';
 import { ConfigError } from './problem.ts';
 import type { Config, SettingName } from './schema.ts';
 import { findMountedFiles, type MountedFiles } from './sources/mounted-files.ts';
@@ -217,4 +215,52 @@ class MountedConfig implements LiveConfig {
 /** A `ConfigError` is made of our own sentences; others may tell what is not for everybody. */
 function publicText(error: unknown): string {
   return error instanceof ConfigError ? error.message : 'it cannot be read; the log says more';
+}
+
+export interface LiveConfigMetrics {
+  /** A generation is in force. */
+  loaded(generation: number, loadedAt: Date, restartToApply: number): void;
+  /** New files could not be used. */
+  failed(): void;
+}
+
+export function createLiveConfigMetrics(registry: Registry): LiveConfigMetrics {
+  const registers = [registry];
+  const generation = new Gauge({
+    name: 'smtp_relay_config_generation',
+    help: 'The generation of the configuration that is in force, counted from 1 at the start',
+    registers,
+  });
+  const loadedAt = new Gauge({
+    name: 'smtp_relay_config_last_reload_success_timestamp_seconds',
+    help: 'When the configuration that is in force was loaded',
+    registers,
+  });
+  const successful = new Gauge({
+    name: 'smtp_relay_config_last_reload_successful',
+    help: '1 where the mounted files are in force; 0 where they could not be used, and the last good ones stay',
+    registers,
+  });
+  const failures = new Counter({
+    name: 'smtp_relay_config_reload_failures_total',
+    help: 'How often changed files could not be used',
+    registers,
+  });
+  const pending = new Gauge({
+    name: 'smtp_relay_config_restart_pending_settings',
+    help: 'Settings whose new values count after a restart only',
+    registers,
+  });
+  return {
+    loaded(number, at, restartToApply) {
+      generation.set(number);
+      loadedAt.set(at.getTime() / 1000);
+      successful.set(1);
+      pending.set(restartToApply);
+    },
+    failed() {
+      successful.set(0);
+      failures.inc();
+    },
+  };
 }

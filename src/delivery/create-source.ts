@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { databaseLogin } from '../config/database-login.ts';
+import { databaseLogin } from '../config/derived.ts';
 import type { LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';

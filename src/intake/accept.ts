@@ -8,7 +8,7 @@ import type { MessageParts } from '../message/mime/parts.ts';
 import type { Parser } from '../message/parser.ts';
 import { newOrderedId } from '../platform/uuid.ts';
 import type { SendJob } from '../queue/send-job.ts';
-import { transportLimits } from '../routing/transport-limits.ts';
+import { transportLimits } from '../routing/routes.ts';
 import type { UsageCount } from '../store/keys/usage.ts';
 import type { IdempotencyClaim, IdempotencyOutcome } from '../store/messages/idempotency.ts';
 import type { NewMessage, StoreOutcome } from '../store/messages/new-message.ts';

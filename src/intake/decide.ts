@@ -4,8 +4,8 @@ import { mostBytesAdded } from '../message/header/sent-fields.ts';
 import type { MendingFacts } from '../message/mending/mend.ts';
 import type { LongLine } from '../message/mending/plan.ts';
 import { policyRefusal, Refusal, sizeRefusal } from '../message/refusal.ts';
+import type { TransportLimits } from '../routing/routes.ts';
 import type { SesContent } from '../routing/ses-rules.ts';
-import type { TransportLimits } from '../routing/transport-limits.ts';
 import { NO_DOMAIN } from '../store/keys/domain.ts';
 
 /** What the message itself says. */

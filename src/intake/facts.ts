@@ -1,5 +1,5 @@
 import { comparableDomain, domainOf } from '../message/addresses/address.ts';
-import type { TransportLimits } from '../routing/transport-limits.ts';
+import type { TransportLimits } from '../routing/routes.ts';
 import type { Facts } from './decide.ts';
 import type { FactsQuestion } from './submission.ts';
 

@@ -1,6 +1,6 @@
 import type { TransportKind } from '../config/transports/list.ts';
 import { Refusal, type RefusalDetail } from '../message/refusal.ts';
-import { transportLimits } from '../routing/transport-limits.ts';
+import { transportLimits } from '../routing/routes.ts';
 import type { Facts, Subject } from './decide.ts';
 import { contentOf, decideWith, type HeaderContent, type HeaderQuestion, readHeader } from './header-steps.ts';
 import type { ReadHeader } from './submission.ts';

@@ -100,7 +100,7 @@ export function createDeclaredRoutes(
 }
 
 /** Where no documents can declare any. */
-export const NO_DECLARED_ROUTES: DeclaredRoutes = { current: async () => NONE, latest: () => NONE };
+const NO_DECLARED_ROUTES: DeclaredRoutes = { current: async () => NONE, latest: () => NONE };
 
 /**
  * The same as `perGeneration`, with the declared routes behind the configured ones: made anew when either changes.

@@ -42,7 +42,7 @@ const UNSUPPORTED = new Set(
   vsw vxd ws wsc wsf wsh xnk`.split(/\s+/),
 );
 
-/** Sizes, lines and local parts are in `transport-limits.ts`; From and Sender are read by `message/addresses/originators.ts`. */
+/** Sizes, lines and local parts are in `config/transports/`; From and Sender are read by `message/addresses/originators.ts`. */
 export const SES_RULES: readonly SesRule[] = [
   { source: 'SES developer guide, "header fields"', check: ({ fields, unsigned }) => twice(fields, ONCE, unsigned) },
   { source: 'RFC 5322 section 3.6', check: ({ fields }) => twice(fields, ONCE_BY_RFC_5322) },

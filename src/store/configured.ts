@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { databaseLogin, migrationsLogin } from '../config/database-login.ts';
+import { databaseLogin, migrationsLogin } from '../config/derived.ts';
 import type { LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import type { PatientPool } from '../postgres/patient-pool.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import pg from 'pg';
-import { databaseLogin, migrationsLogin } from '../../src/config/database-login.ts';
-import { renderEffective } from '../../src/config/effective.ts';
+import { databaseLogin, migrationsLogin } from '../../src/config/derived.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/config/problem.ts';
+import { renderEffective } from '../../src/config/reference.ts';
 import { writeFiles } from './support/fixtures.ts';
 
 /** What node-postgres makes of it. */

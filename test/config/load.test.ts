@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { renderEffective } from '../../src/config/effective.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/config/problem.ts';
+import { renderEffective } from '../../src/config/reference.ts';
 import { settings } from '../../src/config/schema.ts';
 import { load, loadError, onlyProblem, sourceOf, writeFiles } from './support/fixtures.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { renderEffective } from '../../src/config/effective.ts';
 import { routes } from '../../src/config/formats/routes.ts';
+import { renderEffective } from '../../src/config/reference.ts';
 import { load, loadError, onlyProblem, writeFiles } from './support/fixtures.ts';
 
 const YAML = `

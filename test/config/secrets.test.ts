@@ -3,8 +3,8 @@ import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import { renderEffective } from '../../src/config/effective.ts';
 import { hideCredentials } from '../../src/config/problem.ts';
+import { renderEffective } from '../../src/config/reference.ts';
 import { DATABASE_URL, load, loadError, onlyProblem, sourceOf, writeFiles } from './support/fixtures.ts';
 
 describe('the directory of secrets', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decide, type Facts, type Subject } from '../../src/intake/decide.ts';
-import { transportLimits } from '../../src/routing/transport-limits.ts';
+import { transportLimits } from '../../src/routing/routes.ts';
 
 const mailbox = (address: string) => ({ name: null, address });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { HeaderReader } from '../../src/intake/header-reader.ts';
 import { contentOf, decideWith, type HeaderQuestion, readHeader } from '../../src/intake/header-steps.ts';
-import { transportLimits } from '../../src/routing/transport-limits.ts';
+import { transportLimits } from '../../src/routing/routes.ts';
 
 const reader = new HeaderReader({ timeout: 60_000 });
 after(() => reader.close());

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
 import { makeAccountDirectory, postgresAccount } from '../../dev/postgres/account.ts';
-import { databaseLogin, migrationsLogin } from '../../src/config/database-login.ts';
+import { databaseLogin, migrationsLogin } from '../../src/config/derived.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { DatabaseClient } from '../../src/postgres/client.ts';
 import { createPool } from '../../src/postgres/pool.ts';

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createRouteLimits, createRouteMatcher } from '../../src/routing/routes.ts';
-import { transportLimits } from '../../src/routing/transport-limits.ts';
+import { createRouteLimits, createRouteMatcher, transportLimits } from '../../src/routing/routes.ts';
 
 describe('routes by domain', () => {
   const find = createRouteMatcher([

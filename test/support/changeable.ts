@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { nextGeneration } from '../../src/config/generation.ts';
 import { fixedConfig, type LiveConfig } from '../../src/config/live.ts';
+import { nextGeneration } from '../../src/config/load.ts';
 import { assembleConfig, type Config, type SettingName, settings } from '../../src/config/schema.ts';
 
 export type Values = Readonly<Partial<Record<SettingName, unknown>>>;

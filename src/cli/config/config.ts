@@ -1,9 +1,14 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
-import { type EffectiveSetting, renderEffective } from '../../config/effective.ts';
 import { loadConfig } from '../../config/load.ts';
-import { isReferenceStale, renderReference, updateReference } from '../../config/reference.ts';
+import {
+  type EffectiveSetting,
+  isReferenceStale,
+  renderEffective,
+  renderReference,
+  updateReference,
+} from '../../config/reference.ts';
 import { settings } from '../../config/schema.ts';
 import type { CliContext } from '../context.ts';
 import { examples, type JsonOptions, jsonOption } from '../options.ts';

@@ -1,4 +1,4 @@
-import { createLiveConfigMetrics } from '../../config/live-metrics.ts';
+import { createLiveConfigMetrics } from '../../config/live.ts';
 import { createDeclarationMetrics } from '../../declared/metrics.ts';
 import { createUnreconciledMetric } from '../../declared/unreconciled.ts';
 import { createDeliveryMetrics } from '../../delivery/metrics.ts';

@@ -1,6 +1,5 @@
 import { domainToASCII } from 'node:url';
-import { nearest } from '../nearest.ts';
-import { hideCredentials } from '../problem.ts';
+import { hideCredentials, nearest } from '../problem.ts';
 import { descriptionOf, type Overrides, TRANSPORT_KINDS, type TransportKind } from '../transports/list.ts';
 import type { RouteField, RouteFields } from '../transports/transport.ts';
 import { password } from './access.ts';

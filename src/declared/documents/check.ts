@@ -1,5 +1,5 @@
 import { Compile } from 'typebox/compile';
-import { nearest } from '../../config/nearest.ts';
+import { nearest } from '../../config/problem.ts';
 import { isKind, KINDS, type KindName } from '../kinds/kinds.ts';
 import { API_GROUP, API_VERSION, documentSchema, type Schema } from '../kinds/schema.ts';
 import { FieldError, type Problem, printPath } from '../problem.ts';

@@ -3,7 +3,7 @@ import { MAX_LINE } from '../../message/bytes.ts';
 import { mend } from '../../message/mending/mend.ts';
 import type { MendingRules } from '../../message/mending/plan.ts';
 import type { Logger } from '../../observability/log.ts';
-import { transportLimits } from '../../routing/transport-limits.ts';
+import { transportLimits } from '../../routing/routes.ts';
 import type { Claim } from '../../store/delivery/claims.ts';
 import type { DomainSettings } from '../../store/owners/sending-domains.ts';
 import type { MarkedSource } from '../../tracking/rewrite.ts';
