@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
-import type { CliContext } from '../src/cli/context.ts';
-import { examples } from '../src/cli/options.ts';
+import { type CliContext, examples } from '../src/cli/command.ts';
 
 export function addDevCommand(program: Command, context: CliContext): void {
   examples(

@@ -1,4 +1,4 @@
-import { runProcess } from '../src/cli/process.ts';
+import { runProcess } from '../src/cli/program.ts';
 import { DEV_COMMANDS } from './commands.ts';
 
 /* The program as a checkout has it: all commands of `src/main.ts`, and those that run everything on one machine. */

@@ -1,3 +1,3 @@
-import { runProcess } from './cli/process.ts';
+import { runProcess } from './cli/program.ts';
 
 await runProcess();

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { CliContext } from '../../src/cli/context.ts';
+import type { CliContext } from '../../src/cli/command.ts';
 
 /** Hidden: it is for the chart's demonstration, and only the image's target `demo` has what it runs. */
 export function addDemoPostgresCommand(program: Command, context: CliContext): void {

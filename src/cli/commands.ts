@@ -1,16 +1,15 @@
 import type { Command } from 'commander';
+import type { CliContext } from './command.ts';
 import { addConfigCommands } from './config/config.ts';
-import type { CliContext } from './context.ts';
 import { addDomainsCommands } from './domains/domains.ts';
 import { addEmailsCommands } from './emails/emails.ts';
 import { addKeysCommands } from './keys.ts';
 import { addLinksCommands } from './links.ts';
 import { addMigrateCommand } from './migrate.ts';
-import { addRelayCommand } from './relay.ts';
 import { addResourcesCommands } from './resources/resources.ts';
+import { addRelayCommand, addWorkerCommand } from './servers.ts';
 import { addSuppressionsCommands } from './suppressions/suppressions.ts';
 import { addWebhooksCommands } from './webhooks/webhooks.ts';
-import { addWorkerCommand } from './worker.ts';
 
 /** Adds all commands, in the order in which the help lists them. */
 export function addCommands(program: Command, context: CliContext): void {

@@ -12,11 +12,18 @@ import {
 } from '../store/keys/api-keys.ts';
 import { blockKey, unblockKey } from '../store/keys/blocked-keys.ts';
 import { storedRestriction } from '../store/keys/domain.ts';
-import type { CliContext } from './context.ts';
-import { withDatabase } from './database.ts';
-import { examples, type JsonOptions, jsonOption } from './options.ts';
-import { type Column, details, note, print, table } from './output.ts';
-import { pipelineOf } from './pipeline.ts';
+import {
+  type CliContext,
+  type Column,
+  details,
+  examples,
+  type JsonOptions,
+  jsonOption,
+  note,
+  print,
+  table,
+} from './command.ts';
+import { pipelineOf, withDatabase } from './database.ts';
 
 interface CreateOptions extends JsonOptions {
   readonly owner: string;

@@ -8,11 +8,8 @@ import {
   listEndedLinks,
   restoreLinks,
 } from '../store/events/ended-links.ts';
-import type { CliContext } from './context.ts';
-import { withDatabase } from './database.ts';
-import { examples, type JsonOptions, jsonOption } from './options.ts';
-import { type Column, print, table } from './output.ts';
-import { onlyStandalone } from './pipeline.ts';
+import { type CliContext, type Column, examples, type JsonOptions, jsonOption, print, table } from './command.ts';
+import { onlyStandalone, withDatabase } from './database.ts';
 
 interface SubjectOptions extends JsonOptions {
   readonly owner?: string;

@@ -3,9 +3,7 @@ import { migrationsLogin } from '../config/derived.ts';
 import { type LoadedConfig, loadConfig } from '../config/load.ts';
 import { expectedSchemaVersion, migrate } from '../store/schema/migrate.ts';
 import { PIPELINES, type Pipeline } from '../store/schema/pipeline.ts';
-import type { CliContext } from './context.ts';
-import { examples, type JsonOptions, jsonOption } from './options.ts';
-import { print } from './output.ts';
+import { type CliContext, examples, type JsonOptions, jsonOption, print } from './command.ts';
 
 interface MigrateCommandOptions extends JsonOptions {
   readonly setPipeline?: Pipeline;

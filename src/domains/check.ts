@@ -20,7 +20,7 @@ export interface Check {
 /** As `node:dns/promises` has it. */
 export type Dns = Pick<Resolver, 'resolveCname' | 'resolveMx' | 'resolveTxt' | 'resolve4' | 'resolve6'>;
 
-/** Where domains are set up at SES (`ses-identities.ts`). */
+/** Where domains are set up at SES (`identities.ts`). */
 export interface SesLookup {
   find(domain: string): Promise<SesIdentity | null>;
   account(): Promise<SesAccount>;

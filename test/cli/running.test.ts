@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { runUntilAborted } from '../../src/cli/running.ts';
+import { runUntilAborted } from '../../src/cli/servers.ts';
 
 function createApp(parts: { start?: () => Promise<unknown>; stop?: () => Promise<void> } = {}) {
   const calls: string[] = [];

@@ -5,8 +5,12 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { collectDefaultMetrics } from 'prom-client';
 import { freePort } from '../../dev/ports.ts';
-import { listMetrics, type MetricDescription, registerAllMetrics } from '../../src/cli/config/metrics-catalogue.ts';
-import { updateMetrics } from '../../src/cli/config/metrics-reference.ts';
+import {
+  listMetrics,
+  type MetricDescription,
+  registerAllMetrics,
+  updateMetrics,
+} from '../../src/cli/config/metrics.ts';
 import { createReading, createRegistry } from '../../src/observability/metrics.ts';
 import { createStoreMetrics } from '../../src/store/metrics.ts';
 import { eventually } from '../support/eventually.ts';

@@ -10,9 +10,16 @@ import {
   updateReference,
 } from '../../config/reference.ts';
 import { settings } from '../../config/schema.ts';
-import type { CliContext } from '../context.ts';
-import { examples, type JsonOptions, jsonOption } from '../options.ts';
-import { type Column, note, print, table } from '../output.ts';
+import {
+  type CliContext,
+  type Column,
+  examples,
+  type JsonOptions,
+  jsonOption,
+  note,
+  print,
+  table,
+} from '../command.ts';
 
 interface ReferenceOptions extends JsonOptions {
   readonly write?: boolean;
@@ -93,10 +100,7 @@ function addMetrics(config: Command, context: CliContext): void {
       .addOption(jsonOption())
       .action(async (options: ReferenceOptions) => {
         // Loaded here, so that the other commands start without all that counts something.
-        const [{ listMetrics }, { renderMetrics, updateMetrics }] = await Promise.all([
-          import('./metrics-catalogue.ts'),
-          import('./metrics-reference.ts'),
-        ]);
+        const { listMetrics, renderMetrics, updateMetrics } = await import('./metrics.ts');
         const document = options.write || options.check ? await readFile(METRICS_DOCUMENT, 'utf8') : '';
         if (options.write) await writeFile(METRICS_DOCUMENT, updateMetrics(document));
         else if (options.check && updateMetrics(document) !== document) {

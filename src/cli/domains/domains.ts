@@ -10,11 +10,18 @@ import {
   listDomains,
   removeDomain,
 } from '../../store/owners/domains.ts';
-import type { CliContext } from '../context.ts';
-import { withDatabase } from '../database.ts';
-import { examples, type JsonOptions, jsonOption } from '../options.ts';
-import { type Column, details, note, print, table } from '../output.ts';
-import { pipelineOf } from '../pipeline.ts';
+import {
+  type CliContext,
+  type Column,
+  details,
+  examples,
+  type JsonOptions,
+  jsonOption,
+  note,
+  print,
+  table,
+} from '../command.ts';
+import { pipelineOf, withDatabase } from '../database.ts';
 import { addDomainCheck, describeSetUp, setUpAtSes } from './ses.ts';
 
 interface AddOptions extends JsonOptions {

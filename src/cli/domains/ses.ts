@@ -8,11 +8,9 @@ import { type DnsRecord, dnsRecords, zoneFile } from '../../domains/records.ts';
 import { StoreError } from '../../postgres/errors.ts';
 import type { Queryable } from '../../postgres/pool.ts';
 import { type Domain, findDomain, normaliseDomain, setDomainStatus } from '../../store/owners/domains.ts';
-import type { CliContext } from '../context.ts';
+import { type CliContext, examples, type JsonOptions, jsonOption, print, printable } from '../command.ts';
 import { withDatabase } from '../database.ts';
 import { CheckFailed } from '../errors.ts';
-import { examples, type JsonOptions, jsonOption } from '../options.ts';
-import { print, printable } from '../output.ts';
 
 export interface SetUp {
   readonly identity: SesIdentity;

@@ -1,6 +1,6 @@
 import { decodeHeaderText } from '../../message/addresses/address-list.ts';
 import type { EmailStory, StoryAttempt, StoryDelivery, StoryEvent } from '../../store/emails/story.ts';
-import { details, printable } from '../output.ts';
+import { details, printable } from '../command.ts';
 
 interface Moment {
   readonly at: Date;

@@ -1,26 +1,32 @@
 import { randomBytes } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import type pg from 'pg';
 import { loadConfig } from '../../config/load.ts';
 import { createTables } from '../../declared/kinds/kinds.ts';
 import { giveLeaseBack, leaseHolder, takeLease } from '../../declared/lease.ts';
-import type { Declarations } from '../../declared/plan/declarations.ts';
-import { createDeclarationReader } from '../../declared/plan/declarations.ts';
+import { createDeclarationReader, type Declarations } from '../../declared/plan/declarations.ts';
 import { makePlan } from '../../declared/plan/plan.ts';
 import { type DeclarationPlan, isDue } from '../../declared/plan/plan-kind.ts';
 import { printProblem } from '../../declared/problem.ts';
-import type { ApplyParts } from '../../declared/reconcile.ts';
-import { reconcile } from '../../declared/reconcile.ts';
+import { type ApplyParts, reconcile } from '../../declared/reconcile.ts';
 import { StoreError } from '../../postgres/errors.ts';
 import { createSecretBox } from '../../webhooks/signing.ts';
-import type { CliContext } from '../context.ts';
-import { withDatabase } from '../database.ts';
+import {
+  type CliContext,
+  type Column,
+  examples,
+  type JsonOptions,
+  jsonOption,
+  note,
+  print,
+  printable,
+  table,
+} from '../command.ts';
+import { pipelineOf, withDatabase } from '../database.ts';
 import { CheckFailed } from '../errors.ts';
-import { examples, type JsonOptions, jsonOption } from '../options.ts';
-import { type Column, note, print, printable, table } from '../output.ts';
-import { pipelineOf } from '../pipeline.ts';
-import { type PathOptions, sourcesOf } from './sources.ts';
 
 /** What a command tells of one object. */
 interface Change {
@@ -161,4 +167,42 @@ function tell(context: CliContext, options: JsonOptions, { declarations, changes
   print(context, options, { changes, problems, isWhole }, changes.length === 0 ? none : table(COLUMNS, changes));
   for (const problem of problems) note(context, options, printable(printProblem(problem)));
   if (!isWhole) note(context, options, 'Not every document could be read, so nothing is removed.');
+}
+
+export interface PathOptions {
+  /** The folder of secrets. */
+  readonly secrets?: string;
+}
+
+interface Sources {
+  /** Of files and folders with documents. */
+  readonly paths: readonly string[];
+  readonly folders: { readonly documents: string; readonly secrets: string };
+}
+
+/** Where documents and the files that they name are: as asked for, or as configured. @throws StoreError where nobody says */
+export async function sourcesOf(context: CliContext, paths: readonly string[], options: PathOptions): Promise<Sources> {
+  const [first] = paths;
+  // Pipelines that check documents have no configuration.
+  const isComplete = first !== undefined && options.secrets !== undefined;
+  const configured = isComplete
+    ? null
+    : loadConfig(context.env, { checkTlsFiles: false, require: [] }).config.resources;
+  const from = first ?? configured?.directory ?? '';
+  if (from === '') {
+    throw new StoreError(
+      'invalid',
+      'name files or folders, or set resources.directory (SMTP_RELAY_RESOURCES_DIRECTORY)',
+    );
+  }
+  const documents = (await isFolder(from)) ? from : dirname(from);
+  const secrets = options.secrets ?? (configured?.secretsDirectory || documents);
+  return { paths: first === undefined ? [from] : paths, folders: { documents, secrets } };
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    found => found.isDirectory(),
+    () => true,
+  );
 }

@@ -12,13 +12,20 @@ import { readRecords } from '../../declared/records.ts';
 import { type DeclarationReport, declarationReport } from '../../declared/report.ts';
 import { findUnreconciled, UNRECONCILED_REMEDY } from '../../declared/unreconciled.ts';
 import { createSecretBox } from '../../webhooks/signing.ts';
-import type { CliContext } from '../context.ts';
+import {
+  type CliContext,
+  type Column,
+  examples,
+  type JsonOptions,
+  jsonOption,
+  note,
+  print,
+  printable,
+  table,
+} from '../command.ts';
 import { withDatabase } from '../database.ts';
 import { CheckFailed } from '../errors.ts';
-import { examples, type JsonOptions, jsonOption } from '../options.ts';
-import { type Column, note, print, printable, table } from '../output.ts';
-import { addApply, addDiff } from './apply.ts';
-import { type PathOptions, sourcesOf } from './sources.ts';
+import { addApply, addDiff, type PathOptions, sourcesOf } from './apply.ts';
 
 const COLUMNS: readonly Column<DeclarationReport>[] = [
   { title: 'KIND', value: row => row.kind },

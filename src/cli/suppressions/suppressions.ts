@@ -1,17 +1,31 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { stdin } from 'node:process';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { type Command, Option } from 'commander';
 import {
   addSuppression,
+  eachSuppression,
   listSuppressions,
   removeSuppression,
   SUPPRESSION_REASONS,
   type Suppression,
   type SuppressionReason,
 } from '../../store/owners/suppressions.ts';
-import type { CliContext } from '../context.ts';
+import {
+  type CliContext,
+  type Column,
+  examples,
+  type JsonOptions,
+  jsonOption,
+  note,
+  print,
+  printable,
+  table,
+} from '../command.ts';
 import { withDatabase } from '../database.ts';
-import { examples, type JsonOptions, jsonOption } from '../options.ts';
-import { type Column, print, table } from '../output.ts';
-import { addSuppressionTransfers } from './transfer.ts';
+import { readSuppressionsCsv, suppressionsCsvWriter } from './csv.ts';
+import { Import } from './import.ts';
 
 interface AddOptions extends JsonOptions {
   readonly owner: string;
@@ -70,5 +84,113 @@ export function addSuppressionsCommands(program: Command, context: CliContext): 
     'suppressions list --owner acme',
     "suppressions list --json | jq -r '.[].email'",
   );
-  addSuppressionTransfers(suppressions, context);
+  addTransfers(suppressions, context);
+}
+
+interface ImportOptions extends JsonOptions {
+  readonly owner?: string;
+  readonly reason?: SuppressionReason;
+  readonly strict?: boolean;
+}
+
+/** `-` in the place of a file: standard input or output. */
+const STANDARD = '-';
+/** A file of something else altogether has nothing but bad lines. */
+const MAX_LISTED = 100;
+
+/** `suppressions import` and `suppressions export`. */
+function addTransfers(suppressions: Command, context: CliContext): void {
+  examples(
+    suppressions
+      .command('import')
+      .description(
+        'Put the addresses of a CSV file on suppression lists; those that are there already stay as they are',
+      )
+      .argument(
+        '<file>',
+        'with the columns email and, if need be, reason, owner, suppressed_at, or an export of another system, or an address a line; "-" for standard input',
+      )
+      .option('--owner <id>', 'whose list, for lines that name no owner')
+      .addOption(
+        new Option('--reason <reason>', 'the reason of all lines, whatever the file says').choices(SUPPRESSION_REASONS),
+      )
+      .option('--strict', 'import nothing if a line is bad')
+      .addOption(jsonOption())
+      .action((file: string, options: ImportOptions) => importFile(context, file, options)),
+    'suppressions import suppressions.csv --owner acme',
+    'suppressions import mailgun-bounces.csv --owner acme --reason bounced',
+  );
+  examples(
+    suppressions
+      .command('export')
+      .description('Write suppression lists as CSV')
+      .argument('[file]', 'where to; "-" for standard output', STANDARD)
+      .option('--owner <id>', "only this owner's")
+      .action((file: string, options: { owner?: string }) => exportFile(context, file, options.owner)),
+    'suppressions export > suppressions.csv',
+    'suppressions export acme.csv --owner acme',
+  );
+}
+
+async function importFile(context: CliContext, file: string, options: ImportOptions): Promise<void> {
+  const input = file === STANDARD ? stdin : createReadStream(file);
+  const work = new Import(options);
+  try {
+    await withDatabase(context, pool => work.run(pool, readSuppressionsCsv(input, options)));
+  } catch (error) {
+    // What is on the lists by now stays there, and whoever tries again should know.
+    if (work.hasBegun && !options.strict) tell(context, options, work, { upToLine: work.doneLine });
+    throw error;
+  }
+  if (options.strict && work.bad.length > 0) {
+    listLines(context, work);
+    throw new Error(`nothing was imported: ${count(work.bad.length, 'bad line')}`);
+  }
+  tell(context, options, work);
+}
+
+function tell(context: CliContext, options: ImportOptions, work: Import, ended?: { readonly upToLine: number }): void {
+  listLines(context, work);
+  const { added, existing, bad, noted } = work;
+  const answer = { added, existing, bad, ...(noted.length > 0 && { noted }), ...ended };
+  const notes = noted.length === 0 ? '' : `, ${noted.length} noted`;
+  const end = ended ? `, up to line ${ended.upToLine}; it ended early` : '';
+  print(context, options, answer, `${added} added, ${existing} there already, ${bad.length} bad${notes}${end}.\n`);
+}
+
+function listLines(context: CliContext, { bad, noted }: Import): void {
+  list(
+    context,
+    bad.map(({ line, problem }) => ({ line, text: problem })),
+    'bad line',
+  );
+  list(
+    context,
+    noted.map(({ line, note: text }) => ({ line, text })),
+    'noted line',
+  );
+}
+
+interface Listed {
+  readonly line: number;
+  readonly text: string;
+}
+
+function list(context: CliContext, lines: readonly Listed[], what: string): void {
+  for (const { line, text } of lines.slice(0, MAX_LISTED)) note(context, {}, `line ${line}: ${printable(text)}`);
+  const more = lines.length - MAX_LISTED;
+  if (more > 0) note(context, {}, `and ${count(more, what)} more`);
+}
+
+async function exportFile(context: CliContext, file: string, owner: string | undefined): Promise<void> {
+  await withDatabase(context, async pool => {
+    const rows = Readable.from(eachSuppression(pool, owner));
+    if (file === STANDARD) await pipeline(rows, suppressionsCsvWriter(), context.stdout, { end: false });
+    // Whom nobody may write to is nobody's business.
+    else await pipeline(rows, suppressionsCsvWriter(), createWriteStream(file, { mode: 0o600 }));
+  });
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }

@@ -8,10 +8,19 @@ import {
   replayDeliveries,
 } from '../../store/webhooks/history.ts';
 import { findWebhook } from '../../store/webhooks/webhooks.ts';
-import type { CliContext } from '../context.ts';
+import {
+  type CliContext,
+  type Column,
+  examples,
+  type JsonOptions,
+  jsonOption,
+  note,
+  parseCount,
+  parseSince,
+  print,
+  table,
+} from '../command.ts';
 import { withDatabase } from '../database.ts';
-import { examples, type JsonOptions, jsonOption, parseCount, parseSince } from '../options.ts';
-import { type Column, note, print, table } from '../output.ts';
 
 interface ListOptions extends JsonOptions {
   readonly webhook?: string;

@@ -3,10 +3,17 @@ import { loadConfig } from '../../config/load.ts';
 import type { Queryable } from '../../postgres/pool.ts';
 import { findWebhook, readSecrets, replaceSecrets, rotateSecret } from '../../store/webhooks/webhooks.ts';
 import { createSecretBox, newSecret, type SecretBox, SecretError } from '../../webhooks/signing.ts';
-import type { CliContext } from '../context.ts';
+import {
+  type CliContext,
+  details,
+  examples,
+  type JsonOptions,
+  jsonOption,
+  note,
+  parseSpan,
+  print,
+} from '../command.ts';
 import { withDatabase } from '../database.ts';
-import { examples, type JsonOptions, jsonOption, parseSpan } from '../options.ts';
-import { details, note, print } from '../output.ts';
 
 /** Said wherever a secret is printed. */
 export const KEEP_SECRET = 'Keep the secret now: it is stored encrypted, and cannot be shown again.';

@@ -19,11 +19,19 @@ import { parseEndpointUrl } from '../../webhooks/endpoint-url.ts';
 import { ALL_EVENTS, parseEventTypes, WEBHOOK_EVENTS } from '../../webhooks/event-types.ts';
 import { systemResolve } from '../../webhooks/resolver.ts';
 import { newSecret, SecretError } from '../../webhooks/signing.ts';
-import type { CliContext } from '../context.ts';
-import { withDatabase } from '../database.ts';
-import { examples, type JsonOptions, jsonOption } from '../options.ts';
-import { type Column, details, note, print, printable, table } from '../output.ts';
-import { onlyStandalone } from '../pipeline.ts';
+import {
+  type CliContext,
+  type Column,
+  details,
+  examples,
+  type JsonOptions,
+  jsonOption,
+  note,
+  print,
+  printable,
+  table,
+} from '../command.ts';
+import { onlyStandalone, withDatabase } from '../database.ts';
 import { addDeliveriesCommands } from './deliveries.ts';
 import { addSecretsCommands, KEEP_SECRET, secretBox } from './secrets.ts';
 

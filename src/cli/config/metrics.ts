@@ -1,4 +1,5 @@
 import { createLiveConfigMetrics } from '../../config/live.ts';
+import { replaceBetweenMarkers } from '../../config/reference.ts';
 import { createDeclarationMetrics } from '../../declared/metrics.ts';
 import { createUnreconciledMetric } from '../../declared/unreconciled.ts';
 import { createDeliveryMetrics } from '../../delivery/metrics.ts';
@@ -123,4 +124,23 @@ type Registered = ReturnType<Registry['getMetricsAsArray']>[number];
 function describeMetric(metric: Registered): MetricDescription {
   const { name, help, type, labelNames = [] } = metric as Registered & { readonly labelNames?: readonly string[] };
   return { name, help, type: String(type), labels: labelNames };
+}
+
+/** The reference of all metrics: a Markdown table for each part. */
+export function renderMetrics(): string {
+  const head = ['| Metric | Type | Labels | Meaning |', '| --- | --- | --- | --- |'];
+  const sections = listMetrics().map(({ title, roles, metrics }) =>
+    [`### ${title}`, '', `In: ${roles}.`, '', ...head, ...metrics.map(renderRow)].join('\n'),
+  );
+  return sections.join('\n\n');
+}
+
+/** Puts the reference between the markers of a document. @throws Error where it has none */
+export function updateMetrics(document: string): string {
+  return replaceBetweenMarkers(document, renderMetrics());
+}
+
+function renderRow({ name, type, labels, help }: MetricDescription): string {
+  const cells = [`\`${name}\``, type, labels.map(label => `\`${label}\``).join(', '), `${help.replace(/\.$/, '')}.`];
+  return `| ${cells.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }
