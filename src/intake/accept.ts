@@ -1,11 +1,13 @@
 import type { Standing } from '../flow/standing.ts';
 import type { Turns } from '../flow/turns.ts';
 import { allAddresses } from '../message/addresses/recipients.ts';
-import { freeMemory, MAX_LINE } from '../message/bytes.ts';
+import { freeMemory, MAX_LINE, sha256 } from '../message/bytes.ts';
 import type { ControlSettings } from '../message/header/control-headers.ts';
 import type { LeftOutHeader } from '../message/header/row-headers.ts';
 import type { MessageParts } from '../message/mime/parts.ts';
 import type { Parser } from '../message/parser.ts';
+import { policyRefusal, type Refusal } from '../message/refusal.ts';
+import { type BodyText, bytesOf } from '../message/text/body-text.ts';
 import { newOrderedId } from '../platform/uuid.ts';
 import type { SendJob } from '../queue/send-job.ts';
 import { transportLimits } from '../routing/routes.ts';
@@ -19,8 +21,7 @@ import type { StoredFacts } from './facts.ts';
 import type { HeaderReader } from './header-reader.ts';
 import type { HeaderQuestion } from './header-steps.ts';
 import type { RateLimits } from './rate-limits.ts';
-import { idempotencyClaim, idempotencyConflict } from './repeat.ts';
-import type { AcceptSettings, FactsQuestion, Submission } from './submission.ts';
+import type { AcceptSettings, Envelope, FactsQuestion, ReadHeader, Submission } from './submission.ts';
 
 /** What the path of a message needs to be told and to have at hand. */
 export interface AcceptDependencies {
@@ -171,4 +172,40 @@ function repeatedId(outcome: IdempotencyOutcome): string {
 
 function sendJobOf({ id, userId, trace }: NewMessage): SendJob {
   return { emailId: id, userId, try: 0, ...trace, requestedAt: new Date() };
+}
+
+/**
+ * What tells a message that is sent again under its idempotency key from another one. Date, Message-ID and MIME
+ * boundaries do not count: a client that tries again writes them anew.
+ *
+ * @returns null where the client gave no key
+ */
+async function idempotencyClaim(
+  header: ReadHeader,
+  envelope: Envelope,
+  parts: MessageParts,
+): Promise<IdempotencyClaim | null> {
+  const key = header.control.idempotencyKey;
+  if (key === null) return null;
+  const attachments = parts.attachments.map(({ filename, contentType, sha256 }) => [filename, contentType, sha256]);
+  const bodies = [await bodyHash(parts.text), await bodyHash(parts.html)];
+  return {
+    key,
+    envelopeHash: await digest([envelope.reversePath, [...allAddresses(header.recipients)].sort()]),
+    contentHash: await digest([header.sender.from, header.subject, ...bodies, attachments]),
+  };
+}
+
+function idempotencyConflict(): Refusal {
+  const text = 'This idempotency key was used for another message within 24 hours: use a new key';
+  return policyRefusal('idempotency_conflict', text);
+}
+
+/** The same, whichever way the body is in memory. */
+async function bodyHash(text: BodyText | null): Promise<string | null> {
+  return text === null ? null : (await sha256(bytesOf(text))).toString('hex');
+}
+
+function digest(value: unknown): Promise<Buffer> {
+  return sha256(Buffer.from(JSON.stringify(value)));
 }

@@ -14,7 +14,7 @@ export interface RefusalDetail {
 
 /**
  * The one error that carries an SMTP reply. Anything else that is thrown is a fault of ours and becomes
- * `451 4.3.0` at the edge (`smtp/protocol/reply.ts`).
+ * `451 4.3.0` at the edge (`smtp/protocol/replies.ts`).
  */
 export class Refusal extends Error {
   readonly code: number;

@@ -7,29 +7,32 @@ import { OutcomeUnknown } from '../postgres/answers.ts';
 import type { Arrival } from '../store/messages/new-message.ts';
 import { noRoomRefusal } from './data/incoming-message.ts';
 import { DataStream } from './data/stream.ts';
-import { type AuthConnection, AuthExchange } from './protocol/auth-exchange.ts';
+import { type AuthConnection, AuthExchange } from './protocol/auth.ts';
 import {
+  declaredSize,
+  envelopeOf,
+  extensions,
+  greetingName,
   isTooLong,
   MAX_UNENDED_LINE,
   malformation,
   parsePathCommand,
+  protocolOf,
   unknownParameter,
-} from './protocol/command-line.ts';
-import { extensions, greetingName } from './protocol/ehlo.ts';
+} from './protocol/commands.ts';
 import {
   bareLineCommand,
   recipientLimitOf,
+  replyTo,
   SHUTTING_DOWN,
   shuttingDown,
   timeIsOver,
   tooManyMistakes,
-} from './protocol/refusals.ts';
-import { replyTo } from './protocol/reply.ts';
-import { declaredSize, envelopeOf, protocolOf } from './protocol/transaction.ts';
+} from './protocol/replies.ts';
 import type { RelayServer } from './server.ts';
 import { SessionClock, type SessionTimes, type TimeLimit, type WatchedSession } from './session/clock.ts';
 import type { Session, Step } from './session/session.ts';
-import { UnaskedTls } from './tls/handshake.ts';
+import { UnaskedTls } from './tls/handshakes.ts';
 
 const ENHANCED_CODE = /^([245]\.\d{1,3}\.\d{1,3}) /;
 /** As many as the library allows of unknown commands. */

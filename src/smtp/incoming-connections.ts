@@ -1,9 +1,10 @@
 import type net from 'node:net';
+import { Tally } from '../flow/tally.ts';
 import { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
-import type { AddressCounts, AddressLimits, CountedConnection } from './address-counts.ts';
-import { handshakeDetail, handshakeFailure } from './tls/handshake.ts';
-import type { HandshakeMetrics } from './tls/metrics.ts';
+import { clientNetwork, createNetworkMatcher } from '../platform/networks.ts';
+import { tooManyOfAddress, tooManyStrangers } from './protocol/replies.ts';
+import { type HandshakeMetrics, handshakeDetail, handshakeFailure } from './tls/handshakes.ts';
 
 /** Whose connection it is. */
 export interface Caller {
@@ -94,4 +95,75 @@ export class IncomingConnections {
     const details = { client: incoming?.address, reason, ...(error && { said: handshakeDetail(error) }) };
     this.#deps.logger[isCheck ? 'debug' : 'info'](details, 'TLS handshake failed');
   }
+}
+
+/** Limits of one address. */
+export interface AddressLimits {
+  /** 0: none. */
+  readonly connectionsPerAddress: number;
+  readonly strangersPerAddress: number;
+}
+
+/** What one connection is counted as. Each method does its work once, however often it is called. */
+export interface CountedConnection {
+  /** The client is no stranger any more. */
+  known(): void;
+  /** The connection has ended. */
+  ended(): void;
+}
+
+/** Counts connections by client address, on all listeners: all of them, and those that have not logged in. */
+export class AddressCounts {
+  readonly #all = new Tally();
+  readonly #strangers = new Tally();
+
+  /** How many addresses have connections. */
+  get addresses(): number {
+    return this.#all.names;
+  }
+
+  /**
+   * Counts one more.
+   *
+   * @param isKnown it need not log in
+   * @returns the connection, or why it is one too many
+   */
+  take(address: string, isKnown: boolean, limits: AddressLimits): CountedConnection | Refusal {
+    const network = clientNetwork(address);
+    if (!this.#all.tryTake(network, limits.connectionsPerAddress || Number.POSITIVE_INFINITY)) {
+      return tooManyOfAddress();
+    }
+    if (!isKnown && !this.#strangers.tryTake(network, limits.strangersPerAddress)) {
+      this.#all.giveBack(network);
+      return tooManyStrangers();
+    }
+    let isStranger = !isKnown;
+    let isOpen = true;
+    const known = (): void => {
+      if (isStranger) this.#strangers.giveBack(network);
+      isStranger = false;
+    };
+    const ended = (): void => {
+      known();
+      if (isOpen) this.#all.giveBack(network);
+      isOpen = false;
+    };
+    return { known, ended };
+  }
+}
+
+export interface TrustedNetwork {
+  /** CIDR. */
+  readonly network: string;
+  readonly keyId: string;
+}
+
+/**
+ * Builds the test for "as which key may this client send without a log-in?".
+ *
+ * @returns a function of the client's address: the id of the key that the first network with it names, or null
+ */
+export function createTrust(networks: readonly TrustedNetwork[]): (address: string) => string | null {
+  const matchers = networks.map(({ network, keyId }) => ({ keyId, holds: createNetworkMatcher([network]) }));
+  return address => matchers.find(({ holds }) => holds(address))?.keyId ?? null;
 }

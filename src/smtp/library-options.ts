@@ -1,6 +1,6 @@
 import { constants } from 'node:crypto';
 import type { SecureVersion } from 'node:tls';
-import type { TlsPair } from './tls/pair.ts';
+import type { TlsPair } from './tls/certificate.ts';
 
 export interface ServerSettings {
   /** The name that greets clients. */

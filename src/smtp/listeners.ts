@@ -6,15 +6,13 @@ import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { createNetworkMatcher } from '../platform/networks.ts';
 import { limitYoungGeneration, mapTlsBuffers, relieveHeap } from '../platform/process-memory.ts';
-import { AddressCounts } from './address-counts.ts';
+import { AddressCounts, createTrust } from './incoming-connections.ts';
 import type { ServerSettings } from './library-options.ts';
 import { observeListeners, type SmtpMetrics } from './metrics.ts';
 import { RelayServer } from './server.ts';
 import type { SessionDependencies } from './session/session.ts';
-import { createHandshakeMetrics, createLegacyMetrics, createTlsMetrics } from './tls/metrics.ts';
-import { readTlsPair, type TlsPair } from './tls/pair.ts';
-import { watchTlsPair } from './tls/watch.ts';
-import { createTrust } from './trusted-networks.ts';
+import { createTlsMetrics, readTlsPair, type TlsPair, watchTlsPair } from './tls/certificate.ts';
+import { createHandshakeMetrics, createLegacyMetrics } from './tls/handshakes.ts';
 
 export interface ListenersOptions {
   readonly live: LiveConfig;

@@ -7,19 +7,18 @@ import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import type { Admission, Holder } from '../intake/admission.ts';
 import type { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
-import type { AddressCounts } from './address-counts.ts';
 import { RelayConnection } from './connection.ts';
 import { IncomingMessage } from './data/incoming-message.ts';
+import type { AddressCounts } from './incoming-connections.ts';
 import { type Caller, type Incoming, IncomingConnections } from './incoming-connections.ts';
 import { libraryLimits, libraryOptions, type ServerSettings } from './library-options.ts';
 import type { SmtpMetrics } from './metrics.ts';
-import type { PathCommand } from './protocol/command-line.ts';
+import type { PathCommand } from './protocol/commands.ts';
 import { readProxyHeader } from './protocol/proxy-protocol.ts';
-import { SHUTTING_DOWN, tooManyConnections } from './protocol/refusals.ts';
-import { asLibraryError } from './protocol/reply.ts';
+import { asLibraryError, SHUTTING_DOWN, tooManyConnections } from './protocol/replies.ts';
 import { Session, type SessionDependencies, type Step } from './session/session.ts';
-import type { HandshakeMetrics } from './tls/metrics.ts';
-import type { TlsPair } from './tls/pair.ts';
+import type { TlsPair } from './tls/certificate.ts';
+import type { HandshakeMetrics } from './tls/handshakes.ts';
 
 export interface ServerDependencies {
   /** Those in force now. */

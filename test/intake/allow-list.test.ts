@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { createAllowList } from '../../src/intake/allow-list.ts';
+import { createAllowList } from '../../src/intake/facts.ts';
 
 it('an empty allow list lets everybody in', () => {
   assert.equal(createAllowList([])('anyone@example.com'), true);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { rateRefusal, usageLimits } from '../../src/intake/rates.ts';
+import { rateRefusal, usageLimits } from '../../src/intake/rate-limits.ts';
 import { exceededLimit, UNLIMITED } from '../../src/store/keys/usage.ts';
 
 const none = { messagesPerMinute: 0, recipientsPerMinute: 0, messagesPerDay: 0, recipientsPerDay: 0 };

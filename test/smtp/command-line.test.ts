@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parsePathCommand } from '../../src/smtp/protocol/command-line.ts';
+import { parsePathCommand } from '../../src/smtp/protocol/commands.ts';
 
 const mail = (text: string) => parsePathCommand('MAIL FROM', `MAIL FROM:${text}`);
 const rcpt = (text: string) => parsePathCommand('RCPT TO', `RCPT TO:${text}`);

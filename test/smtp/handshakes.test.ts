@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it, type TestContext } from 'node:test';
 import type tls from 'node:tls';
 import { freePort } from '../../dev/ports.ts';
-import { handshakeFailure } from '../../src/smtp/tls/handshake.ts';
+import { handshakeFailure } from '../../src/smtp/tls/handshakes.ts';
 import { eventually } from '../support/eventually.ts';
 import { scrape } from '../support/metrics.ts';
 import { MountedFolder } from '../support/mounted.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { loginDelay } from '../../src/smtp/session/login-delay.ts';
+import { loginDelay } from '../../src/smtp/session/login-guard.ts';
 
 it('a log-in waits longer with each failure, up to the longest wait', () => {
   const waits = [0, 2, 3, 4, 5, 6, 7, 8, 100_000].map(failures => loginDelay(failures, 3, 10_000));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Refusal } from '../../src/message/refusal.ts';
-import { asLibraryError, isFault, replyTo } from '../../src/smtp/protocol/reply.ts';
+import { asLibraryError, isFault, replyTo } from '../../src/smtp/protocol/replies.ts';
 
 const refusal = { code: 550, enhancedCode: '5.7.1', text: 'Not from here: send from there', rule: 'key_domain' };
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Refusal } from '../../src/message/refusal.ts';
-import { readPassword } from '../../src/smtp/protocol/sasl.ts';
+import { readPassword } from '../../src/smtp/protocol/auth.ts';
 
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { readTlsPair } from '../../src/smtp/tls/pair.ts';
+import { readTlsPair } from '../../src/smtp/tls/certificate.ts';
 import { makeCertificate } from '../support/tls.ts';
 
 describe('readTlsPair', () => {

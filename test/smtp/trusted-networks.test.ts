@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { freePort } from '../../dev/ports.ts';
-import { createTrust } from '../../src/smtp/trusted-networks.ts';
+import { createTrust } from '../../src/smtp/incoming-connections.ts';
 import { hashKey } from '../../src/store/keys/api-keys.ts';
 import { ChangeableConfig } from '../support/changeable.ts';
 import { scrape } from '../support/metrics.ts';

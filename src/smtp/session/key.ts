@@ -3,7 +3,7 @@ import { Refusal } from '../../message/refusal.ts';
 import type { Logger } from '../../observability/log.ts';
 import { type ApiKey, hashKey } from '../../store/keys/api-keys.ts';
 import type { SmtpMetrics } from '../metrics.ts';
-import { tooManyLogins, tooManySessions } from '../protocol/refusals.ts';
+import { tooManyLogins, tooManySessions } from '../protocol/replies.ts';
 import type { LoginGuard } from './login-guard.ts';
 
 /** Who is at the other end. */

@@ -6,7 +6,6 @@ import type { Logger } from '../../observability/log.ts';
 import { clientNetwork } from '../../platform/networks.ts';
 import type { FailedLogins } from '../../store/keys/failed-logins.ts';
 import type { SmtpMetrics } from '../metrics.ts';
-import { loginDelay } from './login-delay.ts';
 
 export interface LoginLimits {
   /** Failures that have no consequence; 0: none ever has. */
@@ -103,4 +102,19 @@ function addressSubject(address: string): string {
 function tooManyFailures(wait: number): Refusal {
   const text = `Too many failed logins from your address: try again in ${Math.ceil(wait / 1000)} s`;
   return new Refusal({ code: 454, enhancedCode: '4.7.0', text, rule: 'failed_logins' });
+}
+
+const FIRST = 1_000;
+
+/**
+ * How long a log-in has to wait after failed ones: nothing at first, then 1 s, and twice as long with each further failure.
+ *
+ * @param failures so far
+ * @param allowed as many have no consequence; 0: none ever has
+ * @param longest in milliseconds
+ * @returns milliseconds
+ */
+export function loginDelay(failures: number, allowed: number, longest: number): number {
+  if (allowed === 0 || failures < allowed) return 0;
+  return Math.min(longest, FIRST * 2 ** (failures - allowed));
 }

@@ -1,7 +1,7 @@
 import { Abandoned } from '../../flow/standing.ts';
 import type { Span, Tracer } from '../../observability/tracing.ts';
 import type { Arrival } from '../../store/messages/new-message.ts';
-import { isFault, replyTo } from '../protocol/reply.ts';
+import { isFault, replyTo } from '../protocol/replies.ts';
 
 /**
  * Begins the trace of a message that has arrived.

@@ -2,9 +2,8 @@ import { Abandoned } from '../../flow/standing.ts';
 import type { Accepted } from '../../intake/accept.ts';
 import type { Holder } from '../../intake/admission.ts';
 import { outsideRefusal, undeclaredLocalPart, unsupportedLocalPart } from '../../intake/decide.ts';
-import { MessageStanding } from '../../intake/message-standing.ts';
 import type { RateLimits } from '../../intake/rate-limits.ts';
-import { Steps } from '../../intake/steps.ts';
+import { MessageStanding, Steps } from '../../intake/steps.ts';
 import type { Envelope, Submission } from '../../intake/submission.ts';
 import {
   comparableAddress,
@@ -21,8 +20,8 @@ import type { Span, Tracer } from '../../observability/tracing.ts';
 import type { Arrival } from '../../store/messages/new-message.ts';
 import type { ReceivedMessage } from '../data/incoming-message.ts';
 import type { LoginResult } from '../metrics.ts';
-import { type PathCommand, POSTMASTER } from '../protocol/command-line.ts';
-import { isFault, replyTo } from '../protocol/reply.ts';
+import { type PathCommand, POSTMASTER } from '../protocol/commands.ts';
+import { isFault, replyTo } from '../protocol/replies.ts';
 import { type Client, SessionKey, type SessionKeyDependencies, type SessionKeySettings } from './key.ts';
 import { beginMessageSpan, refuseMessageSpan } from './message-span.ts';
 

@@ -1,5 +1,9 @@
+import type { SMTPServerSession } from 'smtp-server';
+import type { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
+import type { Envelope } from '../../intake/submission.ts';
 import { canonicalAddress, parseAddress, quoteOddDots } from '../../message/addresses/address.ts';
 import { withoutRoute } from '../../message/addresses/address-list.ts';
+import { MECHANISMS } from './auth.ts';
 
 /** A MAIL or RCPT command taken apart, in the shape that smtp-server's handlers expect. */
 export interface PathCommand {
@@ -16,8 +20,6 @@ export const POSTMASTER = 'postmaster';
 
 /** RFC 5321 section 4.5.3.1.4 asks for 512 bytes; parameters and long mailboxes need more. */
 const MAX_COMMAND = 2048;
-/** Bytes; as many as RFC 4954 section 4 asks for in an exchange of AUTH. */
-export const MAX_AUTH_LINE = 12_288;
 /** So much is waited for of a line whose end has not come: enough for one that is too long to get its own reply. */
 export const MAX_UNENDED_LINE = 16_384;
 /** AUTH is accepted and ignored (RFC 4954 section 5). */
@@ -109,4 +111,70 @@ export function malformation(command: Buffer): string | null {
 /** Whether a command has more bytes than it may. Those of AUTH have a limit, and a reply, of their own (`readPassword`). */
 export function isTooLong(command: Buffer): boolean {
   return command.length > MAX_COMMAND && command.subarray(0, 5).toString().toUpperCase() !== 'AUTH ';
+}
+
+/** What EHLO depends on. */
+export interface Announcement {
+  readonly messageBytes: number;
+  readonly recipients: number;
+  readonly offersAuth: boolean;
+  readonly offersStartTls: boolean;
+}
+
+const MAX_NAME = 255;
+
+/** The extensions that EHLO announces (RFC 5321 section 4.1.1.1), one a line. */
+export function extensions({ messageBytes, recipients, offersAuth, offersStartTls }: Announcement): string[] {
+  return [
+    'PIPELINING',
+    '8BITMIME',
+    'SMTPUTF8',
+    'ENHANCEDSTATUSCODES',
+    `SIZE ${messageBytes}`,
+    // RFC 9422: a client that knows it splits a message before it is told 452.
+    `LIMITS RCPTMAX=${recipients}`,
+    ...(offersAuth ? [`AUTH ${MECHANISMS}`] : []),
+    ...(offersStartTls ? ['STARTTLS'] : []),
+  ];
+}
+
+/**
+ * How the client calls itself by EHLO or HELO. Devices without a name of their own send none, or something else; it decides
+ * nothing here. It is kept with messages, in whatever encoding the database has, so only ASCII is left of it.
+ */
+export function greetingName(line: string): string {
+  const name = line.trim().split(/\s+/).slice(1).join(' ');
+  return (
+    name
+      .replaceAll(/[^\x20-\x7e]/g, '?')
+      .slice(0, MAX_NAME)
+      .toLowerCase() || 'unknown'
+  );
+}
+
+type LibraryEnvelope = SMTPServerSession['envelope'];
+
+/** What MAIL and RCPT said, as the library keeps it, in our words. */
+export function envelopeOf({ mailFrom, rcptTo, bodyType = '7bit', smtpUtf8 = false }: LibraryEnvelope): Envelope {
+  return {
+    reversePath: mailFrom ? mailFrom.address : '',
+    recipients: rcptTo.map(({ address }) => address),
+    bodyType,
+    smtpUtf8,
+  };
+}
+
+/** SIZE of MAIL (RFC 1870) in bytes; 0 without. */
+export function declaredSize({ mailFrom }: LibraryEnvelope): number {
+  const parameters = mailFrom ? mailFrom.args : false;
+  return parameters ? Number(parameters['SIZE'] ?? 0) : 0;
+}
+
+/** The name of the protocol (RFC 3848; RFC 6531 section 4.3 for SMTPUTF8). */
+export function protocolOf(
+  { session, openingCommand, secure }: Pick<SMTPConnection, 'session' | 'openingCommand' | 'secure'>,
+  isLoggedIn: boolean,
+): string {
+  const base = session.envelope.smtpUtf8 ? 'UTF8SMTP' : openingCommand === 'HELO' ? 'SMTP' : 'ESMTP';
+  return base + (secure ? 'S' : '') + (isLoggedIn ? 'A' : '');
 }
