@@ -113,10 +113,18 @@ const FIXED_TEXT = new Set([
   'TAB_AS_INDENT',
 ]);
 
-function describe({ code, message }: YAMLError): string {
+function describe(error: YAMLError): string {
+  const { code } = error;
   if (code === 'MULTIPLE_DOCS') return 'the file holds more than one YAML document';
   if (code === 'TAG_RESOLVE_FAILED') return 'the file uses a YAML tag (!…), which has no meaning here';
-  return FIXED_TEXT.has(code) ? `the file is not valid YAML: ${message}` : `the file is not valid YAML (${code})`;
+  return FIXED_TEXT.has(code)
+    ? `the file is not valid YAML: ${whyNotYaml(error)}`
+    : `the file is not valid YAML (${code})`;
+}
+
+/** Why a text is not YAML: a sentence of the parser, or its code for it. Never carries anything of the text. */
+export function whyNotYaml({ code, message }: YAMLError): string {
+  return FIXED_TEXT.has(code) ? message : code;
 }
 
 /** Levels of a structure; no setting has as many. */

@@ -1,4 +1,5 @@
-import { EVENT_ID, type Event, getScalarValue, load, parseEvents, YAMLException } from 'js-yaml';
+import { isMap, isNode, isScalar, isSeq, parseDocument } from 'yaml';
+import { whyNotYaml } from '../../config/sources/files.ts';
 
 /** One document of a file. */
 export interface ParsedDocument {
@@ -25,14 +26,38 @@ export function* parseDocuments(file: string): Generator<ParsedDocument> {
   }
 }
 
+/** Pretty errors would quote the line, which may hold a secret. Tags and keys of other types mean nothing in a document. */
+const OPTIONS = { prettyErrors: false, stringKeys: true, resolveKnownTags: false };
+
+/** Where the parser has a code only, or repeats the text. */
+const WHY: Readonly<Record<string, string>> = {
+  BAD_SCALAR_START: 'a value begins with a character that YAML reserves; put it into quotes',
+  DUPLICATE_KEY: 'duplicated mapping key',
+  MULTIPLE_DOCS: 'a second document begins without ---',
+  NON_STRING_KEY: 'a key is a list or a group',
+  TAG_RESOLVE_FAILED: 'it has a tag (!…), which means nothing here',
+};
+
+/** More than a document has; a few of them inside each other would be millions of values. */
+const MOST_ALIASES = 1000;
+
 function parse(text: string): Pick<ParsedDocument, 'value' | 'syntaxError'> {
+  const document = parseDocument(text, OPTIONS);
+  const [error] = [...document.errors, ...document.warnings];
+  if (error) return notYaml(WHY[error.code] ?? whyNotYaml(error), linesBefore(text, error.pos[0]));
   try {
-    return { value: load(text), syntaxError: null };
-  } catch (error) {
-    const isSyntax = error instanceof YAMLException;
-    const why = isSyntax ? (error.reason ?? 'it cannot be read') : 'it cannot be read';
-    return { value: undefined, syntaxError: { why, line: isSyntax ? (error.mark?.line ?? 0) : 0 } };
+    return { value: document.toJS({ maxAliasCount: MOST_ALIASES }), syntaxError: null };
+  } catch {
+    return notYaml('it has too many aliases (*…), or one for which there is no anchor (&…)', 0);
   }
+}
+
+function notYaml(why: string, line: number): Pick<ParsedDocument, 'value' | 'syntaxError'> {
+  return { value: undefined, syntaxError: { why, line } };
+}
+
+function linesBefore(text: string, offset: number): number {
+  return countLines(text.slice(0, offset));
 }
 
 function countLines(text: string): number {
@@ -48,65 +73,23 @@ function countLines(text: string): number {
  * @returns the line, counted from 0
  */
 export function lineOf(text: string, path: readonly (string | number)[]): number {
-  const events = parseEvents(text, {});
-  // The first event begins the document.
-  const offset = offsetOf({ text, events }, 1, path, 0);
-  return text.slice(0, offset).split('\n').length - 1;
-}
-
-interface Parsed {
-  readonly text: string;
-  readonly events: readonly Event[];
+  return linesBefore(text, offsetOf(parseDocument(text, OPTIONS).contents, path, 0));
 }
 
 /** @param found the offset of the nearest thing known so far */
-function offsetOf(parsed: Parsed, index: number, path: readonly (string | number)[], found: number): number {
-  const event = parsed.events[index];
+function offsetOf(node: unknown, path: readonly (string | number)[], found: number): number {
   const [step, ...rest] = path;
-  if (event === undefined) return found;
-  if (step === undefined) return found || startOf(event) || 0;
-  if (event.type !== EVENT_ID.MAPPING && event.type !== EVENT_ID.SEQUENCE) return found;
-  for (const child of childrenOf(parsed, index)) {
-    if (child.step === step) return offsetOf(parsed, child.index, rest, child.offset);
+  if (step !== undefined && isMap(node)) {
+    const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === step);
+    if (pair) return offsetOf(pair.value, rest, startOf(pair.key));
   }
-  return found || event.start;
-}
-
-interface Child {
-  readonly step: string | number;
-  /** Of the event that begins its value. */
-  readonly index: number;
-  /** Of its key, or of the value where it has none. */
-  readonly offset: number;
-}
-
-function* childrenOf({ text, events }: Parsed, index: number): Generator<Child> {
-  const isMapping = events[index]?.type === EVENT_ID.MAPPING;
-  let at = index + 1;
-  for (let position = 0; ; position++) {
-    const first = events[at];
-    if (first === undefined || first.type === EVENT_ID.POP) return;
-    const value = isMapping ? after(events, at) : at;
-    const key = first.type === EVENT_ID.SCALAR ? getScalarValue(text, first) : '';
-    yield { step: isMapping ? key : position, index: value, offset: startOf(first) };
-    at = after(events, value);
+  if (typeof step === 'number' && isSeq(node)) {
+    const item = node.items[step];
+    if (item !== undefined) return offsetOf(item, rest, startOf(item));
   }
+  return found || startOf(node);
 }
 
-/** The index of the event after all those of the value that begins here. */
-function after(events: readonly Event[], index: number): number {
-  let depth = 0;
-  for (let at = index; at < events.length; at++) {
-    const type = events[at]?.type;
-    if (type === EVENT_ID.MAPPING || type === EVENT_ID.SEQUENCE) depth += 1;
-    if (type === EVENT_ID.POP) depth -= 1;
-    if (depth <= 0) return at + 1;
-  }
-  return events.length;
-}
-
-function startOf(event: Event): number {
-  if (event.type === EVENT_ID.SCALAR) return event.valueStart;
-  if (event.type === EVENT_ID.MAPPING || event.type === EVENT_ID.SEQUENCE) return event.start;
-  return event.type === EVENT_ID.ALIAS ? event.anchorStart : 0;
+function startOf(node: unknown): number {
+  return isNode(node) ? (node.range?.[0] ?? 0) : 0;
 }
