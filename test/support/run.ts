@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { availableParallelism, constants } from 'node:os';
 import { argv, env, execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { COMPILE_CACHE } from '../../bin/node24.js';
 
 /*
  * npm test [-- <option of node --test>… <file>…]
@@ -14,9 +15,6 @@ const ALL = 'test/**/*.test.ts';
 const LIMIT_MS = 300_000;
 /** Files that run at once: more than there are cores, since they wait too; no more than one Postgres has connections for. */
 const SIDE_BY_SIDE = Math.min(availableParallelism() + 1, 8);
-/** Where the many processes of a run find the modules that others have read already; `npm ci` removes it. */
-const COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/compile', import.meta.url));
-
 const given = argv.slice(2);
 const files = given.some(argument => !argument.startsWith('-')) ? [] : [ALL];
 const setup = fileURLToPath(new URL('./setup.ts', import.meta.url));
