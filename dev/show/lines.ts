@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { eventKind } from '../../src/store/event-types.ts';
 import type { AcceptedFacts, EventFacts, Happening, TriedFacts, WebhookFacts } from './happenings.ts';
 import { shortPath } from './short-path.ts';
 
@@ -40,23 +41,22 @@ function describeTry({ outcome, transport, code, message, providerMessageId }: T
   return `by ${words(transport, providerMessageId && `as ${providerMessageId}`)}`;
 }
 
-/** Which members of an event's details are worth a look; the details are named like the event, or like what happened. */
-const DETAILS: Readonly<Record<string, { readonly member: string; readonly shown: readonly string[] }>> = {
-  opened: { member: 'open', shown: ['user_agent'] },
-  clicked: { member: 'click', shown: ['link'] },
-  bounced: { member: 'bounce', shown: ['type', 'sub_type', 'message'] },
-  complained: { member: 'complaint', shown: ['type'] },
-  delivery_delayed: { member: 'delivery_delayed', shown: ['type'] },
-  failed: { member: 'failed', shown: ['code', 'message'] },
-  suppressed: { member: 'suppressed', shown: ['message'] },
+/** What of an event's details is worth a look. */
+const SHOWN: Readonly<Record<string, readonly string[]>> = {
+  opened: ['user_agent'],
+  clicked: ['link'],
+  bounced: ['type', 'sub_type', 'message'],
+  complained: ['type'],
+  delivery_delayed: ['type'],
+  failed: ['code', 'message'],
+  suppressed: ['message'],
 };
 
 function describeEvent({ type, payload }: EventFacts): string {
   const { recipients, url } = payload;
   const about = Array.isArray(recipients) ? describeRecipients(recipients.map(String)) : `${url ?? ''}`;
-  const { member = '', shown = [] } = DETAILS[type] ?? {};
-  const details = payload[member] as Readonly<Record<string, unknown>> | undefined;
-  return `${about}  ${words(...shown.map(name => details?.[name]))}`;
+  const details = payload[eventKind(type)?.member ?? ''] as Readonly<Record<string, unknown>> | undefined;
+  return `${about}  ${words(...(SHOWN[type] ?? []).map(name => details?.[name]))}`;
 }
 
 function describeDelivery({ event, url, status, statusCode, answer }: WebhookFacts): string {

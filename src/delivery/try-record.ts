@@ -11,7 +11,7 @@ import { SIMULATED, simulatedEvents } from '../events/simulated.ts';
 import { type Simulation, simulationOf } from '../message/addresses/simulator-address.ts';
 import type { Claim } from '../store/delivery/claims.ts';
 import type { Attempt, ProviderError, Standing } from '../store/delivery/settle.ts';
-import type { NewEvent } from '../store/events/events.ts';
+import type { NewEvent } from '../store/event-types.ts';
 import type { Failed } from './notices/failure-notice.ts';
 import { Progress } from './progress.ts';
 import type { Outcome } from './transport/contract.ts';

@@ -1,10 +1,7 @@
 import type { Tag } from '../message/header/control-headers.ts';
 import { newOrderedId } from '../platform/uuid.ts';
-import type { EventType, NewEvent } from '../store/events/events.ts';
-import type { Occurrence } from './ses/occurrences.ts';
-import { sourceId } from './ses/occurrences.ts';
-
-export type { EventType, NewEvent } from '../store/events/events.ts';
+import { detailsOf, type EventType, type NewEvent } from '../store/event-types.ts';
+import { type Occurrence, sourceId } from './ses/occurrences.ts';
 
 /** The name of the transport whose events come back by notifications. */
 export const SES = 'ses';
@@ -40,7 +37,7 @@ export function sentEvent(email: EmailFacts, details: SentDetails): NewEvent {
 
 /** The message will not reach these recipients: a refusal for good, or the end of all tries. */
 export function failedEvent(email: EmailFacts, { code, message, ...details }: FailedDetails): NewEvent {
-  return newEvent('failed', email, { ...details, details: { failed: { code, message } } });
+  return newEvent('failed', email, { ...details, details: detailsOf('failed', { code, message }) });
 }
 
 export interface SuppressedDetails {
@@ -55,7 +52,7 @@ export function suppressedEvent(
   { recipients, message }: SuppressedDetails,
   source: string | null = null,
 ): NewEvent {
-  return newEvent('suppressed', email, { recipients, details: { suppressed: { message } } }, source);
+  return newEvent('suppressed', email, { recipients, details: detailsOf('suppressed', { message }) }, source);
 }
 
 /** The client was told so at RCPT (`suppression: recipient`), and sent the message to the others. */
@@ -80,13 +77,18 @@ export interface DelayedDetails {
 export function delayedEvent(email: EmailFacts, { recipients, ...why }: DelayedDetails): NewEvent {
   const { code, message, nextTryAt, try: nth, name = `${nth}` } = why;
   const delayed = { code, message, attempt: nth + 1, next_attempt_at: nextTryAt?.toISOString() ?? null };
-  return newEvent('delayed', email, { recipients, details: { delayed } }, `relay:${email.id}:delayed:${name}`);
+  return newEvent(
+    'delayed',
+    email,
+    { recipients, details: detailsOf('delayed', delayed) },
+    `relay:${email.id}:delayed:${name}`,
+  );
 }
 
 /** What a provider told of a message, or would have told. */
 export function toldEvent(
   email: EmailFacts,
-  { type, recipients, sourceId: source, occurredAt, details }: Occurrence & { readonly type: EventType },
+  { type, recipients, sourceId: source, occurredAt, details }: Occurrence,
   provider: Provider,
 ): NewEvent {
   return newEvent(type, email, { recipients, provider, ...(occurredAt && { occurredAt }), details }, source);
@@ -94,21 +96,16 @@ export function toldEvent(
 
 /** The pixel of the message was asked for. */
 export function openedEvent(email: EmailFacts, { userAgent, ...details }: Omit<ClickDetails, 'link'>): NewEvent {
-  return newEvent('opened', email, { ...details, details: { open: { user_agent: userAgent } } });
+  return newEvent('opened', email, { ...details, details: detailsOf('opened', { user_agent: userAgent }) });
 }
 
 /** A link of the message was followed. */
 export function clickedEvent(email: EmailFacts, { link, userAgent, ...details }: ClickDetails): NewEvent {
-  return newEvent('clicked', email, { ...details, details: { click: { link, user_agent: userAgent } } });
+  return newEvent('clicked', email, { ...details, details: detailsOf('clicked', { link, user_agent: userAgent }) });
 }
 
 /** An event about one message, ready to be written. */
-export function newEvent(
-  type: EventType,
-  email: EmailFacts,
-  parts: PayloadParts,
-  source: string | null = null,
-): NewEvent {
+function newEvent(type: EventType, email: EmailFacts, parts: PayloadParts, source: string | null = null): NewEvent {
   return {
     id: newOrderedId(),
     emailId: email.id,
@@ -139,17 +136,17 @@ export interface Provider {
   readonly messageId: string | null;
 }
 
-export interface PayloadParts {
+interface PayloadParts {
   /** The recipients that the event is about. */
   readonly recipients: readonly string[];
   readonly provider?: Provider | undefined;
   readonly occurredAt?: Date | undefined;
-  /** One member, named like the event: `{ bounce: { type, sub_type, message } }`. */
+  /** As `detailsOf` makes them: `{ bounce: { type, sub_type, message } }`. */
   readonly details?: object;
 }
 
 /** `email_events.payload`, which is the `data` of webhooks: JSON with names in snake_case. */
-export interface EventPayload {
+interface EventPayload {
   readonly email_id: string;
   /** When the message was accepted, ISO 8601. */
   readonly created_at: string;
@@ -164,7 +161,7 @@ export interface EventPayload {
   readonly occurred_at?: string;
 }
 
-export function buildPayload(email: EmailFacts, parts: PayloadParts): EventPayload {
+function buildPayload(email: EmailFacts, parts: PayloadParts): EventPayload {
   const { recipients, provider, occurredAt, details } = parts;
   return {
     email_id: email.id,

@@ -1,5 +1,5 @@
 import type { Simulation } from '../message/addresses/simulator-address.ts';
-import type { NewEvent } from '../store/events/events.ts';
+import type { NewEvent } from '../store/event-types.ts';
 import { type EmailFacts, suppressedEvent, toldEvent } from './event.ts';
 import { readSesNotification } from './ses/notification.ts';
 

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from '../observability/log.ts';
 import { NO_TRACING, type Span, type Tracer } from '../observability/tracing.ts';
+import { eventName } from '../store/event-types.ts';
 import type { DeliveredEvent, LeasedDelivery } from '../store/webhooks/leases.ts';
 import type { DeliveryOutcome } from '../store/webhooks/outcomes.ts';
 import { type Answer, type EndpointClient, NoAnswer } from './endpoint-client.ts';
-import { eventName } from './event-types.ts';
 import type { DeliveryResult } from './metrics.ts';
 import { type SecretBox, SecretError, signatureHeaders } from './signing.ts';
 

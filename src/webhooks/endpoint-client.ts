@@ -2,7 +2,7 @@ import http from 'node:http';
 import https from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { type AddressGuard, guardedLookup, RefusedAddress } from './address-guard.ts';
-import { hasBadPort } from './endpoint-url.ts';
+import { hasBadPort } from './endpoint.ts';
 import { cachedResolve, type Resolve } from './resolver.ts';
 
 /** What an endpoint answered. */

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import type { LookupAddress } from 'node:dns';
 import { describe, it } from 'node:test';
 import { createAddressGuard } from '../../src/webhooks/address-guard.ts';
+import { parseEndpointUrl } from '../../src/webhooks/endpoint.ts';
 import { createEndpointClient, NoAnswer } from '../../src/webhooks/endpoint-client.ts';
-import { parseEndpointUrl } from '../../src/webhooks/endpoint-url.ts';
 import { cachedResolve } from '../../src/webhooks/resolver.ts';
 import { answer, startReceiver } from './receiver.ts';
 

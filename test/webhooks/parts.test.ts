@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { createCipheriv, createHash, randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { pauseAfter, RETRY_PAUSES } from '../../src/webhooks/attempt.ts';
-import { parseEndpointUrl } from '../../src/webhooks/endpoint-url.ts';
-import { parseEventTypes } from '../../src/webhooks/event-types.ts';
+import { parseEndpointUrl, parseEventTypes } from '../../src/webhooks/endpoint.ts';
 import { createSecretBox, newSecret, SecretError, signatureHeaders } from '../../src/webhooks/signing.ts';
 
 const ID = '0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11';

@@ -1,5 +1,6 @@
 import { decodeHeaderText } from '../../message/addresses/address-list.ts';
 import type { EmailStory, StoryAttempt, StoryDelivery, StoryEvent } from '../../store/emails/story.ts';
+import { EVENTS } from '../../store/event-types.ts';
 import { details, printable } from '../command.ts';
 
 interface Moment {
@@ -99,18 +100,12 @@ function eventMoment({ type, receivedAt, payload }: StoryEvent): Moment {
   return { at: receivedAt, what: `event ${type}`, text: [recipients, about && `(${about})`].filter(Boolean).join(' ') };
 }
 
-/** The members of an event's payload that say more of what happened. */
-const DETAILS = [
-  'bounce',
-  'complaint',
-  'delivery',
-  'delivery_delayed',
-  'delayed',
-  'click',
-  'open',
-  'failed',
-  'suppressed',
-];
+/** The members of an event's payload that say more of what happened; what the server said to a delivery is not worth a line. */
+const DETAILS = Object.values(EVENTS)
+  .flatMap(({ member }) => member ?? [])
+  .filter(member => member !== EVENTS.delivered.member)
+  // OpenSend's name for it.
+  .concat('delivery');
 
 function valuesOf(member: unknown): string[] {
   if (typeof member !== 'object' || member === null) return [];

@@ -14,9 +14,8 @@ import {
 } from '../../store/webhooks/webhooks.ts';
 import { createAddressGuard } from '../../webhooks/address-guard.ts';
 import { ping } from '../../webhooks/attempt.ts';
+import { ALL_EVENTS, parseEndpointUrl, parseEventTypes, WEBHOOK_EVENTS } from '../../webhooks/endpoint.ts';
 import { createEndpointClient } from '../../webhooks/endpoint-client.ts';
-import { parseEndpointUrl } from '../../webhooks/endpoint-url.ts';
-import { ALL_EVENTS, parseEventTypes, WEBHOOK_EVENTS } from '../../webhooks/event-types.ts';
 import { systemResolve } from '../../webhooks/resolver.ts';
 import { newSecret, SecretError } from '../../webhooks/signing.ts';
 import {

@@ -1,6 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { parseEndpointUrl } from '../../webhooks/endpoint-url.ts';
-import { ALL_EVENTS, WEBHOOK_EVENTS } from '../../webhooks/event-types.ts';
+import { ALL_EVENTS, parseEndpointUrl, WEBHOOK_EVENTS } from '../../webhooks/endpoint.ts';
 import type { SecretBox } from '../../webhooks/signing.ts';
 import { FieldError } from '../problem.ts';
 import { filePath, group, list, oneOf, owner, SECRETS_FOLDER, text } from './fields.ts';

@@ -1,5 +1,4 @@
 import { isUuid } from '../../platform/uuid.ts';
-import type { EventType } from '../../store/events/events.ts';
 import { type Occurrence, READERS } from './occurrences.ts';
 import { addressesAt, InvalidNotification, isObject, type JsonObject, objectAt, parseJson } from './reading.ts';
 
@@ -14,7 +13,7 @@ export interface SesNotification {
   readonly emailId: string | null;
   /** Those of the call to SES that had this id; empty where SES does not say. */
   readonly destination: readonly string[];
-  readonly occurrences: readonly (Occurrence & { readonly type: EventType })[];
+  readonly occurrences: readonly Occurrence[];
 }
 
 const MESSAGE_ID = /^[\w.@+=-]{1,160}$/;
@@ -43,9 +42,7 @@ export function readSesNotification(text: string): SesNotification | null {
   }
   const destination = addressesAt(mail, 'destination');
   const occurrences = reader.read({ messageId, destination, record });
-  const { type } = reader;
-  const typed = occurrences.map(occurrence => ({ ...occurrence, type }));
-  return { messageId, emailId: emailIdOf(mail), destination, occurrences: typed };
+  return { messageId, emailId: emailIdOf(mail), destination, occurrences };
 }
 
 /** Null unless there is exactly one: clients choose tags of their own, and a second value would be one of those. */

@@ -1,4 +1,4 @@
-import type { NewEvent } from '../events/events.ts';
+import type { NewEvent } from '../event-types.ts';
 import type { NewMessage } from '../messages/new-message.ts';
 import type { AttemptOutcome, Claim } from './claim.ts';
 

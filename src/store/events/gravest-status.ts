@@ -1,5 +1,10 @@
+import { EVENTS } from '../event-types.ts';
+
 /** From the least grave to the gravest. Statuses that are none of these say nothing about what became of a message. */
-const GRAVITY = ['sent', 'delivered', 'failed', 'bounced', 'complained'];
+const GRAVITY = Object.entries(EVENTS)
+  .flatMap(([status, { gravity }]) => (gravity === undefined ? [] : [{ status, gravity }]))
+  .sort((one, other) => one.gravity - other.gravity)
+  .map(({ status }) => status);
 
 /** SQL: the types of events that tell of a status. A message may have any number of others, such as clicks. */
 const TELLING = GRAVITY.map(status => `'${status}'`).join(', ');

@@ -2,8 +2,8 @@ import type pg from 'pg';
 import type { Tag } from '../../message/header/control-headers.ts';
 import type { Queryable } from '../../postgres/pool.ts';
 import { inTransaction } from '../../postgres/transaction.ts';
+import type { NewEvent } from '../event-types.ts';
 import { INSERT_DUE_DELIVERIES } from '../webhooks/deliveries.ts';
-import type { NewEvent } from './events.ts';
 import { gravestStatus, tellsStatus, withoutAnswers } from './gravest-status.ts';
 
 /** A message that a provider tells of: by our id, or where that is not known, by the provider's. */

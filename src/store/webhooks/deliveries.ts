@@ -1,10 +1,4 @@
-/**
- * SQL: what an endpoint is told an event is, for a row with a column `type` that goes by the name given. Events of
- * messages are `email.<type>`; the one of our own about an endpoint is `webhook.disabled`.
- */
-export function eventNameOf(row: string): string {
-  return `(case ${row}.type when 'webhook_disabled' then 'webhook.disabled' else 'email.' || ${row}.type end)`;
-}
+import { eventNameOf } from '../event-types.ts';
 
 /** SQL: an id as `newOrderedId` makes it, for the same reason. */
 const NEW_ID = `(lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') ||

@@ -1,5 +1,5 @@
 import type { Queryable } from '../../postgres/pool.ts';
-import { eventNameOf } from './deliveries.ts';
+import { eventNameOf } from '../event-types.ts';
 
 /** A delivery as a list shows it. */
 export interface DeliverySummary {

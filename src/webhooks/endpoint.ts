@@ -1,3 +1,5 @@
+import { EVENTS } from '../store/event-types.ts';
+
 /**
  * Reads the URL of an endpoint that is to be kept.
  *
@@ -40,4 +42,26 @@ const BAD_PORTS: ReadonlySet<number> = new Set([
  */
 export function hasBadPort(url: URL): boolean {
   return url.port !== '' && BAD_PORTS.has(Number(url.port));
+}
+
+/** What an endpoint can ask for. */
+export const WEBHOOK_EVENTS: readonly string[] = Object.values(EVENTS).map(({ name }) => name);
+
+/** All of them, also those to come. */
+export const ALL_EVENTS = '*';
+
+/**
+ * Reads a list of event types as a person writes it: separated by commas; `*` and `all` are all.
+ *
+ * @returns each once, or only `*`
+ * @throws RangeError that names the first that is none
+ */
+export function parseEventTypes(text: string): string[] {
+  const names = text.split(',').map(name => name.trim().toLowerCase());
+  if (names.some(name => name === ALL_EVENTS || name === 'all')) return [ALL_EVENTS];
+  const unknown = names.find(name => !WEBHOOK_EVENTS.includes(name));
+  if (unknown !== undefined) {
+    throw new RangeError(`"${unknown}" is no event; there are ${WEBHOOK_EVENTS.join(', ')}, and "all"`);
+  }
+  return [...new Set(names)];
 }
