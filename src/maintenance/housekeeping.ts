@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { Counter, Histogram } from 'prom-client';
 import { period } from '../config/formats/time.ts';
 import type { Logger } from '../observability/log.ts';
+import type { Registry } from '../observability/metrics.ts';
 import type { Queryable } from '../postgres/pool.ts';
 import { Republisher } from '../store/delivery/republish.ts';
-import { applyRetention, type RetentionPeriods } from '../store/retention/retention.ts';
+import { applyRetention, RETENTION_KINDS, type RetentionPeriods } from '../store/retention/retention.ts';
 import { endTurn, takeTurn } from '../store/retention/turn.ts';
-import type { HousekeepingMetrics } from './metrics.ts';
 
 export interface HousekeepingDependencies {
   readonly db: Queryable;
@@ -128,4 +129,35 @@ function intervalFor(periods: RetentionPeriods): number {
   if (shortest === Number.POSITIVE_INFINITY) return shortest;
   const { least, most } = RETENTION_INTERVAL;
   return Math.min(most, Math.max(least, shortest / RUNS_A_PERIOD));
+}
+
+export interface HousekeepingMetrics {
+  readonly republished: Counter;
+  readonly removed: Counter<'kind'>;
+  readonly batchSeconds: Histogram<'kind'>;
+}
+
+export function createHousekeepingMetrics(registry: Registry): HousekeepingMetrics {
+  const registers = [registry];
+  const labelNames = ['kind'] as const;
+  return {
+    republished: new Counter({
+      name: 'smtp_relay_republished_jobs_total',
+      help: 'Jobs published again because a message was queued without one.',
+      registers,
+    }),
+    removed: new Counter<'kind'>({
+      name: 'smtp_relay_retention_removed_total',
+      help: `Rows removed, or emptied, after the time they are kept for; kind is one of ${RETENTION_KINDS.join(', ')}.`,
+      labelNames,
+      registers,
+    }),
+    batchSeconds: new Histogram<'kind'>({
+      name: 'smtp_relay_retention_batch_seconds',
+      help: 'How long one statement of retention took.',
+      labelNames,
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5],
+      registers,
+    }),
+  };
 }

@@ -1,4 +1,4 @@
-import { Counter } from 'prom-client';
+import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from '../observability/metrics.ts';
 import { type JobOutcome, outcomeName } from './job-source.ts';
 
@@ -31,5 +31,79 @@ export function createQueueMetrics(registry: Registry): QueueMetrics {
   return {
     received: (kind, count) => received.inc({ kind }, count),
     handled: (outcome, count) => handled.inc({ outcome: outcomeName(outcome) }, count),
+  };
+}
+
+const RESULTS = ['published', 'refused', 'failed'] as const;
+
+export interface PublisherMetrics {
+  /** What became of the jobs of one call. */
+  published(result: (typeof RESULTS)[number], jobs: number): void;
+  /** One call to the queue, however it ended. */
+  called(milliseconds: number): void;
+  /** Whether calls are made just now, or the queue is left alone for a while. */
+  reachable(isReachable: boolean): void;
+}
+
+/** What is asked for at each scrape. */
+export interface PublisherState {
+  /** Jobs in memory. */
+  readonly pending: () => number;
+  /** Jobs in the queue. */
+  readonly depth: () => number;
+  /** Whether there are so many that others wait in the outbox. */
+  readonly isFull: () => boolean;
+}
+
+/** What the publisher does. */
+export function createPublisherMetrics(registry: Registry, state: PublisherState): PublisherMetrics {
+  const registers = [registry];
+  const jobs = new Counter({
+    name: 'smtp_relay_publish_jobs_total',
+    help: 'Send jobs by what became of publishing them: published, refused (by the queue, this one only), failed (the whole call); the last two are tried again',
+    labelNames: ['result'],
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'smtp_relay_publish_duration_seconds',
+    help: 'Time of one call to the queue, with up to ten jobs',
+    buckets: [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers,
+  });
+  const reachable = new Gauge({
+    name: 'smtp_relay_publish_reachable',
+    help: '1 where the last call to the queue went through, or none was made; 0 where it failed',
+    registers,
+  });
+  new Gauge({
+    name: 'smtp_relay_publish_pending_jobs',
+    help: 'Send jobs in memory that wait for a call to the queue',
+    registers,
+    collect() {
+      this.set(state.pending());
+    },
+  });
+  new Gauge({
+    name: 'smtp_relay_publish_queue_jobs',
+    help: 'Send jobs in the queue that wait for a worker, at the last look of this process; 0 where it does not look',
+    registers,
+    collect() {
+      this.set(state.depth());
+    },
+  });
+  new Gauge({
+    name: 'smtp_relay_publish_queue_full',
+    help: '1 while further send jobs wait in the outbox, where owners have their turn, since the queue has as many as workers take in a moment',
+    registers,
+    collect() {
+      this.set(state.isFull() ? 1 : 0);
+    },
+  });
+  for (const result of RESULTS) jobs.inc({ result }, 0);
+  reachable.set(1);
+  return {
+    published: (result, count) => void (count > 0 && jobs.inc({ result }, count)),
+    called: milliseconds => duration.observe(milliseconds / 1000),
+    reachable: isReachable => reachable.set(isReachable ? 1 : 0),
   };
 }

@@ -1,6 +1,5 @@
-import { Bell } from '../flow/bell.ts';
+import { Bell, WakeUp } from '../flow/bell.ts';
 import { Outage } from '../flow/outage.ts';
-import { WakeUp } from '../flow/wake-up.ts';
 import type { Logger } from '../observability/log.ts';
 import type { JobOutcome, JobSink, JobSource, TakenJob } from './job-source.ts';
 import type { QueueMetrics } from './metrics.ts';

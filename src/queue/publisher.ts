@@ -2,13 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { NO_TRACING, type Tracer } from '../observability/tracing.ts';
-import { type JobQueue, MAX_BATCH, type RefusedJob } from './job-queue.ts';
-import { OutboxHelpings, type SweptOutbox } from './outbox-helpings.ts';
-import { QueuePace } from './pace.ts';
-import { type LeasedJob, PendingJobs } from './pending-jobs.ts';
-import { beginPublishSpans, endPublishSpans } from './publish-spans.ts';
-import { createPublisherMetrics, type PublisherMetrics } from './publisher-metrics.ts';
+import { createPublisherMetrics, type PublisherMetrics } from './metrics.ts';
+import { type LeasedJob, OutboxHelpings, PendingJobs, QueuePace, type SweptOutbox } from './pace.ts';
 import type { SendJob } from './send-job.ts';
+import { type JobQueue, MAX_BATCH, type RefusedJob } from './send-job.ts';
+import { beginPublishSpans, endPublishSpans } from './spans.ts';
 
 /** The outbox as the publisher needs it (`store/messages/outbox.ts`). */
 export interface JobOutbox extends SweptOutbox {

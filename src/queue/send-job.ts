@@ -10,33 +10,25 @@ export interface SendJob {
   readonly requestedAt: Date;
 }
 
-export const SEND_JOB_TYPE = 'email.send';
-const SOURCE = 'api';
+/** SQS takes at most ten messages a call (API reference, SendMessageBatch). */
+export const MAX_BATCH = 10;
 
-/** `email.send:<emailId>`, the name that body and attribute carry. */
-export function sendJobId(job: SendJob): string {
-  return `${SEND_JOB_TYPE}:${job.emailId}`;
+/** A job that SQS has not taken, though its answer is a success as a whole. */
+export interface RefusedJob {
+  readonly job: SendJob;
+  readonly reason: string;
 }
 
-/** The message body, JSON. */
-export function sendJobBody(job: SendJob): string {
-  return JSON.stringify({
-    id: sendJobId(job),
-    type: SEND_JOB_TYPE,
-    source: SOURCE,
-    emailId: job.emailId,
-    requestedAt: job.requestedAt.toISOString(),
-    trace: { traceparent: job.traceparent, correlationId: job.correlationId },
-  });
-}
-
-/** The same facts as message attributes, all of type String. */
-export function sendJobAttributes(job: SendJob): Readonly<Record<string, string>> {
-  return {
-    jobId: sendJobId(job),
-    jobType: SEND_JOB_TYPE,
-    source: SOURCE,
-    correlationId: job.correlationId,
-    traceparent: job.traceparent,
-  };
+/** Where send jobs are published. */
+export interface JobQueue {
+  /**
+   * Publishes up to `MAX_BATCH` jobs. Rejects where the call failed as a whole: then any of them may have been published.
+   *
+   * @param timeLimit milliseconds after which the call is given up
+   * @returns the jobs that were refused one by one
+   */
+  send(jobs: readonly SendJob[], timeLimit: number): Promise<readonly RefusedJob[]>;
+  /** How many jobs wait in the queue for somebody to take them; null where SQS does not say. Absent: nobody knows. */
+  depth?(): Promise<number | null>;
+  close(): void;
 }

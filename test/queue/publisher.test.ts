@@ -4,9 +4,8 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
-import type { JobQueue, RefusedJob } from '../../src/queue/job-queue.ts';
 import { type JobOutbox, Publisher, type PublisherOptions } from '../../src/queue/publisher.ts';
-import type { SendJob } from '../../src/queue/send-job.ts';
+import type { JobQueue, RefusedJob, SendJob } from '../../src/queue/send-job.ts';
 import { eventually } from '../support/eventually.ts';
 
 const OPTIONS: PublisherOptions = { concurrency: 2, sweepInterval: 20, leaseTime: 600_000 };

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { env } from 'node:process';
 import { after, describe, it } from 'node:test';
-import { createQueueCheck } from '../../src/queue/sqs/check.ts';
+import { createQueueCheck } from '../../src/queue/sqs/client.ts';
 import { createQueue, sqsEnv } from '../support/queue.ts';
 
 Object.assign(env, sqsEnv());

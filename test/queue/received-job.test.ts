@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { type SendJob, sendJobBody } from '../../src/queue/send-job.ts';
-import { groupOfOwner } from '../../src/queue/sqs/message-group.ts';
-import { readReceived } from '../../src/queue/sqs/received-job.ts';
+import type { SendJob } from '../../src/queue/send-job.ts';
+import { groupOfOwner, readReceived, sendJobBody } from '../../src/queue/sqs/job-format.ts';
 
 const emailId = randomUUID();
 const JOB: SendJob = {

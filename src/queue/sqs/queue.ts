@@ -6,10 +6,9 @@ import {
   type SendMessageBatchCommandOutput,
   type SendMessageBatchRequestEntry,
 } from '@aws-sdk/client-sqs';
-import type { JobQueue, RefusedJob } from '../job-queue.ts';
-import { SEND_JOB_TYPE, type SendJob, sendJobAttributes, sendJobBody, sendJobId } from '../send-job.ts';
+import type { JobQueue, RefusedJob, SendJob } from '../send-job.ts';
 import { createSqsClient } from './client.ts';
-import { groupOfOwner } from './message-group.ts';
+import { groupOfOwner, SEND_JOB_TYPE, sendJobAttributes, sendJobBody, sendJobId } from './job-format.ts';
 
 const REQUEST_TIMEOUT = 5_000;
 

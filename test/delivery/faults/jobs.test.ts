@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { PurgeQueueCommand, SendMessageBatchCommand } from '@aws-sdk/client-sqs';
 import { sqsClient } from '../../../dev/sqs.ts';
 import { newTrace } from '../../../src/observability/tracing.ts';
-import { sendJobAttributes, sendJobBody } from '../../../src/queue/send-job.ts';
+import { sendJobAttributes, sendJobBody } from '../../../src/queue/sqs/job-format.ts';
 import { eventually } from '../../support/eventually.ts';
 import { createQueue, sqsEnv } from '../../support/queue.ts';
 import { createFleet, outcomesOf } from './support/fleet.ts';

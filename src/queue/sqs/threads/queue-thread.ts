@@ -1,6 +1,6 @@
 import { workerData } from 'piscina';
 import type { SendJob } from '../../send-job.ts';
-import { createQueueCheck } from '../check.ts';
+import { createQueueCheck } from '../client.ts';
 import { createSqsQueue, type SqsOptions } from '../queue.ts';
 
 /** One call to SQS on its way into the thread. */

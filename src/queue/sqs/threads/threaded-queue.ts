@@ -1,5 +1,6 @@
 import { Piscina } from 'piscina';
-import type { JobQueue } from '../../job-queue.ts';
+import type { Config } from '../../../config/schema.ts';
+import type { JobQueue } from '../../send-job.ts';
 import type { SqsOptions } from '../queue.ts';
 import type { SqsRefusal, SqsTask } from './queue-thread.ts';
 
@@ -45,4 +46,16 @@ export function createThreadedSqsQueue(options: SqsOptions): ThreadedQueue {
       void thread.destroy();
     },
   };
+}
+
+/** Without a queue there is nothing to publish to: OpenSend's worker polls the rows, ours the outbox. */
+export function createConfiguredQueue(config: Config): ThreadedQueue | null {
+  if (config.queueUrl === '') return null;
+  return createThreadedSqsQueue({
+    queueUrl: config.queueUrl,
+    region: config.awsRegion,
+    endpoint: config.sqsEndpoint || null,
+    connections: config.publishing.concurrency,
+    fairQueue: config.fairQueue,
+  });
 }

@@ -1,10 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { Logger } from '../../../observability/log.ts';
-import type { JobSource } from '../../job-source.ts';
+import type { JobOutcome, JobSink, JobSource } from '../../job-source.ts';
 import type { SqsSourceDependencies } from '../source.ts';
-import { DistantSource } from './distant-source.ts';
-import type { FromThread, ThreadData, ToThread } from './source-thread.ts';
+import type { FromThread, SinkAnswer, SinkQuestion, ThreadData, ToThread } from './source-thread.ts';
 
 /** Megabytes. */
 const YOUNG_GENERATION = 2;
@@ -98,4 +97,75 @@ function relog(logger: Logger, line: string): void {
   const { level, time: _, msg, ...facts } = JSON.parse(line);
   const name = logger.levels.labels[level] as 'debug' | 'info' | 'warn' | 'error';
   logger[name](facts, msg);
+}
+
+export interface DistantSourceOptions {
+  readonly sink: JobSink;
+  /** No more room is waited for. */
+  readonly stopped: AbortSignal;
+  /** Tells the thread, if it still is there. */
+  readonly tell: (answer: SinkAnswer) => void;
+}
+
+/** What a source in another thread has here: it brings its jobs to the sink, and tells it of the room. */
+export class DistantSource {
+  readonly #options: DistantSourceOptions;
+  #seen = -1;
+  #outcomes: [number, JobOutcome][] = [];
+  #willTell = false;
+  /** The thread waits for room. */
+  #isRoomWanted = false;
+  #isWaiting = false;
+
+  constructor(options: DistantSourceOptions) {
+    this.#options = options;
+  }
+
+  hear(question: SinkQuestion): void {
+    if (question.kind === 'room') {
+      this.#isRoomWanted = true;
+      void this.#tellOfRoom();
+      return;
+    }
+    const { first, jobs } = question;
+    this.#seen = first + jobs.length - 1;
+    const outcomes = this.#options.sink.take(jobs);
+    for (const [index, outcome] of outcomes.entries()) void outcome.then(what => this.#note(first + index, what));
+    this.#tellSoon();
+  }
+
+  async #tellOfRoom(): Promise<void> {
+    const { sink, stopped } = this.#options;
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    while (this.#isRoomWanted && !stopped.aborted) {
+      await sink.whenRoom(stopped);
+      this.#tell();
+    }
+    this.#isWaiting = false;
+  }
+
+  #note(number: number, outcome: JobOutcome): void {
+    this.#outcomes.push([number, outcome]);
+    this.#tellSoon();
+  }
+
+  /** What comes together is told together. */
+  #tellSoon(): void {
+    if (this.#willTell) return;
+    this.#willTell = true;
+    setImmediate(() => {
+      this.#willTell = false;
+      this.#tell();
+    });
+  }
+
+  #tell(): void {
+    const { sink, tell } = this.#options;
+    const { room } = sink;
+    if (room > 0) this.#isRoomWanted = false;
+    const outcomes = this.#outcomes;
+    this.#outcomes = [];
+    tell({ kind: 'answer', outcomes, room, seen: this.#seen });
+  }
 }

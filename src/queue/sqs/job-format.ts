@@ -1,8 +1,39 @@
+import { createHash } from 'node:crypto';
 import { isUuid } from '../../platform/uuid.ts';
 import type { TakenJob } from '../job-source.ts';
-import { SEND_JOB_TYPE } from '../send-job.ts';
+import type { SendJob } from '../send-job.ts';
 import type { QueueMessage } from './calls.ts';
-import { ownerOfGroup } from './message-group.ts';
+
+export const SEND_JOB_TYPE = 'email.send';
+const SOURCE = 'api';
+
+/** `email.send:<emailId>`, the name that body and attribute carry. */
+export function sendJobId(job: SendJob): string {
+  return `${SEND_JOB_TYPE}:${job.emailId}`;
+}
+
+/** The message body, JSON. */
+export function sendJobBody(job: SendJob): string {
+  return JSON.stringify({
+    id: sendJobId(job),
+    type: SEND_JOB_TYPE,
+    source: SOURCE,
+    emailId: job.emailId,
+    requestedAt: job.requestedAt.toISOString(),
+    trace: { traceparent: job.traceparent, correlationId: job.correlationId },
+  });
+}
+
+/** The same facts as message attributes, all of type String. */
+export function sendJobAttributes(job: SendJob): Readonly<Record<string, string>> {
+  return {
+    jobId: sendJobId(job),
+    jobType: SEND_JOB_TYPE,
+    source: SOURCE,
+    correlationId: job.correlationId,
+    traceparent: job.traceparent,
+  };
+}
 
 /** What a queue's message is: a send job, a job for somebody else, or nothing that anybody understands. */
 export type ReceivedJob =
@@ -53,4 +84,19 @@ function traceOf({ trace }: JobBody, emailId: string): Pick<TakenJob, 'correlati
 
 function matching(value: unknown, pattern: RegExp): string | null {
   return typeof value === 'string' && pattern.test(value) ? value : null;
+}
+
+/** What SQS takes for a message group: letters, digits and ASCII punctuation (API reference, SendMessage). */
+const ALLOWED = /^[!-~]{1,128}$/;
+const HASHED = 'sha256:';
+
+/** The message group of an owner's jobs. An owner whose id SQS would refuse goes by a hash of it. */
+export function groupOfOwner(userId: string): string {
+  if (ALLOWED.test(userId) && userId !== SEND_JOB_TYPE && !userId.startsWith(HASHED)) return userId;
+  return HASHED + createHash('sha256').update(userId).digest('hex');
+}
+
+/** The owner of a message group; null where the group does not say. */
+export function ownerOfGroup(group: string | undefined): string | null {
+  return group === undefined || group === SEND_JOB_TYPE || group.startsWith(HASHED) ? null : group;
 }

@@ -1,7 +1,5 @@
-import type { Span, Tracer } from '../observability/tracing.ts';
-import { isSampled } from '../observability/tracing.ts';
+import { isSampled, type Span, type Tracer } from '../observability/tracing.ts';
 import type { SendJob } from './send-job.ts';
-import { sqsAttributes } from './sqs/messaging-attributes.ts';
 
 /** One span for each job of a call whose trace is sampled, since a call is for many traces. */
 export function beginPublishSpans(tracer: Tracer, queueName: string, jobs: readonly SendJob[]): Span[] {
@@ -22,4 +20,19 @@ export function endPublishSpans(spans: readonly Span[], error?: unknown): void {
     if (error !== undefined) span.fail(error);
     span.end();
   }
+}
+
+/** The attributes of a span about an SQS queue (OpenTelemetry, semantic conventions for messaging). */
+export function sqsAttributes(queueName: string, operation: string, type: 'send' | 'receive' | 'process') {
+  return {
+    'messaging.system': 'aws_sqs',
+    'messaging.destination.name': queueName,
+    'messaging.operation.name': operation,
+    'messaging.operation.type': type,
+  };
+}
+
+/** The last part of a queue's URL. */
+export function queueNameOf(queueUrl: string): string {
+  return queueUrl.slice(queueUrl.lastIndexOf('/') + 1);
 }
