@@ -6,7 +6,7 @@ import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import type { Tracer } from '../observability/tracing.ts';
 import type { DatabaseClock } from '../postgres/clock.ts';
-import { queueNameOf, sqsAttributes } from '../queue/spans.ts';
+import { queueNameOf, sqsAttributes } from '../queue/telemetry.ts';
 import { createConfiguredRoutes, type DeclaredRoutes, perRoutes } from '../routing/declared-routes.ts';
 import { Claims } from '../store/delivery/claims.ts';
 import { JobFactsReader } from '../store/delivery/job-facts.ts';

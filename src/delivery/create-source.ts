@@ -4,10 +4,10 @@ import type { LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { listenTo, OUTBOX_CHANNEL } from '../postgres/notifications.ts';
-import type { JobSink, JobSource } from '../queue/job-source.ts';
-import { createQueueMetrics } from '../queue/metrics.ts';
+import type { JobSink, JobSource } from '../queue/jobs.ts';
 import { createOutboxSource } from '../queue/outbox-source.ts';
 import { createThreadedSqsSource } from '../queue/sqs/threads/threaded-source.ts';
+import { createQueueMetrics } from '../queue/telemetry.ts';
 import { Outbox } from '../store/messages/outbox.ts';
 
 export interface SourceParts {

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Batcher } from '../flow/batcher.ts';
 import { startStopwatch } from '../flow/stopwatch.ts';
+import type { SendJob } from '../message/send-job.ts';
 import type { TraceContext } from '../observability/tracing.ts';
 import { untilAnswered } from '../postgres/until-answered.ts';
-import type { JobOutcome, JobSink, TakenJob } from '../queue/job-source.ts';
+import type { JobOutcome, JobSink } from '../queue/jobs.ts';
 import type { Claim, Claims } from '../store/delivery/claims.ts';
 import type { JobFacts, JobFactsReader } from '../store/delivery/job-facts.ts';
 import type { PutOffs } from '../store/delivery/put-off.ts';
@@ -132,7 +133,7 @@ export class Deliverer implements JobSink {
     }
   }
 
-  readonly take = (jobs: readonly TakenJob[]): readonly Promise<JobOutcome>[] =>
+  readonly take = (jobs: readonly SendJob[]): readonly Promise<JobOutcome>[] =>
     jobs.map(job => {
       const known = this.#jobs.get(job.emailId);
       return known ? this.#after(known, job) : this.#add(job);
@@ -170,14 +171,14 @@ export class Deliverer implements JobSink {
   }
 
   /** For a job whose message is here already: it was redelivered, or it is that of the next try, and is looked at when this one is over. */
-  async #after(known: Promise<JobOutcome>, job: TakenJob): Promise<JobOutcome> {
+  async #after(known: Promise<JobOutcome>, job: SendJob): Promise<JobOutcome> {
     const outcome = await known;
     if (outcome !== 'done') return outcome;
     if (this.#stopping.signal.aborted) return 'left';
     return this.take([job])[0] ?? 'left';
   }
 
-  #add(job: TakenJob): Promise<JobOutcome> {
+  #add(job: SendJob): Promise<JobOutcome> {
     const { promise, resolve } = Promise.withResolvers<JobOutcome>();
     this.#jobs.set(job.emailId, promise);
     const place = this.#waiting.enter(job.userId);
@@ -194,7 +195,7 @@ export class Deliverer implements JobSink {
   }
 
   /** Finds out what the message of a job needs, and lets it wait for that. @throws what keeps that from being known */
-  async #admit(job: TakenJob, place: Place, resolve: (outcome: JobOutcome) => void): Promise<void> {
+  async #admit(job: SendJob, place: Place, resolve: (outcome: JobOutcome) => void): Promise<void> {
     const { facts, ways, standstill } = this.#dependencies;
     const { emailId, correlationId, traceparent } = job;
     await standstill.passed(this.#stopping.signal);

@@ -149,7 +149,7 @@ function stay<T, R>(batch: readonly Waiting<T, R>[]): readonly Waiting<T, R>[] {
 }
 
 /** An item of a batch. */
-export interface Member {
+interface Member {
   /** Calls it off. */
   readonly signal: AbortSignal | undefined;
   /** The batch that it is in just now; null while it waits, and afterwards. */
@@ -166,7 +166,7 @@ const EARLY_RUNS = 4;
  *
  * @param run the how manieth it is, from 0
  */
-export function patienceOf(run: number, patience: number): number {
+function patienceOf(run: number, patience: number): number {
   return patience * 2 ** Math.max(0, run - EARLY_RUNS + 1);
 }
 
@@ -178,7 +178,7 @@ class Cancelled extends Error {
  * One run of a batch, and whether it is still worth while: it is cancelled at once where all items are called off, or one that
  * may not linger, and once its patience is over where any is.
  */
-export class BatchRun {
+class BatchRun {
   readonly #members: readonly Member[];
   readonly #canLinger: (reason: unknown) => boolean;
   readonly #controller = new AbortController();

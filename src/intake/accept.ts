@@ -7,9 +7,9 @@ import type { LeftOutHeader } from '../message/header/row-headers.ts';
 import type { MessageParts } from '../message/mime/parts.ts';
 import type { Parser } from '../message/parser.ts';
 import { policyRefusal, type Refusal } from '../message/refusal.ts';
+import type { OutboxJob } from '../message/send-job.ts';
 import { type BodyText, bytesOf } from '../message/text/body-text.ts';
 import { newOrderedId } from '../platform/uuid.ts';
-import type { SendJob } from '../queue/send-job.ts';
 import { transportLimits } from '../routing/routes.ts';
 import type { UsageCount } from '../store/keys/usage.ts';
 import type { IdempotencyClaim, IdempotencyOutcome } from '../store/messages/idempotency.ts';
@@ -37,7 +37,7 @@ export interface AcceptDependencies {
   readonly store: (message: NewMessage, standing: Standing) => Promise<StoreOutcome>;
   readonly findRepeat: (userId: string, claim: IdempotencyClaim) => Promise<IdempotencyOutcome | null>;
   /** Publishes the send job of a message that has been committed. */
-  readonly publish: (job: SendJob) => void;
+  readonly publish: (job: OutboxJob) => void;
 }
 
 /** A message that is stored, or was before. */
@@ -170,7 +170,7 @@ function repeatedId(outcome: IdempotencyOutcome): string {
   return outcome.id;
 }
 
-function sendJobOf({ id, userId, trace }: NewMessage): SendJob {
+function sendJobOf({ id, userId, trace }: NewMessage): OutboxJob {
   return { emailId: id, userId, try: 0, ...trace, requestedAt: new Date() };
 }
 

@@ -1,8 +1,8 @@
 import { Bell } from '../flow/bell.ts';
 import { Outage } from '../flow/outage.ts';
 import type { Logger } from '../observability/log.ts';
-import { MAX_BATCH } from './send-job.ts';
-import type { QueueMessage } from './sqs/calls.ts';
+import { MAX_BATCH } from './jobs.ts';
+import type { QueueMessage } from './sqs/client.ts';
 import { createSqsClient } from './sqs/client.ts';
 import { type Fate, type MessageSink, SqsReception } from './sqs/reception.ts';
 
@@ -66,7 +66,7 @@ export function createEventQueue(options: EventQueueOptions): EventQueue {
   };
 }
 
-export interface EventMessagesOptions {
+interface EventMessagesOptions {
   /** Records bodies (`EventQueueOptions`). */
   readonly handle: (bodies: readonly string[]) => Promise<readonly boolean[]>;
   /** Messages in hand at most. */
@@ -78,7 +78,7 @@ export interface EventMessagesOptions {
 const PAUSES = { firstPause: 250, longestPause: 5_000 };
 
 /** Has notifications recorded, and says which messages are then to be deleted. */
-export class EventMessages implements MessageSink {
+class EventMessages implements MessageSink {
   readonly #options: EventMessagesOptions;
   readonly #outage: Outage;
   readonly #freed = new Bell();

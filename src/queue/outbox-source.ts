@@ -1,13 +1,9 @@
 import { Bell, WakeUp } from '../flow/bell.ts';
 import { Outage } from '../flow/outage.ts';
+import type { OutboxJob } from '../message/send-job.ts';
 import type { Logger } from '../observability/log.ts';
-import type { JobOutcome, JobSink, JobSource, TakenJob } from './job-source.ts';
-import type { QueueMetrics } from './metrics.ts';
-
-/** A job in the outbox; `try` tells it from the other tries of the same message. */
-export interface OutboxJob extends TakenJob {
-  readonly try: number;
-}
+import type { JobOutcome, JobSink, JobSource } from './jobs.ts';
+import type { QueueMetrics } from './telemetry.ts';
 
 /** The outbox as its consumer needs it (`store/messages/outbox.ts`). */
 export interface ConsumedOutbox {

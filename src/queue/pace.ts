@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { SendJob } from './send-job.ts';
+import type { OutboxJob } from '../message/send-job.ts';
 
-export interface QueuePaceOptions {
+interface QueuePaceOptions {
   /** Jobs that wait in the queue for somebody to take them; null: it cannot be known. */
   readonly depth: () => Promise<number | null>;
   /** Whether anybody is there who takes them. */
@@ -128,11 +128,11 @@ export class QueuePace {
 
 /** The outbox as it is swept (`store/messages/outbox.ts`). */
 export interface SweptOutbox {
-  leaseDue(limit: number, leaseMs: number): Promise<SendJob[]>;
-  takeInTurn(limit: number, leaseMs: number, leftOut: readonly (string | null)[]): Promise<SendJob[]>;
+  leaseDue(limit: number, leaseMs: number): Promise<OutboxJob[]>;
+  takeInTurn(limit: number, leaseMs: number, leftOut: readonly (string | null)[]): Promise<OutboxJob[]>;
 }
 
-export interface OutboxHelpingsOptions {
+interface OutboxHelpingsOptions {
   readonly outbox: SweptOutbox;
   /** null: the queue takes whatever there is. */
   readonly pace: QueuePace | null;
@@ -172,7 +172,7 @@ export class OutboxHelpings {
     return jobs.map(job => ({ job, leasedUntil }));
   }
 
-  async #jobs(): Promise<SendJob[]> {
+  async #jobs(): Promise<OutboxJob[]> {
     const { outbox, pace, leaseTime } = this.#options;
     if (pace === null) return outbox.leaseDue(LIMIT, leaseTime);
     const room = Math.floor(Math.min(pace.room, LIMIT));
@@ -187,7 +187,7 @@ export class OutboxHelpings {
 
 /** A job that is ours to publish for a while. */
 export interface LeasedJob {
-  readonly job: SendJob;
+  readonly job: OutboxJob;
   /** When others may take it, on the clock of `performance.now()`. */
   readonly leasedUntil: number;
 }

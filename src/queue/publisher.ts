@@ -1,16 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { OutboxJob } from '../message/send-job.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { NO_TRACING, type Tracer } from '../observability/tracing.ts';
-import { createPublisherMetrics, type PublisherMetrics } from './metrics.ts';
+import { type JobQueue, MAX_BATCH, type RefusedJob } from './jobs.ts';
 import { type LeasedJob, OutboxHelpings, PendingJobs, QueuePace, type SweptOutbox } from './pace.ts';
-import type { SendJob } from './send-job.ts';
-import { type JobQueue, MAX_BATCH, type RefusedJob } from './send-job.ts';
-import { beginPublishSpans, endPublishSpans } from './spans.ts';
+import { beginPublishSpans, createPublisherMetrics, endPublishSpans, type PublisherMetrics } from './telemetry.ts';
 
 /** The outbox as the publisher needs it (`store/messages/outbox.ts`). */
 export interface JobOutbox extends SweptOutbox {
-  remove(jobs: readonly SendJob[]): Promise<void>;
+  remove(jobs: readonly OutboxJob[]): Promise<void>;
   postpone(failures: readonly { emailId: string; try: number; reason: string }[]): Promise<void>;
 }
 
@@ -67,7 +66,7 @@ export class Publisher {
   readonly #helpings: OutboxHelpings;
   #looking: Promise<void> = Promise.resolve();
   /** Published, but still in the outbox: the database could not be reached. */
-  #unremoved: readonly SendJob[] = [];
+  #unremoved: readonly OutboxJob[] = [];
   #linger: NodeJS.Timeout | undefined;
   #pausedUntil = 0;
   #pause = MIN_PAUSE;
@@ -96,7 +95,7 @@ export class Publisher {
   }
 
   /** Publishes a job whose outbox entry has just been committed with a lease. Never fails and never waits. */
-  publish(job: SendJob): void {
+  publish(job: OutboxJob): void {
     if (this.#isPaused()) return;
     this.#pending.add({ job, leasedUntil: performance.now() + this.#options.leaseTime });
     if (this.#maySend(job.userId)) this.#pump();
@@ -187,7 +186,7 @@ export class Publisher {
     return Math.min(MIN_CALL, this.#options.leaseTime / 2);
   }
 
-  async #settle(jobs: readonly SendJob[], refused: readonly RefusedJob[]): Promise<void> {
+  async #settle(jobs: readonly OutboxJob[], refused: readonly RefusedJob[]): Promise<void> {
     const refusedJobs = new Set(refused.map(({ job }) => job));
     this.#metrics.published('published', jobs.length - refusedJobs.size);
     this.#metrics.published('refused', refusedJobs.size);
@@ -201,7 +200,7 @@ export class Publisher {
   }
 
   /** Never rejects. @returns whether the outbox has forgotten the jobs */
-  async #remove(jobs: readonly SendJob[]): Promise<boolean> {
+  async #remove(jobs: readonly OutboxJob[]): Promise<boolean> {
     try {
       await this.#outbox.remove(jobs);
       return true;

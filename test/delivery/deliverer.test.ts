@@ -10,7 +10,7 @@ import type { Way } from '../../src/delivery/schedule/way.ts';
 import { HandedBack } from '../../src/delivery/send-message.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { newTrace } from '../../src/observability/tracing.ts';
-import type { JobOutcome } from '../../src/queue/job-source.ts';
+import type { JobOutcome } from '../../src/queue/jobs.ts';
 import type { Claim } from '../../src/store/delivery/claims.ts';
 import type { JobFacts } from '../../src/store/delivery/job-facts.ts';
 import type { PutOff } from '../../src/store/delivery/put-off.ts';

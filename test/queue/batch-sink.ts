@@ -1,14 +1,15 @@
 import { Bell } from '../../src/flow/bell.ts';
 import { Outage } from '../../src/flow/outage.ts';
+import type { SendJob } from '../../src/message/send-job.ts';
 import type { Logger } from '../../src/observability/log.ts';
-import type { JobOutcome, JobSink, TakenJob } from '../../src/queue/job-source.ts';
+import type { JobOutcome, JobSink } from '../../src/queue/jobs.ts';
 
 /**
  * Handles jobs that came together. Resolves when each is done for good or has its next try committed.
  *
  * @returns of each job, in the same order, what became of it. Where it rejects, all are left.
  */
-export type HandleJobs = (jobs: readonly TakenJob[]) => Promise<readonly JobOutcome[]>;
+export type HandleJobs = (jobs: readonly SendJob[]) => Promise<readonly JobOutcome[]>;
 
 export interface BatchSinkOptions {
   readonly handle: HandleJobs;
@@ -56,7 +57,7 @@ export class BatchSink implements JobSink {
     );
   }
 
-  take(jobs: readonly TakenJob[]): readonly Promise<JobOutcome>[] {
+  take(jobs: readonly SendJob[]): readonly Promise<JobOutcome>[] {
     this.#tries = Math.max(0, this.#tries - jobs.length);
     const outcomes: Promise<JobOutcome>[] = [];
     for (let start = 0; start < jobs.length; start += BATCH) {
@@ -68,7 +69,7 @@ export class BatchSink implements JobSink {
   }
 
   /** Never rejects. */
-  async #handle(jobs: readonly TakenJob[]): Promise<readonly JobOutcome[]> {
+  async #handle(jobs: readonly SendJob[]): Promise<readonly JobOutcome[]> {
     this.#taken += jobs.length;
     try {
       const outcomes = await this.#options.handle(jobs);

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { OutboxJob } from '../../src/message/send-job.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { PendingJobs, QueuePace } from '../../src/queue/pace.ts';
 import { Publisher } from '../../src/queue/publisher.ts';
-import type { SendJob } from '../../src/queue/send-job.ts';
 import { createSqsSource } from '../../src/queue/sqs/source.ts';
 import { createThreadedSqsQueue } from '../../src/queue/sqs/threads/threaded-queue.ts';
 import { Outbox } from '../../src/store/messages/outbox.ts';
@@ -31,7 +31,7 @@ const STORE = `
     from unnest($1::uuid[]) as id`;
 
 /** As the relay does it: committed with a lease, then handed to the publisher. */
-async function accept(publisher: Publisher, userId: string, count: number): Promise<SendJob[]> {
+async function accept(publisher: Publisher, userId: string, count: number): Promise<OutboxJob[]> {
   const jobs = Array.from({ length: count }, () => job({ userId, emailId: randomUUID() }));
   await pool.query(STORE, [jobs.map(({ emailId }) => emailId), userId]);
   for (const each of jobs) publisher.publish(each);
@@ -171,7 +171,7 @@ describe('QueuePace', () => {
 
 describe('PendingJobs', () => {
   const leased = (userId: string, leasedUntil = 1_000) => ({ job: job({ userId }), leasedUntil });
-  const owners = (taken: readonly { job: SendJob }[]) => taken.map(({ job: { userId } }) => userId).join('');
+  const owners = (taken: readonly { job: OutboxJob }[]) => taken.map(({ job: { userId } }) => userId).join('');
 
   it('takes of one owner after the other, and leaves those out who may not', () => {
     const pending = new PendingJobs(100);

@@ -1,11 +1,12 @@
 import { Bell } from '../../src/flow/bell.ts';
-import type { JobOutcome, JobSink, TakenJob } from '../../src/queue/job-source.ts';
+import type { SendJob } from '../../src/message/send-job.ts';
+import type { JobOutcome, JobSink } from '../../src/queue/jobs.ts';
 
 /** A sink that is done with a job when a test says so. */
 export class ManualSink implements JobSink {
   sated: readonly (string | null)[] = [];
   /** Jobs as they came. */
-  readonly taken: TakenJob[] = [];
+  readonly taken: SendJob[] = [];
   /** The most that were in hand at a time. */
   most = 0;
   readonly #limit: number;
@@ -31,7 +32,7 @@ export class ManualSink implements JobSink {
     this.end('left');
   }
 
-  take(jobs: readonly TakenJob[]): readonly Promise<JobOutcome>[] {
+  take(jobs: readonly SendJob[]): readonly Promise<JobOutcome>[] {
     if (this.#isClosed) return jobs.map(() => Promise.resolve('left'));
     const outcomes = jobs.map(job => {
       this.taken.push(job);

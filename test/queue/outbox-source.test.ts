@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, it } from 'node:test';
 import type pg from 'pg';
+import type { SendJob } from '../../src/message/send-job.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { listenTo, OUTBOX_CHANNEL } from '../../src/postgres/notifications.ts';
-import type { JobSink, TakenJob } from '../../src/queue/job-source.ts';
-import { createQueueMetrics } from '../../src/queue/metrics.ts';
+import type { JobSink } from '../../src/queue/jobs.ts';
 import { createOutboxSource, type OutboxSourceOptions } from '../../src/queue/outbox-source.ts';
+import { createQueueMetrics } from '../../src/queue/telemetry.ts';
 import { Outbox } from '../../src/store/messages/outbox.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -136,7 +137,7 @@ describe('createOutboxSource', () => {
   });
 
   it('finds jobs by looking where nothing is heard, and those of which the time comes', async t => {
-    const taken: TakenJob[] = [];
+    const taken: SendJob[] = [];
     startSource(t, async jobs => {
       taken.push(...jobs);
       return jobs.map(() => 'done' as const);

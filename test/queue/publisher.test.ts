@@ -2,15 +2,16 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { OutboxJob } from '../../src/message/send-job.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
+import type { JobQueue, RefusedJob } from '../../src/queue/jobs.ts';
 import { type JobOutbox, Publisher, type PublisherOptions } from '../../src/queue/publisher.ts';
-import type { JobQueue, RefusedJob, SendJob } from '../../src/queue/send-job.ts';
 import { eventually } from '../support/eventually.ts';
 
 const OPTIONS: PublisherOptions = { concurrency: 2, sweepInterval: 20, leaseTime: 600_000 };
 
-function job(): SendJob {
+function job(): OutboxJob {
   const ids = { correlationId: 'c'.repeat(32), traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` };
   return { emailId: randomUUID(), userId: 'acme', try: 0, ...ids, requestedAt: new Date() };
 }
@@ -21,16 +22,16 @@ function idsOf(jobs: readonly { readonly emailId: string }[]): string[] {
 
 /** A queue that remembers what it was given, and does with it what the test says. */
 class FakeQueue implements JobQueue {
-  readonly calls: (readonly SendJob[])[] = [];
+  readonly calls: (readonly OutboxJob[])[] = [];
   readonly timeLimits: number[] = [];
   closed = false;
-  answer: (jobs: readonly SendJob[]) => Promise<readonly RefusedJob[]> = async () => [];
+  answer: (jobs: readonly OutboxJob[]) => Promise<readonly RefusedJob[]> = async () => [];
 
   get published(): string[] {
     return idsOf(this.calls.flat());
   }
 
-  async send(jobs: readonly SendJob[], timeLimit: number): Promise<readonly RefusedJob[]> {
+  async send(jobs: readonly OutboxJob[], timeLimit: number): Promise<readonly RefusedJob[]> {
     this.calls.push(jobs);
     this.timeLimits.push(timeLimit);
     return this.answer(jobs);
@@ -43,19 +44,19 @@ class FakeQueue implements JobQueue {
 
 /** An outbox whose entries are due when the test puts them into `due`. */
 class FakeOutbox implements JobOutbox {
-  due: SendJob[] = [];
+  due: OutboxJob[] = [];
   readonly removed: string[] = [];
   readonly postponed: string[] = [];
   leases = 0;
   isDown = false;
 
-  async leaseDue(limit: number): Promise<SendJob[]> {
+  async leaseDue(limit: number): Promise<OutboxJob[]> {
     this.#refuseWhenDown();
     this.leases += 1;
     return this.due.splice(0, limit);
   }
 
-  async takeInTurn(limit: number, _leaseMs: number, leftOut: readonly (string | null)[]): Promise<SendJob[]> {
+  async takeInTurn(limit: number, _leaseMs: number, leftOut: readonly (string | null)[]): Promise<OutboxJob[]> {
     this.#refuseWhenDown();
     this.leases += 1;
     const taken = this.due.filter(({ userId }) => !leftOut.includes(userId)).slice(0, limit);
@@ -63,7 +64,7 @@ class FakeOutbox implements JobOutbox {
     return taken;
   }
 
-  async remove(jobs: readonly SendJob[]): Promise<void> {
+  async remove(jobs: readonly OutboxJob[]): Promise<void> {
     this.#refuseWhenDown();
     this.removed.push(...idsOf(jobs));
   }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
-import type { SendJob } from '../../src/queue/send-job.ts';
+import type { OutboxJob } from '../../src/message/send-job.ts';
 import { groupOfOwner, readReceived, sendJobBody } from '../../src/queue/sqs/job-format.ts';
 
 const emailId = randomUUID();
-const JOB: SendJob = {
+const JOB: OutboxJob = {
   emailId,
   userId: 'acme',
   try: 0,

@@ -4,13 +4,13 @@ import { env } from 'node:process';
 import { after } from 'node:test';
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { sqsClient } from '../../dev/sqs.ts';
+import type { OutboxJob } from '../../src/message/send-job.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
-import type { JobSink, JobSource } from '../../src/queue/job-source.ts';
-import { createQueueMetrics } from '../../src/queue/metrics.ts';
-import type { SendJob } from '../../src/queue/send-job.ts';
+import type { JobSink, JobSource } from '../../src/queue/jobs.ts';
 import { createSqsQueue } from '../../src/queue/sqs/queue.ts';
 import type { SqsSourceDependencies, SqsSourceOptions } from '../../src/queue/sqs/source.ts';
+import { createQueueMetrics } from '../../src/queue/telemetry.ts';
 import { shared } from '../support/environment.ts';
 import { eventually } from '../support/eventually.ts';
 import { createQueue, sqsEnv } from '../support/queue.ts';
@@ -37,16 +37,16 @@ export const endpoint = AWS_ENDPOINT_URL_SQS;
 export const client = sqsClient(shared('sqsEndpoint'));
 after(() => client.destroy());
 
-export function job(overrides: Partial<SendJob> = {}): SendJob {
+export function job(overrides: Partial<OutboxJob> = {}): OutboxJob {
   const ids = { correlationId: 'c'.repeat(32), traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` };
   return { emailId: randomUUID(), userId: 'acme', try: 0, ...ids, requestedAt: new Date(), ...overrides };
 }
 
-export function manyJobs(count: number): SendJob[] {
+export function manyJobs(count: number): OutboxJob[] {
   return Array.from({ length: count }, () => job());
 }
 
-export async function publish(queueUrl: string, jobs: readonly SendJob[]): Promise<void> {
+export async function publish(queueUrl: string, jobs: readonly OutboxJob[]): Promise<void> {
   const queue = createSqsQueue({ queueUrl, region: 'us-east-1', endpoint, connections: 1, fairQueue: true });
   for (let start = 0; start < jobs.length; start += 10) {
     assert.deepEqual(await queue.send(jobs.slice(start, start + 10), 60_000), []);

@@ -10,7 +10,7 @@ import {
   SendMessageCommand,
   SetQueueAttributesCommand,
 } from '@aws-sdk/client-sqs';
-import type { TakenJob } from '../../src/queue/job-source.ts';
+import type { SendJob } from '../../src/message/send-job.ts';
 import { createSqsSource } from '../../src/queue/sqs/source.ts';
 import { startFaultySqs } from '../faults/support/faulty-sqs.ts';
 import { eventually } from '../support/eventually.ts';
@@ -34,8 +34,8 @@ interface TestContext {
   after(fn: () => Promise<void>): void;
 }
 
-function collector(): { readonly jobs: TakenJob[]; readonly handle: HandleJobs } {
-  const jobs: TakenJob[] = [];
+function collector(): { readonly jobs: SendJob[]; readonly handle: HandleJobs } {
+  const jobs: SendJob[] = [];
   return {
     jobs,
     handle: async batch => {

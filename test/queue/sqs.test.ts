@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { env } from 'node:process';
 import { buffer } from 'node:stream/consumers';
 import { after, describe, it } from 'node:test';
-import type { SendJob } from '../../src/queue/send-job.ts';
+import type { OutboxJob } from '../../src/message/send-job.ts';
 import { createSqsQueue, type SqsOptions } from '../../src/queue/sqs/queue.ts';
 import { startFaultySqs } from '../faults/support/faulty-sqs.ts';
 import { createQueue, sqsEnv } from '../support/queue.ts';
@@ -20,7 +20,7 @@ const fifo = await createQueue({ after }, { fifo: true });
 const faulty = await startFaultySqs({ after }, endpoint);
 const LIMIT = 60_000;
 
-function job(overrides: Partial<SendJob> = {}): SendJob {
+function job(overrides: Partial<OutboxJob> = {}): OutboxJob {
   return {
     emailId: randomUUID(),
     userId: 'acme',

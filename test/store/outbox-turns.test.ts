@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, it } from 'node:test';
 import type pg from 'pg';
-import { Outbox, type OutboxEntry } from '../../src/store/messages/outbox.ts';
+import type { OutboxJob } from '../../src/message/send-job.ts';
+import { Outbox } from '../../src/store/messages/outbox.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';
 
@@ -30,7 +31,7 @@ async function entriesRead(only: pg.Pool): Promise<number> {
   return rows[0].read;
 }
 
-function countByOwner(entries: readonly OutboxEntry[]): Record<string, number> {
+function countByOwner(entries: readonly OutboxJob[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { userId } of entries) counts[userId ?? '-'] = (counts[userId ?? '-'] ?? 0) + 1;
   return counts;

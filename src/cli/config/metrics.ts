@@ -10,7 +10,7 @@ import { addBuildInfo, createHttpMetrics } from '../../http/metrics.ts';
 import { createHousekeepingMetrics } from '../../maintenance/housekeeping.ts';
 import { createRegistry, type Registry } from '../../observability/metrics.ts';
 import { createClockMetrics } from '../../postgres/clock.ts';
-import { createPublisherMetrics, createQueueMetrics } from '../../queue/metrics.ts';
+import { createPublisherMetrics, createQueueMetrics } from '../../queue/telemetry.ts';
 import { createSmtpMetrics, observeListeners } from '../../smtp/metrics.ts';
 import { createTlsMetrics } from '../../smtp/tls/certificate.ts';
 import { createHandshakeMetrics, createLegacyMetrics } from '../../smtp/tls/handshakes.ts';

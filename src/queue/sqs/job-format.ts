@@ -1,19 +1,18 @@
 import { createHash } from 'node:crypto';
+import type { OutboxJob, SendJob } from '../../message/send-job.ts';
 import { isUuid } from '../../platform/uuid.ts';
-import type { TakenJob } from '../job-source.ts';
-import type { SendJob } from '../send-job.ts';
-import type { QueueMessage } from './calls.ts';
+import type { QueueMessage } from './client.ts';
 
 export const SEND_JOB_TYPE = 'email.send';
 const SOURCE = 'api';
 
 /** `email.send:<emailId>`, the name that body and attribute carry. */
-export function sendJobId(job: SendJob): string {
+export function sendJobId(job: OutboxJob): string {
   return `${SEND_JOB_TYPE}:${job.emailId}`;
 }
 
 /** The message body, JSON. */
-export function sendJobBody(job: SendJob): string {
+export function sendJobBody(job: OutboxJob): string {
   return JSON.stringify({
     id: sendJobId(job),
     type: SEND_JOB_TYPE,
@@ -25,7 +24,7 @@ export function sendJobBody(job: SendJob): string {
 }
 
 /** The same facts as message attributes, all of type String. */
-export function sendJobAttributes(job: SendJob): Readonly<Record<string, string>> {
+export function sendJobAttributes(job: OutboxJob): Readonly<Record<string, string>> {
   return {
     jobId: sendJobId(job),
     jobType: SEND_JOB_TYPE,
@@ -37,7 +36,7 @@ export function sendJobAttributes(job: SendJob): Readonly<Record<string, string>
 
 /** What a queue's message is: a send job, a job for somebody else, or nothing that anybody understands. */
 export type ReceivedJob =
-  | { readonly kind: 'job'; readonly job: TakenJob }
+  | { readonly kind: 'job'; readonly job: SendJob }
   | { readonly kind: 'other' }
   | { readonly kind: 'poison'; readonly reason: string };
 
@@ -73,7 +72,7 @@ function parse(body: string): JobBody | null {
 }
 
 /** A job that tells of no trace is still sent; the email's id, random as it is, then stands for the trace's. */
-function traceOf({ trace }: JobBody, emailId: string): Pick<TakenJob, 'correlationId' | 'traceparent'> {
+function traceOf({ trace }: JobBody, emailId: string): Pick<SendJob, 'correlationId' | 'traceparent'> {
   const { correlationId, traceparent } = trace ?? {};
   const digits = emailId.replaceAll('-', '');
   return {
@@ -97,6 +96,6 @@ export function groupOfOwner(userId: string): string {
 }
 
 /** The owner of a message group; null where the group does not say. */
-export function ownerOfGroup(group: string | undefined): string | null {
+function ownerOfGroup(group: string | undefined): string | null {
   return group === undefined || group === SEND_JOB_TYPE || group.startsWith(HASHED) ? null : group;
 }

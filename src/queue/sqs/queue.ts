@@ -6,7 +6,8 @@ import {
   type SendMessageBatchCommandOutput,
   type SendMessageBatchRequestEntry,
 } from '@aws-sdk/client-sqs';
-import type { JobQueue, RefusedJob, SendJob } from '../send-job.ts';
+import type { OutboxJob } from '../../message/send-job.ts';
+import type { JobQueue, RefusedJob } from '../jobs.ts';
 import { createSqsClient } from './client.ts';
 import { groupOfOwner, SEND_JOB_TYPE, sendJobAttributes, sendJobBody, sendJobId } from './job-format.ts';
 
@@ -51,7 +52,7 @@ export function createSqsQueue(options: SqsOptions): JobQueue {
 }
 
 /** All that the answer does not name as successful, so that a strange answer loses nothing. */
-function refusedOf(jobs: readonly SendJob[], answer: SendMessageBatchCommandOutput): RefusedJob[] {
+function refusedOf(jobs: readonly OutboxJob[], answer: SendMessageBatchCommandOutput): RefusedJob[] {
   const taken = new Set(answer.Successful?.map(({ Id }) => Id));
   const failures = new Map(answer.Failed?.map(failure => [failure.Id, failure]));
   return jobs.flatMap((job, index) => {
@@ -62,26 +63,26 @@ function refusedOf(jobs: readonly SendJob[], answer: SendMessageBatchCommandOutp
   });
 }
 
-function messageOf(job: SendJob) {
+function messageOf(job: OutboxJob) {
   return { MessageBody: sendJobBody(job), MessageAttributes: attributesOf(job) };
 }
 
 /** The pipeline contract's. One group keeps all jobs in order, and is delivered batch after batch. */
-function placeInFifo(job: SendJob): Place {
+function placeInFifo(job: OutboxJob): Place {
   return { MessageDeduplicationId: deduplicationId(job), MessageGroupId: SEND_JOB_TYPE };
 }
 
 /** On a standard queue a group orders nothing; SQS delivers first those groups of which little is under way. */
-function placeAmongOwners({ userId }: SendJob): Place {
+function placeAmongOwners({ userId }: OutboxJob): Place {
   return userId === null ? {} : { MessageGroupId: groupOfOwner(userId) };
 }
 
 /** A retry must not be swallowed by the five minutes for which a FIFO queue remembers the first try. */
-function deduplicationId(job: SendJob): string {
+function deduplicationId(job: OutboxJob): string {
   return job.try === 0 ? sendJobId(job) : `${sendJobId(job)}#${job.try}`;
 }
 
-function attributesOf(job: SendJob): Record<string, MessageAttributeValue> {
+function attributesOf(job: OutboxJob): Record<string, MessageAttributeValue> {
   const attributes: Record<string, MessageAttributeValue> = {};
   for (const [name, value] of Object.entries(sendJobAttributes(job))) {
     attributes[name] = { DataType: 'String', StringValue: value };

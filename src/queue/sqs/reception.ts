@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Bell } from '../../flow/bell.ts';
 import { Outage } from '../../flow/outage.ts';
 import type { Logger } from '../../observability/log.ts';
-import { MAX_BATCH } from '../send-job.ts';
+import { MAX_BATCH } from '../jobs.ts';
 import {
   createSqsCalls,
   type QueueMessage,
@@ -11,7 +11,7 @@ import {
   SqsAnswers,
   type SqsCalls,
   type SqsCallsOptions,
-} from './calls.ts';
+} from './client.ts';
 
 /**
  * What is to become of a message: it is deleted, it stays hidden until its time is over, or it is hidden for so many seconds
@@ -29,7 +29,7 @@ export interface MessageSink {
   take(messages: readonly QueueMessage[]): readonly Promise<Fate>[];
 }
 
-export interface ReceptionOptions extends SqsCallsOptions {
+interface ReceptionOptions extends SqsCallsOptions {
   /** Calls for messages at once, at most. */
   readonly receivers: number;
   readonly sink: MessageSink;
@@ -148,7 +148,7 @@ export class SqsReception {
   }
 }
 
-export interface HeldMessagesOptions {
+interface HeldMessagesOptions {
   readonly calls: Pick<SqsCalls, 'hide'>;
   /** Seconds for which a message stays hidden from others unless that is renewed. */
   readonly visibilityTimeout: number;
@@ -166,7 +166,7 @@ interface Held {
 const AT_ONCE = 4;
 
 /** The messages that were received and are not done with: others do not get them meanwhile. */
-export class HeldMessages {
+class HeldMessages {
   readonly #options: HeldMessagesOptions;
   readonly #held = new Map<string, Held>();
   readonly #emptied = new Bell();
@@ -244,7 +244,7 @@ export class HeldMessages {
 const NEVER = new AbortController().signal;
 
 /** Lets receivers of an empty queue rest, but for a few that ask, until one of those finds something. */
-export class Resting {
+class Resting {
   readonly #awake: number;
   /** Receivers that do not rest. */
   #asking: number;

@@ -1,7 +1,8 @@
+import type { SendJob } from '../../message/send-job.ts';
 import type { Logger } from '../../observability/log.ts';
-import type { JobOutcome, JobSink, JobSource, TakenJob } from '../job-source.ts';
-import type { QueueMetrics } from '../metrics.ts';
-import type { QueueMessage } from './calls.ts';
+import type { JobOutcome, JobSink, JobSource } from '../jobs.ts';
+import type { QueueMetrics } from '../telemetry.ts';
+import type { QueueMessage } from './client.ts';
 import { createSqsClient } from './client.ts';
 import { type ReceivedJob, readReceived } from './job-format.ts';
 import { type Fate, type MessageSink, SqsReception } from './reception.ts';
@@ -73,7 +74,7 @@ export function createSqsSource({ options, sink, logger, metrics }: SqsSourceDep
   };
 }
 
-export interface JobMessagesDependencies {
+interface JobMessagesDependencies {
   readonly sink: JobSink;
   /** Whether the queue gives out nothing more of a group while messages of it are hidden. */
   readonly fifo: boolean;
@@ -86,7 +87,7 @@ export interface JobMessagesDependencies {
 
 interface JobMessage {
   readonly message: QueueMessage;
-  readonly job: TakenJob;
+  readonly job: SendJob;
 }
 
 /** Seconds for which a message that is not for this worker is hidden at most. */
@@ -95,7 +96,7 @@ const LONGEST_PAUSE = 60;
 const LONGEST_FIFO_PAUSE = 2;
 
 /** Hands on the jobs among a queue's messages, and says what is to become of all of them. */
-export class JobMessages implements MessageSink {
+class JobMessages implements MessageSink {
   readonly #dependencies: JobMessagesDependencies;
 
   constructor(dependencies: JobMessagesDependencies) {
@@ -156,7 +157,7 @@ export class JobMessages implements MessageSink {
 const INTERVAL = 60_000;
 
 /** Says that the queue has jobs of messages that are not this program's, now and then, however many there are. */
-export class Strangers {
+class Strangers {
   readonly #logger: Logger;
   #saidAt = Number.NEGATIVE_INFINITY;
   #unsaid = 0;

@@ -1,16 +1,6 @@
 import type pg from 'pg';
 import { Batcher } from '../../flow/batcher.ts';
-
-/** A send job that is committed but not known to be published. */
-export interface OutboxEntry {
-  readonly emailId: string;
-  readonly userId: string | null;
-  /** 0 for the first; retries of a send count up. */
-  readonly try: number;
-  readonly correlationId: string;
-  readonly traceparent: string;
-  readonly requestedAt: Date;
-}
+import type { OutboxJob } from '../../message/send-job.ts';
 
 /** How much waits, of all owners. */
 export interface OutboxBacklog {
@@ -23,7 +13,7 @@ export interface OutboxBacklog {
 }
 
 /** Names an entry. */
-export type OutboxKey = Pick<OutboxEntry, 'emailId' | 'try'>;
+export type OutboxKey = Pick<OutboxJob, 'emailId' | 'try'>;
 
 const LEASE_DUE = `
   update smtp_relay_outbox set leased_until = now() + make_interval(secs => $2)
@@ -116,7 +106,7 @@ const BACKLOG = `
          coalesce((select extract(epoch from now() - due_at)::float8
                      from smtp_relay_outbox where due_at <= now() order by due_at limit 1), 0) as "oldestSeconds"`;
 
-interface TakenRow extends OutboxEntry {
+interface TakenRow extends OutboxJob {
   readonly next: string | null;
 }
 
@@ -145,8 +135,8 @@ export class Outbox {
   }
 
   /** Takes entries that nobody is publishing, for `leaseMs` milliseconds. Concurrent callers get different ones. */
-  async leaseDue(limit: number, leaseMs: number): Promise<OutboxEntry[]> {
-    return (await this.#pool.query<OutboxEntry>(LEASE_DUE, [limit, leaseMs / 1000])).rows;
+  async leaseDue(limit: number, leaseMs: number): Promise<OutboxJob[]> {
+    return (await this.#pool.query<OutboxJob>(LEASE_DUE, [limit, leaseMs / 1000])).rows;
   }
 
   /**
@@ -155,7 +145,7 @@ export class Outbox {
    *
    * @param leftOut owners whose entries stay where they are
    */
-  async takeInTurn(limit: number, leaseMs: number, leftOut: readonly (string | null)[] = []): Promise<OutboxEntry[]> {
+  async takeInTurn(limit: number, leaseMs: number, leftOut: readonly (string | null)[] = []): Promise<OutboxJob[]> {
     const others = leftOut.map(userId => userId ?? '');
     let rounds = this.#lastOwner === null ? 1 : 2;
     while (rounds > 0) {

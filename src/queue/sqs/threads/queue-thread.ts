@@ -1,11 +1,11 @@
 import { workerData } from 'piscina';
-import type { SendJob } from '../../send-job.ts';
+import type { OutboxJob } from '../../../message/send-job.ts';
 import { createQueueCheck } from '../client.ts';
 import { createSqsQueue, type SqsOptions } from '../queue.ts';
 
 /** One call to SQS on its way into the thread. */
 export interface SqsTask {
-  readonly jobs: readonly SendJob[];
+  readonly jobs: readonly OutboxJob[];
   /** Milliseconds. */
   readonly timeLimit: number;
 }

@@ -1,8 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Bell } from '../../../flow/bell.ts';
+import type { SendJob } from '../../../message/send-job.ts';
 import { createLogger } from '../../../observability/log.ts';
-import type { JobOutcome, JobSink, TakenJob } from '../../job-source.ts';
-import type { QueueMetrics } from '../../metrics.ts';
+import type { JobOutcome, JobSink } from '../../jobs.ts';
+import type { QueueMetrics } from '../../telemetry.ts';
 import { createSqsSource, type SqsSourceOptions } from '../source.ts';
 
 /** What the thread is started with. */
@@ -29,7 +30,7 @@ export type SinkQuestion =
       readonly kind: 'jobs';
       /** Of the first job; the others count on. */
       readonly first: number;
-      readonly jobs: readonly TakenJob[];
+      readonly jobs: readonly SendJob[];
     }
   | { readonly kind: 'room' };
 
@@ -74,7 +75,7 @@ class DistantSink implements JobSink {
     }
   }
 
-  take(jobs: readonly TakenJob[]): readonly Promise<JobOutcome>[] {
+  take(jobs: readonly SendJob[]): readonly Promise<JobOutcome>[] {
     if (jobs.length === 0) return [];
     const first = this.#next;
     this.#next += jobs.length;

@@ -1,6 +1,6 @@
 import { Piscina } from 'piscina';
 import type { Config } from '../../../config/schema.ts';
-import type { JobQueue } from '../../send-job.ts';
+import type { JobQueue } from '../../jobs.ts';
 import type { SqsOptions } from '../queue.ts';
 import type { SqsRefusal, SqsTask } from './queue-thread.ts';
 

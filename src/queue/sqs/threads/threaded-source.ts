@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { Logger } from '../../../observability/log.ts';
-import type { JobOutcome, JobSink, JobSource } from '../../job-source.ts';
+import type { JobOutcome, JobSink, JobSource } from '../../jobs.ts';
 import type { SqsSourceDependencies } from '../source.ts';
 import type { FromThread, SinkAnswer, SinkQuestion, ThreadData, ToThread } from './source-thread.ts';
 
@@ -99,7 +99,7 @@ function relog(logger: Logger, line: string): void {
   logger[name](facts, msg);
 }
 
-export interface DistantSourceOptions {
+interface DistantSourceOptions {
   readonly sink: JobSink;
   /** No more room is waited for. */
   readonly stopped: AbortSignal;
@@ -108,7 +108,7 @@ export interface DistantSourceOptions {
 }
 
 /** What a source in another thread has here: it brings its jobs to the sink, and tells it of the room. */
-export class DistantSource {
+class DistantSource {
   readonly #options: DistantSourceOptions;
   #seen = -1;
   #outcomes: [number, JobOutcome][] = [];

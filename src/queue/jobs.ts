@@ -1,11 +1,25 @@
-/** A job that was taken from where jobs come from. */
-export interface TakenJob {
-  readonly emailId: string;
-  /** Whose message it is, as the message group or the outbox says; null where they do not say. */
-  readonly userId: string | null;
-  readonly correlationId: string;
-  /** W3C Trace Context. */
-  readonly traceparent: string;
+import type { OutboxJob, SendJob } from '../message/send-job.ts';
+/** SQS takes at most ten messages a call (API reference, SendMessageBatch). */
+export const MAX_BATCH = 10;
+
+/** A job that SQS has not taken, though its answer is a success as a whole. */
+export interface RefusedJob {
+  readonly job: OutboxJob;
+  readonly reason: string;
+}
+
+/** Where send jobs are published. */
+export interface JobQueue {
+  /**
+   * Publishes up to `MAX_BATCH` jobs. Rejects where the call failed as a whole: then any of them may have been published.
+   *
+   * @param timeLimit milliseconds after which the call is given up
+   * @returns the jobs that were refused one by one
+   */
+  send(jobs: readonly OutboxJob[], timeLimit: number): Promise<readonly RefusedJob[]>;
+  /** How many jobs wait in the queue for somebody to take them; null where SQS does not say. Absent: nobody knows. */
+  depth?(): Promise<number | null>;
+  close(): void;
 }
 
 /** A job is to come again, and not before so many milliseconds have passed. */
@@ -42,7 +56,7 @@ export interface JobSink {
    *
    * @returns of each job, in the same order, what becomes of it
    */
-  take(jobs: readonly TakenJob[]): readonly Promise<JobOutcome>[];
+  take(jobs: readonly SendJob[]): readonly Promise<JobOutcome>[];
 }
 
 /** Where jobs come from. */

@@ -1,6 +1,8 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
+import type { OutboxJob } from '../message/send-job.ts';
 import type { Registry } from '../observability/metrics.ts';
-import { type JobOutcome, outcomeName } from './job-source.ts';
+import { isSampled, type Span, type Tracer } from '../observability/tracing.ts';
+import { type JobOutcome, outcomeName } from './jobs.ts';
 
 const OUTCOMES = ['done', 'left', 'foreign'] as const;
 
@@ -106,4 +108,40 @@ export function createPublisherMetrics(registry: Registry, state: PublisherState
     called: milliseconds => duration.observe(milliseconds / 1000),
     reachable: isReachable => reachable.set(isReachable ? 1 : 0),
   };
+}
+
+/** One span for each job of a call whose trace is sampled, since a call is for many traces. */
+export function beginPublishSpans(tracer: Tracer, queueName: string, jobs: readonly OutboxJob[]): Span[] {
+  if (!tracer.isOn) return [];
+  return jobs.filter(isSampled).map(job => {
+    const attributes = {
+      ...sqsAttributes(queueName, 'send', 'send'),
+      'messaging.batch.message_count': jobs.length,
+      'smtp_relay.email_id': job.emailId,
+    };
+    return tracer.start(`send ${queueName}`, { kind: 'producer', parent: job.traceparent, attributes });
+  });
+}
+
+/** @param error why the call failed; left out where it did not */
+export function endPublishSpans(spans: readonly Span[], error?: unknown): void {
+  for (const span of spans) {
+    if (error !== undefined) span.fail(error);
+    span.end();
+  }
+}
+
+/** The attributes of a span about an SQS queue (OpenTelemetry, semantic conventions for messaging). */
+export function sqsAttributes(queueName: string, operation: string, type: 'send' | 'receive' | 'process') {
+  return {
+    'messaging.system': 'aws_sqs',
+    'messaging.destination.name': queueName,
+    'messaging.operation.name': operation,
+    'messaging.operation.type': type,
+  };
+}
+
+/** The last part of a queue's URL. */
+export function queueNameOf(queueUrl: string): string {
+  return queueUrl.slice(queueUrl.lastIndexOf('/') + 1);
 }
