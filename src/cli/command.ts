@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Logger } from '../observability/log.ts';
 
-/* What commands share: what they have of the process, their options, and how they answer. */
+/* Commands share this: what they have of the process, their options, and how they answer. */
 
 /** What a command has of the process it runs in. */
 export interface CliContext {

@@ -34,7 +34,7 @@ export async function runProcess(further: readonly AddCommands[] = []): Promise<
   if (process.pid === 1) for (const name of SIGNALS) process.on(name, end);
 
   process.exitCode = await run(process.argv.slice(2), context, further);
-  // By now nothing should be left that keeps the process alive; what does is not waited for.
+  // Nothing should keep the process alive by now, and nothing that does is waited for.
   setTimeout(() => process.exit(), 1_000).unref();
 }
 
@@ -79,7 +79,7 @@ async function createProgram(
     .showHelpAfterError('(add --help for how to use it)')
     .addHelpText('afterAll', EXIT_CODES_HELP);
   const [name] = args;
-  // What only the others need would stay in memory for as long as a server runs.
+  // A server would keep in memory what only the other commands need.
   if (name === 'relay') addRelayCommand(program, context);
   else if (name === 'worker') addWorkerCommand(program, context);
   else {
@@ -103,7 +103,7 @@ function takeSignals(): AbortSignal {
   return stopping.signal;
 }
 
-/** As other servers take it: read again what may have changed. The terminal that is closed ends no server either. */
+/** SIGHUP has a server read again what may have changed, as other servers take it. Closing the terminal ends no server either. */
 function onHangUp(listener: () => void): void {
   process.removeAllListeners('SIGHUP').on('SIGHUP', listener);
 }

@@ -60,7 +60,7 @@ function addServer(program: Command, context: CliContext, server: Server): void 
   examples(command, name, `config check && smtp-relay ${name}`);
 }
 
-/** What has a life: it is started once, runs, and is stopped once. */
+/** A process that is started once, runs, and is stopped once. */
 interface Runnable {
   start(): Promise<unknown>;
   /** Rejects where it finds, later, that it must not go on. */

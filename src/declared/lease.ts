@@ -2,7 +2,7 @@ import type { Queryable } from '../postgres/pool.ts';
 
 const NAME = 'resources';
 
-/** Times are the database's, as the processes' clocks may differ. Who finds the row locked does not wait for it. */
+/** Times are the database's, as the processes' clocks may differ. A process that finds the row locked does not wait for it. */
 const TAKE = `
   with free as (
     select name, holder from smtp_relay_leases
@@ -46,7 +46,7 @@ export async function lockLease(client: Queryable, holder: string): Promise<bool
   return (await client.query(LOCK, [holder])).rowCount === 1;
 }
 
-/** Who has the lease; null where nobody has. */
+/** The process that has the lease; null where none has. */
 export async function leaseHolder(db: Queryable): Promise<string | null> {
   return (await db.query<{ holder: string }>(HOLDER)).rows[0]?.holder ?? null;
 }

@@ -18,7 +18,7 @@ export class LeaseLost extends Error {
 export interface ApplyParts {
   readonly pool: pg.Pool;
   readonly tables: Tables;
-  /** Who has the lease. */
+  /** The name of the process that has the lease. */
   readonly holder: string;
   /** Remove also what is no longer declared because all documents are gone (`createKeeper`). */
   readonly allowEmpty: boolean;
@@ -26,7 +26,7 @@ export interface ApplyParts {
 
 export interface PassResult {
   readonly declarations: Declarations;
-  /** Of all declarations, after it. */
+  /** How all declarations stand after it. */
   readonly records: readonly DeclarationRecord[];
   /** Those of which something new was written down. */
   readonly written: readonly DeclarationRecord[];
@@ -178,12 +178,12 @@ async function write(
   return records;
 }
 
-/** Somebody may have made the same row since the plan was made; it is his then. */
+/** Somebody may have made the same row since the plan was made; then it is not ours. */
 function asWritten(plan: DeclarationPlan, record: DeclarationRecord, written: ReadonlySet<string>, tables: Tables) {
   const missing = new Set(plan.insert.map(({ id }) => id).filter(id => !written.has(id)));
   if (missing.size === 0) return record;
   const owned = record.owned.filter(id => !missing.has(id));
-  if (tables[plan.kind].standing === 'satisfied') return { ...record, owned };
+  if (tables[plan.kind].onStanding === 'satisfied') return { ...record, owned };
   const message = 'The same was made by somebody else just now.';
   return { ...record, owned, ready: false, reason: 'Conflict', message };
 }

@@ -16,7 +16,7 @@ export interface ReconciliationParts {
   readonly id: string;
 }
 
-/** What a process does for documents: it makes the database match where it has some, and looks that somebody does. */
+/** The part of a process that makes the database match its documents, or looks that another process does. */
 export interface Reconciliation {
   start(): void;
   stop(): Promise<void>;

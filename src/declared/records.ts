@@ -4,7 +4,7 @@ import type { Queryable } from '../postgres/pool.ts';
 interface DeclarationStatus {
   readonly kind: string;
   readonly name: string;
-  /** Of the document and its secrets. */
+  /** Changes with the document and its secrets. */
   readonly hash: string;
   /** `metadata.generation`, where the document has one. */
   readonly generation: number | null;

@@ -13,9 +13,9 @@ export interface DeclarationsReport {
   readonly reasons: readonly string[];
   /** The process that makes the database match; null where none does. */
   readonly leader: string | null;
-  /** Of this process. */
+  /** Whether that is this process. */
   readonly isLeader: boolean;
-  /** What is declared and not looked after; null where that is well. */
+  /** The declarations that nobody looks after; null where all are looked after. */
   readonly unreconciled: Unreconciled | null;
   /** The last time that this process compared the database with the documents; null where it never did. */
   readonly lastPass: PassReport | null;
@@ -66,9 +66,9 @@ export async function readReport(
   const leader = await leaseHolder(db);
   const { total, ready } = await countRecords(db);
   const objects = (await readSomeRecords(db, MOST_OBJECTS)).map(declarationReport);
-  const standing = { leader, ...own, total, ready, objects, omitted: total - objects.length };
-  const reasons = reasonsOf(standing);
-  return { ok: reasons.length === 0, reasons, ...standing };
+  const facts = { leader, ...own, total, ready, objects, omitted: total - objects.length };
+  const reasons = reasonsOf(facts);
+  return { ok: reasons.length === 0, reasons, ...facts };
 }
 
 function reasonsOf(report: Omit<DeclarationsReport, 'ok' | 'reasons'>): string[] {

@@ -6,11 +6,11 @@ import type { Queryable } from '../postgres/pool.ts';
 /** Declarations that nobody compares with their documents. */
 export interface Unreconciled {
   readonly count: number;
-  /** When somebody last did; null where that is not known. */
+  /** When a process last did; null where that is not known. */
   readonly since: Date | null;
 }
 
-/** Who last had the lease, and until when, is in its row; that it was taken at all, in any other time than its first one. */
+/** A lease that was never taken has the time that it was made with, which is the epoch. */
 const FIND = `
   select d.count, nullif(l.until, 'epoch') as since
     from (select count(*)::integer as count from smtp_relay_declared) d

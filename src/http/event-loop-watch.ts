@@ -26,7 +26,7 @@ export function watchEventLoop({
   let lastLook = now();
   let standstill: { readonly length: number; readonly end: number } | null = null;
 
-  // Also whenever a probe asks: its request may be served before the timer that is late.
+  // A probe's request may be served before the timer that is late, so it looks too.
   function look(): void {
     const time = now();
     if (time - lastLook >= limit) standstill = { length: time - lastLook, end: time };

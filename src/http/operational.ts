@@ -95,7 +95,7 @@ export interface OperationalListenerOptions {
     readonly resources?: () => Promise<Condition | undefined>;
     /** Ways out that cannot be used just now. */
     readonly shutRoutes?: () => readonly unknown[];
-    /** What it needs of others. */
+    /** The services that it needs. */
     readonly dependencies: Readonly<Record<string, DependencyCheck>>;
   };
   readonly registry: Registry;
@@ -194,7 +194,7 @@ async function untilReady(ready: () => Condition, seconds: number, closing: Abor
     await sleep(LOOK_INTERVAL, undefined, { signal: closing }).catch(() => {});
 }
 
-/** Of `?wait=`; 0 for what is no number of seconds. */
+/** Reads `?wait=`; 0 for what is no number of seconds. */
 function secondsToWait(query: unknown): number {
   const { wait } = query as { wait?: unknown };
   return typeof wait === 'string' && /^\d{1,3}$/.test(wait) ? Math.min(Number(wait), LONGEST_WAIT) : 0;
@@ -206,7 +206,7 @@ function liveness(eventLoop: EventLoopWatch): Condition {
   return { ok: false, reasons: [`the event loop stood still for ${(milliseconds / 1000).toFixed(1)} s`] };
 }
 
-/** What `/healthz` says. */
+/** Makes the report of `/healthz`. */
 function createHealthReport({ role, version, checks }: OperationalListenerOptions, live: () => Condition) {
   const lookAtDependencies = createDependencyChecks(checks.dependencies);
   const reportResources = checks.resources && reportInTime(checks.resources);

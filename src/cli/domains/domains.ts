@@ -142,7 +142,7 @@ function addSet(domains: Command, context: CliContext): void {
       .addOption(jsonOption())
       .action(async (name: string, options: SetOptions) => {
         const { json: _, owner, ...named } = options;
-        // Of a null that an option's parser returns, commander makes an empty text.
+        // Commander makes an empty text of a null that an option's parser returns.
         const changes = { ...named, ...(named.tls !== undefined && { tls: named.tls || null }) };
         if (Object.keys(changes).length === 0) throw new StoreError('invalid', 'say what to change; see --help');
         const row = await withDatabase(context, pool => changeDomain(pool, name, owner, changes));

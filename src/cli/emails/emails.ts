@@ -42,7 +42,7 @@ const COLUMNS: readonly Column<EmailSummary>[] = [
   { title: 'SUBJECT', value: row => row.subject },
 ];
 
-/** Who reads the answer by a program is to know as well. @param backTo nothing before this was looked at */
+/** A program that reads the answer has to be told as well. @param backTo nothing before this was looked at */
 function unseen(backTo: Date): string {
   // Times of messages are finer.
   const before = new Date(backTo.getTime() + 1).toISOString();
@@ -90,7 +90,7 @@ export function addEmailsCommands(program: Command, context: CliContext): void {
   addResolve(emails, context);
 }
 
-/** Of a message that something is done about. */
+/** Describes the argument of commands that do something about a message. */
 const ID = 'as for `emails show`';
 
 const RELAY_PUBLISHES = 'A running relay publishes its job within seconds.';

@@ -28,7 +28,7 @@ import {
 import { pipelineOf, withDatabase } from '../database.ts';
 import { CheckFailed } from '../errors.ts';
 
-/** What a command tells of one object. */
+/** A declaration, as a command tells of it. */
 interface Change {
   readonly action: DeclarationPlan['action'];
   readonly kind: string;
@@ -175,7 +175,7 @@ export interface PathOptions {
 }
 
 interface Sources {
-  /** Of files and folders with documents. */
+  /** The files and folders with documents. */
   readonly paths: readonly string[];
   readonly folders: { readonly documents: string; readonly secrets: string };
 }

@@ -138,7 +138,7 @@ async function importFile(context: CliContext, file: string, options: ImportOpti
   try {
     await withDatabase(context, pool => work.run(pool, readSuppressionsCsv(input, options)));
   } catch (error) {
-    // What is on the lists by now stays there, and whoever tries again should know.
+    // Addresses that are on the lists by now stay there, and whoever tries again should know.
     if (work.hasBegun && !options.strict) tell(context, options, work, { upToLine: work.doneLine });
     throw error;
   }
@@ -186,7 +186,7 @@ async function exportFile(context: CliContext, file: string, owner: string | und
   await withDatabase(context, async pool => {
     const rows = Readable.from(eachSuppression(pool, owner));
     if (file === STANDARD) await pipeline(rows, suppressionsCsvWriter(), context.stdout, { end: false });
-    // Whom nobody may write to is nobody's business.
+    // The addresses are nobody else's business.
     else await pipeline(rows, suppressionsCsvWriter(), createWriteStream(file, { mode: 0o600 }));
   });
 }

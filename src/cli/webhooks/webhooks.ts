@@ -43,7 +43,7 @@ const COLUMNS: readonly Column<Webhook>[] = [
   { title: 'EVENTS', value: row => describeEvents(row.events) },
 ];
 
-/** Also lists: what OpenSend has there looks the same, and would invite to change it. */
+/** Lists are refused too: OpenSend's endpoints look the same, and would invite to change them. */
 const OPENSEND_WEBHOOKS =
   "this database is OpenSend's, whose dashboard manages webhooks: its worker delivers them, and signs with secrets that it " +
   'encrypts with a key of its own (WEBHOOK_SECRET_ENCRYPTION_KEY). Use the dashboard; the commands webhooks … are for the ' +

@@ -10,14 +10,14 @@ export interface CheckedDocument {
   readonly file: string;
   readonly line: number;
   readonly text: string;
-  /** Who it is; null where that cannot be told, so that it may be anybody. */
+  /** Names what it declares; null where that cannot be told, so that it may be anything. */
   readonly id: { readonly kind: KindName; readonly name: string } | null;
   /** What it declares, right by its schema; null where something is wrong. */
   readonly content: { readonly generation: number | null; readonly spec: unknown } | null;
   readonly problems: readonly Problem[];
 }
 
-/** What every document has. */
+/** The fields that every document has. */
 interface Envelope {
   readonly apiVersion?: unknown;
   readonly kind?: unknown;
@@ -65,6 +65,15 @@ export function problemOf(checked: Pick<CheckedDocument, 'file' | 'line' | 'text
   return { file, line: place, object, path: printPath(error.path), why: error.message, fix: error.fix };
 }
 
+/** Checks documents of one kind by its schema. @returns everything that is wrong */
+export type SchemaCheck = (value: unknown) => FieldError[];
+
+/** Made for all kinds at once, since compiling them takes some milliseconds. */
+export function createSchemaChecks(): Readonly<Record<KindName, SchemaCheck>> {
+  const checks = KINDS.map(kind => [kind, createCheck(documentSchema(kind))] as const);
+  return Object.fromEntries(checks) as Record<KindName, SchemaCheck>;
+}
+
 function wrongKind(value: unknown): FieldError | null {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return new FieldError([], 'is not an object', 'write apiVersion, kind, metadata and spec');
@@ -94,21 +103,12 @@ interface SchemaError {
   };
 }
 
-/** Checks documents of one kind by its schema. @returns everything that is wrong */
-export type SchemaCheck = (value: unknown) => FieldError[];
-
-/** Made for all kinds at once, since compiling them takes some milliseconds. */
-export function createSchemaChecks(): Readonly<Record<KindName, SchemaCheck>> {
-  const checks = KINDS.map(kind => [kind, createCheck(documentSchema(kind))] as const);
-  return Object.fromEntries(checks) as Record<KindName, SchemaCheck>;
-}
-
 function createCheck(schema: Schema): SchemaCheck {
   const validator = Compile(schema);
   return value => {
     if (validator.Check(value)) return [];
     const errors = validator.Errors(value) as unknown as SchemaError[];
-    // What each alternative lacks is said of all of them together.
+    // One problem tells what all alternatives lack.
     const found = errors.filter(isNotOfAlternative).flatMap(error => describe(schema, error));
     return found.length > 0 ? unique(found) : [new FieldError([], 'is not right', 'compare it with its schema')];
   };

@@ -9,7 +9,7 @@ import { FieldError } from '../problem.ts';
 /** The text of a file, or why it cannot be read. */
 type MountedFile = { readonly text: string } | { readonly why: string };
 
-/** What is in the files that documents name; undefined for a file that nobody looked for, as in a check without secrets. */
+/** The files that documents name; undefined for one that nobody looked for, as in a check without secrets. */
 export type MountedFiles = (reference: FileReference) => MountedFile | undefined;
 
 export interface Folders {
@@ -35,7 +35,7 @@ export async function readMountedFiles(references: readonly FileReference[], fol
   };
 }
 
-/** What a document names, null where it names nothing, or nobody looked for it. @throws FieldError where it cannot be read */
+/** The text of the file that a document names; null where it names none, or nobody looked for it. @throws FieldError where it cannot be read */
 export function textOf(reference: FileReference | null, files: MountedFiles): string | null {
   const found = reference && files(reference);
   if (!reference || !found) return null;

@@ -7,10 +7,10 @@ import type { Problem } from '../problem.ts';
 import { type CheckedDocument, checkDocument, createSchemaChecks } from './check.ts';
 import { parseDocuments } from './yaml.ts';
 
-/** What was found in folders or files. */
+/** The documents that were found in folders or files. */
 export interface Reading {
   readonly documents: readonly CheckedDocument[];
-  /** What could not be read at all. */
+  /** The files and folders that could not be read at all. */
   readonly problems: readonly Problem[];
   /** Whether some documents may be of one time and some of another, so that one that has moved is there twice, or not at all. */
   readonly isTorn: boolean;
@@ -118,7 +118,7 @@ function unreadable(path: string, error: unknown): Problem {
   };
 }
 
-/** What a part says of its set. */
+/** A part of a set of documents, as it describes itself. */
 interface Part {
   /** Another text with every change of any document of the set. */
   readonly set: string;
@@ -127,7 +127,7 @@ interface Part {
   readonly of: number;
 }
 
-/** As the Helm chart names it: one beside the documents of each ConfigMap that it splits them into. */
+/** The Helm chart puts one beside the documents of each ConfigMap that it splits them into. */
 const PART_FILE = /^\.part-\d+\.json$/;
 
 /**

@@ -7,7 +7,7 @@ export interface ParsedDocument {
   readonly text: string;
   /** The line of the file that the text begins on, counted from 1. */
   readonly line: number;
-  /** What YAML makes of it; undefined where it is not YAML. */
+  /** Its value; undefined where it is not YAML. */
   readonly value: unknown;
   /** Why it is not YAML, and on which line of the text, counted from 0. */
   readonly syntaxError: { readonly why: string; readonly line: number } | null;

@@ -10,7 +10,7 @@ import type { SecretBox } from '../../webhooks/signing.ts';
 
 /** @typeParam R a row as a document declares it. @typeParam S the same as it is stored, where that is another */
 export interface Kind<Spec = unknown, R = unknown, S = R> {
-  /** Of the document's `spec`. Its description is that of the kind. */
+  /** Describes the document's `spec`. Its description is that of the kind. */
   readonly schema: TSchema & { readonly description?: string };
   /** The file that a document names, if any; left out where none can. */
   fileOf?(spec: Spec): FileReference | null;
@@ -25,11 +25,11 @@ export interface Kind<Spec = unknown, R = unknown, S = R> {
 export interface FileReference {
   readonly folder: 'secrets' | 'documents';
   readonly path: string;
-  /** Of the field that names it. */
+  /** The path of the field that names it. */
   readonly field: readonly string[];
 }
 
-/** What rows are made of. */
+/** A document, as rows are made of it. */
 export interface Source<Spec> {
   readonly name: string;
   readonly spec: Spec;
@@ -44,7 +44,7 @@ export interface Others {
   readonly claimed: Map<string, string>;
 }
 
-/** What a table depends on. */
+/** The facts of an installation that tables depend on. */
 export interface Installation {
   readonly box: SecretBox;
   /** Which one the database is used with; OpenSend manages some kinds itself. */
@@ -78,15 +78,15 @@ export interface Failure {
 export interface KindTable<R = unknown, S = R> extends Statements<S> {
   /** Tells rows apart; no two of the table may have the same. */
   identityOf(row: R | S): string;
-  /** The names of what is another in the table. */
+  /** The names of the fields that have another value in the table. */
   differences(declared: R, stored: S, id: string): string[];
-  /** What is to be written. @throws SecretError where a secret cannot be kept */
+  /** The row as it is to be written. @throws SecretError where a secret cannot be kept */
   toStored(declared: R, id: string): S;
   /**
    * What becomes of a document whose row was made by somebody else: `conflict`, it is not touched, and the declaration is not
    * ready; `satisfied`, the row is as good as one of ours.
    */
-  readonly standing: 'conflict' | 'satisfied';
+  readonly onStanding: 'conflict' | 'satisfied';
   /** Why no document of the kind can be brought about in this database; left out where it can. */
   readonly refusal?: Failure;
   /** What else may be done about two that are the same, as the end of a sentence; left out where nothing can. */
@@ -131,7 +131,7 @@ export const ownedBy = (kind: string): string => `
   (select name as document, unnest(owned) as owned_id from smtp_relay_declared where kind = '${kind}') o`;
 
 /**
- * What is the same for most kinds: rows are stored as they are declared, and conflict with those of others.
+ * Makes a table as most kinds have it: rows are stored as they are declared, and conflict with those of others.
  *
  * @param parametersOf what `findStanding` takes for some rows
  * @param toParameter what `insert` and `update` take for a row, where that is more than its values
@@ -157,7 +157,7 @@ export function tableOf<S extends object>(
     remove: async (db: Queryable, ids: readonly string[]) => void (await db.query(sql.remove, [ids])),
     differences: differingFields,
     toStored: (row: S) => row,
-    standing: 'conflict',
+    onStanding: 'conflict',
   } as const;
 }
 
@@ -167,7 +167,7 @@ function ownedRows<S extends object>(rows: readonly (Found & S)[]): OwnedRow<S>[
   });
 }
 
-/** The names of the fields that are another in what is stored. */
+/** The names of the fields that have another value in what is stored. */
 export function differingFields(declared: object, stored: object): string[] {
   const values = new Map(Object.entries(stored));
   return Object.entries(declared).flatMap(([field, value]) => (isEqual(value, values.get(field)) ? [] : [field]));

@@ -13,7 +13,7 @@ const pattern = text('a domain, such as acme.com, or *. and a domain', {
   description: 'A domain, or `*.` and a domain for all domains below it.',
 });
 
-/** What a route has of its own, as the setting `routes` has it. */
+/** The fields of one transport, as the setting `routes` has them. */
 function groupOf(kind: TransportKind): TSchema {
   const { route, declaredAs } = descriptionOf(kind);
   const fields = Object.entries(route).flatMap(([name, { format, declared }]) => {
@@ -83,7 +83,7 @@ function rowOf({ name, spec }: Source<Spec>): RouteRow {
   if (needs && spec[transport] === undefined) {
     throw new FieldError(['spec', transport], 'is missing', `write the ${needs.what} as ${transport}.${needs.setting}`);
   }
-  // As an entry of the setting `routes`, which knows what its values may be; one without domains has those that name it.
+  // The setting `routes` knows what the values may be. A route without domains has those that name it.
   const entry = { name, domains: domains.length > 0 ? domains : ['none.invalid'], transport, ...groups };
   try {
     const [parsed] = routesFormat.parse(JSON.stringify([entry]));

@@ -61,7 +61,7 @@ interface CredentialRow {
   readonly permission: string;
   readonly tokenHash: string;
   readonly preview: string | null;
-  /** By their names in the configuration; those that are left out are as configured. */
+  /** Named as in the configuration; those that are left out are as configured. */
   readonly limits: Readonly<Record<string, number>>;
 }
 
@@ -75,7 +75,7 @@ function rowOf({ name, spec, text }: Source<Spec>): CredentialRow {
     owner,
     domain: domain === undefined ? null : readDomain(['spec', 'domain'], domain),
     permission,
-    // Of a file that nobody looked for, the path has to do.
+    // The path stands for a file that nobody looked for.
     tokenHash: keyHash ?? (key === undefined ? `file:${keyFile}` : hashKey(key)),
     preview: key === undefined ? null : previewOf(key),
     limits: { ...limits },

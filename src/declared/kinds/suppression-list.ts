@@ -51,7 +51,7 @@ function rowsOf({ spec, text }: Source<Spec>): SuppressionRow[] {
     if (address === '' || address.startsWith('#')) continue;
     add(address, ['spec', 'addressesFile'], `names a file whose line ${index + 1} is not an email address`);
   }
-  // As with a folder: one that is not there yet looks the same, and all addresses would be written to again.
+  // A file that is not there yet looks the same, and all addresses would be written to again.
   if (text !== null && rows.size === 0) {
     const fix = 'put the addresses into it, or remove this document';
     throw new FieldError(['spec', 'addressesFile'], 'names a file without an address', fix, 'FileUnreadable');
@@ -108,7 +108,7 @@ export const suppressionTable: KindTable<SuppressionRow> = {
     row => ({ ...row, forms: suppressionForms(row.email) }),
   ),
   identityOf: ({ owner, email }) => `${owner}\n${email}`,
-  standing: 'satisfied',
+  onStanding: 'satisfied',
 };
 
 /** Addresses that an owner never sends to. */

@@ -12,7 +12,7 @@ export interface Declaration {
   readonly kind: KindName;
   readonly name: string;
   readonly generation: number | null;
-  /** Of the document and of the file that it names. */
+  /** Changes with the document and with the file that it names. */
   readonly hash: string;
   /** The rows that there shall be; null where the document is not right, so that the rows stay as they are. */
   readonly rows: readonly unknown[] | null;
@@ -80,7 +80,7 @@ interface Gathering {
   readonly files: MountedFiles;
   readonly problems: Problem[];
   readonly has: (kind: string, name: string) => boolean;
-  /** By kind (`Others`). */
+  /** `Others.claimed` of each kind. */
   readonly claimed: Map<KindName, Map<string, string>>;
 }
 

@@ -13,7 +13,7 @@ export interface DeclarationPlan {
   readonly action: 'create' | 'update' | 'remove' | 'none';
   /** No document declares it any more, and it is kept all the same. */
   readonly isKept?: boolean;
-  /** What changes, by name; never by value. */
+  /** The names of the fields that change; never their values. */
   readonly changes: readonly string[];
   readonly insert: readonly WithId<unknown>[];
   readonly update: readonly WithId<unknown>[];
@@ -43,7 +43,7 @@ export interface KindInput {
   readonly whyKept: (known: KnownDeclaration) => string | null;
 }
 
-/** What is to become of a declaration's rows, as far as it alone tells. */
+/** The changes to a declaration's rows, as far as it alone tells. */
 interface Draft {
   readonly declaration: Declaration;
   /** Everything that it owns, also what somebody has removed. */
@@ -183,7 +183,7 @@ function finish(
   const failure = declaration.failure ?? table.refusal;
   if (failure) return unchanged(draft, failure, known);
   const refused = draft.claims.flatMap(({ row }) => refusals.get(row) ?? []);
-  if (refused[0] && table.standing === 'conflict') return unchanged(draft, refused[0], known);
+  if (refused[0] && table.onStanding === 'conflict') return unchanged(draft, refused[0], known);
   const claims = draft.claims.filter(({ row }) => !refusals.has(row));
   const stored = storedRows(draft, claims, table);
   if ('failure' in stored) return unchanged(draft, stored.failure, known);

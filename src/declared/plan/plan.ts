@@ -45,7 +45,7 @@ export async function makePlan(
 function createKeeper({ all, paths }: Declarations): (known: KnownDeclaration) => string | null {
   if (all.length === 0) return () => sentence(paths.join(', '));
   const folders = new Set(all.map(({ source }) => dirname(source.file)));
-  // Of documents that were read elsewhere before, their folders tell nothing.
+  // Folders tell nothing of documents that were read elsewhere before.
   const isBelow = (file: string): boolean =>
     paths.some(path => file.startsWith(path.endsWith(sep) ? path : path + sep));
   return ({ source }) => {
@@ -63,7 +63,7 @@ export function findShared({ all }: Declarations, tables: Tables): Problem[] {
   const seen = new Map<string, string>();
   return all.flatMap(({ kind, name, source, rows }) => {
     const table = tables[kind];
-    if (!rows || table.standing === 'satisfied') return [];
+    if (!rows || table.onStanding === 'satisfied') return [];
     return rows.flatMap(row => {
       const identity = `${kind}\n${table.identityOf(row)}`;
       const other = seen.get(identity);
