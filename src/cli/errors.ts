@@ -5,7 +5,7 @@ import { StoreError } from '../postgres/errors.ts';
 import { ForeignInstallation, PipelineMismatch, PipelineUnstated } from '../store/schema/pipeline.ts';
 
 /** Exit codes that scripts can rely on. */
-export const EXIT = { ok: 0, failure: 1, usage: 2, refused: 3 } as const;
+const EXIT = { ok: 0, failure: 1, usage: 2, refused: 3 } as const;
 
 export const EXIT_CODES_HELP = `
 Exit codes:

@@ -21,9 +21,9 @@ export interface RecordsOptions {
 
 const MX_PREFERENCE = 10;
 /** Amazon SES Developer Guide, "Using a custom MAIL FROM domain". */
-export const SES_SPF = 'v=spf1 include:amazonses.com ~all';
+const SES_SPF = 'v=spf1 include:amazonses.com ~all';
 /** RFC 7489 section 6.3; it asks for nothing, and mailbox providers want one to be there. */
-export const FIRST_DMARC = 'v=DMARC1; p=none;';
+const FIRST_DMARC = 'v=DMARC1; p=none;';
 const SUGGESTED_MAIL_FROM = 'bounce';
 const TTL = 3600;
 const MAX_STRING = 255;

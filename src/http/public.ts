@@ -100,7 +100,7 @@ export interface PublicListenerOptions {
   readonly limits?: Partial<ListenerLimits>;
 }
 
-export const SNS_PATH = '/events/sns';
+const SNS_PATH = '/events/sns';
 
 const LIMITS: ListenerLimits = {
   connections: 4_000,

@@ -11,7 +11,7 @@ export interface CsvRecord {
 }
 
 /** A line that is no record. */
-export interface CsvFault {
+interface CsvFault {
   readonly line: number;
   readonly problem: string;
 }

@@ -2,12 +2,12 @@ import type { Queryable } from '../../postgres/pool.ts';
 import { importSuppressions, type SuppressionImport } from '../../store/owners/suppressions.ts';
 import type { CsvLine } from './csv.ts';
 
-export interface BadLine {
+interface BadLine {
   readonly line: number;
   readonly problem: string;
 }
 
-export interface NotedLine {
+interface NotedLine {
   readonly line: number;
   readonly note: string;
 }
