@@ -40,10 +40,7 @@ const STORES: readonly { readonly rooms: readonly string[]; readonly may: (folde
   { rooms: ['delivery', 'events', 'webhooks', 'tracking', 'maintenance', 'domains'], may: folder => folder !== 'keys' },
 ];
 /** Files that import each other, by their types alone: each pair is to be parted. */
-const KNOWN_CIRCLES = [
-  ['delivery/transport/ses/rate/account.ts', 'delivery/transport/ses/rate/daily-quota.ts'],
-  ['smtp/connection.ts', 'smtp/server.ts'],
-];
+const KNOWN_CIRCLES = [['smtp/connection.ts', 'smtp/server.ts']];
 
 const SRC = fileURLToPath(new URL('../src', import.meta.url));
 /** Imports and re-exports, type imports, `import()` and URLs of threads among them: whatever names a module of ours. */

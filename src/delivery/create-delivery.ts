@@ -1,12 +1,16 @@
 import type pg from 'pg';
-import { greetingName } from '../config/derived.ts';
+import { databaseLogin, greetingName } from '../config/derived.ts';
 import { type LiveConfig, perGeneration } from '../config/live.ts';
 import type { Config } from '../config/schema.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import type { Tracer } from '../observability/tracing.ts';
 import type { DatabaseClock } from '../postgres/clock.ts';
-import { queueNameOf, sqsAttributes } from '../queue/telemetry.ts';
+import { listenTo, OUTBOX_CHANNEL } from '../postgres/notifications.ts';
+import type { JobSink, JobSource } from '../queue/jobs.ts';
+import { createOutboxSource } from '../queue/outbox-source.ts';
+import { createThreadedSqsSource } from '../queue/sqs/threads/threaded-source.ts';
+import { createQueueMetrics, queueNameOf, sqsAttributes } from '../queue/telemetry.ts';
 import { createConfiguredRoutes, type DeclaredRoutes, perRoutes } from '../routing/declared-routes.ts';
 import { Claims } from '../store/delivery/claims.ts';
 import { JobFactsReader } from '../store/delivery/job-facts.ts';
@@ -16,29 +20,28 @@ import { PutOffs } from '../store/delivery/put-off.ts';
 import { SharedSendRates } from '../store/delivery/send-rates.ts';
 import { Settler } from '../store/delivery/settle.ts';
 import { Standstill } from '../store/delivery/standstill.ts';
+import { Outbox } from '../store/messages/outbox.ts';
 import { readRawHeader, readRawMessage, readRawSlice } from '../store/messages/raw.ts';
 import { createDomainLookup } from '../store/owners/sending-domains.ts';
 import { createSuppressionLookup } from '../store/owners/suppression-lookup.ts';
 import { createTokens } from '../tracking/token.ts';
 import { Deliverer, type DelivererOptions } from './deliverer.ts';
-import { createDeliveryMetrics } from './metrics.ts';
+import { MessageTry, type SendDependencies } from './message-try.ts';
+import { createCircuitMetrics, createDeliveryMetrics } from './metrics.ts';
 import { createNoticeBuilder } from './notices/failure-notice.ts';
 import { createOutcomes, type Outcomes } from './outcomes.ts';
-import { createOutgoingBuilder } from './outgoing/outgoing.ts';
-import { createTrack } from './outgoing/track.ts';
-import { createWholeMessages } from './outgoing/whole-messages.ts';
-import type { Presence } from './presence.ts';
-import { createCircuitMetrics } from './schedule/metrics.ts';
-import { createProbeTurns } from './schedule/probe-turns.ts';
+import { createWholeMessages } from './outgoing/large-message.ts';
+import { createOutgoingBuilder, createTrack } from './outgoing/outgoing.ts';
+import { createProbeTurns } from './schedule/circuit.ts';
 import { createWays, type Ways } from './schedule/ways.ts';
-import { MessageTry, type SendDependencies } from './send-message.ts';
 import { createCaptureTransport } from './transport/capture/transport.ts';
 import { createRoutes, createTransports, type Transports } from './transport/routes.ts';
 import { createSesMetrics } from './transport/ses/metrics.ts';
-import type { SendRates } from './transport/ses/rate/send-rates.ts';
+import type { SendRates } from './transport/ses/rate/account.ts';
 import { createSesTransport } from './transport/ses/transport.ts';
 import { createSimulator } from './transport/simulated/simulator.ts';
 import { createSmtpTransport } from './transport/smtp/transport.ts';
+import type { Presence } from './worker-heartbeat.ts';
 
 export interface DeliveryParts {
   readonly live: LiveConfig;
@@ -217,5 +220,34 @@ function createAllTransports(
     smtp: (settings, route) =>
       createSmtpTransport({ ...settings, name: greetingName(config), logger: logger.child({ route }) }),
     capture: (settings, route) => createCaptureTransport({ ...settings, logger: logger.child({ route }) }),
+  });
+}
+
+export interface SourceParts {
+  readonly live: LiveConfig;
+  readonly pool: pg.Pool;
+  /** Where the jobs go. */
+  readonly sink: JobSink;
+  readonly registry: Registry;
+  readonly logger: Logger;
+}
+
+/** Jobs come from the queue, or without one straight from the outbox. */
+export function createSource({ live, pool, sink, registry, logger }: SourceParts): JobSource {
+  const { worker, queueUrl, awsRegion, sqsEndpoint, database } = live.current;
+  const shared = { sink, metrics: createQueueMetrics(registry), logger: logger.child({ room: 'queue' }) };
+  if (queueUrl !== '') {
+    const { consumers, leaseTime } = worker;
+    const options = { queueUrl, region: awsRegion, endpoint: sqsEndpoint || null, consumers, leaseTime };
+    return createThreadedSqsSource({ ...shared, options });
+  }
+  const { connectTimeout } = database;
+  const databaseUrl = () => databaseLogin(live.current);
+  return createOutboxSource({
+    ...shared,
+    options: { pollInterval: worker.pollInterval, leaseTime: worker.leaseTime },
+    outbox: new Outbox(pool),
+    listen: onNotification =>
+      listenTo({ databaseUrl, channel: OUTBOX_CHANNEL, connectTimeout, onNotification, logger: shared.logger }),
   });
 }

@@ -10,15 +10,21 @@ import type { JobFacts, JobFactsReader } from '../store/delivery/job-facts.ts';
 import type { PutOffs } from '../store/delivery/put-off.ts';
 import type { ProviderError } from '../store/delivery/settle.ts';
 import type { Standstill } from '../store/delivery/standstill.ts';
-import { ClaimedWork, type ClaimedWorkDependencies, isAlone, storedTrace, type WorkOn } from './claimed-work.ts';
+import {
+  ClaimedWork,
+  type ClaimedWorkDependencies,
+  isAlone,
+  storedTrace,
+  TakeOver,
+  type WorkOn,
+} from './claimed-work.ts';
+import type { CircuitMetrics } from './metrics.ts';
 import { bytesFor, STREAMED_FROM } from './outgoing/large-message.ts';
-import type { CircuitMetrics } from './schedule/metrics.ts';
 import { type Clock, type Permit, Scheduler, type SchedulerOptions } from './schedule/scheduler.ts';
 import { type Place, WaitingRoom } from './schedule/waiting-room.ts';
-import { shutError, type Way } from './schedule/way.ts';
 import type { Waiting } from './schedule/way-queue.ts';
 import type { Ways } from './schedule/ways.ts';
-import { TakeOver } from './take-over.ts';
+import { shutError, type Way } from './schedule/ways.ts';
 
 export interface DelivererOptions extends SchedulerOptions {
   /** Milliseconds. */

@@ -12,8 +12,8 @@ import { type Simulation, simulationOf } from '../message/addresses/simulator-ad
 import type { Claim } from '../store/delivery/claims.ts';
 import type { Attempt, ProviderError, Standing } from '../store/delivery/settle.ts';
 import type { NewEvent } from '../store/event-types.ts';
+import { Progress } from './disposition.ts';
 import type { Failed } from './notices/failure-notice.ts';
-import { Progress } from './progress.ts';
 import type { Outcome } from './transport/contract.ts';
 
 /** The call that an outcome is of; `none` where it came to none. */

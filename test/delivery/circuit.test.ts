@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { TurnAnswer } from '../../src/delivery/schedule/circuit.ts';
 import { Circuit, verdictOf } from '../../src/delivery/schedule/circuit.ts';
-import type { TurnAnswer } from '../../src/delivery/schedule/probe-turns.ts';
 import type { Outcome, RouteFault } from '../../src/delivery/transport/contract.ts';
 import { MovedClock, settle } from './support/moved-clock.ts';
 

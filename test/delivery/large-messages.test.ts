@@ -4,13 +4,16 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import type { TransportKind } from '../../src/config/transports/list.ts';
-import { type OutgoingBytes, piecesOf, StreamedBytes } from '../../src/delivery/outgoing/bytes.ts';
-import { bytesFor } from '../../src/delivery/outgoing/large-message.ts';
-import { createOutgoingBuilder, type OutgoingBuilder } from '../../src/delivery/outgoing/outgoing.ts';
-import { MessageUnread, SLICE } from '../../src/delivery/outgoing/slice-reader.ts';
-import { createTrack } from '../../src/delivery/outgoing/track.ts';
-import { createWholeMessages } from '../../src/delivery/outgoing/whole-messages.ts';
-import { BODY_HEAD, SesBodyHash } from '../../src/delivery/transport/ses/body-hash.ts';
+import {
+  MessageUnread,
+  type OutgoingBytes,
+  piecesOf,
+  SLICE,
+  StreamedBytes,
+} from '../../src/delivery/outgoing/bytes.ts';
+import { bytesFor, createWholeMessages } from '../../src/delivery/outgoing/large-message.ts';
+import { createOutgoingBuilder, createTrack, type OutgoingBuilder } from '../../src/delivery/outgoing/outgoing.ts';
+import { BODY_HEAD, SesBodyHash } from '../../src/delivery/transport/ses/request.ts';
 import type { Claim } from '../../src/store/delivery/claim.ts';
 import { createTokens } from '../../src/tracking/token.ts';
 import { Random, randomMail } from '../support/random-mail.ts';

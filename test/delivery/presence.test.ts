@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type pg from 'pg';
 import { pino } from 'pino';
-import { Presence } from '../../src/delivery/presence.ts';
+import { Presence } from '../../src/delivery/worker-heartbeat.ts';
 import { beat, countLive, remove } from '../../src/store/delivery/workers.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';

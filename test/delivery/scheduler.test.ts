@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Circuit } from '../../src/delivery/schedule/circuit.ts';
 import { type Permit, Scheduler, type SchedulerOptions } from '../../src/delivery/schedule/scheduler.ts';
-import type { Way } from '../../src/delivery/schedule/way.ts';
 import type { Waiting } from '../../src/delivery/schedule/way-queue.ts';
-import type { SendAllowance } from '../../src/delivery/transport/send-allowance.ts';
+import type { Way } from '../../src/delivery/schedule/ways.ts';
+import type { SendAllowance } from '../../src/delivery/transport/contract.ts';
 import { MovedClock, numbers, settle } from './support/moved-clock.ts';
 
 const PAUSES = { firstPause: 15_000, longestPause: 3_600_000 };

@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import { DEFAULT_RATE } from '../../src/delivery/transport/ses/rate/account.ts';
-import { SendRate } from '../../src/delivery/transport/ses/rate/send-rate.ts';
-import { SendRates } from '../../src/delivery/transport/ses/rate/send-rates.ts';
+import { DEFAULT_RATE, SendRates } from '../../src/delivery/transport/ses/rate/account.ts';
+import { SendRate } from '../../src/delivery/transport/ses/rate/buckets.ts';
 
 const NEVER = new AbortController().signal;
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Progress } from '../../src/delivery/progress.ts';
-import { type RetryPolicy, standingAfter, type TryResult } from '../../src/delivery/standing.ts';
+import { Progress, type RetryPolicy, standingAfter, type TryResult } from '../../src/delivery/disposition.ts';
 import type { AttemptOutcome } from '../../src/store/delivery/claims.ts';
 
 const policy: RetryPolicy = {

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StreamedBytes } from '../../src/delivery/outgoing/bytes.ts';
 import type { Outcome, Transport } from '../../src/delivery/transport/contract.ts';
-import { SesBodyHash } from '../../src/delivery/transport/ses/body-hash.ts';
+import { SesBodyHash } from '../../src/delivery/transport/ses/request.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFakeSes } from '../support/ses/start.ts';
 import { openSesTransport, outgoing } from '../support/ses/transport.ts';

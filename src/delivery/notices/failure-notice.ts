@@ -84,7 +84,7 @@ function mayBeNotified(reversePath: string): boolean {
   return parseAddress(reversePath) !== null && localPartOf(reversePath).toLowerCase() !== 'mailer-daemon';
 }
 
-export interface NoticeQuestion {
+interface NoticeQuestion {
   readonly claim: Claim;
   readonly failed: readonly Failed[];
   /** The message as received, its header at least. */
@@ -98,7 +98,7 @@ export interface NoticeQuestion {
  * The notice as a message of the same owner: from the postmaster of the sender's domain, which the transport knows, and with the
  * null reverse-path, so that it is never answered itself.
  */
-export async function noticeFor(question: NoticeQuestion): Promise<NewMessage | null> {
+async function noticeFor(question: NoticeQuestion): Promise<NewMessage | null> {
   const { claim, raw, fields, reportingMta, now } = question;
   const { userId, reversePath, from, subject, acceptedAt } = claim.message;
   const [sender] = parseAddressList(firstValue(fields, 'from') ?? '').mailboxes;

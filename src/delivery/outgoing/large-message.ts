@@ -1,3 +1,5 @@
+import { createTurns, type TurnsOptions } from '../../flow/turns.ts';
+import { bodyOffset } from '../../message/header/fields.ts';
 import { type Mended, mendBytes } from '../../message/mending/mend.ts';
 import type { MendingRules } from '../../message/mending/plan.ts';
 import {
@@ -8,9 +10,8 @@ import {
   type Stretch,
 } from '../../message/mime/skeleton.ts';
 import { type MarkedSource, UNMARKED } from '../../tracking/rewrite.ts';
-import { StreamedBytes } from './bytes.ts';
-import { Foresight, type Preview } from './preview.ts';
-import { type ReadSlice, SliceReader } from './slice-reader.ts';
+import type { Preview } from './bytes.ts';
+import { type ReadSlice, SliceReader, StreamedBytes } from './bytes.ts';
 
 /** Bytes from which on a message is read from the database while it goes out. */
 export const STREAMED_FROM = 1024 * 1024;
@@ -120,4 +121,65 @@ async function readAll(
     else buffers.push(Buffer.concat(await Array.fromAsync(reader.read(piece))));
   }
   return buffers;
+}
+
+/** Bytes among which a header ends; behind them nobody looks ahead. */
+const MAX_HEADER = 1024 * 1024;
+
+/**
+ * Shows a message while it is read for its skeleton, as if nothing of it changed but the header: mostly that is what comes out, and
+ * then it need not be read once more to be seen.
+ */
+class Foresight {
+  readonly #preview: Preview;
+  readonly #finish: (header: Buffer) => Promise<Buffer>;
+  #seen: Buffer | null = Buffer.alloc(0);
+  #header: { readonly length: number; readonly finished: Buffer } | null = null;
+
+  /** @param finish makes of a header the one that goes out */
+  constructor(preview: Preview, finish: (header: Buffer) => Promise<Buffer>) {
+    this.#preview = preview;
+    this.#finish = finish;
+  }
+
+  async add(slice: Buffer): Promise<void> {
+    if (this.#header !== null) return this.#preview.add(slice);
+    if (this.#seen === null) return;
+    const seen = Buffer.concat([this.#seen, slice]);
+    const length = bodyOffset(seen);
+    this.#seen = length === seen.length && length <= MAX_HEADER ? seen : null;
+    if (length === seen.length) return;
+    this.#header = { length, finished: await this.#finish(seen.subarray(0, length)) };
+    this.#preview.add(this.#header.finished);
+    this.#preview.add(seen.subarray(length));
+  }
+
+  /** What has seen all of the message; null where it came out otherwise. @param bytes what came of the skeleton */
+  of(skeleton: Skeleton, bytes: Buffer): Preview | null {
+    if (this.#header === null) return null;
+    const { length, finished } = this.#header;
+    const isHeader = bytes.subarray(0, finished.length).equals(finished);
+    const isBody = bytes.subarray(finished.length).equals(skeleton.bytes.subarray(length));
+    return isHeader && isBody ? this.#preview : null;
+  }
+}
+
+/** Gives back the room that a message takes. */
+export type Release = () => void;
+
+/** Room for large messages that have to be in memory as a whole, on top of what all others take. */
+export interface WholeMessages {
+  /** Waits until there is room; owners take turns. A message that is larger than all room has it alone. */
+  enter(owner: string, bytes: number): Promise<Release>;
+}
+
+export function createWholeMessages(options: TurnsOptions): WholeMessages {
+  const turns = createTurns(options);
+  return {
+    enter: (owner, bytes) =>
+      new Promise((resolve, reject) => {
+        const stay = () => new Promise<void>(leave => resolve(leave));
+        turns.add(owner, bytes, stay).catch(reject);
+      }),
+  };
 }

@@ -1,7 +1,6 @@
 import type { Passage } from './circuit.ts';
-import { Lane, mayTakeMore } from './lane.ts';
-import type { Way } from './way.ts';
-import { Turns, type Waiting, WayQueue } from './way-queue.ts';
+import { Lane, mayTakeMore, Turns, type Waiting, WayQueue } from './way-queue.ts';
+import type { Way } from './ways.ts';
 
 export interface SchedulerOptions {
   /** Messages under way at the same time. */

@@ -2,8 +2,7 @@ import { defaultRouteName, type RouteSetting } from '../../config/formats/routes
 import type { Config } from '../../config/schema.ts';
 import { descriptionOf, type RouteSettings, type TransportKind } from '../../config/transports/list.ts';
 import { createRouteMatcher } from '../../routing/routes.ts';
-import type { Transport } from './contract.ts';
-import { type Pinned, pinTo } from './pinned.ts';
+import type { SendingDomain, Transport } from './contract.ts';
 
 interface RouteBy<K extends TransportKind> {
   readonly name: string;
@@ -99,4 +98,33 @@ export function createTransports(routes: () => Routes, factories: TransportFacto
 function createTransport({ transport, settings, name, pinned }: Route, factories: TransportFactories): Transport {
   const create = factories[transport] as (settings: Route['settings'], name: string) => Transport;
   return pinTo(create(settings, name), pinned);
+}
+
+/** What a route says of its domains, in place of what `domains` says. */
+type Pinned = Partial<Pick<SendingDomain, 'region' | 'configurationSet'>>;
+
+/**
+ * A transport for which the region and the configuration set of a route stand above those of the sender's domain. All its members
+ * and all their arguments go through as they are, whatever a transport may have yet; only in messages the domain is another.
+ */
+function pinTo(transport: Transport, pinned: Pinned): Transport {
+  if (Object.keys(pinned).length === 0) return transport;
+  const pin = (argument: unknown): unknown =>
+    isOfDomain(argument) ? { ...argument, domain: { ...argument.domain, ...pinned } } : argument;
+  return new Proxy(transport, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name);
+      return typeof member === 'function' ? (...values: unknown[]) => member.apply(target, values.map(pin)) : member;
+    },
+  });
+}
+
+function isOfDomain(value: unknown): value is { readonly domain: object } {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'domain' in value &&
+    typeof value.domain === 'object' &&
+    value.domain !== null
+  );
 }

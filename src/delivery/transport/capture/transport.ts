@@ -3,8 +3,7 @@ import { existsSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../../observability/log.ts';
-import { piecesOf } from '../../outgoing/bytes.ts';
-import { MessageUnread, UNREAD_TEXT } from '../../outgoing/slice-reader.ts';
+import { MessageUnread, piecesOf, UNREAD_TEXT } from '../../outgoing/bytes.ts';
 import type { Outcome, OutgoingMessage, Transport } from '../contract.ts';
 
 export interface CaptureTransportOptions {

@@ -1,8 +1,8 @@
 import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { Readable } from 'node:stream';
-import { MessageUnread } from '../../outgoing/slice-reader.ts';
-import { faultOf, SesCallError } from './error.ts';
+import { MessageUnread, UNREAD_TEXT } from '../../outgoing/bytes.ts';
+import type { SesFault } from './classify.ts';
 
 /** A request as the AWS SDK hands it to its request handler, signed. */
 export interface SesHttpRequest {
@@ -217,4 +217,27 @@ function timeoutError(message: string): Error {
 
 function abortedError(): Error {
   return Object.assign(new Error('the worker was stopped during the call'), { code: ABORTED });
+}
+
+/** A call to SES that failed, with what is known of it. */
+export class SesCallError extends Error {
+  readonly fault: SesFault;
+
+  constructor(fault: SesFault, options?: ErrorOptions) {
+    super(fault.message, options);
+    this.name = 'SesCallError';
+    this.fault = fault;
+  }
+}
+
+/**
+ * What any error of a call says. One that is none of ours arose before the request was made, when the SDK looked for
+ * credentials for instance; its text is for the log only.
+ */
+export function faultOf(error: unknown): SesFault {
+  if (error instanceof SesCallError) return error.fault;
+  if (error instanceof MessageUnread) return { stage: 'not-sent', code: error.code, message: UNREAD_TEXT };
+  const code = error instanceof Error ? error.name : 'Error';
+  const message = 'Amazon SES could not be called: the relay has no credentials for it, or could not use them';
+  return { stage: 'not-sent', code, message, reason: 'credentials' };
 }

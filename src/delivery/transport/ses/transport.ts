@@ -1,18 +1,22 @@
 import { createLookupCache, type LookupCache } from '../../../flow/lookup-cache.ts';
 import type { Logger } from '../../../observability/log.ts';
 import type { Span } from '../../../observability/tracing.ts';
-import type { Outcome, OutgoingMessage, RecipientOutcome, SendingDomain, Transport } from '../contract.ts';
-import type { SendAllowance } from '../send-allowance.ts';
-import { SesBodyHash } from './body-hash.ts';
+import type {
+  Outcome,
+  OutgoingMessage,
+  RecipientOutcome,
+  SendAllowance,
+  SendingDomain,
+  Transport,
+} from '../contract.ts';
 import { classifySes } from './classify.ts';
 import { divider, mayBeOneAddress } from './divide.ts';
-import { faultOf, SesCallError } from './error.ts';
-import { SesHttpHandler } from './http.ts';
+import { faultOf, SesCallError, SesHttpHandler } from './http.ts';
 import type { SesMetrics } from './metrics.ts';
-import { sendEmailParameters } from './parameters.ts';
-import { SendRates } from './rate/send-rates.ts';
-import type { RateStore } from './rate/shared.ts';
+import { SendRates } from './rate/account.ts';
+import type { RateStore } from './rate/buckets.ts';
 import { SesRegion } from './region.ts';
+import { SesBodyHash, sendEmailParameters } from './request.ts';
 
 export interface SesOptions {
   /** null: where AWS says for the region. */

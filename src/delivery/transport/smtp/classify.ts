@@ -1,4 +1,4 @@
-import { UNREAD_TEXT } from '../../outgoing/slice-reader.ts';
+import { UNREAD_TEXT } from '../../outgoing/bytes.ts';
 import type { Outcome, RouteFault } from '../contract.ts';
 
 /**

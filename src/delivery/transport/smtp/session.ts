@@ -2,7 +2,6 @@ import { Readable } from 'node:stream';
 import type SMTPConnection from 'nodemailer/lib/smtp-connection';
 import type { SMTPConnectionEnvelope, SMTPConnectionSendInfo, SMTPEnvelope } from 'nodemailer/lib/smtp-connection';
 import { type OutgoingBytes, piecesOf } from '../../outgoing/bytes.ts';
-import { readCapabilities, type SmtpCapabilities } from './capabilities.ts';
 import type { SmtpFailure } from './classify.ts';
 import {
   addMailParameter,
@@ -15,14 +14,8 @@ import {
   SmtpSessionError,
   type SmtpSettings,
 } from './connection.ts';
-
-/** What is said before the message itself. */
-export interface SessionEnvelope {
-  readonly reversePath: string;
-  readonly recipients: readonly string[];
-  readonly eightBit: boolean;
-  readonly smtpUtf8: boolean;
-}
+import type { SessionEnvelope } from './envelope.ts';
+import { readCapabilities, type SmtpCapabilities } from './envelope.ts';
 
 /** How one message fared. */
 export interface SessionResult {

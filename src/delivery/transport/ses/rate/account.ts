@@ -1,25 +1,14 @@
+import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../../../../observability/log.ts';
-import type { AccountQuota, KnownRate, RateKey } from '../../../../store/delivery/send-rates.ts';
-import type { SendAllowance } from '../../send-allowance.ts';
+import type { AccountQuota, KnownRate } from '../../../../store/delivery/send-rates.ts';
+import type { SendAllowance } from '../../contract.ts';
 import type { SesMetrics } from '../metrics.ts';
-import { DailyQuota } from './daily-quota.ts';
-import { SendRate } from './send-rate.ts';
-import { type RateStore, SharedRate } from './shared.ts';
+import { type RateStore, SendRate, SharedRate } from './buckets.ts';
+import { DailyQuota, type DailyQuotaOptions } from './daily-quota.ts';
 
-export interface AccountRateOptions {
-  readonly key: RateKey;
-  readonly accountLabel: string;
-  /** Asks SES. */
-  readonly quota: () => Promise<AccountQuota>;
-  /** Recipients a second over all workers; 0: as SES says. */
-  readonly fixedRate: number;
-  readonly store?: RateStore;
+interface AccountRateOptions extends DailyQuotaOptions {
   readonly liveWorkers: () => number;
-  readonly metrics?: SesMetrics;
-  readonly logger: Logger;
-  /** A monotonic clock in milliseconds. */
-  readonly now: () => number;
 }
 
 /**
@@ -32,7 +21,7 @@ const FIRST_LOOK = 10;
 const QUOTA_LOOK = 1_000;
 
 /** What one account may send in one region: shared with the other workers, and by this worker's part where that cannot be. */
-export class AccountRate implements SendAllowance {
+class AccountRate implements SendAllowance {
   readonly #options: AccountRateOptions;
   readonly #shared: SharedRate | null;
   readonly #own: SendRate;
@@ -135,4 +124,63 @@ function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
       resolve();
     });
   });
+}
+
+export interface SendRatesDependencies {
+  /** Asks what the account may send in a region. */
+  readonly quota: (region: string) => Promise<AccountQuota>;
+  /** Recipients a second over all workers, instead of what the account may; 0: what it may. */
+  readonly fixedRate: number;
+  /** What tells the account from others that this worker has, without secrets. */
+  readonly account?: string;
+  /** The same in metrics. */
+  readonly accountLabel?: string;
+  /** Where workers take from together; left out, each has its part by their number. */
+  readonly store?: RateStore;
+  readonly liveWorkers: () => number;
+  readonly metrics?: SesMetrics;
+  readonly logger: Logger;
+  /** A monotonic clock in milliseconds. */
+  readonly now?: () => number;
+}
+
+/** What one account may send, by region. */
+export class SendRates {
+  readonly #dependencies: SendRatesDependencies;
+  readonly #regions = new Map<string, AccountRate>();
+
+  constructor(dependencies: SendRatesDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** What may be sent in a region just now. */
+  allowance(region: string): SendAllowance {
+    return this.#region(region);
+  }
+
+  /** Waits until a call for so many recipients may be made, before all who only ask. @throws the signal's reason */
+  take(region: string, recipients: number, signal: AbortSignal): Promise<void> {
+    return this.#region(region).admit(recipients, signal);
+  }
+
+  #region(name: string): AccountRate {
+    const known = this.#regions.get(name);
+    if (known) return known;
+    const {
+      account = '',
+      accountLabel = 'default',
+      quota,
+      now = () => performance.now(),
+      ...rest
+    } = this.#dependencies;
+    const rate = new AccountRate({
+      ...rest,
+      key: { region: name, account: createHash('sha256').update(account).digest('hex').slice(0, 32) },
+      accountLabel,
+      quota: () => quota(name),
+      now,
+    });
+    this.#regions.set(name, rate);
+    return rate;
+  }
 }

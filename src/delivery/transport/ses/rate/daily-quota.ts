@@ -1,5 +1,7 @@
-import type { AccountQuota, KnownRate } from '../../../../store/delivery/send-rates.ts';
-import type { AccountRateOptions } from './account.ts';
+import type { Logger } from '../../../../observability/log.ts';
+import type { AccountQuota, KnownRate, RateKey } from '../../../../store/delivery/send-rates.ts';
+import type { SesMetrics } from '../metrics.ts';
+import type { RateStore } from './buckets.ts';
 
 /** What is said when so much of the day's quota is used, in parts of it; once, until it was clearly less. */
 const WARNINGS = [0.8, 0.95, 1];
@@ -11,10 +13,19 @@ const REFRESH_WHERE_FIXED = 30 * 60_000;
 /** Milliseconds after which what SES said of the day says nothing any more, since it could not be asked again. */
 const GOOD_FOR = 15 * 60_000;
 
-type DailyQuotaOptions = Pick<
-  AccountRateOptions,
-  'key' | 'accountLabel' | 'quota' | 'fixedRate' | 'store' | 'metrics' | 'logger' | 'now'
->;
+export interface DailyQuotaOptions {
+  readonly key: RateKey;
+  readonly accountLabel: string;
+  /** Asks SES. */
+  readonly quota: () => Promise<AccountQuota>;
+  /** Recipients a second over all workers; 0: as SES says. */
+  readonly fixedRate: number;
+  readonly store?: RateStore;
+  readonly metrics?: SesMetrics;
+  readonly logger: Logger;
+  /** A monotonic clock in milliseconds. */
+  readonly now: () => number;
+}
 
 /** What SES says of an account: asked for by one worker for all, and how much of the day's quota is left since. */
 export class DailyQuota {

@@ -1,20 +1,18 @@
 import { startStopwatch } from '../flow/stopwatch.ts';
 import type { Logger } from '../observability/log.ts';
-import type { TraceContext } from '../observability/tracing.ts';
-import { NO_TRACING, type Span, type Tracer, within } from '../observability/tracing.ts';
+import { NO_TRACING, type Span, type TraceContext, type Tracer, within } from '../observability/tracing.ts';
 import { untilAnswered } from '../postgres/until-answered.ts';
 import type { Claim, Claims } from '../store/delivery/claims.ts';
 import type { ProviderError, Settled, Settler, Standing } from '../store/delivery/settle.ts';
 import type { Standstill } from '../store/delivery/standstill.ts';
 import type { NewMessage } from '../store/messages/new-message.ts';
 import type { SuppressionLookup } from '../store/owners/suppression-lookup.ts';
-import { endCall } from './call-span.ts';
+import { type RetryPolicy, standingAfter } from './disposition.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import type { NoticeBuilder } from './notices/failure-notice.ts';
 import type { Outgoing, OutgoingBuilder } from './outgoing/outgoing.ts';
 import { partFault, verdictOf } from './schedule/circuit.ts';
 import type { Permit } from './schedule/scheduler.ts';
-import { type RetryPolicy, standingAfter } from './standing.ts';
 import type { RecipientOutcome } from './transport/contract.ts';
 import type { Simulator } from './transport/simulated/simulator.ts';
 import { TryRecord } from './try-record.ts';
@@ -348,4 +346,16 @@ export class MessageTry {
   get #names() {
     return { emailId: this.#claim.emailId, traceId: this.#trace.correlationId };
   }
+}
+
+/** Ends the span of a call, with what came of it. */
+function endCall(span: Span, transport: string, outcomes: readonly RecipientOutcome[]): void {
+  const failed = outcomes.find(({ outcome }) => outcome.kind !== 'sent')?.outcome;
+  span.set({
+    'smtp_relay.transport': transport,
+    'smtp_relay.outcome': failed?.kind ?? 'sent',
+    'smtp_relay.recipients': outcomes.reduce((count, { recipients }) => count + recipients.length, 0),
+  });
+  if (failed && 'code' in failed) span.fail(failed.code);
+  span.end();
 }

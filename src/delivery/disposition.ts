@@ -1,5 +1,5 @@
+import type { AttemptOutcome, EarlierAttempt } from '../store/delivery/claims.ts';
 import type { ProviderError, Standing } from '../store/delivery/settle.ts';
-import type { Progress } from './progress.ts';
 
 /** Times in milliseconds. */
 export interface RetryPolicy {
@@ -56,4 +56,37 @@ function pauseAfter(result: TryResult, policy: RetryPolicy, random: () => number
   const spread = 0.75 + random() / 2;
   const full = result.throttled ? THROTTLED_PAUSE : policy.firstPause * 2 ** Math.min(result.try, 30);
   return Math.round(Math.min(full, policy.longestPause) * spread);
+}
+
+/** What is known of one recipient; `open` before the first try. */
+type RecipientState = 'open' | AttemptOutcome;
+
+/** After these a recipient is never sent to again. */
+const DONE: ReadonlySet<RecipientState> = new Set(['sent', 'permanent', 'suppressed']);
+
+/** Where each recipient of a message stands, over all its tries. */
+export class Progress {
+  readonly #states: Map<string, RecipientState>;
+
+  constructor(recipients: readonly string[], earlier: readonly EarlierAttempt[]) {
+    this.#states = new Map(recipients.map(recipient => [recipient, 'open']));
+    for (const { recipients: tried, outcome } of earlier) this.note(tried, outcome);
+  }
+
+  /** What is done stays done, whatever is told later. */
+  note(recipients: readonly string[], outcome: AttemptOutcome): void {
+    for (const recipient of recipients) {
+      const state = this.#states.get(recipient);
+      if (state !== undefined && !DONE.has(state)) this.#states.set(recipient, outcome);
+    }
+  }
+
+  /** The recipients in one of these states, in the order of the envelope. */
+  in(...states: readonly RecipientState[]): string[] {
+    return [...this.#states].filter(([, state]) => states.includes(state)).map(([recipient]) => recipient);
+  }
+
+  has(...states: readonly RecipientState[]): boolean {
+    return [...this.#states.values()].some(state => states.includes(state));
+  }
 }
