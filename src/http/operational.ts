@@ -5,7 +5,7 @@ import manifest from '../../package.json' with { type: 'json' };
 import type { ConfigStatus, LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import { createExposition, type Registry } from '../observability/metrics.ts';
-import { checkDatabase } from '../postgres/check.ts';
+import { checkDatabase } from '../postgres/pool.ts';
 import type { ThreadedQueue } from '../queue/sqs/threads/threaded-queue.ts';
 import { createDependencyChecks, type DependencyCheck, reportInTime } from './dependency-checks.ts';
 import { type EventLoopWatch, watchEventLoop } from './event-loop-watch.ts';

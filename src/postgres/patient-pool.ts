@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import { requestCancel } from './cancel-statement.ts';
-import { isFull } from './unreachable.ts';
+import { isFull } from './errors.ts';
 
 export interface PatientPoolOptions extends pg.PoolConfig {
   /** Milliseconds; 0 waits for ever. */

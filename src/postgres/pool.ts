@@ -1,10 +1,10 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import { DatabaseClient, type DatabaseUrl } from './client.ts';
-import { dropWhenReadOnly } from './demotion.ts';
-import { nameStatements } from './named-statements.ts';
+import { isConflict, READ_ONLY } from './errors.ts';
 import { PatientPool } from './patient-pool.ts';
-import { repeatConflicts } from './repeat-conflicts.ts';
 
 export interface PoolOptions {
   readonly databaseUrl: DatabaseUrl;
@@ -85,4 +85,127 @@ function clientFor(databaseUrl: DatabaseUrl) {
       super(databaseUrl, config);
     }
   };
+}
+
+/**
+ * Does work in a transaction whose statements each see what was committed before them, whatever the database's default is. Where
+ * the work fails, nothing of it was done.
+ *
+ * @throws what the work throws, and the database's error
+ */
+export async function inTransaction<T>(pool: pg.Pool, work: (db: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin isolation level read committed');
+    const result = await work(client);
+    await client.query('commit');
+    client.release();
+    return result;
+  } catch (error) {
+    // Closing the connection rolls back, whatever state it is in.
+    client.release(true);
+    throw error;
+  }
+}
+
+const IS_READ_ONLY = "select current_setting('transaction_read_only')::boolean as read_only";
+
+/** @throws the database's error where it does not serve, and one with its SQLSTATE where it takes nothing in */
+export async function checkDatabase(db: Queryable): Promise<void> {
+  const { rows } = await db.query<{ read_only: boolean }>(IS_READ_ONLY);
+  if (rows[0]?.read_only) throw Object.assign(new Error('the database is read-only'), { code: READ_ONLY });
+}
+
+/** The part of a client that is wrapped. */
+type ClientQuery = (text: unknown, values?: unknown, callback?: unknown) => unknown;
+
+const HASH_DIGITS = 24;
+
+/**
+ * Lets a client give each statement with parameters a name, the same for the same text, so that Postgres parses it once a
+ * session and plans it a few times at most (PostgreSQL, PREPARE, "Notes"). Only for sessions that are ours alone.
+ */
+function nameStatements(client: pg.ClientBase): void {
+  const query = client.query.bind(client) as ClientQuery;
+  const names = new Map<string, string>();
+  const nameOf = (text: string): string => {
+    const name =
+      names.get(text) ?? `smtp_relay_${createHash('sha256').update(text).digest('hex').slice(0, HASH_DIGITS)}`;
+    names.set(text, name);
+    return name;
+  };
+  const named: ClientQuery = (text, values, callback) =>
+    typeof text === 'string' && Array.isArray(values)
+      ? query({ name: nameOf(text), text, values }, callback)
+      : query(text, values, callback);
+  client.query = named as typeof client.query;
+}
+
+type PoolQuery = (...args: unknown[]) => unknown;
+
+const MOST_TRIES = 5;
+/** Milliseconds at most after the first try, more after each further one. */
+const CONFLICT_PAUSE = 5;
+
+/**
+ * Has a pool repeat single statements that the server rolled back only because others were in the way (`isConflict`), as it
+ * may where an installation's default is a stricter isolation. A statement of a transaction is not repeated by itself.
+ */
+function repeatConflicts(pool: pg.Pool): void {
+  const query = pool.query.bind(pool) as PoolQuery;
+  const patient = async (...args: unknown[]): Promise<unknown> => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await query(...args);
+      } catch (error) {
+        if (tries === MOST_TRIES || !isConflict(error)) throw error;
+      }
+      await delay(Math.random() * CONFLICT_PAUSE * tries);
+    }
+  };
+  // One with a callback, or that is an object of its own such as a cursor, is its caller's to repeat.
+  const isPlain = (args: readonly unknown[]): boolean =>
+    args.every(arg => typeof arg === 'string' || Array.isArray(arg));
+  pool.query = ((...args: unknown[]) => (isPlain(args) ? patient(...args) : query(...args))) as typeof pool.query;
+}
+
+/** Milliseconds in which it is said once. */
+const QUIET = 10_000;
+
+/**
+ * After a failover the address leads to another server, but connections that are open stay with the old one. When a
+ * statement is refused because the server is read-only, all connections made so far are replaced: idle ones at once, the
+ * others as soon as they come back.
+ */
+function dropWhenReadOnly(pool: pg.Pool, logger: Logger): void {
+  const open = new Set<pg.PoolClient>();
+  const stale = new WeakSet<pg.PoolClient>();
+  let saidAt = Number.NEGATIVE_INFINITY;
+
+  function drop(): void {
+    for (const client of open) stale.add(client);
+    open.clear();
+    for (let idle = pool.idleCount; idle > 0; idle -= 1) {
+      // A released client that is ending is not kept.
+      pool.connect().then(
+        client => client.release(),
+        error => logger.debug({ err: error }, 'no connection to replace'),
+      );
+    }
+    if (performance.now() - saidAt < QUIET) return;
+    saidAt = performance.now();
+    logger.warn('the database is read-only, as after a failover; its connections are replaced');
+  }
+
+  pool.on('connect', client => {
+    open.add(client);
+    // No event of the client tells of statements that fail.
+    client.connection.on('errorMessage', ({ code }: { readonly code?: string }) => {
+      if (code === READ_ONLY && open.has(client)) drop();
+    });
+  });
+  pool.on('release', (_error, client) => {
+    if (stale.has(client)) client.end().catch(error => logger.debug({ err: error }, 'connection did not end well'));
+  });
+  pool.on('remove', client => open.delete(client));
 }

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { untilAborted } from '../platform/until-aborted.ts';
-import { isAnswer, isCancelled, isConflict, OutcomeUnknown } from './answers.ts';
 import { cancelOnAbort, type Watched } from './cancel-statement.ts';
+import { isAnswer, isCancelled, isConflict, OutcomeUnknown } from './errors.ts';
 import type { Queryable } from './pool.ts';
 
 /** Work on one connection. Called again, it has to find out whether an earlier call of its own was committed. */

@@ -3,7 +3,7 @@ import type net from 'node:net';
 import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import type { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
 import { Abandoned } from '../flow/standing.ts';
-import { OutcomeUnknown } from '../postgres/answers.ts';
+import { OutcomeUnknown } from '../postgres/errors.ts';
 import type { Arrival } from '../store/messages/new-message.ts';
 import { noRoomRefusal } from './data/incoming-message.ts';
 import { DataStream } from './data/stream.ts';

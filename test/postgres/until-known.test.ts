@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import pg from 'pg';
-import { OutcomeUnknown } from '../../src/postgres/answers.ts';
+import { OutcomeUnknown } from '../../src/postgres/errors.ts';
 import { type RepeatableWork, untilKnown } from '../../src/postgres/until-known.ts';
 
 const lost = () => new Error('Connection terminated unexpectedly');

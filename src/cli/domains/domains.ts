@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { loadConfig } from '../../config/load.ts';
 import { StoreError } from '../../postgres/errors.ts';
-import { inTransaction } from '../../postgres/transaction.ts';
+import { inTransaction } from '../../postgres/pool.ts';
 import {
   addDomain,
   changeDomain,

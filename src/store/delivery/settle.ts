@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { Batcher } from '../../flow/batcher.ts';
 import type { Logger } from '../../observability/log.ts';
-import { inTransaction } from '../../postgres/transaction.ts';
+import { inTransaction } from '../../postgres/pool.ts';
 import { isTemporary, refusesAll, untilAnswered } from '../../postgres/until-answered.ts';
 import { type Facts, hasFacts, writeBareFacts } from './facts.ts';
 import { type Journal, type JournalEntry, type Left, NO_JOURNAL } from './journal.ts';

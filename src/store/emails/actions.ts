@@ -2,8 +2,7 @@ import type pg from 'pg';
 import { newTrace } from '../../observability/tracing.ts';
 import { newOrderedId } from '../../platform/uuid.ts';
 import { StoreError } from '../../postgres/errors.ts';
-import type { Queryable } from '../../postgres/pool.ts';
-import { inTransaction } from '../../postgres/transaction.ts';
+import { inTransaction, type Queryable } from '../../postgres/pool.ts';
 import { LOST_FOR_GOOD } from '../delivery/claims.ts';
 import {
   among,

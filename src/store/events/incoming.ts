@@ -1,7 +1,6 @@
 import type pg from 'pg';
 import type { Tag } from '../../message/header/control-headers.ts';
-import type { Queryable } from '../../postgres/pool.ts';
-import { inTransaction } from '../../postgres/transaction.ts';
+import { inTransaction, type Queryable } from '../../postgres/pool.ts';
 import type { NewEvent } from '../event-types.ts';
 import { INSERT_DUE_DELIVERIES } from '../webhooks/deliveries.ts';
 import { gravestStatus, tellsStatus, withoutAnswers } from './gravest-status.ts';

@@ -1,8 +1,8 @@
 import type pg from 'pg';
 import { type BodyText, bytesOf } from '../../message/text/body-text.ts';
+import { type Pieces, queryStreamed, type StreamedValue } from '../../postgres/binary.ts';
 import { OUTBOX_CHANNEL } from '../../postgres/notifications.ts';
 import type { Queryable } from '../../postgres/pool.ts';
-import { type Pieces, queryStreamed, type StreamedValue } from '../../postgres/streamed-query.ts';
 import { ADMIT, type UsageCount } from '../keys/usage.ts';
 import type { NewMessage, OriginalMessage } from './new-message.ts';
 

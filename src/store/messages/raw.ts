@@ -1,7 +1,7 @@
 import { bodyOffset } from '../../message/header/fields.ts';
 import { isUuid } from '../../platform/uuid.ts';
+import { copyBytes } from '../../postgres/binary.ts';
 import type { Queryable } from '../../postgres/pool.ts';
-import { copyBytes } from './copied-bytes.ts';
 
 /** Bytes a round trip: large enough to be few, small enough that the driver's copies weigh little. */
 const SLICE = 1024 * 1024;

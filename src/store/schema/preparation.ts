@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { Logger } from '../../observability/log.ts';
 import type { DatabaseUrl } from '../../postgres/client.ts';
 import { warnOfEncoding } from '../../postgres/encoding.ts';
-import { isUnreachable } from '../../postgres/unreachable.ts';
+import { isUnreachable } from '../../postgres/errors.ts';
 import { checkSharedTables, TablesUnfit } from './check-tables.ts';
 import { expectedSchemaVersion, migrate, schemaVersion } from './migrate.ts';
 import { claimPipeline, ForeignInstallation, type Pipeline, PipelineMismatch, requirePipeline } from './pipeline.ts';
