@@ -97,6 +97,7 @@ function addressOf({ address }: Mailbox): string {
 async function originalOf(message: AcceptedMessage): Promise<OriginalMessage> {
   const { raw, envelope, header, arrival, captured, refused, ...known } = message;
   const { to, cc, bcc } = header.recipients;
+  const { idempotencyKey, tags, ...controls } = header.control;
   return {
     raw,
     sha256: known.sha256 ? bytesOf(known.sha256) : await sha256(raw),
@@ -104,8 +105,7 @@ async function originalOf(message: AcceptedMessage): Promise<OriginalMessage> {
     recipients: [...to, ...cc, ...bcc].map(addressOf),
     bodyType: envelope.bodyType,
     smtpUtf8: envelope.smtpUtf8,
-    trackOpens: header.control.trackOpens,
-    trackClicks: header.control.trackClicks,
+    ...controls,
     arrival,
     captured,
     ...(refused.length > 0 && { refused }),

@@ -7,34 +7,34 @@ export interface Tag {
   readonly value: string;
 }
 
-/** What a client asks of the relay by header fields, which are stripped before sending. */
-export interface ControlSettings {
-  readonly idempotencyKey: string | null;
-  readonly tags: readonly Tag[];
+/** What a client asks of the worker by header fields. It is stored with the message, and no file on the way there names its members. */
+export interface DeliveryControls {
   /** null: as the domain is set up. */
   readonly trackOpens: boolean | null;
   readonly trackClicks: boolean | null;
 }
 
-const IDEMPOTENCY = ['x-opensend-idempotency-key', 'resend-idempotency-key'];
+/** All that a client asks by header fields, which are stripped before sending. */
+export interface ControlSettings extends DeliveryControls {
+  readonly idempotencyKey: string | null;
+  readonly tags: readonly Tag[];
+}
+
+/** In lower case; where several are there, the first counts. */
+const NAMES = {
+  idempotencyKey: ['x-opensend-idempotency-key', 'resend-idempotency-key'],
+  namedTags: ['x-opensend-tag', 'x-ses-message-tags'],
+  plainTags: ['x-pm-tag', 'x-mailgun-tag'],
+  trackOpens: ['x-opensend-track-opens', 'x-pm-trackopens', 'x-mailgun-track-opens'],
+  trackClicks: ['x-opensend-track-clicks', 'x-pm-tracklinks', 'x-mailgun-track-clicks'],
+  /** Mailgun's switch for opens and clicks. */
+  track: ['x-mailgun-track'],
+} as const;
+const CONTROL_NAMES: ReadonlySet<string> = new Set(Object.values(NAMES).flat());
 const MAX_IDEMPOTENCY_KEY = 256;
 /** SES takes at most 50 tags a message (SES v2 API, SendEmail, EmailTags). */
 const MAX_TAGS = 50;
 const TAG_PART = /^[A-Za-z0-9_-]{1,256}$/;
-const NAMED_TAGS = ['x-opensend-tag', 'x-ses-message-tags'];
-const PLAIN_TAGS = ['x-pm-tag', 'x-mailgun-tag'];
-const TRACK_OPENS = ['x-opensend-track-opens', 'x-pm-trackopens', 'x-mailgun-track-opens'];
-const TRACK_CLICKS = ['x-opensend-track-clicks', 'x-pm-tracklinks', 'x-mailgun-track-clicks'];
-/** Mailgun's switch for both. */
-const TRACK_BOTH = 'x-mailgun-track';
-const CONTROL_NAMES = new Set([
-  ...IDEMPOTENCY,
-  ...NAMED_TAGS,
-  ...PLAIN_TAGS,
-  ...TRACK_OPENS,
-  ...TRACK_CLICKS,
-  TRACK_BOTH,
-]);
 const ON = new Set(['yes', 'true', 'htmlandtext', 'htmlonly', 'textonly']);
 const OFF = new Set(['no', 'false', 'none']);
 
@@ -51,29 +51,27 @@ export function isControlHeader(name: string): boolean {
 /** @throws Refusal 550 5.7.1 that names the header field and what it takes. */
 export function readControlHeaders(fields: readonly HeaderField[]): ControlSettings {
   const control = fields.filter(field => isControlHeader(field.name.toLowerCase()));
-  if (control.length === 0) return NOTHING_ASKED;
-  const both = readSwitch(control, [TRACK_BOTH]);
+  return control.length === 0 ? NOTHING_ASKED : read(control);
+}
+
+const NOTHING_ASKED: ControlSettings = Object.freeze(read([]));
+
+function read(control: readonly HeaderField[]): ControlSettings {
+  const both = readSwitch(control, NAMES.track);
   return {
     idempotencyKey: readIdempotencyKey(control),
     tags: readTags(control),
-    trackOpens: readSwitch(control, TRACK_OPENS) ?? both,
-    trackClicks: readSwitch(control, TRACK_CLICKS) ?? both,
+    trackOpens: readSwitch(control, NAMES.trackOpens) ?? both,
+    trackClicks: readSwitch(control, NAMES.trackClicks) ?? both,
   };
 }
-
-const NOTHING_ASKED: ControlSettings = Object.freeze({
-  idempotencyKey: null,
-  tags: [],
-  trackOpens: null,
-  trackClicks: null,
-});
 
 function allNamed(fields: readonly HeaderField[], names: readonly string[]): HeaderField[] {
   return names.flatMap(name => fieldsNamed(fields, name));
 }
 
 function readIdempotencyKey(fields: readonly HeaderField[]): string | null {
-  const found = allNamed(fields, IDEMPOTENCY);
+  const found = allNamed(fields, NAMES.idempotencyKey);
   const [field] = found;
   if (field === undefined) return null;
   if (found.some(other => other.value !== field.value)) {
@@ -86,12 +84,12 @@ function readIdempotencyKey(fields: readonly HeaderField[]): string | null {
 }
 
 function readTags(fields: readonly HeaderField[]): Tag[] {
-  const named = allNamed(fields, NAMED_TAGS).flatMap(field =>
+  const named = allNamed(fields, NAMES.namedTags).flatMap(field =>
     field.value.split(',').map(part => namedTag(field, part)),
   );
-  const plain = allNamed(fields, PLAIN_TAGS).map(field => checkedTag(field, 'tag', field.value));
+  const plain = allNamed(fields, NAMES.plainTags).map(field => checkedTag(field, 'tag', field.value));
   const tags = [...named, ...plain];
-  const [first] = allNamed(fields, [...NAMED_TAGS, ...PLAIN_TAGS]);
+  const [first] = allNamed(fields, [...NAMES.namedTags, ...NAMES.plainTags]);
   if (first !== undefined && tags.length > MAX_TAGS) throw refused(first, `may be given for at most ${MAX_TAGS} tags`);
   return tags;
 }

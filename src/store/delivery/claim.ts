@@ -1,4 +1,4 @@
-import type { Tag } from '../../message/header/control-headers.ts';
+import type { DeliveryControls, Tag } from '../../message/header/control-headers.ts';
 import type { Arrival } from '../messages/new-message.ts';
 
 /** How an attempt at some recipients of a message ended. */
@@ -19,7 +19,7 @@ export interface Claim {
 }
 
 /** What is stored of a message, but for its bodies. */
-export interface ClaimedMessage {
+export interface ClaimedMessage extends DeliveryControls {
   readonly userId: string | null;
   /** The From mailbox, maybe with a display name. */
   readonly from: string;
@@ -31,8 +31,6 @@ export interface ClaimedMessage {
   readonly recipients: readonly string[];
   readonly bodyType: string;
   readonly smtpUtf8: boolean;
-  readonly trackOpens: boolean | null;
-  readonly trackClicks: boolean | null;
   /** The Message-ID that the client gave, without angle brackets. */
   readonly messageId: string | null;
   readonly sizeBytes: number;

@@ -1,4 +1,4 @@
-import type { Tag } from '../../message/header/control-headers.ts';
+import type { DeliveryControls, Tag } from '../../message/header/control-headers.ts';
 import type { AttachmentInfo } from '../../message/mime/parts.ts';
 import type { BodyText } from '../../message/text/body-text.ts';
 import type { TraceContext } from '../../observability/tracing.ts';
@@ -33,15 +33,13 @@ export interface NewMessage {
 }
 
 /** The message as received and its envelope: a row of `smtp_relay_messages`. */
-export interface OriginalMessage {
+export interface OriginalMessage extends DeliveryControls {
   readonly raw: Buffer;
   readonly sha256: Buffer;
   readonly reversePath: string;
   readonly recipients: readonly string[];
   readonly bodyType: string;
   readonly smtpUtf8: boolean;
-  readonly trackOpens: boolean | null;
-  readonly trackClicks: boolean | null;
   /** Left out for a message that did not come by SMTP. */
   readonly arrival?: Arrival;
   /** It is for the transport `capture` only. */
