@@ -1,6 +1,6 @@
 import { isAscii as isAsciiBytes } from 'node:buffer';
-import libqp from 'libqp';
 import { isAscii } from '../../message/addresses/address.ts';
+import { toQuotedPrintable } from '../../message/mending/content.ts';
 
 /** A recipient that a message will not reach. */
 export interface FailedRecipient {
@@ -116,7 +116,7 @@ function typedAddress(address: string): string {
 
 /** One part: in 7 bits as it is where that can be, else quoted-printable (RFC 6522 section 3 for header sections). */
 function part(contentType: string, content: Buffer): Buffer {
-  const encoded = isPlain(content) ? content : Buffer.from(libqp.wrap(libqp.encode(content), LINE - 2));
+  const encoded = isPlain(content) ? content : Buffer.concat([...toQuotedPrintable(content)]);
   const encoding = encoded === content ? '7bit' : 'quoted-printable';
   const header = `Content-Type: ${contentType}${CRLF}Content-Transfer-Encoding: ${encoding}${CRLF}${CRLF}`;
   return Buffer.concat([Buffer.from(header), encoded]);
