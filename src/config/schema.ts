@@ -18,7 +18,8 @@ export type Config = ValuesOf<typeof schema>;
 export type SettingName = NamesOf<typeof schema>;
 
 /** A setting with its name, its environment variable, and the section of the reference that it stands in. */
-export interface NamedSetting extends Setting<unknown> {
+export interface NamedSetting extends Omit<Setting<unknown>, 'reloadable'> {
+  readonly reloadable: boolean;
   readonly name: SettingName;
   readonly env: string;
   readonly section: string;
@@ -28,7 +29,8 @@ function flatten(section: string, node: object, prefix = ''): NamedSetting[] {
   return Object.entries(node).flatMap(([key, child]: [string, object]) => {
     const name = prefix + key;
     if (!isSetting(child)) return flatten(section, child, `${name}.`);
-    return [{ env: defaultEnvName(name), ...child, doc: docOf(child), name: name as SettingName, section }];
+    const { reloadable = false } = child;
+    return [{ env: defaultEnvName(name), ...child, reloadable, doc: docOf(child), name: name as SettingName, section }];
   });
 }
 

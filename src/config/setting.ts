@@ -11,8 +11,8 @@ export interface Setting<T> {
   readonly env?: string;
   /** A variable that others define for more than this setting; it counts where the setting's own is not set. */
   readonly generalEnv?: string;
-  /** Whether a running relay can take over a new value, for the connections and messages that come after it. */
-  readonly reloadable: boolean;
+  /** A running relay can take over a new value, for the connections and messages that come after it. Otherwise it takes a restart. */
+  readonly reloadable?: true;
   /**
    * What of a new value a running relay can take over, where that is not all of it.
    *
@@ -34,6 +34,11 @@ export interface Setting<T> {
 /** Declares a setting; the type of its values comes from its format. */
 export function setting<T>(declared: Setting<T>): Setting<T> {
   return declared;
+}
+
+/** The same, of how messages are delivered, which the standalone worker alone does by settings of ours. */
+export function deliverySetting<T>(declared: Omit<Setting<T>, 'standaloneOnly'>): Setting<T> {
+  return { ...declared, standaloneOnly: OPENSEND_DELIVERS };
 }
 
 /** The values of a tree of settings. */

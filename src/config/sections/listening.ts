@@ -9,68 +9,57 @@ export const listening = {
     doc: 'The address that the relay listens on. `0.0.0.0` is every IPv4 address of the machine, `::` every IPv6 and IPv4 address.',
     format: listenAddress,
     default: '0.0.0.0',
-    reloadable: false,
   }),
   port: setting({
     doc: 'The port for SMTP submission with STARTTLS. `0` takes any free port.',
     format: port,
     default: 2587,
-    reloadable: false,
   }),
   hostname: setting({
     doc: 'The name by which the relay greets clients. Empty: the name of the machine.',
     format: optional(hostName),
     default: '',
-    reloadable: false,
   }),
   tls: {
     certPath: setting({
       doc: 'The PEM file with the certificate, followed by its intermediate certificates. Certificate and key together switch STARTTLS on, and log-in is then possible only after it. Empty: no TLS.',
       format: optional(path),
       default: '',
-      reloadable: false,
     }),
     keyPath: setting({
       doc: 'The PEM file with the private key of the certificate, without a passphrase.',
       format: optional(path),
       default: '',
-      reloadable: false,
     }),
     implicitPort: setting({
       doc: 'A second port where TLS begins with the connection (usually 2465). `0`: none.',
       format: port,
       default: 0,
-      reloadable: false,
     }),
     minVersion: setting({
       doc: 'The oldest version of TLS that clients may use.',
       format: oneOf('TLSv1.2', 'TLSv1.3'),
       default: 'TLSv1.2',
-      reloadable: false,
     }),
     ciphers: setting({
       doc: 'The ciphers that clients may use, in the words of OpenSSL (`openssl ciphers`). Empty: those with forward secrecy and AEAD, as RFC 9325 asks for.',
       format: optional(ciphers),
       default: '',
-      reloadable: false,
     }),
     legacyPort: setting({
       doc: 'A port of its own, with STARTTLS, for printers and other devices that know no TLS of today: it has `tls.legacyMinVersion` and `tls.legacyCiphers`, and all else is as on the other ports. Whoever listens on the way may come to read what such devices send, their API key included: give them keys of their own, with a domain, and keep the port inside. `0`: none.',
       format: port,
       default: 0,
-      reloadable: false,
     }),
     legacyMinVersion: setting({
       doc: 'The oldest version of TLS on `tls.legacyPort`.',
       format: oneOf('TLSv1', 'TLSv1.1', 'TLSv1.2'),
       default: 'TLSv1',
-      reloadable: false,
     }),
     legacyCiphers: setting({
       doc: 'The ciphers on `tls.legacyPort`, in the words of OpenSSL. TLS before 1.2 needs `@SECLEVEL=0` in them.',
       format: ciphers,
       default: 'DEFAULT@SECLEVEL=0',
-      reloadable: false,
     }),
   },
   proxyProtocol: {
@@ -78,13 +67,11 @@ export const listening = {
       doc: 'The load balancers that tell the client address by the PROXY protocol (version 1 or 2). Connections from these networks must begin with its header; from all others it is refused. Empty: off.',
       format: networks,
       default: [],
-      reloadable: false,
     }),
     headerTimeout: setting({
       doc: 'How long such a connection has to send the PROXY header.',
       format: duration,
       default: 5000,
-      reloadable: false,
     }),
   },
   trustedNetworks: setting({
@@ -103,6 +90,5 @@ export const listening = {
     doc: "How long messages under way may take to finish when the relay is told to stop. Keep it below the grace period of what runs it (Kubernetes' is 30 s by default).",
     format: duration,
     default: 25_000,
-    reloadable: false,
   }),
 };

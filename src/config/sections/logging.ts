@@ -13,6 +13,5 @@ export const logging = {
     doc: '`json`: one JSON object a line, for log collectors. `pretty`: for people at a terminal.',
     format: oneOf('json', 'pretty'),
     default: 'json',
-    reloadable: false,
   }),
 };

@@ -12,13 +12,11 @@ export const messages = {
     doc: "`opensend`: beside an OpenSend installation, whose worker delivers. `standalone`: this project's own worker delivers, and the message is kept as it was received.",
     format: oneOf('opensend', 'standalone'),
     default: 'opensend',
-    reloadable: false,
   }),
   transport: setting({
     doc: `What the standalone worker hands messages to: ${TRANSPORT_NAMES.slice(0, -1).join(', ')}, or ${TRANSPORT_NAMES.at(-1)}.`,
     format: oneOf(...TRANSPORT_KINDS),
     default: 'ses',
-    reloadable: false,
     standaloneOnly: OPENSEND_DELIVERS,
   }),
   recipients: setting({
@@ -89,19 +87,16 @@ export const messages = {
       doc: 'Messages larger than this, in bytes, are read on a thread of their own, so that they do not hold up small ones.',
       format: bytes(0),
       default: 65_536,
-      reloadable: false,
     }),
     threads: setting({
       doc: 'How many such threads there are. Each takes about one CPU core while it reads a message.',
       format: wholeNumber(1, 64),
       default: 1,
-      reloadable: false,
     }),
     timeout: setting({
       doc: 'How long reading one message may take on such a thread.',
       format: duration,
       default: 30_000,
-      reloadable: false,
     }),
   },
 };

@@ -9,7 +9,6 @@ export const declaration = {
       doc: 'Whether two owners may have one domain, by documents or by `smtp-relay domains add`. Otherwise the second is refused, since whoever has a domain may send in its name.',
       format: boolean,
       default: false,
-      reloadable: false,
     }),
   },
   resources: {
@@ -17,13 +16,11 @@ export const declaration = {
       doc: 'The folder of the documents that declare credentials, domains, suppressions, webhooks and routes (`docs/resources.md`). Empty: none are declared, and nothing is changed.',
       format: optional(path),
       default: '',
-      reloadable: false,
     }),
     secretsDirectory: setting({
       doc: 'The folder below which the files are that documents name for keys, signing secrets and passwords. Empty: `resources.directory`.',
       format: optional(path),
       default: '',
-      reloadable: false,
     }),
     allowEmpty: setting({
       doc: 'Whether what is no longer declared is removed also where all documents are gone, or all of a folder below. Otherwise it is kept, since a volume that is not mounted looks the same.',
@@ -41,7 +38,6 @@ export const declaration = {
       doc: 'How often the database is compared with the documents. A changed document counts at once.',
       format: duration,
       default: 30_000,
-      reloadable: false,
     }),
   },
 };

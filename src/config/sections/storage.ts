@@ -40,14 +40,12 @@ export const storage = {
     format: optional(httpUrl),
     default: '',
     env: 'BACKGROUND_JOBS_QUEUE_URL',
-    reloadable: false,
   }),
   awsRegion: setting({
     doc: "The AWS region of the queue. The AWS SDK's own variables (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL_SQS` and the like) work as usual.",
     format: awsRegion,
     default: 'us-east-1',
     env: 'AWS_REGION',
-    reloadable: false,
   }),
   sqsEndpoint: setting({
     doc: "Where SQS is, if not where the queue's URL or the region says: for an emulator, a private endpoint or a proxy. Takes precedence over the host in the queue's URL. `AWS_ENDPOINT_URL`, for all services of AWS, counts where this is not set.",
@@ -55,19 +53,16 @@ export const storage = {
     default: '',
     env: 'AWS_ENDPOINT_URL_SQS',
     generalEnv: 'AWS_ENDPOINT_URL',
-    reloadable: false,
   }),
   migrations: setting({
     doc: 'Whether the relay brings the database schema up to date when it starts. `none`: run `smtp-relay migrate` yourself, before each upgrade.',
     format: oneOf('auto', 'none'),
     default: 'auto',
-    reloadable: false,
   }),
   preparedStatements: setting({
     doc: 'Whether Postgres keeps statements for their next time, which spares it work. `off` where a pooler such as PgBouncer stands in between in transaction mode; `on` where there is none, or one that knows of prepared statements (PgBouncer 1.21).',
     format: oneOf('on', 'off'),
     default: 'off',
-    reloadable: false,
   }),
   database: {
     host: setting({
@@ -75,21 +70,18 @@ export const storage = {
       format: line,
       default: '',
       env: 'PGHOST',
-      reloadable: false,
     }),
     port: setting({
       doc: 'The port of the database, where `databaseUrl` names none. 0: 5432.',
       format: port,
       default: 0,
       env: 'PGPORT',
-      reloadable: false,
     }),
     name: setting({
       doc: 'The name of the database, where `databaseUrl` names none. Empty: the name of the user.',
       format: line,
       default: '',
       env: 'PGDATABASE',
-      reloadable: false,
     }),
     user: setting({
       doc: 'Who logs in to the database, where `databaseUrl` does not say. A new one counts for new connections.',
@@ -118,38 +110,32 @@ export const storage = {
       format: sslMode,
       default: '',
       env: 'PGSSLMODE',
-      reloadable: false,
     }),
     sslRootCert: setting({
       doc: "The authority's certificate that the database's certificate is checked with, a PEM file, where `databaseUrl` names none (`sslrootcert`). It is read at each new connection. Empty: the authorities that Node knows.",
       format: optional(path),
       default: '',
       env: 'PGSSLROOTCERT',
-      reloadable: false,
     }),
     tlsCaFile: setting({
       doc: "The authority's certificate, or a bundle of several, that the database's certificate is checked with: a PEM file, for instance the bundle that AWS has for RDS. It asks for TLS with all checks where `sslmode` says nothing else, and counts where `databaseUrl` names no `sslrootcert`, before `database.sslRootCert`. It is read at each new connection. Empty: a database under `amazonaws.com` is connected to by TLS unverified, with a warning, unless `sslmode` or `database.sslRootCert` says something.",
       format: optional(path),
       default: '',
-      reloadable: false,
     }),
     poolSize: setting({
       doc: 'The most connections that one relay process keeps to the database.',
       format: wholeNumber(1, 1000),
       default: 10,
-      reloadable: false,
     }),
     connectTimeout: setting({
       doc: 'How long to wait for a database connection before the client is asked to try again (451).',
       format: duration,
       default: 5000,
-      reloadable: false,
     }),
     statementTimeout: setting({
       doc: 'How long one database statement may take before it is cancelled.',
       format: duration,
       default: 30_000,
-      reloadable: false,
     }),
   },
   publishing: {
@@ -157,19 +143,16 @@ export const storage = {
       doc: 'How many batches of up to ten send jobs are on their way to the queue at the same time.',
       format: wholeNumber(1, 100),
       default: 8,
-      reloadable: false,
     }),
     sweepInterval: setting({
       doc: 'How often each relay looks for send jobs that are stored but not published, because the queue was down or another relay died.',
       format: duration,
       default: 2000,
-      reloadable: false,
     }),
     leaseTime: setting({
       doc: 'How long a relay has to publish the send jobs it took; after that another relay may take them.',
       format: duration,
       default: 5000,
-      reloadable: false,
     }),
   },
 };

@@ -1,11 +1,12 @@
 import { path } from '../formats/format.ts';
-import { describeTransport, routeField, transportSetting } from './transport.ts';
+import { deliverySetting } from '../setting.ts';
+import { describeTransport, routeField } from './transport.ts';
 
 /** A folder on this machine, for trying things out. */
 export const capture = describeTransport({
   what: 'a store on this machine for trying things out (`capture`)',
   settings: {
-    directory: transportSetting({
+    directory: deliverySetting({
       doc: 'The folder into which the transport `capture` writes each message as `.eml`, and its envelope as `.json`.',
       format: path,
       default: 'captured',

@@ -1,7 +1,8 @@
 import { configurationSet, roleArn } from '../formats/access.ts';
 import { awsRegion, httpUrl, oneOf, optional, wholeNumber } from '../formats/format.ts';
 import { duration } from '../formats/time.ts';
-import { describeTransport, routeField, transportSetting } from './transport.ts';
+import { deliverySetting } from '../setting.ts';
+import { describeTransport, routeField } from './transport.ts';
 
 const sendRate = wholeNumber(0, 1_000_000);
 
@@ -9,39 +10,39 @@ const sendRate = wholeNumber(0, 1_000_000);
 export const ses = describeTransport({
   what: 'Amazon SES',
   settings: {
-    endpoint: transportSetting({
+    endpoint: deliverySetting({
       doc: 'Where Amazon SES is, if not where the region says: for an emulator, a private endpoint or a proxy.',
       format: optional(httpUrl),
       default: '',
       env: 'AWS_ENDPOINT_URL_SESV2',
       generalEnv: 'AWS_ENDPOINT_URL',
     }),
-    region: transportSetting({
+    region: deliverySetting({
       doc: "The SES region of messages whose domain is not one of the owner's, and has no region of its own therefore. Empty: `awsRegion`.",
       format: optional(awsRegion),
       default: '',
     }),
-    configurationSet: transportSetting({
+    configurationSet: deliverySetting({
       doc: 'The SES configuration set of messages whose domain has none of its own. Events come back only by a configuration set with an event destination.',
       format: optional(configurationSet),
       default: '',
     }),
-    roleArn: transportSetting({
+    roleArn: deliverySetting({
       doc: 'A role to assume for sending, in another account for instance. Empty: the credentials of the AWS SDK as they are.',
       format: optional(roleArn),
       default: '',
     }),
-    clientSignatures: transportSetting({
+    clientSignatures: deliverySetting({
       doc: "Whether a DKIM signature that the client has put into a message goes out by SES. `remove`: it is left out; SES, which signs by itself, refuses a second one, and breaks the client's by writing Message-ID and Date anew. `keep`: it goes out, for identities that SES does not sign for.",
       format: oneOf('remove', 'keep'),
       default: 'remove',
     }),
-    sendRate: transportSetting({
+    sendRate: deliverySetting({
       doc: 'Recipients a second over all workers. `0`: what SES says of the account (`GetAccount`). Workers share it as they need it. Throttling lowers it for a while.',
       format: sendRate,
       default: 0,
     }),
-    timeout: transportSetting({
+    timeout: deliverySetting({
       doc: 'How long one call may take. One that takes longer has an unknown outcome.',
       format: duration,
       default: 60_000,

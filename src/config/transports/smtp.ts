@@ -1,7 +1,8 @@
 import { password, serverHost, userName } from '../formats/access.ts';
 import { oneOf, optional, path, port, wholeNumber } from '../formats/format.ts';
 import { duration } from '../formats/time.ts';
-import { describeTransport, routeField, transportSetting } from './transport.ts';
+import { deliverySetting } from '../setting.ts';
+import { describeTransport, routeField } from './transport.ts';
 
 const security = oneOf('starttls', 'tls', 'none');
 const connections = wholeNumber(1, 1000);
@@ -10,43 +11,43 @@ const connections = wholeNumber(1, 1000);
 export const smtp = describeTransport({
   what: 'another SMTP server',
   settings: {
-    host: transportSetting({
+    host: deliverySetting({
       doc: 'The smarthost of the transport `smtp`.',
       format: optional(serverHost),
       default: '',
     }),
-    port: transportSetting({
+    port: deliverySetting({
       doc: 'Its port.',
       format: port,
       default: 587,
     }),
-    security: transportSetting({
+    security: deliverySetting({
       doc: '`starttls`: TLS is asked for, and nothing is sent without it. `tls`: TLS from the first byte, usually on port 465. `none`: in clear text, for a server on the same machine.',
       format: security,
       default: 'starttls',
     }),
-    user: transportSetting({
+    user: deliverySetting({
       doc: 'The user to log in as. Empty: no log-in.',
       format: optional(userName),
       default: '',
     }),
-    password: transportSetting({
+    password: deliverySetting({
       doc: 'The password of that user.',
       format: optional(password),
       default: '',
       sensitive: true,
     }),
-    connections: transportSetting({
+    connections: deliverySetting({
       doc: 'How many connections one worker keeps to the smarthost.',
       format: connections,
       default: 10,
     }),
-    timeout: transportSetting({
+    timeout: deliverySetting({
       doc: 'How long the smarthost may take to answer one command. After the end of DATA, eleven times as long: with the default, the ten minutes of RFC 5321 and one more.',
       format: duration,
       default: 60_000,
     }),
-    caPath: transportSetting({
+    caPath: deliverySetting({
       doc: "The PEM file of the authority that signed the smarthost's certificate. Empty: those that Node trusts.",
       format: optional(path),
       default: '',

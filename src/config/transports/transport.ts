@@ -1,5 +1,5 @@
 import type { Format } from '../formats/format.ts';
-import { OPENSEND_DELIVERS, type Setting, setting, type ValuesOf } from '../setting.ts';
+import type { ValuesOf } from '../setting.ts';
 
 /**
  * All that is to be known of a transport but the code that hands messages over: its settings, what a route may have of its own,
@@ -75,9 +75,4 @@ export function describeTransport<S extends object, const F extends RouteFields>
 
 export function routeField<T>(format: Format<T>, declared: DeclaredField | null): RouteField<T> {
   return { format, declared };
-}
-
-/** A setting of a transport: fixed at the start, and without effect beside OpenSend. */
-export function transportSetting<T>(declared: Omit<Setting<T>, 'reloadable' | 'standaloneOnly'>): Setting<T> {
-  return setting({ ...declared, reloadable: false, standaloneOnly: OPENSEND_DELIVERS });
 }
