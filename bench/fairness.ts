@@ -8,8 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { sqsEnvironment } from '../dev/sqs.ts';
-import { createSqsQueue } from '../src/queue/sqs/queue.ts';
-import type { ThreadedQueue } from '../src/queue/sqs/threads/threaded-queue.ts';
+import { createSqsQueue, type SqsQueue } from '../src/queue/sqs/queue.ts';
 import { insertMessages } from '../src/store/messages/insert.ts';
 import { newMessage } from '../test/support/stored.ts';
 import { type SesProcess, startSes } from './processes/ses.ts';
@@ -45,7 +44,7 @@ interface Context {
   readonly ses: SesProcess;
   readonly db: pg.Pool;
   /** null: jobs come from the outbox. */
-  readonly queue: Pick<ThreadedQueue, 'send'> | null;
+  readonly queue: Pick<SqsQueue, 'send'> | null;
   readonly bySqs: boolean;
 }
 

@@ -13,7 +13,7 @@ import { createRegistry } from './observability/metrics.ts';
 import { NO_TRACING, type Tracer } from './observability/tracing.ts';
 import { processName } from './platform/uuid.ts';
 import { Publisher } from './queue/publisher.ts';
-import { createConfiguredQueue } from './queue/sqs/threads/threaded-queue.ts';
+import { createConfiguredQueue } from './queue/sqs/queue.ts';
 import { queueNameOf } from './queue/telemetry.ts';
 import { type ListenerPorts, openListeners } from './smtp/listeners.ts';
 import { createSmtpMetrics } from './smtp/metrics.ts';

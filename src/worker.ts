@@ -17,8 +17,7 @@ import { NO_TRACING, type Tracer } from './observability/tracing.ts';
 import { processName } from './platform/uuid.ts';
 import { createDatabaseClock, type DatabaseClock } from './postgres/clock.ts';
 import { Publisher } from './queue/publisher.ts';
-import type { ThreadedQueue } from './queue/sqs/threads/threaded-queue.ts';
-import { createConfiguredQueue } from './queue/sqs/threads/threaded-queue.ts';
+import { createConfiguredQueue, type SqsQueue } from './queue/sqs/queue.ts';
 import { queueNameOf } from './queue/telemetry.ts';
 import { createConfiguredPool, createConfiguredPreparation } from './store/configured.ts';
 import { Outbox } from './store/messages/outbox.ts';
@@ -185,7 +184,7 @@ function readiness(unprepared: readonly string[], state: string) {
 }
 
 /** Publishes retries when they are due, and what relays that are gone have left. */
-function createPublisher({ config, pool, registry, tracer, logger }: Base, queue: ThreadedQueue): Publisher {
+function createPublisher({ config, pool, registry, tracer, logger }: Base, queue: SqsQueue): Publisher {
   return new Publisher({
     queue,
     outbox: new Outbox(pool),
@@ -215,7 +214,7 @@ function createDispatcher({ config, pool, registry, tracer, logger }: Base, { no
 
 interface ListenerParts {
   readonly events: Events;
-  readonly queue: ThreadedQueue | null;
+  readonly queue: SqsQueue | null;
   readonly resources: Reconciliation;
   readonly shutRoutes: () => readonly unknown[];
   readonly isPrepared: () => boolean;

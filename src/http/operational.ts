@@ -6,7 +6,7 @@ import type { ConfigStatus, LiveConfig } from '../config/live.ts';
 import type { Logger } from '../observability/log.ts';
 import { createExposition, type Registry } from '../observability/metrics.ts';
 import { checkDatabase } from '../postgres/pool.ts';
-import type { ThreadedQueue } from '../queue/sqs/threads/threaded-queue.ts';
+import type { SqsQueue } from '../queue/sqs/queue.ts';
 import { createDependencyChecks, type DependencyCheck, reportInTime } from './dependency-checks.ts';
 import { type EventLoopWatch, watchEventLoop } from './event-loop-watch.ts';
 import { addRoute, createListener, type Listener, type ListenerLimits } from './listener.ts';
@@ -22,7 +22,7 @@ export interface OperationalParts {
   readonly live: LiveConfig;
   readonly role: OperationalListenerOptions['role'];
   readonly pool: pg.Pool;
-  readonly queue: ThreadedQueue | null;
+  readonly queue: SqsQueue | null;
   readonly ready: () => Condition;
   readonly resources: { report(): Promise<Condition | undefined> };
   /** Ways out that cannot be used just now; for workers. */

@@ -2,8 +2,8 @@ import { Bell } from '../flow/bell.ts';
 import { Outage } from '../flow/outage.ts';
 import type { Logger } from '../observability/log.ts';
 import { MAX_BATCH } from './jobs.ts';
+import { createSqsCaller } from './sqs/call.ts';
 import type { QueueMessage } from './sqs/client.ts';
-import { createSqsClient } from './sqs/client.ts';
 import { type Fate, type MessageSink, SqsReception } from './sqs/reception.ts';
 
 /** Takes notifications of providers off a queue. */
@@ -44,10 +44,10 @@ const ATTEMPTS = 2;
 export function createEventQueue(options: EventQueueOptions): EventQueue {
   const { logger, consumers = CONSUMERS, visibilityTimeout = VISIBILITY } = options;
   const sockets = { connections: consumers + OTHER_CALLS, requestTimeout: REQUEST_TIMEOUT, attempts: ATTEMPTS };
-  const client = createSqsClient({ region: options.region, endpoint: options.endpoint, ...sockets });
+  const { call, close } = createSqsCaller({ ...options, ...sockets });
   const stopping = new AbortController();
   const reception = new SqsReception({
-    client,
+    call,
     queueUrl: options.queueUrl,
     visibilityTimeout,
     wait: WAIT,
@@ -61,7 +61,7 @@ export function createEventQueue(options: EventQueueOptions): EventQueue {
     async stop() {
       stopping.abort();
       await reception.stop();
-      client.destroy();
+      close();
     },
   };
 }

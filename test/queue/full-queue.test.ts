@@ -7,8 +7,8 @@ import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { PendingJobs, QueuePace } from '../../src/queue/pace.ts';
 import { Publisher } from '../../src/queue/publisher.ts';
+import { createSqsQueue } from '../../src/queue/sqs/queue.ts';
 import { createSqsSource } from '../../src/queue/sqs/source.ts';
-import { createThreadedSqsQueue } from '../../src/queue/sqs/threads/threaded-queue.ts';
 import { Outbox } from '../../src/store/messages/outbox.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -47,7 +47,7 @@ async function startPublisher(t: TestContext, isAttended = true) {
   const { url } = await createQueue(t);
   const options = { queueUrl: url, region: 'us-east-1', endpoint, connections: 8, fairQueue: true };
   const publisher = new Publisher({
-    queue: createThreadedSqsQueue(options),
+    queue: createSqsQueue(options),
     outbox: new Outbox(pool),
     logger,
     registry: createRegistry(),

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { env } from 'node:process';
 import { after, describe, it } from 'node:test';
-import { createQueueCheck } from '../../src/queue/sqs/client.ts';
+import { createSqsQueue } from '../../src/queue/sqs/queue.ts';
 import { createQueue, sqsEnv } from '../support/queue.ts';
 
 Object.assign(env, sqsEnv());
@@ -13,12 +13,12 @@ const endpoint = sqsEnv().AWS_ENDPOINT_URL_SQS;
 
 /** Whether SQS at an address answers for a queue. */
 async function look(t: { after(fn: () => void): void }, queueUrl: string, at: string): Promise<void> {
-  const check = createQueueCheck({ queueUrl, region: 'us-east-1', endpoint: at });
-  t.after(() => check.close());
-  await check.check();
+  const queue = createSqsQueue({ queueUrl, region: 'us-east-1', endpoint: at, connections: 1, fairQueue: true });
+  t.after(() => queue.close());
+  await queue.check();
 }
 
-describe('createQueueCheck', () => {
+describe('the check of a queue', () => {
   it('finds a queue that is there, and not one that is not', async t => {
     await look(t, queue.url, endpoint);
     await assert.rejects(look(t, `${queue.url}-other`, endpoint), { name: 'QueueDoesNotExist' });

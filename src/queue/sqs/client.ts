@@ -1,83 +1,6 @@
-import {
-  type BatchResultErrorEntry,
-  ChangeMessageVisibilityBatchCommand,
-  DeleteMessageBatchCommand,
-  GetQueueAttributesCommand,
-  ReceiveMessageCommand,
-  SQSClient,
-} from '@aws-sdk/client-sqs';
 import type { Logger } from '../../observability/log.ts';
 import { MAX_BATCH } from '../jobs.ts';
-
-const SILENT = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-const CONNECTION_TIMEOUT = 2_000;
-
-export interface SqsClientOptions {
-  readonly region: string;
-  /** Where SQS is, if not where the queue's URL says; the SDK would prefer the URL's host to its own variable. */
-  readonly endpoint: string | null;
-  /** Calls that may be under way at once. */
-  readonly connections: number;
-  /** Milliseconds that one call may take. */
-  readonly requestTimeout: number;
-  /** How often the SDK tries a call. */
-  readonly attempts: number;
-}
-
-/**
- * A client of SQS. Credentials, endpoint and the like come from the AWS SDK's own chain (`AWS_ACCESS_KEY_ID`,
- * `AWS_ENDPOINT_URL_SQS`, instance and pod roles).
- */
-export function createSqsClient(options: SqsClientOptions): SQSClient {
-  const agent = { keepAlive: true, maxSockets: options.connections };
-  const client = new SQSClient({
-    region: options.region,
-    ...(options.endpoint !== null && { endpoint: options.endpoint }),
-    maxAttempts: options.attempts,
-    md5: false,
-    // Without a logger it would write to the console at each call that the queue's URL is where the queue is.
-    logger: SILENT,
-    requestHandler: {
-      connectionTimeout: CONNECTION_TIMEOUT,
-      requestTimeout: options.requestTimeout,
-      throwOnRequestTimeout: true,
-      httpAgent: agent,
-      httpsAgent: agent,
-    },
-  });
-  // It prepares copies of each input and output for a logger that writes nothing.
-  client.middlewareStack.remove('loggerMiddleware');
-  return client;
-}
-
-interface QueueCheckOptions extends Pick<SqsClientOptions, 'region' | 'endpoint'> {
-  readonly queueUrl: string;
-}
-
-interface QueueCheck {
-  /** Resolves where SQS answers for the queue, within two seconds or not at all. */
-  check(): Promise<void>;
-  close(): void;
-}
-
-const REQUEST_TIMEOUT = 2_000;
-/** Publishing needs no more than the right to send: one who may not ask is answered all the same. */
-const NOT_ALLOWED = /^AccessDenied/;
-
-/** Asks SQS for the queue's ARN, which shows that the queue is there. */
-export function createQueueCheck({ queueUrl, region, endpoint }: QueueCheckOptions): QueueCheck {
-  const client = createSqsClient({ region, endpoint, connections: 1, requestTimeout: REQUEST_TIMEOUT, attempts: 1 });
-  return {
-    async check() {
-      try {
-        await client.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['QueueArn'] }));
-      } catch (error) {
-        if (!(error instanceof Error && NOT_ALLOWED.test(error.name))) throw error;
-      }
-    },
-    close: () => client.destroy(),
-  };
-}
+import type { CallSqs } from './call.ts';
 
 /** A message as the queue has given it out. */
 export interface QueueMessage {
@@ -107,7 +30,7 @@ export interface SqsCalls {
 }
 
 export interface SqsCallsOptions {
-  readonly client: SQSClient;
+  readonly call: CallSqs;
   readonly queueUrl: string;
   /** Seconds for which what is received is hidden from others. */
   readonly visibilityTimeout: number;
@@ -115,21 +38,29 @@ export interface SqsCallsOptions {
   readonly wait: number;
 }
 
+/** A message in the answer to ReceiveMessage. */
+interface GivenMessage {
+  readonly MessageId?: string;
+  readonly ReceiptHandle?: string;
+  readonly Body?: string;
+  readonly Attributes?: { readonly ApproximateReceiveCount?: string; readonly MessageGroupId?: string };
+}
+
 /** SQS API reference, ChangeMessageVisibility: twelve hours. */
 const LONGEST_HIDING = 43_200;
 
-export function createSqsCalls({ client, queueUrl: QueueUrl, visibilityTimeout, wait }: SqsCallsOptions): SqsCalls {
+export function createSqsCalls({ call, queueUrl: QueueUrl, visibilityTimeout, wait }: SqsCallsOptions): SqsCalls {
   return {
     async receive(limit) {
-      const command = new ReceiveMessageCommand({
+      const { Messages } = await call('ReceiveMessage', {
         QueueUrl,
         MaxNumberOfMessages: Math.min(limit, MAX_BATCH),
         WaitTimeSeconds: wait,
         VisibilityTimeout: visibilityTimeout,
         MessageSystemAttributeNames: ['MessageGroupId', 'ApproximateReceiveCount'],
       });
-      const { Messages = [] } = await client.send(command);
-      return Messages.map(({ MessageId = '', ReceiptHandle = '', Body = '', Attributes }) => ({
+      const given = Array.isArray(Messages) ? (Messages as readonly GivenMessage[]) : [];
+      return given.map(({ MessageId = '', ReceiptHandle = '', Body = '', Attributes }) => ({
         id: MessageId,
         receipt: ReceiptHandle,
         body: Body,
@@ -139,7 +70,7 @@ export function createSqsCalls({ client, queueUrl: QueueUrl, visibilityTimeout, 
     },
     async delete(receipts) {
       const Entries = receipts.map((ReceiptHandle, index) => ({ Id: String(index), ReceiptHandle }));
-      refuse((await client.send(new DeleteMessageBatchCommand({ QueueUrl, Entries }))).Failed);
+      refuse((await call('DeleteMessageBatch', { QueueUrl, Entries }))['Failed']);
     },
     async hide(messages) {
       const Entries = messages.map(({ receipt, seconds }, index) => ({
@@ -147,15 +78,16 @@ export function createSqsCalls({ client, queueUrl: QueueUrl, visibilityTimeout, 
         ReceiptHandle: receipt,
         VisibilityTimeout: Math.min(Math.max(0, Math.ceil(seconds)), LONGEST_HIDING),
       }));
-      refuse((await client.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }))).Failed);
+      refuse((await call('ChangeMessageVisibilityBatch', { QueueUrl, Entries }))['Failed']);
     },
   };
 }
 
 /** @throws RefusedMessages where there are any */
-function refuse(failed: readonly BatchResultErrorEntry[] | undefined): void {
-  if (!failed?.length) return;
-  throw new RefusedMessages(`the queue refused ${failed.length} messages: ${failed[0]?.Code}: ${failed[0]?.Message}`);
+function refuse(failed: unknown): void {
+  if (!Array.isArray(failed) || failed.length === 0) return;
+  const [first] = failed as readonly { readonly Code?: string; readonly Message?: string }[];
+  throw new RefusedMessages(`the queue refused ${failed.length} messages: ${first?.Code}: ${first?.Message}`);
 }
 
 interface SqsAnswersOptions {

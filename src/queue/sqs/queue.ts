@@ -1,24 +1,19 @@
-import {
-  GetQueueAttributesCommand,
-  type MessageAttributeValue,
-  type QueueAttributeName,
-  SendMessageBatchCommand,
-  type SendMessageBatchCommandOutput,
-  type SendMessageBatchRequestEntry,
-} from '@aws-sdk/client-sqs';
+import type { Config } from '../../config/schema.ts';
 import type { OutboxJob } from '../../message/send-job.ts';
 import type { JobQueue, RefusedJob } from '../jobs.ts';
-import { createSqsClient } from './client.ts';
+import { createSqsCaller } from './call.ts';
 import { groupOfOwner, SEND_JOB_TYPE, sendJobAttributes, sendJobBody, sendJobId } from './job-format.ts';
 
 const REQUEST_TIMEOUT = 5_000;
-
-type Place = Pick<SendMessageBatchRequestEntry, 'MessageDeduplicationId' | 'MessageGroupId'>;
+/** Milliseconds for a look at the queue. */
+const LOOK_TIMEOUT = 2_000;
+/** Publishing needs no more than the right to send: one who may not ask is answered all the same. */
+const NOT_ALLOWED = /^AccessDenied/;
 
 export interface SqsOptions {
   readonly queueUrl: string;
   readonly region: string;
-  /** Where SQS is, if not where the queue's URL says; the SDK would prefer the URL's host to its own variable. */
+  /** Where SQS is, if not where the queue's URL says. */
   readonly endpoint: string | null;
   /** Calls that may be under way at once. */
   readonly connections: number;
@@ -26,35 +21,69 @@ export interface SqsOptions {
   readonly fairQueue: boolean;
 }
 
+/** An SQS queue of jobs. */
+export interface SqsQueue extends JobQueue {
+  /** Resolves where SQS answers for the queue, within two seconds or not at all; rejects with an error that has SQS's name. */
+  check(): Promise<void>;
+}
+
+/** Without a queue there is nothing to publish to: OpenSend's worker polls the rows, ours the outbox. */
+export function createConfiguredQueue(config: Config): SqsQueue | null {
+  if (config.queueUrl === '') return null;
+  return createSqsQueue({
+    queueUrl: config.queueUrl,
+    region: config.awsRegion,
+    endpoint: config.sqsEndpoint || null,
+    connections: config.publishing.concurrency,
+    fairQueue: config.fairQueue,
+  });
+}
+
+/** An entry of SendMessageBatch, as its JSON has it. */
+interface Entry {
+  readonly Id: string;
+  readonly MessageBody: string;
+  readonly MessageAttributes: Readonly<Record<string, { readonly DataType: 'String'; readonly StringValue: string }>>;
+  readonly MessageGroupId?: string;
+  readonly MessageDeduplicationId?: string;
+}
+
+type Place = Pick<Entry, 'MessageDeduplicationId' | 'MessageGroupId'>;
+
 /** The SQS queue behind a URL. */
-export function createSqsQueue(options: SqsOptions): JobQueue {
+export function createSqsQueue(options: SqsOptions): SqsQueue {
+  const { queueUrl: QueueUrl, fairQueue } = options;
   // The outbox tries again with its own pauses, over all pods; retries here would only hide an outage from it.
-  const client = createSqsClient({ ...options, requestTimeout: REQUEST_TIMEOUT, attempts: 1 });
-  const fifo = options.queueUrl.endsWith('.fifo');
-  const placeOf = fifo ? placeInFifo : options.fairQueue ? placeAmongOwners : () => ({});
+  const { call, close } = createSqsCaller({ ...options, requestTimeout: REQUEST_TIMEOUT, attempts: 1 });
+  const placeOf = QueueUrl.endsWith('.fifo') ? placeInFifo : fairQueue ? placeAmongOwners : () => ({});
+  const ask = async (attribute: string): Promise<unknown> => {
+    const input = { QueueUrl, AttributeNames: [attribute] };
+    const { Attributes } = await call('GetQueueAttributes', input, LOOK_TIMEOUT);
+    return (Attributes as Record<string, unknown> | undefined)?.[attribute];
+  };
   return {
     async send(jobs, timeLimit) {
-      const entries = jobs.map((job, index) => ({ Id: String(index), ...messageOf(job), ...placeOf(job) }));
-      const command = new SendMessageBatchCommand({ QueueUrl: options.queueUrl, Entries: entries });
-      const answer = await client.send(command, { abortSignal: AbortSignal.timeout(Math.floor(timeLimit)) });
-      return refusedOf(jobs, answer);
+      const Entries = jobs.map((job, index) => entryOf(job, index, placeOf(job)));
+      return refusedOf(jobs, await call('SendMessageBatch', { QueueUrl, Entries }, timeLimit));
     },
-    async depth() {
-      const AttributeNames: QueueAttributeName[] = ['ApproximateNumberOfMessages'];
-      const command = new GetQueueAttributesCommand({ QueueUrl: options.queueUrl, AttributeNames });
-      const { Attributes } = await client.send(command);
-      return Number(Attributes?.ApproximateNumberOfMessages ?? Number.NaN) || 0;
+    depth: async () => Number((await ask('ApproximateNumberOfMessages')) ?? Number.NaN) || 0,
+    async check() {
+      await ask('QueueArn').catch((error: Error) => {
+        if (!NOT_ALLOWED.test(error.name)) throw error;
+      });
     },
-    close() {
-      client.destroy();
-    },
+    close,
   };
 }
 
 /** All that the answer does not name as successful, so that a strange answer loses nothing. */
-function refusedOf(jobs: readonly OutboxJob[], answer: SendMessageBatchCommandOutput): RefusedJob[] {
-  const taken = new Set(answer.Successful?.map(({ Id }) => Id));
-  const failures = new Map(answer.Failed?.map(failure => [failure.Id, failure]));
+function refusedOf(
+  jobs: readonly OutboxJob[],
+  { Successful, Failed }: Readonly<Record<string, unknown>>,
+): RefusedJob[] {
+  const taken = new Set(listOf(Successful).map(({ Id }) => Id));
+  if (taken.size === jobs.length) return [];
+  const failures = new Map(listOf(Failed).map(failure => [failure['Id'], failure]));
   return jobs.flatMap((job, index) => {
     const id = String(index);
     if (taken.has(id)) return [];
@@ -63,8 +92,12 @@ function refusedOf(jobs: readonly OutboxJob[], answer: SendMessageBatchCommandOu
   });
 }
 
-function messageOf(job: OutboxJob) {
-  return { MessageBody: sendJobBody(job), MessageAttributes: attributesOf(job) };
+function listOf(value: unknown): readonly Readonly<Record<string, unknown>>[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function entryOf(job: OutboxJob, index: number, place: Place): Entry {
+  return { Id: String(index), MessageBody: sendJobBody(job), MessageAttributes: attributesOf(job), ...place };
 }
 
 /** The pipeline contract's. One group keeps all jobs in order, and is delivered batch after batch. */
@@ -82,10 +115,7 @@ function deduplicationId(job: OutboxJob): string {
   return job.try === 0 ? sendJobId(job) : `${sendJobId(job)}#${job.try}`;
 }
 
-function attributesOf(job: OutboxJob): Record<string, MessageAttributeValue> {
-  const attributes: Record<string, MessageAttributeValue> = {};
-  for (const [name, value] of Object.entries(sendJobAttributes(job))) {
-    attributes[name] = { DataType: 'String', StringValue: value };
-  }
-  return attributes;
+function attributesOf(job: OutboxJob): Entry['MessageAttributes'] {
+  const attributes = Object.entries(sendJobAttributes(job));
+  return Object.fromEntries(attributes.map(([name, StringValue]) => [name, { DataType: 'String', StringValue }]));
 }

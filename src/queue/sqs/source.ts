@@ -2,8 +2,8 @@ import type { SendJob } from '../../message/send-job.ts';
 import type { Logger } from '../../observability/log.ts';
 import type { JobOutcome, JobSink, JobSource } from '../jobs.ts';
 import type { QueueMetrics } from '../telemetry.ts';
+import { createSqsCaller } from './call.ts';
 import type { QueueMessage } from './client.ts';
-import { createSqsClient } from './client.ts';
 import { type ReceivedJob, readReceived } from './job-format.ts';
 import { type Fate, type MessageSink, SqsReception } from './reception.ts';
 
@@ -31,7 +31,6 @@ export interface SqsSourceDependencies {
  */
 const WAIT = 2;
 const REQUEST_TIMEOUT = 10_000;
-/** A connection that the server has closed meanwhile fails the first call on it. */
 const ATTEMPTS = 2;
 /** Calls that answer for messages or renew them, beside those that wait for some. */
 const OTHER_CALLS = 16;
@@ -50,12 +49,12 @@ const SHORTEST_LEASE = 3;
 export function createSqsSource({ options, sink, logger, metrics }: SqsSourceDependencies): JobSource {
   const { queueUrl, consumers: receivers } = options;
   const sockets = { connections: receivers + OTHER_CALLS, requestTimeout: REQUEST_TIMEOUT };
-  const client = createSqsClient({ ...options, ...sockets, attempts: ATTEMPTS });
+  const { call, close } = createSqsCaller({ ...options, ...sockets, attempts: ATTEMPTS });
   const stopping = new AbortController();
   const strangers = new Strangers(logger);
   const fifo = queueUrl.endsWith('.fifo');
   const reception = new SqsReception({
-    client,
+    call,
     queueUrl,
     visibilityTimeout: Math.max(SHORTEST_LEASE, Math.ceil(options.leaseTime / 1000)),
     wait: WAIT,
@@ -69,7 +68,7 @@ export function createSqsSource({ options, sink, logger, metrics }: SqsSourceDep
     async stop() {
       stopping.abort();
       await reception.stop();
-      client.destroy();
+      close();
     },
   };
 }

@@ -34,7 +34,7 @@ interface Authorization {
   readonly signature: string;
 }
 
-const SERVICES = new Set(['ses', 'sts']);
+const SERVICES = new Set(['ses', 'sqs', 'sts']);
 const AUTHORIZATION =
   /^AWS4-HMAC-SHA256 Credential=([^/,]+)\/(\d{8})\/([^/,]+)\/([^/,]+)\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/;
 const MISSING: SignatureProblem = {
