@@ -71,7 +71,7 @@ export function fixedConfig(config: Config): LiveConfig {
   };
 }
 
-/** What is made of the configuration: made once for each generation, when it is first asked for. */
+/** Makes a value of the configuration once for each generation, when it is first asked for. */
 export function perGeneration<T>(live: Pick<LiveConfig, 'current'>, make: (config: Config) => T): () => T {
   let made: { readonly of: Config; readonly value: T } | undefined;
   return () => {
@@ -87,7 +87,7 @@ interface Read {
 
 const TRIES = 5;
 
-/** The files are read one after the other, and may be replaced meanwhile; what is returned is of one time. */
+/** Files are read one after the other and may be replaced meanwhile: a reading during which one has changed is done again. */
 async function readStable(files: MountedFiles, load: () => LoadedConfig): Promise<Read> {
   for (let tries = 1; ; tries++) {
     const fingerprint = await files.fingerprint();
@@ -178,7 +178,7 @@ class MountedConfig implements LiveConfig {
     try {
       const fingerprint = await this.#files.fingerprint();
       if (fingerprint === this.#fingerprint) return;
-      // What cannot be used is told of once, not at every look.
+      // Files that cannot be used are reported once, not at every look.
       this.#fingerprint = fingerprint;
       const read = await this.#reload();
       this.#fingerprint = read.fingerprint;
@@ -212,7 +212,7 @@ class MountedConfig implements LiveConfig {
   }
 }
 
-/** A `ConfigError` is made of our own sentences; others may tell what is not for everybody. */
+/** A `ConfigError` is made of our own sentences; other errors may hold what is not for everybody. */
 function publicText(error: unknown): string {
   return error instanceof ConfigError ? error.message : 'it cannot be read; the log says more';
 }

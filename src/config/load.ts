@@ -142,7 +142,7 @@ function loadedSetting(
 
 /** What a running process makes of a configuration that was loaded anew. */
 export interface Generation {
-  /** What can be taken over is new, everything else is as it was. */
+  /** Settings that can change while the process runs are new, all others as they were. */
   readonly config: Config;
   /** The settings that are other ones now than in the generation before. */
   readonly changed: readonly SettingName[];
@@ -151,7 +151,7 @@ export interface Generation {
 }
 
 /**
- * Takes over what can be taken over.
+ * Makes the next generation, with the new values of all settings that can change while the process runs.
  *
  * @throws ConfigError where the new values do not go together with those that stay until a restart
  */
@@ -173,7 +173,7 @@ export function nextGeneration(running: Config, loaded: LoadedConfig): Generatio
   return { config, changed, restartToApply };
 }
 
-/** What was loaded is right as a whole; a part of it, beside what is running, may not be. */
+/** The loaded configuration is right as a whole; the part of it that counts now may not go with the rest that is running. */
 function requireConsistency(config: Config, loaded: LoadedConfig, restartToApply: readonly SettingName[]): void {
   const sources = new Map(loaded.settings.map(({ name, source }) => [name, source]));
   const sourceOf = (name: SettingName): string => sources.get(name) ?? 'default';

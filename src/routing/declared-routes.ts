@@ -24,8 +24,8 @@ export interface DeclaredRoutes {
    */
   current(): Promise<readonly RouteSetting[]>;
   /**
-   * The routes as they were last read, none before that; asking has older ones read anew. For who cannot wait, and whom it does
-   * not harm to be a few seconds late.
+   * The routes as they were last read, none before that; asking has older ones read anew. For callers that
+   * cannot wait, and may be a few seconds late.
    */
   latest(): readonly RouteSetting[];
 }

@@ -4,7 +4,7 @@ import type { MendingFacts } from '../message/mending/mend.ts';
 import type { ContentFields } from '../message/mime/content-fields.ts';
 import { contentRefusal, Refusal } from '../message/refusal.ts';
 
-/** What SES is to take: the client's message, less what does not go out. */
+/** The message as SES gets it: the client's, less the fields that do not go out. */
 export interface SesContent {
   /** The client's header, in its order. */
   readonly fields: readonly HeaderField[];

@@ -24,7 +24,7 @@ export type Overrides<K extends TransportKind> = OverridesOf<Described[K]['route
 /** The settings in force for a route by such a transport. */
 export type RouteSettings<K extends TransportKind> = SettingsOf<Described[K]['settings'], Described[K]['route']>;
 
-/** For who goes through all of them, or has one whose kind shows later. */
+/** The same, for code that goes through all kinds, or learns the kind while it runs. */
 export function descriptionOf(kind: TransportKind): TransportDescription<object, RouteFields> {
   return TRANSPORTS[kind];
 }

@@ -2,21 +2,21 @@ import type { Format } from '../formats/format.ts';
 import type { ValuesOf } from '../setting.ts';
 
 /**
- * All that is to be known of a transport but the code that hands messages over: its settings, what a route may have of its own,
- * and what it cannot carry.
+ * Everything about a transport but the code that hands messages over (`delivery/transport/`): its settings, what a route may have of
+ * its own, and what it carries.
  */
 export interface TransportDescription<S extends object, F extends RouteFields> {
   /** As the object of "hands messages to …". */
   readonly what: string;
-  /** Its settings, which are those of every route that does not have its own. */
+  /** Its settings; a route has them where it has none of its own. */
   readonly settings: S;
   /** What a route may have in their place, or besides. */
   readonly route: F;
   /** Describes these fields as a group of a declared Route. */
   readonly declaredAs: string;
-  /** Without this setting it cannot be used; `what` it names, for people. */
+  /** The setting without which it cannot be used; `what` is a word of people for it. */
   readonly needs?: { readonly setting: keyof F & string; readonly what: string };
-  /** What a route's own settings stand above, in the row of the sender's domain. */
+  /** The settings of a route that stand above those in the row of the sender's domain. */
   readonly aboveDomain?: readonly ('region' | 'configurationSet')[];
   readonly carries: Carried;
   /** The settings of a route, where they are not simply its own above the others. */
