@@ -33,8 +33,8 @@ export interface IncomingDependencies {
   readonly settings: () => AddressLimits & { readonly loginTimeout: number };
   /** Shared by all listeners. */
   readonly counts: AddressCounts;
-  /** Whether a client of this address need not log in. */
-  readonly isTrusted: (address: string) => boolean;
+  /** The id of the key as which this address may send without a log-in; null for none. */
+  readonly trustedKey: (address: string) => string | null;
   readonly handshakes: HandshakeMetrics;
   readonly logger: Logger;
 }
@@ -75,7 +75,7 @@ export class IncomingConnections {
   }
 
   #count(address: string): CountedConnection | Refusal {
-    return this.#deps.counts.take(address, this.#deps.isTrusted(address), this.#deps.settings());
+    return this.#deps.counts.take(address, this.#deps.trustedKey(address) !== null, this.#deps.settings());
   }
 
   /** The connection has ended. As often as one likes. */

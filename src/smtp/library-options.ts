@@ -57,7 +57,6 @@ const UNAUTHENTICATED_COMMANDS = 100;
 export function libraryLimits(settings: ServerSettings) {
   return {
     size: settings.messageBytes,
-    maxRecipients: settings.recipients,
     // Until there is a session; then `SessionClock` watches it.
     socketTimeout: settings.idleTimeout,
     // Here for connections without a session as yet; the others are told so by `RelayConnection`.

@@ -2,21 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { SMTPServer, type SMTPServerAddress, type SMTPServerSession } from 'smtp-server';
+import { SMTPServer, type SMTPServerSession } from 'smtp-server';
 import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
-import type { Admission, Holder } from '../intake/admission.ts';
+import type { Admission } from '../intake/admission.ts';
 import type { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
 import { RelayConnection } from './connection.ts';
-import { IncomingMessage } from './data/incoming-message.ts';
-import type { AddressCounts } from './incoming-connections.ts';
-import { type Caller, type Incoming, IncomingConnections } from './incoming-connections.ts';
+import { type AddressCounts, type Caller, type Incoming, IncomingConnections } from './incoming-connections.ts';
+import type { ConnectionHost } from './library-connection.ts';
 import { libraryLimits, libraryOptions, type ServerSettings } from './library-options.ts';
 import type { SmtpMetrics } from './metrics.ts';
-import type { PathCommand } from './protocol/commands.ts';
 import { readProxyHeader } from './protocol/proxy-protocol.ts';
-import { asLibraryError, SHUTTING_DOWN, tooManyConnections } from './protocol/replies.ts';
-import { Session, type SessionDependencies, type Step } from './session/session.ts';
+import { SHUTTING_DOWN, tooManyConnections } from './protocol/replies.ts';
+import { Session, type SessionDependencies } from './session/session.ts';
 import type { TlsPair } from './tls/certificate.ts';
 import type { HandshakeMetrics } from './tls/handshakes.ts';
 
@@ -46,7 +44,7 @@ type ProxyOptions = Pick<SMTPConnectionOptions, 'remoteAddress' | 'remotePort'>;
 type ProxyCallback = Parameters<SMTPServer['_handleProxy']>[1];
 
 /** One SMTP listener: smtp-server, with its connections replaced by ours. */
-export class RelayServer extends SMTPServer {
+export class RelayServer extends SMTPServer implements ConnectionHost {
   readonly #deps: ServerDependencies;
   /** Those that are closing too, until their socket has gone. */
   readonly #open = new Map<SMTPServerSession, RelayConnection>();
@@ -56,8 +54,7 @@ export class RelayServer extends SMTPServer {
   constructor(deps: ServerDependencies) {
     super(libraryOptions(deps.settings(), deps.tls));
     this.#deps = deps;
-    const isTrusted = (address: string): boolean => deps.trustedKey(address) !== null;
-    this.#incoming = new IncomingConnections({ ...deps, isTrusted });
+    this.#incoming = new IncomingConnections(deps);
     this.on('error', error => deps.logger.debug({ err: error }, 'connection error'));
   }
 
@@ -151,25 +148,20 @@ export class RelayServer extends SMTPServer {
     return this.#deps.metrics;
   }
 
-  openSession(id: string, clientAddress: string): Session {
-    const isNamed = this.#incoming.get(id)?.isNamed ?? false;
-    const trustedKey = () => (isNamed ? this.#deps.trustedKey(clientAddress) : null);
-    return new Session({ id, clientAddress, trustedKey }, this.#deps.session);
+  get admission(): Admission {
+    return this.#deps.admission;
   }
 
-  newMessage(holder: Holder): IncomingMessage {
-    return new IncomingMessage(this.settings, this.#deps.admission.begin(holder));
+  openSession(id: string, clientAddress: string): Session {
+    const isNamed = this.#incoming.get(id)?.isNamed ?? false;
+    const trustedKey = isNamed ? () => this.#deps.trustedKey(clientAddress) : () => null;
+    return new Session({ id, clientAddress, trustedKey }, this.#deps.session);
   }
 
   /** Why the connection is one too many; null where it is not. */
   refusalOf(id: string): Refusal | null {
     if (this.#deps.countConnections() > this.settings.connections) return tooManyConnections();
     return this.#incoming.get(id)?.refusal ?? null;
-  }
-
-  /** Whether a message of that declared size (RFC 1870; 0 for none) would be let in now. */
-  hasRoomFor(holder: Holder, bytes: number): boolean {
-    return this.#deps.admission.hasRoomFor(holder, bytes);
   }
 
   /** Greets at once: the library waits a turn, and a client that has spoken by then is turned away. */
@@ -180,34 +172,6 @@ export class RelayServer extends SMTPServer {
   override onSecure(socket: TLSSocket, _session: SMTPServerSession, callback: Callback): void {
     this.#deps.handshakes.secured(socket.getProtocol());
     callback();
-  }
-
-  override onMailFrom(address: SMTPServerAddress, session: SMTPServerSession, callback: Callback): void {
-    this.#ask('MAIL', session, client => client.mail(address as PathCommand), callback);
-  }
-
-  override onRcptTo(address: SMTPServerAddress, session: SMTPServerSession, callback: Callback): void {
-    this.#ask(
-      'RCPT',
-      session,
-      async client => {
-        const smtpUtf8 = session.envelope.smtpUtf8 === true;
-        address.address = await client.recipient(address as PathCommand, smtpUtf8, recipientsOf(session));
-      },
-      callback,
-    );
-  }
-
-  #ask(step: Step, session: SMTPServerSession, ask: (client: Session) => Promise<void>, callback: Callback): void {
-    const client = this.#open.get(session)?.client;
-    if (!client) throw new Error('a session without a client');
-    ask(client).then(
-      () => callback(),
-      error => {
-        client.refused(step, error);
-        callback(asLibraryError(error));
-      },
-    );
   }
 
   /** The library knows the PROXY protocol's first version only, and addresses but no networks. */
@@ -262,8 +226,4 @@ export class RelayServer extends SMTPServer {
       },
     );
   }
-}
-
-function recipientsOf({ envelope }: SMTPServerSession): readonly string[] {
-  return envelope.rcptTo.map(({ address }) => address);
 }

@@ -16,7 +16,7 @@ import { startRelay } from '../support/relay.ts';
 import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 
 /*
- * One test for each member of smtp-server that `src/smtp/connection.ts` and `server.ts` override or lean on, named after
+ * One test for each member of smtp-server that `src/smtp/connection.ts`, `library-connection.ts` and `server.ts` override or lean on, named after
  * it. Each fails where the override is taken away, or where a new version of the library has moved what it replaces. The
  * behaviour itself is tested in full by the other files of this folder.
  */
@@ -26,27 +26,30 @@ const clear = await startRelay({ after }, { queue: false, tls: false, settings: 
 
 const message = { from: 'a@acme.test', to: ['b@example.com'], data: messageFrom('a@acme.test') };
 
-/** The overrides of a class of ours. */
+/** The overrides of a class of ours, and of those between it and the library's. */
 function overridesOf(type: { readonly prototype: object }, base: { readonly prototype: object }): string[] {
-  return Object.getOwnPropertyNames(type.prototype).filter(name => name !== 'constructor' && name in base.prototype);
+  const names: string[] = [];
+  for (let ours = type.prototype; ours !== base.prototype; ours = Object.getPrototypeOf(ours)) {
+    names.push(...Object.getOwnPropertyNames(ours));
+  }
+  return names.filter(name => name !== 'constructor' && name in base.prototype);
 }
 
 describe('every override is tested here', () => {
   it('RelayConnection', () => {
     assert.deepEqual(overridesOf(RelayConnection, SMTPConnection).sort(), [
-      '_applyMailParams',
       '_armTimeout',
       '_createParser',
       '_getEnhancedStatusCode',
       '_onClose',
       '_onCommand',
       '_onError',
-      '_parseAddressCommand',
-      '_rejectInvalidParams',
       'handler_AUTH',
       'handler_DATA',
       'handler_EHLO',
       'handler_HELO',
+      'handler_MAIL',
+      'handler_RCPT',
       'init',
       'send',
     ]);
@@ -60,8 +63,6 @@ describe('every override is tested here', () => {
       'connect',
       'onClose',
       'onConnect',
-      'onMailFrom',
-      'onRcptTo',
       'onSecure',
     ]);
   });
@@ -132,7 +133,7 @@ describe('RelayConnection', () => {
     await client.command('HELO', '250 ');
   });
 
-  it('_parseAddressCommand: domains stay A-labels, and no angle brackets are needed', async t => {
+  it('handler_RCPT: domains stay A-labels, and no angle brackets are needed', async t => {
     const client = await SmtpClient.loggedIn(t, relay);
     await client.command('MAIL FROM:<a@acme.test>', '250 ');
     await client.command('RCPT TO:b@xn--bcher-kva.example', '250 ');
@@ -142,7 +143,7 @@ describe('RelayConnection', () => {
     assert.deepEqual(rows, [{ recipients: ['b@xn--bcher-kva.example'] }]);
   });
 
-  it('_applyMailParams: a MAIL inherits nothing from one that was refused', async t => {
+  it('handler_MAIL: a MAIL inherits nothing from one that was refused', async t => {
     const client = await SmtpClient.loggedIn(t, relay);
     await client.command('MAIL FROM:<jürgen@acme.test> BODY=8BITMIME', '553 ');
     const id = emailIdOf(await client.transact(message, '250 '));
@@ -150,7 +151,7 @@ describe('RelayConnection', () => {
     assert.deepEqual(rows, [{ body_type: '7bit' }]);
   });
 
-  it('_rejectInvalidParams: an unknown parameter gets 555, also one that the library knows', async t => {
+  it('handler_MAIL, handler_RCPT: an unknown parameter gets 555, also one that the library knows', async t => {
     const client = await SmtpClient.loggedIn(t, relay);
     for (const parameter of ['RET', 'RET=HDRS', 'ENVID=1', 'REQUIRETLS=1', 'FOO', 'FOO=', 'FOO=1 FOO=2']) {
       await client.command(`MAIL FROM:<a@acme.test> ${parameter}`, '555 5.5.4');
@@ -160,6 +161,13 @@ describe('RelayConnection', () => {
     for (const parameter of ['NOTIFY', 'NOTIFY=NEVER', 'AUTH=<>']) {
       await client.command(`RCPT TO:<b@example.com> ${parameter}`, '555 5.5.4');
     }
+  });
+
+  it('handler_MAIL, handler_RCPT: a session of ours is asked', async t => {
+    const client = await SmtpClient.loggedIn(t, clear);
+    await client.command('MAIL FROM:<a@acme.test> FOO=1', '555 5.5.4 Parameter FOO');
+    await client.command('MAIL FROM:<a@acme.test>', '250 ');
+    await client.command('RCPT TO:<b@example.com> FOO=1', '555 5.5.4 Parameter FOO');
   });
 
   it('handler_AUTH: what is not Base64 gets 501, where the library takes it', async t => {
@@ -239,13 +247,6 @@ describe('RelayServer', () => {
     assert.ok(!greeted, 'not in the same turn');
   });
 
-  it('onMailFrom, onRcptTo: a session of ours is asked', async t => {
-    const client = await SmtpClient.loggedIn(t, clear);
-    await client.command('MAIL FROM:<a@acme.test> FOO=1', '555 5.5.4 Parameter FOO');
-    await client.command('MAIL FROM:<a@acme.test>', '250 ');
-    await client.command('RCPT TO:<b@example.com> FOO=1', '555 5.5.4 Parameter FOO');
-  });
-
   function dependencies() {
     const session = { settings: {}, logger: { child: () => ({ info() {} }) } };
     const logger = { debug() {}, info() {} };
@@ -283,6 +284,21 @@ describe('what we lean on without overriding it', () => {
     stream['_continueCallback'] = () => (continued += 1);
     stream.continue();
     assert.equal(continued, 1);
+  });
+
+  it('SMTPConnection: _rejectInvalidParams and _validateMailParams tell what is wrong with a parameter, in our replies', async t => {
+    const client = await SmtpClient.loggedIn(t, clear);
+    await client.command('MAIL FROM:<a@acme.test> SIZE=1 SIZE=2', '501 5.5.4 Error: duplicate SIZE parameter');
+    await client.command('MAIL FROM:<a@acme.test> BODY', '501 5.5.4 Error: BODY parameter requires a value');
+    await client.command('MAIL FROM:<a@acme.test> BODY=BINARYMIME', '501 5.5.4 Invalid BODY parameter value');
+    await client.command('MAIL FROM:<a@acme.test> SIZE=99999999999', '552 5.3.4 Error: message exceeds');
+    await client.command('MAIL FROM:<a@acme.test>', '250 2.1.0 Accepted');
+    await client.command('MAIL FROM:<a@acme.test>', '503 5.5.1 Error: nested MAIL command');
+    await client.command('RCPT TO:<b@example.com>', '250 2.1.5 Accepted');
+    await client.command('RCPT TO:<>', '501 5.1.3 Error: Bad recipient address syntax');
+    await client.command('RSET', '250 ');
+    await client.command('RCPT TO:<b@example.com>', '503 5.5.1 Error: need MAIL command');
+    await client.command('MAIL FROM:<a b>', '501 5.1.7 Error: Bad sender address syntax');
   });
 
   it('SMTPConnection: _handlerPending and _dataStream tell that something is being worked on', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Refusal } from '../../src/message/refusal.ts';
-import { asLibraryError, isFault, replyTo } from '../../src/smtp/protocol/replies.ts';
+import { isFault, replyTo } from '../../src/smtp/protocol/replies.ts';
 
 const refusal = { code: 550, enhancedCode: '5.7.1', text: 'Not from here: send from there', rule: 'key_domain' };
 
@@ -37,14 +37,5 @@ describe('isFault', () => {
     assert.ok(isFault(new Error('x')));
     assert.ok(isFault(new Refusal({ ...refusal, code: 454, cause: new Error('x') })));
     assert.ok(!isFault(new Refusal(refusal)));
-  });
-});
-
-describe('asLibraryError', () => {
-  it('carries code and text as RelayConnection.send takes them', () => {
-    const error = asLibraryError(new Refusal(refusal));
-    assert.equal(error.responseCode, 550);
-    assert.equal(error.message, '5.7.1 Not from here: send from there');
-    assert.equal(asLibraryError(new Error('secret')).responseCode, 451);
   });
 });

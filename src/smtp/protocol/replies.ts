@@ -51,21 +51,11 @@ function isDiskFull(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === DISK_FULL;
 }
 
-/** For callbacks of smtp-server that take an error: the reply as `RelayConnection.send` understands it. */
-export function asLibraryError(error: unknown): Error & { readonly responseCode: number } {
-  const { code, enhancedCode, text } = replyTo(error);
-  return Object.assign(new Error(`${enhancedCode} ${text}`), { responseCode: code });
-}
-
 /** The text of a 421 that every client understands as: later, and elsewhere. */
 export const SHUTTING_DOWN = '4.3.2 Shutting down: try again on a new connection';
 
-/** A limit that the library keeps, by what it says then: nothing else tells that it refuses. */
-const TOO_MANY_RECIPIENTS = 'Error: too many recipients';
-
-/** What the client is told where this reply of the library's says that there are too many recipients; else undefined. */
-export function recipientLimitOf(reply: unknown): Refusal | undefined {
-  if (reply !== TOO_MANY_RECIPIENTS) return undefined;
+/** `452 4.5.3`, to RCPT: the client sends the message to the others afterwards (RFC 5321 section 4.5.3.1.10). */
+export function tooManyRecipients(): Refusal {
   const text = 'Too many recipients: send to the others in another message';
   return new Refusal({ code: 452, enhancedCode: '4.5.3', text, rule: 'recipient_limit' });
 }

@@ -56,11 +56,6 @@ export class SessionKey {
     this.#log = log;
   }
 
-  /** Whether the client may send without a log-in. */
-  get isTrusted(): boolean {
-    return this.#client.trustedKey() !== null;
-  }
-
   /** The connection has ended. */
   closed(): void {
     this.#closed = true;

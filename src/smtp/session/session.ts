@@ -4,7 +4,7 @@ import type { Holder } from '../../intake/admission.ts';
 import { outsideRefusal, undeclaredLocalPart, unsupportedLocalPart } from '../../intake/decide.ts';
 import type { RateLimits } from '../../intake/rate-limits.ts';
 import { MessageStanding, Steps } from '../../intake/steps.ts';
-import type { Envelope, Submission } from '../../intake/submission.ts';
+import type { Submission } from '../../intake/submission.ts';
 import {
   comparableAddress,
   comparableDomain,
@@ -17,13 +17,11 @@ import type { LeftOutHeader } from '../../message/header/row-headers.ts';
 import { Refusal } from '../../message/refusal.ts';
 import type { Logger } from '../../observability/log.ts';
 import type { Span, Tracer } from '../../observability/tracing.ts';
-import type { Arrival } from '../../store/messages/new-message.ts';
 import type { ReceivedMessage } from '../data/incoming-message.ts';
 import type { LoginResult } from '../metrics.ts';
 import { type PathCommand, POSTMASTER } from '../protocol/commands.ts';
 import { isFault, replyTo } from '../protocol/replies.ts';
 import { type Client, SessionKey, type SessionKeyDependencies, type SessionKeySettings } from './key.ts';
-import { beginMessageSpan, refuseMessageSpan } from './message-span.ts';
 
 /** What sessions share. */
 export interface SessionDependencies extends SessionKeyDependencies {
@@ -53,6 +51,12 @@ const NOBODY: Holder = { key: '', owner: '' };
 /** A client that does all wrong has as many lines in the log, and as many again for each message that it gets accepted. */
 const MAX_REFUSED_LINES = 25;
 
+/** A message that has arrived in full. */
+export interface MessageReceived extends ReceivedMessage, Pick<Submission, 'envelope' | 'arrival'> {
+  /** When it began to arrive, in milliseconds since 1970. */
+  readonly beganAt: number;
+}
+
 /** What is refused: a connection, to go on with it (`session`), a command, or a message at its end (`DATA`). */
 export type Step = 'connect' | 'session' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA';
 
@@ -64,6 +68,8 @@ const MAX_REFUSED = 100;
  * here is one step of it, and throws what the client is told.
  */
 export class Session {
+  /** The id of the key as which the client may send without a log-in now; null for none. */
+  readonly trustedKey: Client['trustedKey'];
   readonly #deps: SessionDependencies;
   readonly #client: Client;
   #childLogger: Logger | null = null;
@@ -80,6 +86,7 @@ export class Session {
   constructor(client: Client, deps: SessionDependencies) {
     this.#deps = deps;
     this.#client = client;
+    this.trustedKey = client.trustedKey;
     this.#key = new SessionKey(client, deps, this);
   }
 
@@ -88,11 +95,6 @@ export class Session {
     const { id, clientAddress } = this.#client;
     this.#childLogger ??= this.#deps.logger.child({ session: id, client: clientAddress });
     return this.#childLogger;
-  }
-
-  /** Whether the client may send without a log-in. */
-  get isTrusted(): boolean {
-    return this.#key.isTrusted;
   }
 
   /** The connection has ended. */
@@ -156,23 +158,15 @@ export class Session {
   /**
    * The end of DATA.
    *
-   * @param beganAt when the message began to arrive, in milliseconds since 1970
    * @param callOff calls the message off: its client has gone, or is cut off
    * @returns the text behind `250 2.0.0`
    * @throws Refusal what the client is told; Abandoned where nobody is to be told anything
    */
-  async message(
-    envelope: Envelope,
-    arrival: Arrival,
-    received: ReceivedMessage,
-    beganAt: number,
-    callOff: AbortController,
-  ): Promise<string> {
+  async message(message: MessageReceived, callOff: AbortController): Promise<string> {
     const started = performance.now();
-    const span = beginMessageSpan(this.#deps.tracer, arrival, received.raw.length, beganAt);
+    const span = beginMessageSpan(this.#deps.tracer, message);
     try {
-      const message = { envelope, refused: this.#refused, arrival, ...received };
-      const text = await this.#accept(message, span, started, callOff);
+      const text = await this.#accept({ ...message, refused: this.#refused }, span, started, callOff);
       span.set({ 'smtp_relay.reply_code': 250 });
       this.#deps.metrics.accepted((performance.now() - started) / 1000, span.context);
       return text;
@@ -284,4 +278,29 @@ function listed(leftOut: readonly LeftOutHeader[]): string[] | undefined {
 function loginResult(rule: string): LoginResult {
   if (rule === 'auth') return 'failed';
   return rule === 'auth_fault' || rule === 'fault' ? 'fault' : 'refused';
+}
+
+function beginMessageSpan(tracer: Tracer, { arrival, raw, beganAt }: MessageReceived): Span {
+  const span = tracer.start('smtp receive', { kind: 'server', startTime: beganAt });
+  if (!span.isRecording) return span;
+  span.set({
+    'network.protocol.name': 'smtp',
+    'network.transport': 'tcp',
+    'smtp_relay.smtp_protocol': arrival.protocol,
+    'smtp_relay.session_id': arrival.sessionId,
+    'messaging.message.body.size': raw.length,
+  });
+  tracer.start('data', { parent: span, startTime: beganAt }).end();
+  return span;
+}
+
+/** Notes what the client is told in place of a 250. */
+function refuseMessageSpan(span: Span, error: unknown): void {
+  if (error instanceof Abandoned) {
+    span.set({ 'smtp_relay.rule': 'abandoned' });
+    return;
+  }
+  const { code, rule } = replyTo(error);
+  span.set({ 'smtp_relay.reply_code': code, 'smtp_relay.rule': rule });
+  if (isFault(error)) span.fail(error);
 }
