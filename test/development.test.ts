@@ -34,11 +34,18 @@ const NAMES: Readonly<Record<string, RegExp>> = {
   'a setting': /\bhitsPerHour\b/,
   'a transport': /'\.\/capture\.ts'|\bcreateCaptureTransport\b|\bcapture = describeTransport\b/,
   'a declared kind': /\bsmtpCredential\b/,
+  'a webhook event': /\bdelivery_delayed\b/,
   metrics: /\bcreateLiveConfigMetrics\b/,
   'a command': /\baddKeysCommands\b/,
 };
 /** A new one touches no more files. */
-const MOST: Readonly<Record<string, number>> = { 'a transport': 4, 'a declared kind': 3, 'a command': 2, metrics: 2 };
+const MOST: Readonly<Record<string, number>> = {
+  'a transport': 4,
+  'a declared kind': 3,
+  'a webhook event': 2,
+  'a command': 2,
+  metrics: 2,
+};
 
 async function filesThatName(pattern: RegExp): Promise<string[]> {
   const names = (await readdir(join(ROOT, 'src'), { recursive: true })).filter(name => name.endsWith('.ts'));

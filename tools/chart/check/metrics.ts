@@ -1,12 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { parse, stringify } from 'yaml';
+import { listMetrics } from '../../../src/cli/config/metrics.ts';
 import { dashboardQueries } from '../../dashboard/dashboard.ts';
 import { chartPath, projectPath } from '../chart.ts';
 
 /*
- * Every metric that the dashboard and the alerts ask for is one that the program exports, as docs/metrics.md has it, which is made
- * from the program. Every runbook is a heading of docs/troubleshooting.md.
+ * Every metric that the dashboard and the alerts ask for is one that the program exports. Every runbook is a heading of
+ * docs/troubleshooting.md.
  *
  *     node bin/node24.js tools/chart/check/metrics.ts [FILE]      also writes the dashboard's queries as rules, for promtool to read
  */
@@ -14,11 +15,7 @@ import { chartPath, projectPath } from '../chart.ts';
 /** Of every Node process, by prom-client. */
 const OF_NODE = ['process_cpu_seconds_total', 'process_resident_memory_bytes', 'nodejs_eventloop_lag_p99_seconds'];
 
-const reference = await readFile(projectPath('docs/metrics.md'), 'utf8');
-const exported = new Set([
-  ...OF_NODE,
-  ...Array.from(reference.matchAll(/^\| `(smtp_relay_\w+)` \| (\w+)/gm), ([, name = '']) => name),
-]);
+const exported = new Set([...OF_NODE, ...listMetrics().flatMap(({ metrics }) => metrics.map(({ name }) => name))]);
 
 interface Alert {
   readonly alert: string;
