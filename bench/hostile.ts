@@ -1,4 +1,5 @@
 /** Measures what one key's hostile messages do to the relay's memory and to others; see README.md beside this file. */
+
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

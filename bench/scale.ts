@@ -1,4 +1,5 @@
 /** Measures whether what is stored makes the rest slower; see README.md beside this file. */
+
 import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import pg from 'pg';

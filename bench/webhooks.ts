@@ -1,4 +1,5 @@
 /** Measures how long due webhook deliveries take where some endpoints never answer; see README.md beside this file. */
+
 import { fork } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';

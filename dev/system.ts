@@ -5,7 +5,7 @@ import { createLogger, type Logger } from '../src/observability/log.ts';
 import { createPool, type Queryable } from '../src/postgres/pool.ts';
 import { createApp } from '../src/relay.ts';
 import { migrate } from '../src/store/schema/migrate.ts';
-import { makeSharedTables } from '../src/store/schema/shared-tables.ts';
+import { makeSharedTables } from '../src/store/schema/pipeline.ts';
 import { createWorker } from '../src/worker.ts';
 import { createWatch, type Watch } from './show/watch.ts';
 import { sqsEnvironment } from './sqs.ts';

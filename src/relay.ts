@@ -20,14 +20,13 @@ import { createSmtpMetrics } from './smtp/metrics.ts';
 import { createSessionDependencies } from './smtp/session/create.ts';
 import { createConfiguredPool, createConfiguredPreparation } from './store/configured.ts';
 import { countLive, LIVES_FOR } from './store/delivery/workers.ts';
-import { touchLastUsed } from './store/keys/api-keys.ts';
+import { deleteExpiredIdempotency } from './store/intake/idempotency.ts';
+import { createIntakeMetrics } from './store/intake/intake.ts';
 import { deleteOldFailedLogins } from './store/keys/failed-logins.ts';
-import { createLastUsedWriter } from './store/keys/last-used.ts';
-import { deleteOldKeyUsage } from './store/keys/usage.ts';
-import { deleteExpiredIdempotency } from './store/messages/idempotency.ts';
-import { deleteOldMessageIds } from './store/messages/message-ids.ts';
+import { createLastUsedWriter, deleteOldKeyUsage, touchLastUsed } from './store/keys/usage.ts';
 import { Outbox } from './store/messages/outbox.ts';
-import { createIntakeMetrics, createStoreMetrics } from './store/metrics.ts';
+import { createStoreMetrics } from './store/metrics.ts';
+import { deleteOldMessageIds } from './store/retention/messages.ts';
 
 /** A relay that can be started once and stopped once. */
 export interface App {

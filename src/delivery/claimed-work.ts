@@ -9,8 +9,8 @@ import {
   type Tracer,
 } from '../observability/tracing.ts';
 import { ALONE_FROM, type Claim, type Claims, LOST_FOR_GOOD } from '../store/delivery/claims.ts';
-import type { JobFacts, JobFactsReader } from '../store/delivery/job-facts.ts';
-import type { Standstill } from '../store/delivery/standstill.ts';
+import type { Standstill } from '../store/delivery/settle.ts';
+import type { JobFacts, JobFactsReader } from '../store/delivery/unclaimed.ts';
 import { HandedBack, type StopSignals, type Traced, type Try } from './message-try.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import type { Permit } from './schedule/scheduler.ts';

@@ -6,10 +6,8 @@ import type { TraceContext } from '../observability/tracing.ts';
 import { untilAnswered } from '../postgres/until-answered.ts';
 import type { JobOutcome, JobSink } from '../queue/jobs.ts';
 import type { Claim, Claims } from '../store/delivery/claims.ts';
-import type { JobFacts, JobFactsReader } from '../store/delivery/job-facts.ts';
-import type { PutOffs } from '../store/delivery/put-off.ts';
-import type { ProviderError } from '../store/delivery/settle.ts';
-import type { Standstill } from '../store/delivery/standstill.ts';
+import type { ProviderError, Standstill } from '../store/delivery/settle.ts';
+import type { JobFacts, JobFactsReader, PutOffs } from '../store/delivery/unclaimed.ts';
 import {
   ClaimedWork,
   type ClaimedWorkDependencies,
@@ -23,8 +21,7 @@ import { bytesFor, STREAMED_FROM } from './outgoing/large-message.ts';
 import { type Clock, type Permit, Scheduler, type SchedulerOptions } from './schedule/scheduler.ts';
 import { type Place, WaitingRoom } from './schedule/waiting-room.ts';
 import type { Waiting } from './schedule/way-queue.ts';
-import type { Ways } from './schedule/ways.ts';
-import { shutError, type Way } from './schedule/ways.ts';
+import { shutError, type Way, type Ways } from './schedule/ways.ts';
 
 export interface DelivererOptions extends SchedulerOptions {
   /** Milliseconds. */

@@ -3,9 +3,8 @@ import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import { isTemporary } from '../postgres/until-answered.ts';
 import type { Claims } from '../store/delivery/claims.ts';
-import type { PutOffs } from '../store/delivery/put-off.ts';
-import type { Settler } from '../store/delivery/settle.ts';
-import type { Standstill } from '../store/delivery/standstill.ts';
+import type { Settler, Standstill } from '../store/delivery/settle.ts';
+import type { PutOffs } from '../store/delivery/unclaimed.ts';
 import { trySettlements } from '../store/delivery/write-settlements.ts';
 import { tryInsertMessages } from '../store/messages/insert.ts';
 

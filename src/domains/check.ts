@@ -1,5 +1,5 @@
 import type { Resolver } from 'node:dns/promises';
-import type { DomainSettings } from '../store/owners/sending-domains.ts';
+import type { DomainSettings } from '../store/owners/domain-lookup.ts';
 import { decideTracking } from '../tracking/settings.ts';
 import type { SesAccount, SesConfigurationSet, SesIdentity } from './identities.ts';
 import { type DnsRecord, dnsRecords, feedbackHost } from './records.ts';

@@ -6,14 +6,12 @@ import type { Logger } from '../observability/log.ts';
 import { isSampled, NO_TRACING, type Tracer } from '../observability/tracing.ts';
 import { isDataException } from '../postgres/errors.ts';
 import {
-  type FoundMail,
-  findMail,
   type IncomingEvent,
   type IncomingSuppression,
-  type MailFacts,
   type Recorded,
   recordIncoming,
 } from '../store/events/incoming.ts';
+import { type FoundMail, findMail, type MailFacts } from '../store/events/mail.ts';
 import { SES, toldEvent } from './event.ts';
 import type { EventsMetrics, NotificationResult, Way } from './metrics.ts';
 import { readSesNotification, type SesNotification } from './ses/notification.ts';

@@ -8,8 +8,7 @@ import { contentRefusal, type Refusal } from '../message/refusal.ts';
 import { bytesOf, hasNul } from '../message/text/body-text.ts';
 import type { TraceContext } from '../observability/tracing.ts';
 import type { UsageCount } from '../store/keys/usage.ts';
-import type { IdempotencyClaim } from '../store/messages/idempotency.ts';
-import type { Arrival, NewMessage, OriginalMessage } from '../store/messages/new-message.ts';
+import type { Arrival, IdempotencyClaim, NewMessage, OriginalMessage } from '../store/messages/new-message.ts';
 import type { HeaderContent } from './header-steps.ts';
 import type { AcceptSettings, Envelope, ReadHeader, Submission } from './submission.ts';
 

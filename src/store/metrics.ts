@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { Gauge, Histogram } from 'prom-client';
+import { Gauge } from 'prom-client';
 import type { Registry } from '../observability/metrics.ts';
 import { createReading } from '../observability/metrics.ts';
 import type { OutboxBacklog } from './messages/outbox.ts';
@@ -84,32 +84,4 @@ function addOutbox(registry: Registry, readOutbox: () => Promise<OutboxBacklog>)
       else this.set(backlog.oldestSeconds);
     },
   });
-}
-
-export interface IntakeMetrics {
-  /** One commit of messages. */
-  committed(messages: number, milliseconds: number): void;
-}
-
-/** How messages are stored. */
-export function createIntakeMetrics(registry: Registry): IntakeMetrics {
-  const registers = [registry];
-  const messages = new Histogram({
-    name: 'smtp_relay_commit_messages',
-    help: 'Messages that shared one commit',
-    buckets: [1, 2, 4, 8, 16, 32, 64],
-    registers,
-  });
-  const duration = new Histogram({
-    name: 'smtp_relay_commit_duration_seconds',
-    help: 'Time of one commit of messages, from the statement to the answer, also of those that failed',
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
-    registers,
-  });
-  return {
-    committed(count, milliseconds) {
-      messages.observe(count);
-      duration.observe(milliseconds / 1000);
-    },
-  };
 }

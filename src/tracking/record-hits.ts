@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { clickedEvent, openedEvent } from '../events/event.ts';
 import { type IncomingEvent, type Recorded, recordIncoming } from '../store/events/incoming.ts';
-import { findTracked, type TrackedMail } from '../store/events/tracked-mail.ts';
+import { findTracked, type TrackedMail } from '../store/events/mail.ts';
 import type { Hit } from './hits.ts';
 
 export interface HitRecorderOptions {

@@ -3,17 +3,16 @@ import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import type { Tracer } from '../observability/tracing.ts';
-import { readBacklog } from '../store/webhooks/history.ts';
+import { readBacklog } from '../store/webhooks/deliveries.ts';
 import { type LeasedDelivery, leaseDeliveries, releaseDeliveries } from '../store/webhooks/leases.ts';
-import { parkDisabled } from '../store/webhooks/parking.ts';
+import { parkDisabled } from '../store/webhooks/webhooks.ts';
 import { createAddressGuard } from './address-guard.ts';
 import { type AttemptDependencies, attempt } from './attempt.ts';
 import { createEndpointClient, type EndpointClient } from './endpoint-client.ts';
 import { Lanes, type Queued } from './lanes.ts';
 import { createWebhooksMetrics, type WebhookMetrics } from './metrics.ts';
 import { createOutcomeWriter, type OutcomeWriter } from './outcome-writer.ts';
-import type { Resolve } from './resolver.ts';
-import { systemResolve } from './resolver.ts';
+import { type Resolve, systemResolve } from './resolver.ts';
 import { createSecretBox } from './signing.ts';
 
 export interface DispatcherOptions {

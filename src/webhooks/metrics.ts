@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { createReading } from '../observability/metrics.ts';
-import type { Backlog } from '../store/webhooks/history.ts';
+import type { Backlog } from '../store/webhooks/deliveries.ts';
 
 const RESULTS = ['success', 'rejected', 'timeout', 'unreachable', 'refused', 'unsigned', 'lost'] as const;
 

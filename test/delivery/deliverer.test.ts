@@ -11,9 +11,8 @@ import { createRegistry } from '../../src/observability/metrics.ts';
 import { newTrace } from '../../src/observability/tracing.ts';
 import type { JobOutcome } from '../../src/queue/jobs.ts';
 import type { Claim } from '../../src/store/delivery/claims.ts';
-import type { JobFacts } from '../../src/store/delivery/job-facts.ts';
-import type { PutOff } from '../../src/store/delivery/put-off.ts';
-import { Standstill } from '../../src/store/delivery/standstill.ts';
+import { Standstill } from '../../src/store/delivery/settle.ts';
+import type { JobFacts, PutOff } from '../../src/store/delivery/unclaimed.ts';
 import { eventually } from '../support/eventually.ts';
 
 const PAUSES = { firstPause: 15_000, longestPause: 3_600_000 };

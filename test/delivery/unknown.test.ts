@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { resolveHeld } from '../../src/store/emails/actions.ts';
-import { findEmail } from '../../src/store/emails/emails.ts';
+import { findEmail } from '../../src/store/emails/show.ts';
 import { ses as notifications } from '../events/support/ses.ts';
 import { eventually } from '../support/eventually.ts';
 import type { ReceivedMessage } from '../support/ses/mailbox.ts';

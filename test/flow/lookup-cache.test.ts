@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createLookupCache } from '../../src/flow/lookup-cache.ts';
-import type { ApiKey } from '../../src/store/keys/api-keys.ts';
-import { createKeyCache } from '../../src/store/keys/cache.ts';
+import { type ApiKey, createKeyCache } from '../../src/store/keys/api-keys.ts';
 
 const KEY: ApiKey = { id: '5f3c', userId: 'acme', domain: null };
 

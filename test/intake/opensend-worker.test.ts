@@ -3,13 +3,12 @@ import { createHash } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import { simpleParser } from 'mailparser';
 import { freePort } from '../../dev/ports.ts';
-import { deleteOldMessageIds } from '../../src/store/messages/message-ids.ts';
+import { deleteOldMessageIds } from '../../src/store/retention/messages.ts';
 import { base64Lines, mail, multipart } from '../support/mail.ts';
 import { scrape } from '../support/metrics.ts';
 import { OpenSendWorker } from '../support/opensend/worker.ts';
 import { startRelay } from '../support/relay.ts';
 import { startFakeSes } from '../support/ses/start.ts';
-
 import { accepted, type Envelope, emailRow, submit } from './submit.ts';
 
 const settings = { httpHost: '127.0.0.1', httpPort: await freePort() };

@@ -5,7 +5,7 @@ import { newTrace } from '../../src/observability/tracing.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { type Claim, Claims } from '../../src/store/delivery/claims.ts';
 import { type Settlement, Settler } from '../../src/store/delivery/settle.ts';
-import { findEmail } from '../../src/store/emails/emails.ts';
+import { findEmail } from '../../src/store/emails/show.ts';
 import { readRawMessage } from '../../src/store/messages/raw.ts';
 import { createDatabase } from '../support/database.ts';
 import { storeMessage } from '../support/stored.ts';

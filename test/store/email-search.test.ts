@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import type pg from 'pg';
-import { type EmailFilter, lookForEmails } from '../../src/store/emails/emails.ts';
 import { resolveEmailId } from '../../src/store/emails/find.ts';
-import { EXAMINED } from '../../src/store/emails/search.ts';
+import { type EmailFilter, EXAMINED, lookForEmails } from '../../src/store/emails/list.ts';
 import { applyRetention } from '../../src/store/retention/retention.ts';
 import { runInProcess } from '../cli/run-cli.ts';
 import { createDatabase } from '../support/database.ts';

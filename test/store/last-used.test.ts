@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
-import { createLastUsedWriter } from '../../src/store/keys/last-used.ts';
+import { createLastUsedWriter } from '../../src/store/keys/usage.ts';
 
 function setUp(t: TestContext, write?: (ids: readonly string[]) => Promise<void>) {
   t.mock.timers.enable({ apis: ['setTimeout'] });

@@ -7,8 +7,7 @@ import { runner } from 'node-pg-migrate';
 import type pg from 'pg';
 import { readConcurrentIndexes } from '../../src/store/schema/concurrent-indexes.ts';
 import { migrate } from '../../src/store/schema/migrate.ts';
-import { setPipeline } from '../../src/store/schema/pipeline.ts';
-import { makeSharedTables } from '../../src/store/schema/shared-tables.ts';
+import { makeSharedTables, setPipeline } from '../../src/store/schema/pipeline.ts';
 import { MAIN } from '../cli/run-cli.ts';
 import { createDatabase } from '../support/database.ts';
 import { CHILD_ENVIRONMENT } from '../support/environment.ts';
@@ -17,8 +16,8 @@ import { openPool } from '../support/pool.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { storeMessage } from '../support/stored.ts';
 
-const FOLDER = new URL('../../src/store/migrations/', import.meta.url);
-const INDEX_FOLDER = new URL('../../src/store/concurrent-indexes/', import.meta.url);
+const FOLDER = new URL('../../src/store/schema/migrations/', import.meta.url);
+const INDEX_FOLDER = new URL('../../src/store/schema/concurrent-indexes/', import.meta.url);
 /** What comes behind it builds indexes on tables that mail is written to. */
 const VERSION = 9;
 const ROUNDS = 50;

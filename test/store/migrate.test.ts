@@ -17,7 +17,7 @@ import { catalogue } from '../support/opensend/catalogue.ts';
 import { createOpenSendTables, OPENSEND_TABLES } from '../support/opensend/tables.ts';
 import { createServer, withClient } from '../support/postgres-server.ts';
 
-const DIRECTORY = fileURLToPath(new URL('../../src/store/migrations', import.meta.url));
+const DIRECTORY = fileURLToPath(new URL('../../src/store/schema/migrations', import.meta.url));
 const ALL = (await readdir(DIRECTORY)).sort().map(name => name.replace(/\.sql$/, ''));
 
 const ROUNDS = 50;

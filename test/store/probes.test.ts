@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { Probes } from '../../src/store/delivery/probes.ts';
+import { Probes } from '../../src/store/delivery/workers.ts';
 import { migrate } from '../../src/store/schema/migrate.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';

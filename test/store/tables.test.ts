@@ -3,9 +3,12 @@ import { createHash } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
 import { createPool, inTransaction } from '../../src/postgres/pool.ts';
-import { findEmail, listEmails } from '../../src/store/emails/emails.ts';
-import { createKey, findByHash, hashKey, listKeys, revokeKey, touchLastUsed } from '../../src/store/keys/api-keys.ts';
-import { addDomain, createOwnershipCache, isOwned, listDomains, removeDomain } from '../../src/store/owners/domains.ts';
+import { listEmails } from '../../src/store/emails/list.ts';
+import { findEmail } from '../../src/store/emails/show.ts';
+import { createKey, findByHash, hashKey, listKeys, revokeKey } from '../../src/store/keys/api-keys.ts';
+import { touchLastUsed } from '../../src/store/keys/usage.ts';
+import { createOwnershipCache, isOwned } from '../../src/store/owners/domain-lookup.ts';
+import { addDomain, listDomains, removeDomain } from '../../src/store/owners/domains.ts';
 import {
   addSuppression,
   findSuppressed,

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { leaseDeliveries } from '../../src/store/webhooks/leases.ts';
-import { parkDisabled, resumeParked } from '../../src/store/webhooks/parking.ts';
-import { enableWebhook } from '../../src/store/webhooks/webhooks.ts';
+import { enableWebhook, parkDisabled, resumeParked } from '../../src/store/webhooks/webhooks.ts';
 import { eventually } from '../support/eventually.ts';
 import { answer, hang, reset, startReceiver } from './receiver.ts';
 import { createSystem, found, type System } from './system.ts';

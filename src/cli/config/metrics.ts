@@ -13,7 +13,8 @@ import { createPublisherMetrics, createQueueMetrics } from '../../queue/telemetr
 import { createSmtpMetrics, observeListeners } from '../../smtp/metrics.ts';
 import { createTlsMetrics } from '../../smtp/tls/certificate.ts';
 import { createHandshakeMetrics, createLegacyMetrics } from '../../smtp/tls/handshakes.ts';
-import { createIntakeMetrics, createStoreMetrics } from '../../store/metrics.ts';
+import { createIntakeMetrics } from '../../store/intake/intake.ts';
+import { createStoreMetrics } from '../../store/metrics.ts';
 import { createHitMetrics } from '../../tracking/hits.ts';
 import { createWebhooksMetrics } from '../../webhooks/metrics.ts';
 

@@ -2,11 +2,10 @@ import { type Command, Option } from 'commander';
 import { loadConfig } from '../../config/load.ts';
 import { decodeHeaderText } from '../../message/addresses/address-list.ts';
 import { StoreError } from '../../postgres/errors.ts';
-import { cancelEmail, resendEmail, resolveHeld } from '../../store/emails/actions.ts';
-import { type EmailSummary, lookForEmails } from '../../store/emails/emails.ts';
+import { cancelEmail, resendEmail, resendRow, resolveHeld } from '../../store/emails/actions.ts';
 import { resolveEmailId } from '../../store/emails/find.ts';
-import { resendRow } from '../../store/emails/resend-row.ts';
-import { readEmailStory } from '../../store/emails/story.ts';
+import { type EmailSummary, lookForEmails } from '../../store/emails/list.ts';
+import { readEmailStory } from '../../store/emails/show.ts';
 import {
   type CliContext,
   type Column,

@@ -1,5 +1,5 @@
 import { decodeHeaderText } from '../../message/addresses/address-list.ts';
-import type { EmailStory, StoryAttempt, StoryDelivery, StoryEvent } from '../../store/emails/story.ts';
+import type { EmailStory, StoryAttempt, StoryDelivery, StoryEvent } from '../../store/emails/show.ts';
 import { EVENTS } from '../../store/event-types.ts';
 import { details, printable } from '../command.ts';
 

@@ -6,7 +6,7 @@ import {
   listDeliveries,
   type ReplayFilter,
   replayDeliveries,
-} from '../../store/webhooks/history.ts';
+} from '../../store/webhooks/deliveries.ts';
 import { findWebhook } from '../../store/webhooks/webhooks.ts';
 import {
   type CliContext,

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { type Command, InvalidArgumentError } from 'commander';
 import { loadConfig } from '../../config/load.ts';
 import { databaseTime } from '../../postgres/clock.ts';
-import { resumeParked } from '../../store/webhooks/parking.ts';
 import {
   createWebhook,
   deleteWebhook,
@@ -10,6 +9,7 @@ import {
   findWebhook,
   listWebhooks,
   readSecrets,
+  resumeParked,
   type Webhook,
 } from '../../store/webhooks/webhooks.ts';
 import { createAddressGuard } from '../../webhooks/address-guard.ts';

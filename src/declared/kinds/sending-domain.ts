@@ -1,6 +1,6 @@
 import Type, { type Static } from 'typebox';
+import type { DomainSettings } from '../../store/owners/domain-lookup.ts';
 import { comparableName, spellings, UNSAID_TLS } from '../../store/owners/domains.ts';
-import type { DomainSettings } from '../../store/owners/sending-domains.ts';
 import { FieldError } from '../problem.ts';
 import { domainName, flag, group, hostLabel, oneOf, owner, readDomain, text } from './fields.ts';
 import { type Kind, ownedBy, tableOf } from './kind.ts';

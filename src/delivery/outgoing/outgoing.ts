@@ -5,7 +5,7 @@ import type { MendingRules } from '../../message/mending/plan.ts';
 import type { Logger } from '../../observability/log.ts';
 import { transportLimits } from '../../routing/routes.ts';
 import type { Claim } from '../../store/delivery/claims.ts';
-import type { DomainSettings } from '../../store/owners/sending-domains.ts';
+import type { DomainSettings } from '../../store/owners/domain-lookup.ts';
 import { type MarkedSource, rewriteMessage } from '../../tracking/rewrite.ts';
 import { decideTracking } from '../../tracking/settings.ts';
 import { createLinks, type Tokens } from '../../tracking/token.ts';

@@ -1,5 +1,5 @@
 import type { Logger } from '../../observability/log.ts';
-import { type Probes, RENEW_PROBE_EVERY } from '../../store/delivery/probes.ts';
+import { type Probes, RENEW_PROBE_EVERY } from '../../store/delivery/workers.ts';
 import type { RecipientOutcome, RouteFault } from '../transport/contract.ts';
 
 /** `closed`: in use. `open`: not in use until its pause is over. `half-open`: one call tries whether it works again. */

@@ -2,7 +2,7 @@ import type { TransportKind } from '../../config/transports/list.ts';
 import { domainOf } from '../../message/addresses/address.ts';
 import type { Logger } from '../../observability/log.ts';
 import type { ProviderError } from '../../store/delivery/settle.ts';
-import type { DomainSettings } from '../../store/owners/sending-domains.ts';
+import type { DomainSettings } from '../../store/owners/domain-lookup.ts';
 import type { CircuitMetrics } from '../metrics.ts';
 import { addressIn } from '../outgoing/outgoing.ts';
 import type { OutgoingMessage, RouteFault, SendAllowance, SendingDomain, Transport } from '../transport/contract.ts';

@@ -1,7 +1,7 @@
 import type { TransportKind } from '../../config/transports/list.ts';
 import type { Tag } from '../../message/header/control-headers.ts';
 import type { Span } from '../../observability/tracing.ts';
-import type { DomainSettings } from '../../store/owners/sending-domains.ts';
+import type { DomainSettings } from '../../store/owners/domain-lookup.ts';
 import type { OutgoingBytes, Preview } from '../outgoing/bytes.ts';
 
 /** A message as it is handed to a transport: composed, with the recipients of this call. */

@@ -2,8 +2,19 @@ import type pg from 'pg';
 import type { Queryable } from '../../postgres/pool.ts';
 import { raiseStatus, releaseHeld, retryNow } from '../events/incoming.ts';
 import { INSERT_DUE_DELIVERIES } from '../webhooks/deliveries.ts';
-import { type Attempt, NO_CALLS, type Settlement } from './settlement.ts';
-import { storableJson } from './storable-json.ts';
+import { type Attempt, NO_CALLS, type Settlement } from './claim.ts';
+
+/**
+ * JSON that Postgres takes. Servers answer what they like, and what they said may have been cut in the middle of a character:
+ * it stores neither NUL nor half a surrogate pair, which alone are escaped by these.
+ */
+export function storableJson(value: unknown): string {
+  const json = JSON.stringify(value);
+  if (!/\\u(?:0000|d[89a-f])/.test(json)) return json;
+  return JSON.stringify(value, (_, part) =>
+    typeof part === 'string' ? part.replaceAll('\0', '').toWellFormed() : part,
+  );
+}
 
 /**
  * SQL: writes attempts that are not written yet, looked for one by one (`offset 0`). The same one may come twice: where the answer to a commit was lost, and by the

@@ -3,9 +3,8 @@ import { gravestOf, gravestStatus } from '../events/gravest-status.ts';
 import { releaseHeld } from '../events/incoming.ts';
 import { insertMessages } from '../messages/insert.ts';
 import { INSERT_DUE_DELIVERIES } from '../webhooks/deliveries.ts';
-import { type Facts, insertAttempts, recordFacts, rowOf, tryFacts } from './facts.ts';
-import type { Settled } from './settlement.ts';
-import { storableJson } from './storable-json.ts';
+import type { Settled } from './claim.ts';
+import { type Facts, insertAttempts, recordFacts, rowOf, storableJson, tryFacts } from './facts.ts';
 
 /**
  * Events come in at any time, and each looks whether the row is done. Holding the rows first, this statement's successor

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { createLookupCache, type LookupCache } from '../../flow/lookup-cache.ts';
 import { isUniqueViolation, StoreError } from '../../postgres/errors.ts';
 import type { Queryable } from '../../postgres/pool.ts';
 import { refuseDeclared } from '../owners/declaration.ts';
@@ -110,15 +111,6 @@ const DETAILS = `
 const DELETE = `
   delete from api_keys where id = $1`;
 
-/** Rows that another pod is writing just now are skipped: it writes the same. */
-const TOUCH = `
-  with due as (
-    select id from api_keys
-     where id = any($1::uuid[]) and (last_used_at is null or last_used_at < now() - interval '1 minute')
-       for no key update skip locked
-  )
-  update api_keys set last_used_at = now() from due where api_keys.id = due.id`;
-
 /** How a key is stored and looked up: lower-case hex SHA-256 of it without the white space around it. */
 export function hashKey(key: string): string {
   return createHash('sha256').update(key.trim()).digest('hex');
@@ -199,7 +191,24 @@ export async function revokeKey(db: Queryable, reference: string): Promise<ApiKe
   return found;
 }
 
-/** Sets `last_used_at` of these keys to now, where it is older than a minute. */
-export async function touchLastUsed(db: Queryable, ids: readonly string[]): Promise<void> {
-  await db.query(TOUCH, [ids]);
+/** A revoked key stops within ten seconds; the tenth is for the message that is on its way when the answer expires. */
+const KNOWN_KEY_TTL = 9_000;
+/** A new key works within a second of being created; guesses of one key cost one query a second. */
+const UNKNOWN_KEY_TTL = 1_000;
+const MAX_KEYS = 10_000;
+
+export interface KeyCacheOptions {
+  /** Finds a key by its hash; null for an unknown or invalid one. */
+  readonly find: (hash: string) => Promise<ApiKey | null>;
+  readonly now?: () => number;
+}
+
+/** API keys by hash (`hashKey`), so that not every message costs a query. */
+export function createKeyCache(options: KeyCacheOptions): LookupCache<ApiKey | null> {
+  return createLookupCache<ApiKey | null>({
+    find: options.find,
+    ttl: key => (key ? KNOWN_KEY_TTL : UNKNOWN_KEY_TTL),
+    max: MAX_KEYS,
+    ...(options.now ? { now: options.now } : {}),
+  });
 }

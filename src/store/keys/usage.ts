@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache';
+import type { Logger } from '../../observability/log.ts';
 import type { Queryable } from '../../postgres/pool.ts';
 
 /** What an API key may send, on all pods together. Minutes and days (UTC) of the clock, not the last sixty seconds. */
@@ -116,4 +118,79 @@ export function exceededLimit(usage: KeyUsage, recipients: number, limits: Usage
     exceeds('messagesPerMinute', usage.minuteMessages + 1, messagesPerMinute, usage.minuteLeft) ??
     exceeds('recipientsPerMinute', usage.minuteRecipients + recipients, recipientsPerMinute, usage.minuteLeft)
   );
+}
+
+/** A key's use is written at most once in this many milliseconds. */
+const INTERVAL = 60_000;
+/** Uses are collected for this long, so that many keys are one statement. */
+const COLLECT = 1_000;
+const MAX_KEYS = 10_000;
+
+export interface LastUsedOptions {
+  /** Writes the use of these key ids; see `touchLastUsed`. */
+  readonly write: (ids: readonly string[]) => Promise<void>;
+  readonly logger: Logger;
+  readonly now?: () => number;
+}
+
+/** Records when keys were last used, beside the path of messages: marking waits for nothing and never fails. */
+export interface LastUsedWriter {
+  mark(keyId: string): void;
+  /** Writes what is marked and not yet written. Never rejects. */
+  stop(): Promise<void>;
+}
+
+export function createLastUsedWriter(options: LastUsedOptions): LastUsedWriter {
+  const recent = new LRUCache<string, true>({
+    max: MAX_KEYS,
+    ttl: INTERVAL,
+    ttlResolution: 0,
+    ...(options.now ? { perf: { now: options.now } } : {}),
+  });
+  let pending = new Set<string>();
+  let timer: NodeJS.Timeout | undefined;
+  let writing: Promise<void> = Promise.resolve();
+
+  async function write(ids: readonly string[]): Promise<void> {
+    try {
+      await options.write(ids);
+    } catch (error) {
+      options.logger.warn({ err: error, keys: ids.length }, 'last use of API keys not recorded');
+      // Forgotten, so that the next use tries again.
+      for (const id of ids) recent.delete(id);
+    }
+  }
+
+  function flush(): Promise<void> {
+    clearTimeout(timer);
+    timer = undefined;
+    const ids = [...pending];
+    pending = new Set();
+    if (ids.length > 0) writing = writing.then(() => write(ids));
+    return writing;
+  }
+
+  return {
+    mark(keyId) {
+      if (recent.has(keyId)) return;
+      recent.set(keyId, true);
+      pending.add(keyId);
+      timer ??= setTimeout(flush, COLLECT).unref();
+    },
+    stop: flush,
+  };
+}
+
+/** Rows that another pod is writing just now are skipped: it writes the same. */
+const TOUCH = `
+  with due as (
+    select id from api_keys
+     where id = any($1::uuid[]) and (last_used_at is null or last_used_at < now() - interval '1 minute')
+       for no key update skip locked
+  )
+  update api_keys set last_used_at = now() from due where api_keys.id = due.id`;
+
+/** Sets `last_used_at` of these keys to now, where it is older than a minute. */
+export async function touchLastUsed(db: Queryable, ids: readonly string[]): Promise<void> {
+  await db.query(TOUCH, [ids]);
 }

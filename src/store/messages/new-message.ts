@@ -3,7 +3,6 @@ import type { AttachmentInfo } from '../../message/mime/parts.ts';
 import type { BodyText } from '../../message/text/body-text.ts';
 import type { TraceContext } from '../../observability/tracing.ts';
 import type { KeyUsage, UsageCount } from '../keys/usage.ts';
-import type { IdempotencyClaim, IdempotencyOutcome } from './idempotency.ts';
 
 /** A message that is to be stored: the row of `emails`, and what goes beside it. */
 export interface NewMessage {
@@ -59,6 +58,18 @@ export interface Arrival {
   /** The name of the relay that took it. */
   readonly receivedBy: string;
 }
+
+/** A client's idempotency key and what it was sent with. */
+export interface IdempotencyClaim {
+  readonly key: string;
+  /** SHA-256 of reverse-path and recipients: clients split one message by its recipients. */
+  readonly envelopeHash: Buffer;
+  /** SHA-256 of what makes two messages the same: From, Subject, decoded bodies, hashes of the attachments. */
+  readonly contentHash: Buffer;
+}
+
+/** `repeated`: the message was accepted before, under that id. `conflict`: the key was used for another message. */
+export type IdempotencyOutcome = { readonly kind: 'repeated'; readonly id: string } | { readonly kind: 'conflict' };
 
 /** `over`: a limit of its key is reached, and nothing is stored. */
 export type StoreOutcome =

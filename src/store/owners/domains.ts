@@ -1,5 +1,4 @@
 import { domainToUnicode } from 'node:url';
-import { createLookupCache } from '../../flow/lookup-cache.ts';
 import { comparableDomain, parseAddress } from '../../message/addresses/address.ts';
 import { isUuid } from '../../platform/uuid.ts';
 import { StoreError } from '../../postgres/errors.ts';
@@ -33,11 +32,6 @@ export interface DomainChanges {
   readonly tls?: 'enforced' | 'opportunistic' | null | undefined;
 }
 
-const OWNED_TTL = 10_000;
-/** A domain that was just added works within a second. */
-const NOT_OWNED_TTL = 1_000;
-const MAX_OWNED = 10_000;
-
 const COLUMNS = `
   id, name, user_id as owner, status, region, created_at as "createdAt", track_opens as "trackOpens",
   track_clicks as "trackClicks", nullif(tracking_subdomain, '') as "trackingSubdomain",
@@ -48,9 +42,6 @@ const COLUMNS = `
  * for. Other programs write to this table too, and several rows may have one name.
  */
 export const comparableName = (column: string): string => `lower(btrim(${column}, E' \\t\\r\\n'))`;
-
-const IS_OWNED = `
-  select exists (select from domains where user_id = $1 and ${comparableName('name')} = any($2)) as owned`;
 
 /** Which unique constraints there are is up to the installation; hence no ON CONFLICT that names one. */
 const INSERT = `
@@ -110,29 +101,6 @@ export function normaliseDomain(name: string): string {
     throw new StoreError('invalid', `"${name}" is not a domain name`);
   }
   return domain;
-}
-
-/** Whether the domain (in any spelling) is one of the owner's. */
-export async function isOwned(db: Queryable, userId: string, domain: string): Promise<boolean> {
-  const { rows } = await db.query<{ owned: boolean }>(IS_OWNED, [userId, spellings(comparableDomain(domain))]);
-  return rows[0]?.owned === true;
-}
-
-/** `isOwned`, a yes kept for at most ten seconds, a no for one. */
-export function createOwnershipCache(db: Queryable, now?: () => number) {
-  const cache = createLookupCache<boolean>({
-    find: key => {
-      const [domain = '', ...userId] = key.split('\n');
-      return isOwned(db, userId.join('\n'), domain);
-    },
-    ttl: owned => (owned ? OWNED_TTL : NOT_OWNED_TTL),
-    max: MAX_OWNED,
-    ...(now ? { now } : {}),
-  });
-  return {
-    isOwned: (userId: string, domain: string): Promise<boolean> =>
-      cache.lookup(`${comparableDomain(domain)}\n${userId}`),
-  };
 }
 
 export interface WantedDomain {

@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Queryable } from '../../postgres/pool.ts';
 import { sweepAttempts, sweepDeliveries, sweepEvents } from './events.ts';
-import { sweepBodies, sweepRaw } from './messages.ts';
-import { sweepMessages } from './rows.ts';
+import { sweepBodies, sweepMessages, sweepRaw } from './messages.ts';
 import type { Sweep } from './sweep.ts';
 
 /** How long each kind is kept, in milliseconds; `Infinity` is for ever. */

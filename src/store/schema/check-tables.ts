@@ -1,7 +1,102 @@
 import type { Queryable } from '../../postgres/pool.ts';
-import { NEEDED_COLUMNS } from './needed-columns.ts';
-import type { Pipeline } from './pipeline.ts';
-import { SHARED_TABLES } from './shared-tables.ts';
+import { type Pipeline, SHARED_TABLES } from './pipeline.ts';
+
+/**
+ * What this program reads and writes of the shared tables (contract): of each column the narrowest type that will do. `null`:
+ * it is set to null at times. `omitted`: it is left out at times, so that it takes null or has a default.
+ */
+export const NEEDED_COLUMNS: Readonly<Record<(typeof SHARED_TABLES)[number], Readonly<Record<string, string>>>> = {
+  api_keys: {
+    id: 'uuid omitted',
+    name: 'varchar(255)',
+    token_hash: 'text',
+    token_preview: 'varchar(50) null',
+    permission: 'varchar(50)',
+    domain: 'varchar(255) null',
+    user_id: 'text',
+    last_used_at: 'timestamptz omitted',
+    created_at: 'timestamptz omitted',
+  },
+  emails: {
+    id: 'uuid',
+    from: 'varchar(512)',
+    to: 'jsonb',
+    cc: 'jsonb null',
+    bcc: 'jsonb null',
+    reply_to: 'jsonb null',
+    subject: 'text',
+    html: 'text null',
+    text: 'text null',
+    headers: 'jsonb null',
+    attachments: 'jsonb null',
+    tags: 'jsonb null',
+    status: 'varchar(50)',
+    user_id: 'text',
+    provider_retry_count: 'integer omitted',
+    provider_last_attempted_at: 'timestamptz null',
+    provider_next_retry_at: 'timestamptz null',
+    provider_last_error_code: 'varchar(255) null',
+    provider_last_error_message: 'text null',
+    provider_dead_lettered_at: 'timestamptz null',
+    sent_at: 'timestamptz null',
+    created_at: 'timestamptz omitted',
+  },
+  email_suppressions: {
+    id: 'uuid omitted',
+    user_id: 'text',
+    email: 'varchar(512)',
+    reason: 'varchar(50)',
+    source_event_id: 'varchar(255) null',
+    source_email_id: 'uuid null',
+    source_message_id: 'varchar(255) null',
+    metadata: 'jsonb null',
+    suppressed_at: 'timestamptz omitted',
+    updated_at: 'timestamptz omitted',
+  },
+  domains: {
+    id: 'uuid omitted',
+    name: 'varchar(255)',
+    status: 'varchar(50) omitted',
+    region: 'varchar(50)',
+    track_clicks: 'boolean omitted',
+    track_opens: 'boolean omitted',
+    tls: 'varchar(20) omitted',
+    tracking_subdomain: 'varchar(255) null',
+    ses_configuration_set_name: 'varchar(255) null',
+    user_id: 'text',
+    created_at: 'timestamptz omitted',
+  },
+  email_events: {
+    id: 'uuid',
+    email_id: 'uuid null',
+    source_id: 'varchar(255) null',
+    type: 'varchar(50)',
+    payload: 'jsonb',
+    user_id: 'text null',
+    received_at: 'timestamptz omitted',
+  },
+  webhooks: {
+    id: 'uuid',
+    url: 'text',
+    event_types: 'jsonb',
+    status: 'varchar(50)',
+    signing_secret_enc: 'text null',
+    user_id: 'text',
+    created_at: 'timestamptz omitted',
+  },
+  webhook_deliveries: {
+    id: 'uuid',
+    webhook_id: 'uuid',
+    event_id: 'uuid',
+    attempt: 'integer',
+    status_code: 'integer null',
+    response_body: 'text null',
+    status: 'varchar(50)',
+    attempted_at: 'timestamptz null',
+    next_retry_at: 'timestamptz null',
+    created_at: 'timestamptz omitted',
+  },
+};
 
 /** A shared table, or a column of one, that is missing or does not take what this program writes. */
 export class TablesUnfit extends Error {

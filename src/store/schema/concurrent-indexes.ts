@@ -20,6 +20,10 @@ export interface BuildOptions {
   readonly logger?: Logger | undefined;
 }
 
+/** An arbitrary number that is ours. Not that of migrations: who waits for theirs within a statement is waited for by a build. */
+const BUILD_LOCK_ID = 0x736d7471;
+/** Milliseconds between two tries to have it, about. */
+const PAUSE = 1_000;
 /** Milliseconds between two looks at what somebody else builds. */
 const LOOK = 500;
 /** Deadlocks with others, each of which undoes a build. */
@@ -117,5 +121,24 @@ async function build(client: pg.Client, { name, table, sql }: ConcurrentIndex, l
       if (code !== TAKEN && (code !== DEADLOCK || deadlocks > MAX_DEADLOCKS)) throw error;
       await delay(LOOK);
     }
+  }
+}
+
+/**
+ * Returns when nobody else builds indexes, and until the connection ends nobody does. Asked for without waiting: a statement that waits
+ * has a snapshot, and so has a transaction that reads repeatably; a build waits until there is none of before.
+ *
+ * @param guard a connection for nothing else
+ */
+export async function lockBuilds(guard: pg.Client): Promise<void> {
+  // With a parameter, the driver would leave a portal open, and that has a snapshot.
+  const sql = `select pg_try_advisory_xact_lock(${BUILD_LOCK_ID}) as locked`;
+  for (;;) {
+    await guard.query('begin isolation level read committed');
+    await guard.query('set local idle_in_transaction_session_timeout = 0');
+    const { rows } = await guard.query<{ locked: boolean }>(sql);
+    if (rows[0]?.locked === true) return;
+    await guard.query('rollback');
+    await delay(PAUSE * (0.5 + Math.random()));
   }
 }

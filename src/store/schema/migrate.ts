@@ -1,21 +1,23 @@
 import { readdir } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
 import type pg from 'pg';
 import type { Logger } from '../../observability/log.ts';
 import { DatabaseClient, type DatabaseUrl } from '../../postgres/client.ts';
 import type { Queryable } from '../../postgres/pool.ts';
-import { buildIndexes, readConcurrentIndexes } from './concurrent-indexes.ts';
-import { inLock, lockBuilds } from './migration-lock.ts';
+import { buildIndexes, lockBuilds, readConcurrentIndexes } from './concurrent-indexes.ts';
 import {
   claimPipeline,
+  findSharedTables,
+  makeSharedTables,
   type Pipeline,
   PipelineUnstated,
   readPipeline,
   requirePipeline,
+  SHARED_TABLES,
   setPipeline,
 } from './pipeline.ts';
-import { findSharedTables, makeSharedTables, SHARED_TABLES } from './shared-tables.ts';
 
 export interface MigrateOptions {
   /**
@@ -35,10 +37,20 @@ export interface MigrateOptions {
   readonly connectTimeout?: number;
 }
 
-const DIRECTORY = fileURLToPath(new URL('../migrations', import.meta.url));
+const DIRECTORY = fileURLToPath(new URL('./migrations', import.meta.url));
 /** Indexes of large tables, by the name of the migration before which they are built. */
-const INDEXES = new URL('../concurrent-indexes/', import.meta.url);
+const INDEXES = new URL('./concurrent-indexes/', import.meta.url);
 const TABLE = 'smtp_relay_migrations';
+
+/** An arbitrary number that is ours: "smtp" in ASCII. */
+const LOCK_ID = 0x736d7470;
+const LOCK_TIMEOUT = 120_000;
+/** Milliseconds for which a migration waits for a lock: mail that comes meanwhile waits behind it. */
+const SHORT_LOCK = 2_000;
+/** Milliseconds between two tries, which mail has for itself. */
+const PAUSE = 1_000;
+/** PostgreSQL: a lock was not to be had in time, or two were in each other's way. */
+const IN_THE_WAY = new Set(['55P03', '40P01']);
 
 /** The schema that holds, or is to hold, our tables. Where they exist, wherever the search path finds them. */
 const FIND_SCHEMA = `
@@ -178,6 +190,45 @@ function apply(
     });
     return applied.map(({ name }) => name);
   });
+}
+
+/**
+ * Lock and work share one transaction and one connection: it is all or nothing, works through PgBouncer in
+ * transaction mode (a session lock would stay behind on a pooled connection), and those who wait cannot take the
+ * last connection away from the one they wait for. Where others are in the way, all of it is done again behind a pause, until the
+ * time is up.
+ */
+async function inLock<T>(client: pg.Client, options: MigrateOptions, work: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + (options.lockTimeout ?? LOCK_TIMEOUT);
+  for (;;) {
+    const left = Math.max(1, Math.ceil(deadline - performance.now()));
+    try {
+      return await tryInLock(client, left, work);
+    } catch (error) {
+      const mayTryAgain = IN_THE_WAY.has((error as { code?: string }).code ?? '');
+      if (!mayTryAgain || performance.now() + PAUSE >= deadline) throw error;
+      options.logger?.info({ err: error }, 'a migration waits for others, and is tried again');
+      await delay(PAUSE);
+    }
+  }
+}
+
+/** @param left milliseconds for the lock of all migrations, and for others at most */
+async function tryInLock<T>(client: pg.Client, left: number, work: () => Promise<T>): Promise<T> {
+  const limit = "select set_config('lock_timeout', $1, true)";
+  await client.query('begin');
+  try {
+    await client.query(limit, [String(left)]);
+    await client.query('select pg_advisory_xact_lock($1)', [LOCK_ID]);
+    await client.query(limit, [String(Math.min(left, SHORT_LOCK))]);
+    const result = await work();
+    // The library of migrations has committed if it had something to do; then this one changes nothing.
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client.query('rollback').catch(() => undefined);
+    throw error;
+  }
 }
 
 async function isCurrent(client: pg.Client): Promise<boolean> {

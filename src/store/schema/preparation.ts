@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Logger } from '../../observability/log.ts';
 import type { DatabaseUrl } from '../../postgres/client.ts';
-import { warnOfEncoding } from '../../postgres/encoding.ts';
 import { isUnreachable } from '../../postgres/errors.ts';
+import type { Queryable } from '../../postgres/pool.ts';
 import { checkSharedTables, TablesUnfit } from './check-tables.ts';
 import { expectedSchemaVersion, migrate, schemaVersion } from './migrate.ts';
 import { claimPipeline, ForeignInstallation, type Pipeline, PipelineMismatch, requirePipeline } from './pipeline.ts';
@@ -156,4 +156,20 @@ export class Preparation {
     this.#unfit = [];
     if (waited) logger.info('the shared tables are there');
   }
+}
+
+const READ = `select current_setting('server_encoding') as encoding`;
+
+/**
+ * Says so where the database keeps text in another encoding than UTF-8: a message with a character that it lacks cannot be
+ * stored, however often its client tries. Which encoding it is was said when the database was made, and stays.
+ */
+export async function warnOfEncoding(db: Queryable, logger: Logger): Promise<void> {
+  const { rows } = await db.query<{ encoding: string }>(READ);
+  const encoding = rows[0]?.encoding;
+  if (encoding === undefined || encoding === 'UTF8') return;
+  logger.error(
+    { encoding },
+    'the database does not keep text in UTF8: messages with characters that it lacks get 451 for ever; move to one with encoding UTF8',
+  );
 }

@@ -1,5 +1,5 @@
 -- The tables that the relay shares with an OpenSend installation, for a database of the relay's own (pipeline `standalone`):
--- beside OpenSend only its own migrations make them. Run by shared-tables.ts each time that one of them is missing, so that
+-- beside OpenSend only its own migrations make them. Run by pipeline.ts each time that one of them is missing, so that
 -- each is created only where the name is free, and an existing one is neither altered nor given indexes, constraints or
 -- triggers. Hence foreign keys are added only between two tables that are both made here.
 --

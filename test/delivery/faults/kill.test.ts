@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { resolveHeld } from '../../../src/store/emails/actions.ts';
-import { findEmail } from '../../../src/store/emails/emails.ts';
+import { findEmail } from '../../../src/store/emails/show.ts';
 import { eventually } from '../../support/eventually.ts';
 import { addresses } from '../support/sending.ts';
 import { createFleet, type Fleet, LEASE, outcomesOf, untilClaimed } from './support/fleet.ts';

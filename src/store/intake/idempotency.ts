@@ -1,16 +1,5 @@
 import type { Queryable } from '../../postgres/pool.ts';
-
-/** A client's idempotency key and what it was sent with. */
-export interface IdempotencyClaim {
-  readonly key: string;
-  /** SHA-256 of reverse-path and recipients: clients split one message by its recipients. */
-  readonly envelopeHash: Buffer;
-  /** SHA-256 of what makes two messages the same: From, Subject, decoded bodies, hashes of the attachments. */
-  readonly contentHash: Buffer;
-}
-
-/** `repeated`: the message was accepted before, under that id. `conflict`: the key was used for another message. */
-export type IdempotencyOutcome = { readonly kind: 'repeated'; readonly id: string } | { readonly kind: 'conflict' };
+import type { IdempotencyClaim, IdempotencyOutcome } from '../messages/new-message.ts';
 
 interface IdempotencyRow {
   readonly email_id: string;

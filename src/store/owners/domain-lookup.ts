@@ -17,7 +17,11 @@ export interface DomainSettings {
 
 /** Milliseconds after which a change in the table counts. */
 const TTL = 5_000;
-const MAX_KEPT = 10_000;
+const MAX_DOMAINS = 10_000;
+
+const OWNED_TTL = 10_000;
+/** A domain that was just added works within a second. */
+const NOT_OWNED_TTL = 1_000;
 
 /** Where several rows have the name, the one that SES knows counts, and the oldest of such. */
 const FIND = `
@@ -35,7 +39,33 @@ export function createDomainLookup(db: Queryable): (userId: string, domain: stri
       return rows[0] ?? null;
     },
     ttl: () => TTL,
-    max: MAX_KEPT,
+    max: MAX_DOMAINS,
   });
   return (userId, domain) => cache.lookup(`${comparableDomain(domain)}\n${userId}`);
+}
+
+const IS_OWNED = `
+  select exists (select from domains where user_id = $1 and ${comparableName('name')} = any($2)) as owned`;
+
+/** Whether the domain (in any spelling) is one of the owner's. */
+export async function isOwned(db: Queryable, userId: string, domain: string): Promise<boolean> {
+  const { rows } = await db.query<{ owned: boolean }>(IS_OWNED, [userId, spellings(comparableDomain(domain))]);
+  return rows[0]?.owned === true;
+}
+
+/** `isOwned`, a yes kept for at most ten seconds, a no for one. */
+export function createOwnershipCache(db: Queryable, now?: () => number) {
+  const cache = createLookupCache<boolean>({
+    find: key => {
+      const [domain = '', ...userId] = key.split('\n');
+      return isOwned(db, userId.join('\n'), domain);
+    },
+    ttl: owned => (owned ? OWNED_TTL : NOT_OWNED_TTL),
+    max: MAX_DOMAINS,
+    ...(now ? { now } : {}),
+  });
+  return {
+    isOwned: (userId: string, domain: string): Promise<boolean> =>
+      cache.lookup(`${comparableDomain(domain)}\n${userId}`),
+  };
 }

@@ -1,6 +1,90 @@
+import { isUuid } from '../../platform/uuid.ts';
 import type { Queryable } from '../../postgres/pool.ts';
-import { type EmailDetails, findEmail } from './emails.ts';
 import { resolveEmailId } from './find.ts';
+import { type EmailSummary, SUMMARY } from './list.ts';
+
+/** A stored message with where it stands. Attachments without their content. */
+export interface EmailDetails extends EmailSummary {
+  readonly cc: readonly string[] | null;
+  readonly bcc: readonly string[] | null;
+  readonly replyTo: readonly string[] | null;
+  readonly text: string | null;
+  readonly html: string | null;
+  readonly headers: Readonly<Record<string, string>> | null;
+  readonly tags: readonly { readonly name: string; readonly value: string }[] | null;
+  readonly attachments: readonly AttachmentSummary[] | null;
+  readonly sentAt: Date | null;
+  readonly lastError: string | null;
+  /** Send jobs not yet published; empty when all are, or where there is no queue. */
+  readonly outbox: readonly OutboxState[];
+  /** The message as received; null in the `opensend` pipeline, which does not keep it. */
+  readonly raw: RawSummary | null;
+}
+
+export interface AttachmentSummary {
+  readonly filename: string | null;
+  readonly contentType: string | null;
+  readonly contentId: string | null;
+  /** Characters of Base64, line breaks not counted. */
+  readonly encodedSize: number;
+}
+
+export interface OutboxState {
+  readonly try: number;
+  readonly dueAt: string;
+  readonly publishAttempts: number;
+  readonly lastError: string | null;
+}
+
+export interface RawSummary {
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly reversePath: string;
+  readonly recipients: unknown;
+  readonly bodyType: string | null;
+  readonly smtpUtf8: boolean;
+  /** Null where it did not come by SMTP; so for the next three. */
+  readonly clientAddress: string | null;
+  readonly sessionId: string | null;
+  readonly helo: string | null;
+  readonly protocol: string | null;
+  /** It went to the transport `capture`. */
+  readonly captured: boolean;
+}
+
+const SHOW = `
+  select ${SUMMARY}, e.cc, e.bcc, e.reply_to as "replyTo", e.text, e.html, e.headers, e.tags,
+         e.sent_at as "sentAt", e.provider_last_error_message as "lastError",
+         case when jsonb_typeof(e.attachments) = 'array' then
+           (select jsonb_agg(jsonb_build_object(
+                     'filename', a -> 'filename', 'contentType', a -> 'content_type',
+                     'contentId', a -> 'content_id', 'encodedSize', length(replace(a ->> 'content', E'\r\n', ''))))
+              from jsonb_array_elements(e.attachments) a)
+         end as attachments
+    from emails e
+   where e.id = $1`;
+
+const SHOW_OUTBOX = `
+  select coalesce(jsonb_agg(jsonb_build_object(
+           'try', try, 'dueAt', due_at, 'publishAttempts', publish_attempts, 'lastError', last_error) order by try),
+         '[]') as outbox
+    from smtp_relay_outbox where email_id = $1`;
+
+const SHOW_RAW = `
+  select size_bytes as "sizeBytes", encode(sha256, 'hex') as sha256, reverse_path as "reversePath", recipients,
+         body_type as "bodyType", smtp_utf8 as "smtpUtf8", client_address as "clientAddress", session_id as "sessionId", helo,
+         protocol, captured
+    from smtp_relay_messages where email_id = $1`;
+
+/** One stored message, or null. The id is the one that the 250 named. */
+export async function findEmail(db: Queryable, id: string): Promise<EmailDetails | null> {
+  if (!isUuid(id.trim())) return null;
+  const email = (await db.query<Omit<EmailDetails, 'outbox' | 'raw'>>(SHOW, [id.trim()])).rows[0];
+  if (!email) return null;
+  const outbox = await db.query<Pick<EmailDetails, 'outbox'>>(SHOW_OUTBOX, [email.id]);
+  const raw = await db.query<RawSummary>(SHOW_RAW, [email.id]);
+  return { ...email, outbox: outbox.rows[0]?.outbox ?? [], raw: raw.rows[0] ?? null };
+}
 
 /** Everything that is known of one message. */
 export interface EmailStory extends EmailDetails {

@@ -1,5 +1,22 @@
 import type { Queryable } from '../../postgres/pool.ts';
-import { CANCELED_SPELLINGS, statusSpellings } from './standing.ts';
+import { findByMessageId } from './find.ts';
+import { CANCELED_SPELLINGS, shownStatus, statusSpellings } from './standing.ts';
+
+/** A stored message, as a list shows it. */
+export interface EmailSummary {
+  readonly id: string;
+  readonly status: string;
+  readonly from: string;
+  readonly to: readonly string[];
+  readonly subject: string;
+  readonly owner: string | null;
+  readonly createdAt: Date;
+}
+
+export interface EmailFilter extends Omit<EmailQuestion, 'ids'> {
+  /** Only those with this Message-ID, as `findByMessageId` finds them. */
+  readonly messageId?: string | undefined;
+}
 
 /** What is asked for; those with a Message-ID are known by their ids. */
 export interface EmailQuestion {
@@ -59,13 +76,32 @@ const SHOWN_AS: Readonly<Record<string, string>> = {
   processing: `(e.status = 'processing' or e.status = 'queued' and ${IN_HAND})`,
 };
 
+/** SQL: what a list shows of a row `e`. */
+export const SUMMARY = `
+  e.id, ${shownStatus('e')} as status, e."from", e."to", e.subject, e.user_id as owner, e.created_at as "createdAt"`;
+
+/** A client that gives one Message-ID to all its messages is not listed in full. */
+const MAX_SAME_ID = 1_000;
+
+/** Stored messages, newest first: all that there are, or those that a bounded search comes to. */
+export async function listEmails(db: Queryable, filter: EmailFilter): Promise<readonly EmailSummary[]> {
+  return (await lookForEmails(db, filter)).rows;
+}
+
+/** Stored messages, newest first, and how far back the search came. */
+export async function lookForEmails(db: Queryable, filter: EmailFilter): Promise<Searched<EmailSummary>> {
+  const { messageId, ...question } = filter;
+  const ids = messageId === undefined ? undefined : await findByMessageId(db, messageId, MAX_SAME_ID);
+  return searchEmails<EmailSummary>(db, SUMMARY, { ...question, ids });
+}
+
 /**
  * Looks for messages, newest first, along each index that knows something of what is asked for. No walk examines more than `EXAMINED`
  * rows, so that the cost is bounded however many messages there are, and however few of them are meant.
  *
  * @param columns SQL of what is read of a row `e`, `id` and `createdAt` among it
  */
-export async function searchEmails<T extends Row>(
+async function searchEmails<T extends Row>(
   db: Queryable,
   columns: string,
   question: EmailQuestion,

@@ -1,15 +1,16 @@
 import type pg from 'pg';
+import { Histogram } from 'prom-client';
 import { Batcher } from '../../flow/batcher.ts';
 import { Abandoned, confirmAll, type Standing, WANTED, whileConfirmed } from '../../flow/standing.ts';
 import { sizeOfText } from '../../message/text/body-text.ts';
+import type { Registry } from '../../observability/metrics.ts';
 import { isUniqueViolation, mayBeOneRow, OutcomeUnknown } from '../../postgres/errors.ts';
 import type { Queryable } from '../../postgres/pool.ts';
 import { type RepeatableWork, type UntilKnownOptions, untilKnown } from '../../postgres/until-known.ts';
 import { exceededLimit, type KeyUsage, readKeyUsage } from '../keys/usage.ts';
-import type { IntakeMetrics } from '../metrics.ts';
-import { claimIdempotency, type IdempotencyClaim } from './idempotency.ts';
-import { type InsertOptions, insertMessages } from './insert.ts';
-import type { NewMessage, StoreOutcome } from './new-message.ts';
+import { type InsertOptions, insertMessages } from '../messages/insert.ts';
+import type { IdempotencyClaim, NewMessage, StoreOutcome } from '../messages/new-message.ts';
+import { claimIdempotency } from './idempotency.ts';
 
 const MAX_BATCH = 64;
 const MAX_BATCH_BYTES = 1024 * 1024;
@@ -232,4 +233,32 @@ function sizeOf(message: NewMessage): number {
   const bodies = sizeOfText(message.text) + sizeOfText(message.html);
   const headers = Object.values(message.headers).reduce((sum, { length }) => sum + length, 0);
   return bodies + headers + (message.attachmentsJson?.length ?? 0) + (message.original?.raw.length ?? 0);
+}
+
+export interface IntakeMetrics {
+  /** One commit of messages. */
+  committed(messages: number, milliseconds: number): void;
+}
+
+/** How messages are stored. */
+export function createIntakeMetrics(registry: Registry): IntakeMetrics {
+  const registers = [registry];
+  const messages = new Histogram({
+    name: 'smtp_relay_commit_messages',
+    help: 'Messages that shared one commit',
+    buckets: [1, 2, 4, 8, 16, 32, 64],
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'smtp_relay_commit_duration_seconds',
+    help: 'Time of one commit of messages, from the statement to the answer, also of those that failed',
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+    registers,
+  });
+  return {
+    committed(count, milliseconds) {
+      messages.observe(count);
+      duration.observe(milliseconds / 1000);
+    },
+  };
 }
