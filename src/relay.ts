@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { hasTls } from './config/derived.ts';
 import type { LiveConfig } from './config/live.ts';
 import { createReconciliation } from './declared/reconciliation.ts';
-import { startSweeps } from './flow/sweeps.ts';
+import { startSweeps } from './flow/loop.ts';
 import { createHttpMetrics } from './http/metrics.ts';
 import { type Condition, createOperational, type Operational } from './http/operational.ts';
 import { HeaderReader } from './intake/header-reader.ts';

@@ -5,7 +5,7 @@ import { ConfigError } from './config/problem.ts';
 import type { Config } from './config/schema.ts';
 import { createReconciliation, type Reconciliation } from './declared/reconciliation.ts';
 import { createDelivery, createSource } from './delivery/create-delivery.ts';
-import { Presence } from './delivery/worker-heartbeat.ts';
+import { WorkerHeartbeat } from './delivery/worker-heartbeat.ts';
 import { createEvents, type Events } from './events/create-events.ts';
 import { createHttpMetrics } from './http/metrics.ts';
 import { createOperational } from './http/operational.ts';
@@ -91,9 +91,9 @@ export async function createWorker(
   const queue = createConfiguredQueue(config);
   const clock = createDatabaseClock({ db: pool, registry: base.registry, logger: logger.child({ room: 'store' }) });
   const dispatcher = createDispatcher(base, clock);
-  const presence = new Presence({ db: pool, workerId: base.id, logger: logger.child({ room: 'delivery' }) });
+  const heartbeat = new WorkerHeartbeat({ db: pool, workerId: base.id, logger: logger.child({ room: 'delivery' }) });
   const onDeliveriesDue = () => dispatcher.wake();
-  const delivery = createDelivery({ ...base, presence, clock, onDeliveriesDue });
+  const delivery = createDelivery({ ...base, heartbeat, clock, onDeliveriesDue });
   const source = createSource({ ...base, sink: delivery.deliverer });
   const resources = await createReconciliation(base);
   const events = createEvents({ ...base, onDeliveriesDue });
@@ -108,7 +108,7 @@ export async function createWorker(
     if (isStopping()) return;
     await delivery.outcomes.start();
     if (isStopping()) return;
-    await presence.start();
+    await heartbeat.start();
     await clock.start();
     running.defer(() => clock.stop());
     const publisher = queue && createPublisher(base, queue);
@@ -117,7 +117,7 @@ export async function createWorker(
     // Stopped in reverse: first no more comes in, then what is in hand is finished, then what that made due.
     for (const part of [publisher, housekeeping, resources, dispatcher, events.queue, source]) part?.start();
     delivery.deliverer.start();
-    running.defer(() => presence.stop());
+    running.defer(() => heartbeat.stop());
     running.defer(async () => void (await Promise.all([publisher?.stop(), housekeeping.stop(), resources.stop()])));
     running.defer(() => dispatcher.stop(CLOSE_TIME));
     running.defer(async () => {

@@ -39,7 +39,7 @@ import type { SendRates } from './transport/ses/rate/account.ts';
 import { createSesTransport } from './transport/ses/transport.ts';
 import { createSimulator } from './transport/simulated/simulator.ts';
 import { createSmtpTransport } from './transport/smtp/transport.ts';
-import type { Presence } from './worker-heartbeat.ts';
+import type { WorkerHeartbeat } from './worker-heartbeat.ts';
 
 export interface DeliveryParts {
   readonly live: LiveConfig;
@@ -49,7 +49,7 @@ export interface DeliveryParts {
   readonly logger: Logger;
   /** Names this worker among all, for ever. */
   readonly id: string;
-  readonly presence: Presence;
+  readonly heartbeat: WorkerHeartbeat;
   readonly clock: DatabaseClock;
   /** Webhook deliveries have become due. */
   readonly onDeliveriesDue: () => void;
@@ -189,7 +189,7 @@ function jobSource(queueUrl: string) {
 }
 
 function createAllTransports(
-  { live, pool, presence, registry }: DeliveryParts,
+  { live, pool, heartbeat, registry }: DeliveryParts,
   declared: DeclaredRoutes,
   logger: Logger,
 ): Transports {
@@ -209,7 +209,7 @@ function createAllTransports(
           sendRate: settings.sendRate,
           timeout: settings.timeout,
         },
-        liveWorkers: () => presence.liveWorkers,
+        liveWorkers: () => heartbeat.liveWorkers,
         sharedRates,
         rateStore,
         metrics,

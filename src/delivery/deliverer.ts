@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Batcher } from '../flow/batcher.ts';
+import { repeat } from '../flow/loop.ts';
 import { startStopwatch } from '../flow/stopwatch.ts';
 import type { SendJob } from '../message/send-job.ts';
 import type { TraceContext } from '../observability/tracing.ts';
@@ -345,15 +345,10 @@ export class Deliverer implements JobSink {
     if (!this.#dependencies.standstill.isOn) await this.#takeOver.look();
   }
 
-  async #repeat(interval: number, fault: string, work: () => Promise<void>): Promise<void> {
-    const { signal } = this.#stopping;
-    // Leases are renewed until the last message is done.
-    const ends = () => signal.aborted && this.#work.size === 0;
-    while (!ends()) {
-      await delay(interval, undefined, { signal: this.#aborted.signal }).catch(() => {});
-      if (this.#aborted.signal.aborted) return;
-      await work().catch(error => this.#dependencies.logger.warn({ err: error }, fault));
-    }
+  /** Until the last message is done: its lease is renewed until then. */
+  #repeat(pause: number, fault: string, work: () => Promise<void>): Promise<void> {
+    const onFault = (error: unknown): void => this.#dependencies.logger.warn({ err: error }, fault);
+    return repeat(work, { pause, signal: this.#aborted.signal, onFault });
   }
 }
 

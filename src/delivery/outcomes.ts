@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import { Pauses, retry } from '../flow/retry.ts';
 import type { Logger } from '../observability/log.ts';
 import { isTemporary } from '../postgres/until-answered.ts';
 import type { Claims } from '../store/delivery/claims.ts';
@@ -44,19 +44,18 @@ export function createOutcomes(dependencies: OutcomesDependencies): Outcomes {
   let running: Promise<void> = Promise.resolve();
 
   async function prove(): Promise<void> {
-    let cause: Disposable | null = null;
-    for (let pause = PAUSE.first; !signal.aborted; pause = Math.min(pause * 2, PAUSE.longest)) {
-      try {
-        await tryStatements(dependencies);
-        break;
-      } catch (error) {
-        if (isTemporary(error)) logger.warn({ err: error }, 'the statements of the worker could not be tried yet');
-        else cause ??= standstill.begin(error);
-        tried.resolve();
-        await delay(pause, undefined, { signal }).catch(() => {});
-      }
-    }
-    cause?.[Symbol.dispose]();
+    using causes = new DisposableStack();
+    const pauses = new Pauses(PAUSE);
+    let isRefused = false;
+    const pauseAfter = (error: unknown): number => {
+      if (isTemporary(error)) logger.warn({ err: error }, 'the statements of the worker could not be tried yet');
+      else if (!isRefused) causes.use(standstill.begin(error));
+      isRefused ||= !isTemporary(error);
+      tried.resolve();
+      return pauses.next();
+    };
+    // It ends without an answer where the worker is stopped.
+    await retry(() => tryStatements(dependencies), { signal, pauseAfter }).catch(() => {});
   }
 
   const onJournalFault = (error: unknown): void =>

@@ -1,9 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { repeat } from '../flow/loop.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Queryable } from '../postgres/pool.ts';
 import { beat, countLive, LIVES_FOR, remove } from '../store/delivery/workers.ts';
 
-export interface PresenceDependencies {
+export interface WorkerHeartbeatDependencies {
   readonly db: Queryable;
   readonly workerId: string;
   readonly logger: Logger;
@@ -18,13 +18,13 @@ export interface PresenceDependencies {
 const DEFAULTS = { interval: 5_000, within: LIVES_FOR };
 
 /** Tells the other workers of this one, and this one how many there are: they share the send rate. */
-export class Presence {
-  readonly #dependencies: PresenceDependencies;
+export class WorkerHeartbeat {
+  readonly #dependencies: WorkerHeartbeatDependencies;
   readonly #stopped = new AbortController();
   #live = 1;
   #beating: Promise<void> = Promise.resolve();
 
-  constructor(dependencies: PresenceDependencies) {
+  constructor(dependencies: WorkerHeartbeatDependencies) {
     this.#dependencies = dependencies;
   }
 
@@ -36,7 +36,8 @@ export class Presence {
   /** Resolves after the first sign of life, so that a new worker does not begin with the whole rate. */
   async start(): Promise<void> {
     await this.#beat();
-    this.#beating = this.#beatForever();
+    const { interval } = this.#dependencies.options ?? DEFAULTS;
+    this.#beating = repeat(() => this.#beat(), { pause: interval, signal: this.#stopped.signal });
   }
 
   /** Leaves its share to the others. */
@@ -45,15 +46,6 @@ export class Presence {
     await this.#beating;
     const { db, workerId, logger } = this.#dependencies;
     await remove(db, workerId).catch(error => logger.warn({ err: error }, 'this worker is not signed off'));
-  }
-
-  async #beatForever(): Promise<void> {
-    const { interval } = this.#dependencies.options ?? DEFAULTS;
-    const { signal } = this.#stopped;
-    while (!signal.aborted) {
-      await delay(interval, undefined, { signal }).catch(() => {});
-      if (!signal.aborted) await this.#beat();
-    }
   }
 
   /** Never rejects. */

@@ -1,6 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Counter, Histogram } from 'prom-client';
 import { period } from '../config/formats/time.ts';
+import { repeat, spread } from '../flow/loop.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import type { Queryable } from '../postgres/pool.ts';
@@ -77,14 +77,9 @@ export class Housekeeping {
     );
   }
 
-  async #repeat(interval: number, complaint: string, work: () => Promise<void>): Promise<void> {
-    const { signal } = this.#stopped;
-    for (;;) {
-      // Workers that were started together shall not come together.
-      await delay(interval * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
-      if (signal.aborted) return;
-      await work().catch(error => this.#dependencies.logger.warn({ err: error }, complaint));
-    }
+  #repeat(interval: number, complaint: string, work: () => Promise<void>): Promise<void> {
+    const onFault = (error: unknown): void => this.#dependencies.logger.warn({ err: error }, complaint);
+    return repeat(work, { pause: () => spread(interval), signal: this.#stopped.signal, onFault });
   }
 
   async #republish(): Promise<void> {

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
+import { rest } from '../flow/loop.ts';
 
 type Ssl = boolean | Readonly<Record<string, unknown>>;
 
@@ -76,7 +76,7 @@ export function requestCancel(client: pg.ClientBase): Promise<void> {
 async function requestUntil(wire: Wire, ended: AbortSignal): Promise<void> {
   while (!ended.aborted) {
     await request(wire);
-    await delay(PAUSE, undefined, { signal: ended }).catch(() => {});
+    await rest(PAUSE, ended);
   }
 }
 

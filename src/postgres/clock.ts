@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Gauge } from 'prom-client';
+import { repeat } from '../flow/loop.ts';
 import { startStopwatch } from '../flow/stopwatch.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
@@ -86,12 +86,7 @@ export function createDatabaseClock(options: DatabaseClockOptions): DatabaseCloc
     now: () => new Date(local() + offset),
     async start() {
       await look();
-      looking = (async () => {
-        while (!stopped.signal.aborted) {
-          await delay(interval, undefined, { signal: stopped.signal }).catch(() => {});
-          if (!stopped.signal.aborted) await look();
-        }
-      })();
+      looking = repeat(look, { pause: interval, signal: stopped.signal });
     },
     async stop() {
       stopped.abort();

@@ -1,4 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { rest } from '../flow/loop.ts';
+import { Pauses } from '../flow/retry.ts';
 import type { Logger } from '../observability/log.ts';
 import { DatabaseClient, type DatabaseUrl } from './client.ts';
 
@@ -17,8 +18,7 @@ export interface NotificationOptions {
 }
 
 /** Milliseconds. */
-const FIRST_PAUSE = 1_000;
-const LONGEST_PAUSE = 30_000;
+const PAUSES = { first: 1_000, longest: 30_000 };
 
 /** A pooler hands a session to others after each statement; its cancel keys show that the session is not ours. */
 const IS_OWN_SESSION = 'select pg_backend_pid() = $1 as own';
@@ -41,7 +41,7 @@ export function listenTo(options: NotificationOptions): { stop(): Promise<void> 
 }
 
 async function listenForever(options: NotificationOptions, stopped: AbortSignal): Promise<void> {
-  let pause = FIRST_PAUSE;
+  const pauses = new Pauses(PAUSES);
   while (!stopped.aborted) {
     try {
       const listened = await listenOnce(options, stopped);
@@ -49,15 +49,12 @@ async function listenForever(options: NotificationOptions, stopped: AbortSignal)
         options.logger.info('a pooler is before the database: new jobs are looked for, not told of');
         return;
       }
-      pause = FIRST_PAUSE;
+      pauses.reset();
     } catch (error) {
-      options.logger.debug(
-        { err: error, pauseMs: pause },
-        'not listening to the database; jobs are looked for meanwhile',
-      );
+      const what = 'not listening to the database; jobs are looked for meanwhile';
+      options.logger.debug({ err: error, pauseMs: pauses.coming }, what);
     }
-    await delay(pause, undefined, { signal: stopped }).catch(() => {});
-    pause = Math.min(pause * 2, LONGEST_PAUSE);
+    await rest(pauses.next(), stopped);
   }
 }
 

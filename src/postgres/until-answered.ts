@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { Pauses, retry } from '../flow/retry.ts';
 
 export interface UntilAnsweredOptions {
   /** Nobody waits any longer. */
@@ -22,19 +22,18 @@ const REFUSED_PAUSE = { first: 500, longest: 10_000 };
 export async function untilAnswered<T>(work: () => Promise<T>, options: UntilAnsweredOptions): Promise<T> {
   const { signal, onFault, standstill } = options;
   using causes = new DisposableStack();
-  let refusedPause = 0;
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      const isRefused = standstill !== undefined && refusesAll(error);
-      if (signal.aborted || !(isRefused || isTemporary(error))) throw error;
-      if (isRefused && refusedPause === 0) causes.use(standstill.begin(error));
-      if (isRefused) refusedPause = Math.min(REFUSED_PAUSE.longest, refusedPause * 2 || REFUSED_PAUSE.first);
-      else onFault(error);
-      await delay(isRefused ? refusedPause : PAUSE, undefined, { signal }).catch(() => {});
+  let refusedPauses: Pauses | undefined;
+  const pauseAfter = (error: unknown): number | null => {
+    if (standstill !== undefined && refusesAll(error)) {
+      if (!refusedPauses) causes.use(standstill.begin(error));
+      refusedPauses ??= new Pauses(REFUSED_PAUSE);
+      return refusedPauses.next();
     }
-  }
+    if (!isTemporary(error)) return null;
+    onFault(error);
+    return PAUSE;
+  };
+  return await retry(work, { signal, pauseAfter });
 }
 
 /** SQLSTATE class 42 (a missing grant, a renamed table): the statement is refused, whatever it is about. */

@@ -1,5 +1,5 @@
 import { Bell } from '../flow/bell.ts';
-import { Outage } from '../flow/outage.ts';
+import { CircuitBreaker } from '../flow/circuit-breaker.ts';
 import type { Logger } from '../observability/log.ts';
 import { MAX_BATCH } from './jobs.ts';
 import { createSqsCaller } from './sqs/call.ts';
@@ -80,13 +80,13 @@ const PAUSES = { firstPause: 250, longestPause: 5_000 };
 /** Has notifications recorded, and says which messages are then to be deleted. */
 class EventMessages implements MessageSink {
   readonly #options: EventMessagesOptions;
-  readonly #outage: Outage;
+  readonly #breaker: CircuitBreaker;
   readonly #freed = new Bell();
   #taken = 0;
 
   constructor(options: EventMessagesOptions) {
     this.#options = options;
-    this.#outage = new Outage({ ...PAUSES, logger: options.logger, what: 'events cannot be recorded' });
+    this.#breaker = new CircuitBreaker({ ...PAUSES, logger: options.logger, what: 'events cannot be recorded' });
   }
 
   get room(): number {
@@ -116,12 +116,12 @@ class EventMessages implements MessageSink {
     const { handle, stopped } = this.#options;
     while (!stopped.aborted) {
       try {
-        await this.#outage.passed(stopped);
+        await this.#breaker.passed(stopped);
         const done = await handle(bodies);
-        this.#outage.succeeded();
+        this.#breaker.succeeded();
         return done;
       } catch (error) {
-        if (!stopped.aborted) this.#outage.failed(error);
+        if (!stopped.aborted) this.#breaker.failed(error);
       }
     }
     return [];

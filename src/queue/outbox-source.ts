@@ -1,5 +1,5 @@
 import { Bell, WakeUp } from '../flow/bell.ts';
-import { Outage } from '../flow/outage.ts';
+import { CircuitBreaker } from '../flow/circuit-breaker.ts';
 import type { OutboxJob } from '../message/send-job.ts';
 import type { Logger } from '../observability/log.ts';
 import type { JobOutcome, JobSink, JobSource } from './jobs.ts';
@@ -48,7 +48,7 @@ export function createOutboxSource(dependencies: OutboxSourceDependencies): JobS
 
 class OutboxSource implements JobSource {
   readonly #dependencies: OutboxSourceDependencies;
-  readonly #outage: Outage;
+  readonly #breaker: CircuitBreaker;
   readonly #stopped = new AbortController();
   readonly #wakeUp = new WakeUp();
   /** What is taken and not done with. */
@@ -66,7 +66,7 @@ class OutboxSource implements JobSource {
 
   constructor(dependencies: OutboxSourceDependencies) {
     this.#dependencies = dependencies;
-    this.#outage = new Outage({ ...PAUSES, logger: dependencies.logger, what: 'jobs cannot be taken' });
+    this.#breaker = new CircuitBreaker({ ...PAUSES, logger: dependencies.logger, what: 'jobs cannot be taken' });
   }
 
   start(): void {
@@ -93,13 +93,13 @@ class OutboxSource implements JobSource {
       // What wakes us from here on is newer than what we are about to read.
       this.#wakeUp.reset();
       try {
-        await this.#outage.passed(signal);
+        await this.#breaker.passed(signal);
         const found = await this.#take();
-        this.#outage.succeeded();
+        this.#breaker.succeeded();
         if (found) continue;
       } catch (error) {
         if (signal.aborted) return;
-        this.#outage.failed(error);
+        this.#breaker.failed(error);
         continue;
       }
       await this.#wakeUp.wait(options.pollInterval);

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { repeat } from '../flow/loop.ts';
 import type { OutboxJob } from '../message/send-job.ts';
 
 interface QueuePaceOptions {
@@ -83,17 +83,18 @@ export class QueuePace {
   }
 
   /** Looks as often as is worth while, until the signal comes. Never rejects. @param onLook called after each */
-  async lookForever(onLook: () => void, signal: AbortSignal): Promise<void> {
-    for (let quiet = QUIET_LOOKS; !signal.aborted; ) {
-      await delay(LOOK, undefined, { signal }).catch(() => {});
+  lookForever(onLook: () => void, signal: AbortSignal): Promise<void> {
+    let quiet = QUIET_LOOKS;
+    const look = async (): Promise<void> => {
       const fills = this.#depth !== null && this.#depth + this.#published > this.#limit / 4;
       quiet = fills ? QUIET_LOOKS : quiet + 1;
-      if (!signal.aborted && quiet >= QUIET_LOOKS && (fills || this.#published > 0)) {
+      if (quiet >= QUIET_LOOKS && (fills || this.#published > 0)) {
         quiet = 0;
         await this.look();
       }
       onLook();
-    }
+    };
+    return repeat(look, { pause: LOOK, signal });
   }
 
   /** Never rejects: where the queue does not say, it is as if it were empty. */

@@ -1,4 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { repeat, spread } from '../flow/loop.ts';
+import { Pauses } from '../flow/retry.ts';
 import type { OutboxJob } from '../message/send-job.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
@@ -44,8 +45,7 @@ const MAX_PENDING = 10_000;
 const SWEEP_PAUSE = 200;
 /** A call that could outlast its jobs' lease is not begun: another process would publish them a second time. */
 const MIN_CALL = 1_000;
-const MIN_PAUSE = 250;
-const MAX_PAUSE = 5_000;
+const PAUSES = { first: 250, longest: 5_000 };
 
 /**
  * Publishes jobs after their commit, and in the background whatever is left in the outbox by an outage or a killed
@@ -69,7 +69,7 @@ export class Publisher {
   #unremoved: readonly OutboxJob[] = [];
   #linger: NodeJS.Timeout | undefined;
   #pausedUntil = 0;
-  #pause = MIN_PAUSE;
+  readonly #pauses = new Pauses(PAUSES);
   #sweeping: Promise<void> = Promise.resolve();
 
   constructor({ queue, outbox, attended, logger, registry, tracer = NO_TRACING, options }: PublisherDependencies) {
@@ -90,8 +90,10 @@ export class Publisher {
 
   /** Begins to sweep the outbox. */
   start(): void {
-    this.#sweeping = this.#sweepForever();
-    if (this.#pace) this.#looking = this.#pace.lookForever(() => this.#look(), this.#stopped.signal);
+    const { signal } = this.#stopped;
+    const pause = (goesOn = false) => this.#pauseAfterSweep(goesOn);
+    this.#sweeping = repeat(() => this.#sweep(), { first: 0, pause, signal });
+    if (this.#pace) this.#looking = this.#pace.lookForever(() => this.#look(), signal);
   }
 
   /** Publishes a job whose outbox entry has just been committed with a lease. Never fails and never waits. */
@@ -176,7 +178,7 @@ export class Publisher {
       this.#metrics.called(performance.now() - now);
     }
     endPublishSpans(spans);
-    this.#pause = MIN_PAUSE;
+    this.#pauses.reset();
     this.#metrics.reachable(true);
     await this.#settle(jobs, refused);
     return true;
@@ -225,22 +227,16 @@ export class Publisher {
     this.#metrics.reachable(false);
     // Calls that were under way together fail together, which is one outage.
     if (this.#isPaused()) return;
-    this.#pausedUntil = performance.now() + this.#pause;
-    this.#logger.warn({ err: error, pauseMs: this.#pause }, 'queue unreachable; jobs stay in the outbox');
-    this.#pause = Math.min(this.#pause * 2, MAX_PAUSE);
+    const pauseMs = this.#pauses.next();
+    this.#pausedUntil = performance.now() + pauseMs;
+    this.#logger.warn({ err: error, pauseMs }, 'queue unreachable; jobs stay in the outbox');
   }
 
-  async #sweepForever(): Promise<void> {
-    while (!this.#stopped.signal.aborted) {
-      const more = await this.#sweep();
-      if (more) continue;
-      // Pods that were started together shall not sweep together.
-      const pause = Math.max(
-        this.#helpings.isHeldBack ? SWEEP_PAUSE : this.#options.sweepInterval * (0.5 + Math.random() / 2),
-        this.#pausedUntil - performance.now(),
-      );
-      await delay(pause, undefined, { signal: this.#stopped.signal }).catch(() => {});
-    }
+  #pauseAfterSweep(goesOn: boolean): number {
+    if (goesOn) return 0;
+    const { sweepInterval } = this.#options;
+    const pause = this.#helpings.isHeldBack ? SWEEP_PAUSE : spread(sweepInterval);
+    return Math.max(pause, this.#pausedUntil - performance.now());
   }
 
   /** Never rejects. @returns whether there is more to publish at once. */

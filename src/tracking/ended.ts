@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { repeat } from '../flow/loop.ts';
 import type { Logger } from '../observability/log.ts';
 import type { EndedLinks } from '../store/events/ended-links.ts';
 import { ownerTag, type VerifiedToken } from './token.ts';
@@ -36,17 +36,10 @@ export function createEnded({ read, logger, interval = INTERVAL }: EndedOptions)
     }
   }
 
-  async function readForever(): Promise<void> {
-    while (!stopped.signal.aborted) {
-      await readAgain();
-      await delay(interval, undefined, { signal: stopped.signal }).catch(() => {});
-    }
-  }
-
   return {
     has: ({ ownerTag: tag, emailId }) => messages.has(emailId) || (tag !== null && owners.has(tag)),
     start() {
-      reading = readForever();
+      reading = repeat(readAgain, { first: 0, pause: interval, signal: stopped.signal });
     },
     async stop() {
       stopped.abort();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { startSweeps } from '../../src/flow/sweeps.ts';
+import { startSweeps } from '../../src/flow/loop.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { eventually } from '../support/eventually.ts';
 

@@ -1,5 +1,5 @@
 import { Bell } from '../../src/flow/bell.ts';
-import { Outage } from '../../src/flow/outage.ts';
+import { CircuitBreaker } from '../../src/flow/circuit-breaker.ts';
 import type { SendJob } from '../../src/message/send-job.ts';
 import type { Logger } from '../../src/observability/log.ts';
 import type { JobOutcome, JobSink } from '../../src/queue/jobs.ts';
@@ -26,7 +26,7 @@ const BATCH = 10;
 export class BatchSink implements JobSink {
   readonly sated: readonly (string | null)[] = [];
   readonly #options: BatchSinkOptions;
-  readonly #outage: Outage;
+  readonly #breaker: CircuitBreaker;
   readonly #freed = new Bell();
   #taken = 0;
   /** How many may be tried though the last ones could not be handled. */
@@ -34,24 +34,24 @@ export class BatchSink implements JobSink {
 
   constructor(options: BatchSinkOptions) {
     this.#options = options;
-    this.#outage = new Outage({ ...PAUSES, logger: options.logger, what: 'jobs cannot be handled' });
+    this.#breaker = new CircuitBreaker({ ...PAUSES, logger: options.logger, what: 'jobs cannot be handled' });
   }
 
   get room(): number {
     const left = Math.max(0, this.#options.limit - this.#taken);
-    return this.#outage.isOn ? Math.min(left, this.#tries) : left;
+    return this.#breaker.isOn ? Math.min(left, this.#tries) : left;
   }
 
   async whenRoom(signal: AbortSignal): Promise<void> {
     while (this.room === 0 && !signal.aborted) {
-      if (!this.#outage.isOn || this.#taken >= this.#options.limit) await this.#freed.heard(signal);
+      if (!this.#breaker.isOn || this.#taken >= this.#options.limit) await this.#freed.heard(signal);
       else if (await this.#mayTry(signal)) this.#tries = BATCH;
     }
   }
 
   /** Never rejects. */
   #mayTry(signal: AbortSignal): Promise<boolean> {
-    return this.#outage.passed(signal).then(
+    return this.#breaker.passed(signal).then(
       () => true,
       () => false,
     );
@@ -73,11 +73,11 @@ export class BatchSink implements JobSink {
     this.#taken += jobs.length;
     try {
       const outcomes = await this.#options.handle(jobs);
-      this.#outage.succeeded();
+      this.#breaker.succeeded();
       return outcomes;
     } catch (error) {
       this.#tries = 0;
-      this.#outage.failed(error);
+      this.#breaker.failed(error);
       return jobs.map(() => 'left');
     } finally {
       this.#taken -= jobs.length;

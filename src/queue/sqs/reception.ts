@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Bell } from '../../flow/bell.ts';
-import { Outage } from '../../flow/outage.ts';
+import { CircuitBreaker } from '../../flow/circuit-breaker.ts';
+import { rest } from '../../flow/loop.ts';
 import type { Logger } from '../../observability/log.ts';
 import { MAX_BATCH } from '../jobs.ts';
 import {
@@ -54,7 +54,7 @@ export class SqsReception {
   readonly #calls: SqsCalls;
   readonly #held: HeldMessages;
   readonly #answers: SqsAnswers;
-  readonly #outage: Outage;
+  readonly #breaker: CircuitBreaker;
   readonly #resting: Resting;
   readonly #stopped = new AbortController();
   readonly #answered = new Bell();
@@ -70,7 +70,7 @@ export class SqsReception {
     // In a FIFO queue the next messages wait for these.
     const linger = options.queueUrl.endsWith('.fifo') ? 0 : LINGER_FOR_ANSWERS;
     this.#answers = new SqsAnswers({ calls: this.#calls, linger, logger });
-    this.#outage = new Outage({ ...PAUSES, logger, what: whatIsAway });
+    this.#breaker = new CircuitBreaker({ ...PAUSES, logger, what: whatIsAway });
     this.#resting = new Resting(receivers, AWAKE);
   }
 
@@ -95,11 +95,11 @@ export class SqsReception {
       await this.#resting.wait(wasEmpty, signal);
       const limit = await this.#reserve();
       try {
-        await this.#outage.passed(signal);
+        await this.#breaker.passed(signal);
         wasEmpty = !(await this.#receive(limit));
-        this.#outage.succeeded();
+        this.#breaker.succeeded();
       } catch (error) {
-        if (!signal.aborted) this.#outage.failed(error);
+        if (!signal.aborted) this.#breaker.failed(error);
       } finally {
         this.#expected -= limit;
         this.#answered.ring();
@@ -119,7 +119,7 @@ export class SqsReception {
         return room;
       }
       hasLingered = room > 0;
-      if (room > 0) await delay(LINGER_FOR_ROOM, undefined, { signal }).catch(() => {});
+      if (room > 0) await rest(LINGER_FOR_ROOM, signal);
       else if (sink.room > 0) await this.#answered.heard(signal);
       else await sink.whenRoom(signal);
     }

@@ -1,6 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { Batcher } from '../../flow/batcher.ts';
+import { rest } from '../../flow/loop.ts';
+import { Pauses } from '../../flow/retry.ts';
 import type { Logger } from '../../observability/log.ts';
 import { inTransaction } from '../../postgres/pool.ts';
 import { isTemporary, refusesAll, untilAnswered } from '../../postgres/until-answered.ts';
@@ -140,8 +141,8 @@ export class Settler {
     if (isBare && !refusesAll(error)) throw error;
     using _ = standstill.begin(error);
     let last = error;
-    for (let pause = PAUSE.first; !signal.aborted; pause = Math.min(pause * 2, PAUSE.longest)) {
-      await delay(pause, undefined, { signal }).catch(() => {});
+    for (const pauses = new Pauses(PAUSE); !signal.aborted; ) {
+      await rest(pauses.next(), signal);
       if (signal.aborted) break;
       isBare ||= await this.#writeBare(facts);
       try {

@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { repeat } from '../../../flow/loop.ts';
 import type { Logger } from '../../../observability/log.ts';
 import type { JobOutcome, JobSink, JobSource } from '../../jobs.ts';
 import type { SqsSourceDependencies } from '../source.ts';
@@ -31,21 +31,14 @@ class ThreadedSource implements JobSource {
   }
 
   start(): void {
-    this.#running = this.#runForever();
+    const { signal } = this.#stopped;
+    this.#running = repeat(() => this.#runThread(), { first: 0, pause: RESTART_PAUSE, signal });
   }
 
   async stop(): Promise<void> {
     this.#stopped.abort();
     this.#tell({ kind: 'stop' });
     await this.#running;
-  }
-
-  async #runForever(): Promise<void> {
-    const { signal } = this.#stopped;
-    while (!signal.aborted) {
-      await this.#runThread();
-      await delay(RESTART_PAUSE, undefined, { signal }).catch(() => {});
-    }
   }
 
   /** Resolves when the thread has ended. What it had taken then comes again. */

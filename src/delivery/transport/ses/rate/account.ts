@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
+import { rest } from '../../../../flow/loop.ts';
 import type { Logger } from '../../../../observability/log.ts';
 import type { AccountQuota, KnownRate } from '../../../../store/delivery/send-rates.ts';
 import type { SendAllowance } from '../../contract.ts';
@@ -89,7 +89,7 @@ class AccountRate implements SendAllowance {
       this.#daily.keep();
       const milliseconds = this.#wait(recipients);
       if (milliseconds === 0) break;
-      await delay(milliseconds, undefined, { signal }).catch(() => {});
+      await rest(milliseconds, signal);
     }
     this.take(recipients);
   }

@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../observability/log.ts';
+import { rest } from './loop.ts';
 
-export interface OutageOptions {
+export interface CircuitBreakerOptions {
   readonly logger: Logger;
   /** Said at the first failure, and once more with `is over` behind it. */
   readonly what: string;
@@ -11,15 +11,15 @@ export interface OutageOptions {
 }
 
 /** Lets nobody through for a while after a failure, and then one at a time until somebody succeeds. */
-export class Outage {
-  readonly #options: OutageOptions;
+export class CircuitBreaker {
+  readonly #options: CircuitBreakerOptions;
   #pause = 0;
   #pausedUntil = 0;
   /** Somebody was let through, and nothing is heard of it yet. */
   #trying = false;
   #recovered = new AbortController();
 
-  constructor(options: OutageOptions) {
+  constructor(options: CircuitBreakerOptions) {
     this.#options = options;
   }
 
@@ -40,7 +40,7 @@ export class Outage {
         return;
       }
       const either = AbortSignal.any([signal, this.#recovered.signal]);
-      await delay(pause, undefined, { signal: either }).catch(() => {});
+      await rest(pause, either);
       signal.throwIfAborted();
     }
   }

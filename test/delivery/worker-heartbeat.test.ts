@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type pg from 'pg';
 import { pino } from 'pino';
-import { Presence } from '../../src/delivery/worker-heartbeat.ts';
+import { WorkerHeartbeat } from '../../src/delivery/worker-heartbeat.ts';
 import { beat, countLive, remove } from '../../src/store/delivery/workers.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -42,8 +42,8 @@ describe('the workers that live', () => {
   it('know of each other, and of one that leaves', async t => {
     const pool = await openDatabase(t);
     const [first, second] = ['1', '2'].map(
-      workerId => new Presence({ db: pool, workerId, logger, options: QUICK }),
-    ) as [Presence, Presence];
+      workerId => new WorkerHeartbeat({ db: pool, workerId, logger, options: QUICK }),
+    ) as [WorkerHeartbeat, WorkerHeartbeat];
     await first.start();
     assert.equal(first.liveWorkers, 1);
     await second.start();
@@ -57,9 +57,9 @@ describe('the workers that live', () => {
 
   it('stay as they were while the database is away', async () => {
     const db = { query: () => Promise.reject(new Error('away')) } as unknown as pg.Pool;
-    const presence = new Presence({ db, workerId: '1', logger, options: QUICK });
-    await presence.start();
-    assert.equal(presence.liveWorkers, 1);
-    await presence.stop();
+    const heartbeat = new WorkerHeartbeat({ db, workerId: '1', logger, options: QUICK });
+    await heartbeat.start();
+    assert.equal(heartbeat.liveWorkers, 1);
+    await heartbeat.stop();
   });
 });
