@@ -9,7 +9,7 @@ import type { DatabaseClock } from '../postgres/clock.ts';
 import { listenTo, OUTBOX_CHANNEL } from '../postgres/notifications.ts';
 import type { JobSink, JobSource } from '../queue/jobs.ts';
 import { createOutboxSource } from '../queue/outbox-source.ts';
-import { createThreadedSqsSource } from '../queue/sqs/threads/threaded-source.ts';
+import { createSqsSource } from '../queue/sqs/source.ts';
 import { createQueueMetrics, queueNameOf, sqsAttributes } from '../queue/telemetry.ts';
 import { createConfiguredRoutes, type DeclaredRoutes, perRoutes } from '../routing/declared-routes.ts';
 import { Claims } from '../store/delivery/claims.ts';
@@ -237,7 +237,7 @@ export function createSource({ live, pool, sink, registry, logger }: SourceParts
   if (queueUrl !== '') {
     const { consumers, leaseTime } = worker;
     const options = { queueUrl, region: awsRegion, endpoint: sqsEndpoint || null, consumers, leaseTime };
-    return createThreadedSqsSource({ ...shared, options });
+    return createSqsSource({ ...shared, options });
   }
   const { connectTimeout } = database;
   const databaseUrl = () => databaseLogin(live.current);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createSqsSource } from '../../src/queue/sqs/source.ts';
 import { eventually } from '../support/eventually.ts';
 import { createQueue } from '../support/queue.ts';
 import { job, publish, startSource } from './sqs-jobs.ts';
@@ -12,7 +11,6 @@ it('goes on asking while all that are awake are busy', async t => {
   let taken = 0;
   startSource(
     t,
-    createSqsSource,
     queue.url,
     async jobs => {
       taken += jobs.length;

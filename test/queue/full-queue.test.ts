@@ -8,7 +8,6 @@ import { createRegistry } from '../../src/observability/metrics.ts';
 import { PendingJobs, QueuePace } from '../../src/queue/pace.ts';
 import { Publisher } from '../../src/queue/publisher.ts';
 import { createSqsQueue } from '../../src/queue/sqs/queue.ts';
-import { createSqsSource } from '../../src/queue/sqs/source.ts';
 import { Outbox } from '../../src/store/messages/outbox.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -83,7 +82,7 @@ describe('a queue from which somebody takes, but little', () => {
     const { publisher, url } = await startPublisher(t);
     const jobs = [...(await accept(publisher, 'big', 2_000)), ...(await accept(publisher, 'other', 100))];
     const taken: string[] = [];
-    startSource(t, createSqsSource, url, async batch => {
+    startSource(t, url, async batch => {
       taken.push(...batch.map(({ emailId }) => emailId));
       return batch.map(() => 'done' as const);
     });

@@ -7,9 +7,9 @@ import { sqsClient } from '../../dev/sqs.ts';
 import type { OutboxJob } from '../../src/message/send-job.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
-import type { JobSink, JobSource } from '../../src/queue/jobs.ts';
+import type { JobSink } from '../../src/queue/jobs.ts';
 import { createSqsQueue } from '../../src/queue/sqs/queue.ts';
-import type { SqsSourceDependencies, SqsSourceOptions } from '../../src/queue/sqs/source.ts';
+import { createSqsSource, type SqsSourceOptions } from '../../src/queue/sqs/source.ts';
 import { createQueueMetrics } from '../../src/queue/telemetry.ts';
 import { shared } from '../support/environment.ts';
 import { eventually } from '../support/eventually.ts';
@@ -69,12 +69,9 @@ export async function isEmpty(queueUrl: string): Promise<boolean> {
   return waiting + underWay === 0;
 }
 
-export type CreateSource = (dependencies: SqsSourceDependencies) => JobSource;
-
 /** Starts a source on the queue. Stopped with the test. */
 export function startSource(
   t: TestContext,
-  create: CreateSource,
   queueUrl: string,
   handler: HandleJobs | JobSink,
   options: Partial<SqsSourceOptions> = {},
@@ -88,7 +85,7 @@ export function startSource(
   const all = { ...defaults, ...options };
   const sink =
     typeof handler === 'function' ? new BatchSink({ handle: handler, limit: all.consumers * 10, logger }) : handler;
-  const source = create({ options: all, sink, logger, metrics });
+  const source = createSqsSource({ options: all, sink, logger, metrics });
   source.start();
   t.after(async () => {
     // Who stops waits for what is in hand.
@@ -99,12 +96,12 @@ export function startSource(
 }
 
 /** Every job of a queue is taken once, with its trace, then deleted, and counted. */
-export async function assertTakesEachOnce(t: TestContext, create: CreateSource, fifo = false): Promise<void> {
+export async function assertTakesEachOnce(t: TestContext, fifo = false): Promise<void> {
   const queue = await createQueue(t, { fifo });
   const sent = manyJobs(35);
   await publish(queue.url, sent);
   const taken = new Map<string, readonly string[]>();
-  const { registry } = startSource(t, create, queue.url, async jobs => {
+  const { registry } = startSource(t, queue.url, async jobs => {
     for (const { emailId, correlationId, traceparent } of jobs) {
       assert.ok(!taken.has(emailId), 'taken twice');
       taken.set(emailId, [correlationId, traceparent]);
@@ -122,12 +119,12 @@ export async function assertTakesEachOnce(t: TestContext, create: CreateSource, 
 }
 
 /** What could not be finished when the source stops is free for others at once; the rest is deleted. */
-export async function assertGivesBackAtStop(t: TestContext, create: CreateSource): Promise<void> {
+export async function assertGivesBackAtStop(t: TestContext): Promise<void> {
   const queue = await createQueue(t);
   await publish(queue.url, manyJobs(20));
   const ended = Promise.withResolvers<void>();
   let taken = 0;
-  const { source } = startSource(t, create, queue.url, async batch => {
+  const { source } = startSource(t, queue.url, async batch => {
     taken += batch.length;
     await ended.promise;
     return batch.map((_, index) => (index === 0 ? 'done' : 'left'));

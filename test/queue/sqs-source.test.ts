@@ -11,7 +11,6 @@ import {
   SetQueueAttributesCommand,
 } from '@aws-sdk/client-sqs';
 import type { SendJob } from '../../src/message/send-job.ts';
-import { createSqsSource } from '../../src/queue/sqs/source.ts';
 import { startFaultySqs } from '../faults/support/faulty-sqs.ts';
 import { eventually } from '../support/eventually.ts';
 import { createQueue } from '../support/queue.ts';
@@ -62,7 +61,7 @@ async function createDeadLetterQueue(t: TestContext, queueUrl: string, fifo = fa
 describe('createSqsSource', { concurrency: true }, () => {
   for (const fifo of [false, true]) {
     it(`takes each job of a ${fifo ? 'FIFO' : 'standard'} queue once, and deletes it`, t =>
-      assertTakesEachOnce(t, createSqsSource, fifo));
+      assertTakesEachOnce(t, fifo));
 
     it(`moves what is no job to the dead-letter queue of a ${fifo ? 'FIFO' : 'standard'} queue, jobs first`, async t => {
       const queue = await createQueue(t, { fifo });
@@ -81,7 +80,7 @@ describe('createSqsSource', { concurrency: true }, () => {
       }
       await publish(queue.url, [job()]);
       const { jobs, handle } = collector();
-      const { lines } = startSource(t, createSqsSource, queue.url, handle, { leaseTime: 600_000 });
+      const { lines } = startSource(t, queue.url, handle, { leaseTime: 600_000 });
       await eventually(async () => (await countLeft(dead)).waiting === bodies.length);
       assert.equal(jobs.length, 1);
       const said = lines.filter(({ msg }) => /no job/.test(msg));
@@ -96,7 +95,7 @@ describe('createSqsSource', { concurrency: true }, () => {
     await client.send(new SendMessageCommand({ QueueUrl: queue.url, MessageBody: body }));
     await publish(queue.url, [job()]);
     const { jobs, handle } = collector();
-    const { source, registry } = startSource(t, createSqsSource, queue.url, handle, { leaseTime: 3_000 });
+    const { source, registry } = startSource(t, queue.url, handle, { leaseTime: 3_000 });
     await eventually(() => jobs.length === 1);
     await source.stop();
     assert.match(await registry.metrics(), /^smtp_relay_jobs_received_total\{kind="other"\} 1$/m);
@@ -114,7 +113,6 @@ describe('createSqsSource', { concurrency: true }, () => {
       const seen: string[] = [];
       const { source, registry, lines } = startSource(
         t,
-        createSqsSource,
         queue.url,
         async batch => {
           seen.push(...batch.map(({ emailId }) => emailId));
@@ -139,7 +137,7 @@ describe('createSqsSource', { concurrency: true }, () => {
     const queue = await createQueue(t, { fifo: true });
     const first = job();
     const { jobs, handle } = collector();
-    startSource(t, createSqsSource, queue.url, handle);
+    startSource(t, queue.url, handle);
     await publish(queue.url, [first]);
     await eventually(() => jobs.length === 1);
     await publish(queue.url, [first]);
@@ -156,7 +154,7 @@ describe('createSqsSource', { concurrency: true }, () => {
     const received: string[] = [];
     let finish = (): void => {};
     const finished = new Promise<void>(resolve => (finish = resolve));
-    startSource(t, createSqsSource, queue.url, async batch => {
+    startSource(t, queue.url, async batch => {
       received.push(...batch.map(({ emailId }) => emailId));
       await finished;
       return batch.map(({ emailId }) => (emailId === done.emailId ? 'done' : 'left'));
@@ -174,7 +172,7 @@ describe('createSqsSource', { concurrency: true }, () => {
     const queue = await createQueue(t);
     await publish(queue.url, manyJobs(60));
     const sink = new ManualSink(40);
-    startSource(t, createSqsSource, queue.url, sink, { consumers: 1, leaseTime: 60_000 });
+    startSource(t, queue.url, sink, { consumers: 1, leaseTime: 60_000 });
     await eventually(() => sink.taken.length === 40);
     const slow = sink.taken.filter((_, index) => index % 10 === 0).map(({ emailId }) => emailId);
     const rest = () => sink.taken.map(({ emailId }) => emailId).filter(emailId => !slow.includes(emailId));
@@ -191,7 +189,7 @@ describe('createSqsSource', { concurrency: true }, () => {
     const queue = await createQueue(t);
     await publish(queue.url, manyJobs(95));
     const sink = new ManualSink(200);
-    startSource(t, createSqsSource, queue.url, sink, { leaseTime: 3_000 });
+    startSource(t, queue.url, sink, { leaseTime: 3_000 });
     await eventually(() => sink.taken.length === 95);
     await sleep(7_000);
     assert.equal(sink.taken.length, 95);
@@ -206,7 +204,7 @@ describe('createSqsSource', { concurrency: true }, () => {
     const faulty = await startFaultySqs(t, endpoint);
     faulty.behaviour = 'unrenewed';
     const sink = new ManualSink();
-    startSource(t, createSqsSource, queue.url, sink, { endpoint: faulty.endpoint, leaseTime: 3_000 });
+    startSource(t, queue.url, sink, { endpoint: faulty.endpoint, leaseTime: 3_000 });
     await eventually(() => sink.taken.length === 1);
     await sleep(8_000);
     assert.equal(sink.taken.length, 1);
@@ -221,7 +219,7 @@ describe('createSqsSource', { concurrency: true }, () => {
     const queue = await createQueue(t);
     await publish(queue.url, [job()]);
     const sink = new ManualSink();
-    startSource(t, createSqsSource, queue.url, sink, { leaseTime: 60_000 });
+    startSource(t, queue.url, sink, { leaseTime: 60_000 });
     await eventually(() => sink.taken.length === 1);
     const began = performance.now();
     sink.end({ againAfter: 2_000 });
@@ -232,13 +230,13 @@ describe('createSqsSource', { concurrency: true }, () => {
     await eventually(() => isEmpty(queue.url));
   });
 
-  it('gives back at once what it could not finish when it stops', t => assertGivesBackAtStop(t, createSqsSource));
+  it('gives back at once what it could not finish when it stops', t => assertGivesBackAtStop(t));
 
   it('goes on by itself when the queue is back, and says so once', async t => {
     const queue = await createQueue(t);
     const faulty = await startFaultySqs(t, endpoint);
     const { jobs, handle } = collector();
-    const { lines } = startSource(t, createSqsSource, queue.url, handle, { endpoint: faulty.endpoint });
+    const { lines } = startSource(t, queue.url, handle, { endpoint: faulty.endpoint });
     await publish(queue.url, [job()]);
     await eventually(() => jobs.length === 1);
     await faulty.down();
@@ -260,7 +258,7 @@ describe('createSqsSource', { concurrency: true }, () => {
     const queue = await createQueue(t);
     const faulty = await startFaultySqs(t, endpoint);
     faulty.behaviour = 'fails';
-    const { source } = startSource(t, createSqsSource, queue.url, collector().handle, {
+    const { source } = startSource(t, queue.url, collector().handle, {
       endpoint: faulty.endpoint,
       consumers: 16,
     });
@@ -275,7 +273,7 @@ describe('createSqsSource', { concurrency: true }, () => {
     await publish(queue.url, manyJobs(100));
     let works = false;
     let refused = 0;
-    const { lines } = startSource(t, createSqsSource, queue.url, async batch => {
+    const { lines } = startSource(t, queue.url, async batch => {
       if (works) return batch.map(() => 'done' as const);
       refused += batch.length;
       throw new Error('the database is away');
@@ -295,7 +293,6 @@ describe('createSqsSource', { concurrency: true }, () => {
     let most = 0;
     startSource(
       t,
-      createSqsSource,
       queue.url,
       async batch => {
         atOnce += 1;
@@ -313,9 +310,37 @@ describe('createSqsSource', { concurrency: true }, () => {
     await eventually(() => isEmpty(queue.url));
   });
 
+  it('brings no more than there is room for, and more as soon as there is', async t => {
+    const queue = await createQueue(t);
+    await publish(queue.url, manyJobs(60));
+    const sink = new ManualSink(25);
+    startSource(t, queue.url, sink, { leaseTime: 60_000 });
+    await eventually(() => sink.taken.length === 25);
+    sink.end('done', [sink.taken[0]?.emailId ?? '']);
+    await eventually(() => sink.taken.length === 26);
+    await eventually(async () => {
+      sink.end('done');
+      return await isEmpty(queue.url);
+    });
+    assert.equal(sink.taken.length, 60);
+    assert.equal(sink.most, 25);
+  });
+
+  it('stops soon though the queue cannot be reached', async t => {
+    const queue = await createQueue(t);
+    const faulty = await startFaultySqs(t, endpoint);
+    await faulty.down();
+    const { source, lines } = startSource(t, queue.url, collector().handle, { endpoint: faulty.endpoint });
+    await eventually(() => lines.some(({ msg }) => msg === 'the queue cannot be reached'));
+    const before = performance.now();
+    await source.stop();
+    // Long before a call to the queue would be given up.
+    assert.ok(performance.now() - before < 8_000);
+  });
+
   it('stops while nothing comes', async t => {
     const queue = await createQueue(t);
-    const { source } = startSource(t, createSqsSource, queue.url, collector().handle);
+    const { source } = startSource(t, queue.url, collector().handle);
     await source.stop();
     await publish(queue.url, [job()]);
     assert.deepEqual(await countLeft(queue.url), { waiting: 1, underWay: 0 });
