@@ -8,9 +8,9 @@ import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { createTables } from '../src/declared/kinds/kinds.ts';
 import { API_GROUP, API_VERSION } from '../src/declared/kinds/schema.ts';
-import { takeLease } from '../src/declared/lease.ts';
 import { createDeclarationReader } from '../src/declared/plan/declarations.ts';
 import { reconcile } from '../src/declared/reconcile.ts';
+import { takeLease } from '../src/postgres/lease.ts';
 import { createSecretBox } from '../src/webhooks/signing.ts';
 import { startSystem } from './support/system.ts';
 

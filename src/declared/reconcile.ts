@@ -1,6 +1,6 @@
 import type pg from 'pg';
+import { lockLease } from '../postgres/lease.ts';
 import { KINDS, type KindName, type Tables } from './kinds/kinds.ts';
-import { lockLease } from './lease.ts';
 import type { PassCounts } from './metrics.ts';
 import type { Declarations } from './plan/declarations.ts';
 import { makePlan, type Plan } from './plan/plan.ts';

@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import type { Logger } from '../observability/log.ts';
 import { watchFolders, withFoldersBelow } from '../platform/watch-folders.ts';
+import { giveLeaseBack, leaseHolder, takeLease } from '../postgres/lease.ts';
 import type { Folders } from './documents/mounted-files.ts';
 import type { Tables } from './kinds/kinds.ts';
-import { giveLeaseBack, leaseHolder, takeLease } from './lease.ts';
 import type { DeclarationMetrics } from './metrics.ts';
 import { createDeclarationReader, fingerprintOf, type ReadDeclarations } from './plan/declarations.ts';
 import { printProblem } from './problem.ts';

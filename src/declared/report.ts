@@ -1,5 +1,5 @@
+import { leaseHolder } from '../postgres/lease.ts';
 import type { Queryable } from '../postgres/pool.ts';
-import { leaseHolder } from './lease.ts';
 import type { PassCounts } from './metrics.ts';
 import type { Problem } from './problem.ts';
 import { countRecords, type KnownDeclaration, readSomeRecords } from './records.ts';

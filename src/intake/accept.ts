@@ -1,5 +1,5 @@
+import type { FairScheduler } from '../flow/fair-scheduler.ts';
 import type { Standing } from '../flow/standing.ts';
-import type { Turns } from '../flow/turns.ts';
 import { allAddresses } from '../message/addresses/recipients.ts';
 import { freeMemory, MAX_LINE, sha256 } from '../message/bytes.ts';
 import type { ControlSettings } from '../message/header/control-headers.ts';
@@ -28,7 +28,7 @@ export interface AcceptDependencies {
   readonly parser: Pick<Parser, 'parse' | 'needsThread'>;
   readonly headers: Pick<HeaderReader, 'isLong' | 'read'>;
   /** Has keys take turns with what needs a thread and memory. */
-  readonly turns: Turns;
+  readonly turns: FairScheduler;
   readonly facts: (question: FactsQuestion) => Promise<StoredFacts>;
   /** Whether mail may go to an address at all. */
   readonly isAllowed: (address: string) => boolean;

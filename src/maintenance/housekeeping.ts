@@ -3,10 +3,10 @@ import { period } from '../config/formats/time.ts';
 import { repeat, spread } from '../flow/loop.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
+import { endTurn, takeTurn } from '../postgres/lease.ts';
 import type { Queryable } from '../postgres/pool.ts';
 import { Republisher } from '../store/delivery/republish.ts';
 import { applyRetention, RETENTION_KINDS, type RetentionPeriods } from '../store/retention/retention.ts';
-import { endTurn, takeTurn } from '../store/retention/turn.ts';
 
 export interface HousekeepingDependencies {
   readonly db: Queryable;

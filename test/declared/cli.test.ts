@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { takeLease } from '../../src/declared/lease.ts';
+import { takeLease } from '../../src/postgres/lease.ts';
 import { runInProcess } from '../cli/run-cli.ts';
 import { createFolder, createSystem, document, SECRET_KEY } from './support.ts';
 

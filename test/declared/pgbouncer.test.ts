@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { giveLeaseBack } from '../../src/declared/lease.ts';
 import { createDeclarationMetrics } from '../../src/declared/metrics.ts';
 import { Reconciler } from '../../src/declared/reconciler.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
+import { giveLeaseBack } from '../../src/postgres/lease.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { eventually } from '../support/eventually.ts';
 import { needs } from '../support/needs.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Strain } from '../../src/flow/strain.ts';
+import { Strain } from '../../src/flow/fair-scheduler.ts';
 
 function createScene() {
   const clock = { now: 1_000 };

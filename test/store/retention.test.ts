@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import { endTurn, takeTurn } from '../../src/postgres/lease.ts';
 import { applyRetention, type RetentionBatch, type RetentionPeriods } from '../../src/store/retention/retention.ts';
-import { endTurn, takeTurn } from '../../src/store/retention/turn.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';
 

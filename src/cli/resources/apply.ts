@@ -6,13 +6,13 @@ import type { Command } from 'commander';
 import type pg from 'pg';
 import { loadConfig } from '../../config/load.ts';
 import { createTables } from '../../declared/kinds/kinds.ts';
-import { giveLeaseBack, leaseHolder, takeLease } from '../../declared/lease.ts';
 import { createDeclarationReader, type Declarations } from '../../declared/plan/declarations.ts';
 import { makePlan } from '../../declared/plan/plan.ts';
 import { type DeclarationPlan, isDue } from '../../declared/plan/plan-kind.ts';
 import { printProblem } from '../../declared/problem.ts';
 import { type ApplyParts, reconcile } from '../../declared/reconcile.ts';
 import { StoreError } from '../../postgres/errors.ts';
+import { giveLeaseBack, leaseHolder, takeLease } from '../../postgres/lease.ts';
 import { createSecretBox } from '../../webhooks/signing.ts';
 import {
   type CliContext,

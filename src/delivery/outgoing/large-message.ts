@@ -1,4 +1,4 @@
-import { createTurns, type TurnsOptions } from '../../flow/turns.ts';
+import { createFairScheduler, type FairSchedulerOptions } from '../../flow/fair-scheduler.ts';
 import { bodyOffset } from '../../message/header/fields.ts';
 import { type Mended, mendBytes } from '../../message/mending/mend.ts';
 import type { MendingRules } from '../../message/mending/plan.ts';
@@ -173,8 +173,8 @@ export interface WholeMessages {
   enter(owner: string, bytes: number): Promise<Release>;
 }
 
-export function createWholeMessages(options: TurnsOptions): WholeMessages {
-  const turns = createTurns(options);
+export function createWholeMessages(options: FairSchedulerOptions): WholeMessages {
+  const turns = createFairScheduler(options);
   return {
     enter: (owner, bytes) =>
       new Promise((resolve, reject) => {

@@ -1,5 +1,5 @@
 import type { Passage } from './circuit.ts';
-import { Lane, mayTakeMore, Turns, type Waiting, WayQueue } from './way-queue.ts';
+import { FairShares, Lane, mayTakeMore, type Waiting, WayQueue } from './way-queue.ts';
 import type { Way } from './ways.ts';
 
 export interface SchedulerOptions {
@@ -57,7 +57,7 @@ const ALONE_TIME = 10_000;
 export class Scheduler<T extends Waiting> {
   readonly #dependencies: SchedulerDependencies<T>;
   readonly #queues = new Map<Way, WayQueue<T>>();
-  readonly #turns = new Turns();
+  readonly #shares = new FairShares();
   readonly #small: Lane;
   readonly #large: Lane;
   readonly #alone: (() => void)[] = [];
@@ -200,7 +200,7 @@ export class Scheduler<T extends Waiting> {
   #earlier(one: T | null, other: T | null): T | null {
     if (!one || !other) return one ?? other;
     const within = one.way === other.way ? this.#queues.get(one.way) : undefined;
-    const order = within ? within.compare(one, other) : this.#turns.compare(one.owner, other.owner);
+    const order = within ? within.compare(one, other) : this.#shares.compare(one.owner, other.owner);
     return order <= 0 ? one : other;
   }
 
@@ -213,7 +213,7 @@ export class Scheduler<T extends Waiting> {
     const pay = (cost: number): void => {
       way.allowance?.take(cost);
       queue.serve(owner, cost);
-      this.#turns.serve(owner, cost);
+      this.#shares.serve(owner, cost);
     };
     pay(recipients);
     lane.take(way, bytes);

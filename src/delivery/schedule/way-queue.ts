@@ -13,7 +13,7 @@ export interface Waiting {
 }
 
 /** Owners by what they have had, so that whoever has had least goes next. */
-export class Turns {
+export class FairShares {
   readonly #served = new Map<string, { tag: number; since: number }>();
   /** Where the one stands who was served last. */
   #now = 0;
@@ -56,7 +56,7 @@ interface Lanes<T> {
 /** What waits for one way out, by owner. Of one owner, what came first goes first, but large ones hold up no small ones. */
 export class WayQueue<T extends Waiting> {
   readonly way: Way;
-  readonly #turns = new Turns();
+  readonly #shares = new FairShares();
   readonly #owners = new Map<string, Lanes<T>>();
   /** What is known of whose turn it is. */
   readonly #first: { small?: T | null; large?: T | null } = {};
@@ -84,12 +84,12 @@ export class WayQueue<T extends Waiting> {
 
   /** Below zero where the first goes before the other. */
   compare(one: T, other: T): number {
-    return this.#turns.compare(one.owner, other.owner);
+    return this.#shares.compare(one.owner, other.owner);
   }
 
   /** An owner has had a turn, at that cost. */
   serve(owner: string, cost: number): void {
-    this.#turns.serve(owner, cost);
+    this.#shares.serve(owner, cost);
     delete this.#first.small;
     delete this.#first.large;
   }

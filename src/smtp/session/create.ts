@@ -2,8 +2,8 @@ import type pg from 'pg';
 import { recipientLimit, senderDomainsMode } from '../../config/derived.ts';
 import { type LiveConfig, perGeneration } from '../../config/live.ts';
 import type { Config } from '../../config/schema.ts';
+import { createFairScheduler } from '../../flow/fair-scheduler.ts';
 import { Tally } from '../../flow/tally.ts';
-import { createTurns } from '../../flow/turns.ts';
 import { type AcceptDependencies, accept } from '../../intake/accept.ts';
 import { createAllowList, gatherFacts } from '../../intake/facts.ts';
 import type { HeaderReader } from '../../intake/header-reader.ts';
@@ -137,7 +137,7 @@ function createAcceptDependencies(
   { limits, findSuppressed, isAllowed, rates }: AcceptParts,
 ): () => AcceptDependencies {
   const ownership = createOwnershipCache(pool);
-  const turns = createTurns({ concurrency: LARGE_AT_ONCE, bytes: LARGE_BYTES_AT_ONCE });
+  const turns = createFairScheduler({ concurrency: LARGE_AT_ONCE, bytes: LARGE_BYTES_AT_ONCE });
   const intake = new Intake(pool, { outboxLease: outboxLease(live.current) }, intakeMetrics);
   return perGeneration(live, config => {
     const sources = {

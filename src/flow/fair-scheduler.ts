@@ -1,6 +1,4 @@
-import { Strain } from './strain.ts';
-
-export interface TurnsOptions {
+export interface FairSchedulerOptions {
   /** How many run at the same time at most. */
   readonly concurrency: number;
   /** How many bytes those together may have in memory. What is larger than that runs alone. */
@@ -27,7 +25,7 @@ interface Owner {
 }
 
 /** Runs work so that owners take turns: one owner's many messages do not hold up another's few. */
-export interface Turns {
+export interface FairScheduler {
   /** How many wait or run. */
   readonly size: number;
   /**
@@ -44,16 +42,16 @@ export interface Turns {
   add<T>(owner: string, bytes: number, work: () => Promise<T>, signal?: AbortSignal): Promise<T>;
 }
 
-export function createTurns(options: TurnsOptions): Turns {
-  return new FairTurns(options);
+export function createFairScheduler(options: FairSchedulerOptions): FairScheduler {
+  return new OwnersInTurn(options);
 }
 
 /**
  * Next is the owner of whom the least is running; among equals, the one who has waited longest for a turn. Work that does
  * not fit into the bytes lets smaller work pass, but only as much as may run at once: then everything waits for it.
  */
-class FairTurns implements Turns {
-  readonly #options: TurnsOptions;
+class OwnersInTurn implements FairScheduler {
+  readonly #options: FairSchedulerOptions;
   readonly #owners = new Map<string, Owner>();
   readonly #strain: Pick<Strain, 'noticed' | 'restAfter'>;
   #alarm: NodeJS.Timeout | undefined;
@@ -65,7 +63,7 @@ class FairTurns implements Turns {
   #tooLarge: Waiting | null = null;
   #passed = 0;
 
-  constructor(options: TurnsOptions) {
+  constructor(options: FairSchedulerOptions) {
     this.#options = options;
     this.#strain = options.strain ?? new Strain();
   }
@@ -207,4 +205,58 @@ class FairTurns implements Turns {
 
 function isResting({ restsUntil }: Owner): boolean {
   return restsUntil > performance.now();
+}
+
+export interface StrainOptions {
+  /** The present moment in milliseconds; only differences count. */
+  readonly now?: () => number;
+}
+
+/** Milliseconds that small work may take beside large: so many pass unnoticed. */
+const UNNOTICED = 25;
+/** How many times as long as it ran large work rests, once it was noticed, and at most. */
+const FIRST = 1;
+const MOST = 8;
+/** Milliseconds in which the rest becomes half as long where nothing is noticed. */
+const HALF_LIFE = 5_000;
+/** Below this share of its time nobody rests. */
+const NOTHING = 0.05;
+/** Milliseconds between two steps: all who waited for the same thing tell of it. */
+const STEP = 100;
+/** Milliseconds. Clients wait for replies, and a relay that stops waits for messages. */
+const LONGEST_REST = 5_000;
+
+/**
+ * How much large work is in the way of small, by how long small work takes beside it. Which share of disk and processors it may
+ * have depends on the database and the machine, which nobody but those who wait for them can tell.
+ */
+export class Strain {
+  readonly #now: () => number;
+  #factor = 0;
+  #at: number;
+  #steppedAt = Number.NEGATIVE_INFINITY;
+
+  constructor({ now = () => performance.now() }: StrainOptions = {}) {
+    this.#now = now;
+    this.#at = now();
+  }
+
+  /** Small work of somebody else took so many milliseconds beside large. */
+  noticed(milliseconds: number): void {
+    const now = this.#now();
+    if (milliseconds <= UNNOTICED || now - this.#steppedAt < STEP) return;
+    this.#factor = Math.min(MOST, Math.max(FIRST, this.#current(now) * 2));
+    this.#at = now;
+    this.#steppedAt = now;
+  }
+
+  /** @returns for how many milliseconds whoever has had a turn of so many makes way */
+  restAfter(milliseconds: number): number {
+    const factor = this.#current(this.#now());
+    return factor < NOTHING ? 0 : Math.min(LONGEST_REST, milliseconds * factor);
+  }
+
+  #current(now: number): number {
+    return this.#factor * 0.5 ** ((now - this.#at) / HALF_LIFE);
+  }
 }

@@ -1,4 +1,4 @@
-import type { Queryable } from '../postgres/pool.ts';
+import type { Queryable } from './pool.ts';
 
 const NAME = 'resources';
 
@@ -49,4 +49,30 @@ export async function lockLease(client: Queryable, holder: string): Promise<bool
 /** The process that has the lease; null where none has. */
 export async function leaseHolder(db: Queryable): Promise<string | null> {
   return (await db.query<{ holder: string }>(HOLDER)).rows[0]?.holder ?? null;
+}
+
+const TAKE_TURN = `
+  insert into smtp_relay_settings (key, value) values ('turn.' || $1, (now() + make_interval(secs => $2))::text)
+  on conflict (key) do update set value = excluded.value, updated_at = now()
+   where smtp_relay_settings.value::timestamptz <= now()
+  returning key`;
+
+const END_TURN = `
+  update smtp_relay_settings set value = (now() + make_interval(secs => $2))::text, updated_at = now()
+   where key = 'turn.' || $1`;
+
+/**
+ * Takes the turn at work that one process at a time does, for `ms` milliseconds: a lease that whoever has it does not renew, and behind
+ * which there is a pause. A row rather than an advisory lock, which would have to outlive a transaction, and so does not go through a
+ * pooler in transaction mode. It is no row of `smtp_relay_leases`, which a worker without declared documents need not be able to write.
+ *
+ * @returns false where it is not due yet, or another process has it
+ */
+export async function takeTurn(db: Queryable, work: string, ms: number): Promise<boolean> {
+  return ((await db.query(TAKE_TURN, [work, ms / 1000])).rowCount ?? 0) > 0;
+}
+
+/** Ends the turn; the next one may begin after `ms` milliseconds. */
+export async function endTurn(db: Queryable, work: string, ms: number): Promise<void> {
+  await db.query(END_TURN, [work, ms / 1000]);
 }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { createTurns, type TurnsOptions } from '../../src/flow/turns.ts';
+import { createFairScheduler, type FairSchedulerOptions } from '../../src/flow/fair-scheduler.ts';
 
 /** Turns whose work ends when the test says so; `begun` and `running` name it. */
-function createScene(options: Partial<TurnsOptions> = {}) {
-  const turns = createTurns({ concurrency: 2, bytes: 1_000, ...options });
+function createScene(options: Partial<FairSchedulerOptions> = {}) {
+  const turns = createFairScheduler({ concurrency: 2, bytes: 1_000, ...options });
   const begun: string[] = [];
   const ends = new Map<string, (error?: Error) => void>();
   const add = (owner: string, name: string, bytes = 1): Promise<string> =>
@@ -23,7 +23,7 @@ function createScene(options: Partial<TurnsOptions> = {}) {
   return { turns, begun, add, end, running: () => [...ends.keys()] };
 }
 
-describe('createTurns', () => {
+describe('createFairScheduler', () => {
   it('runs so much at once as it may, one owner in order', async () => {
     const { turns, begun, add, end } = createScene();
     const results = ['a1', 'a2', 'a3', 'a4'].map(name => add('a', name));
