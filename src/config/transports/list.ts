@@ -8,7 +8,7 @@ import type {
   TransportDescription,
 } from './transport.ts';
 
-/** All transports by the names that settings, routes and metrics have for them. The first one is the default. */
+/** All transports by the names that settings, routes and metrics have for them. */
 export const TRANSPORTS = { ses, smtp, capture };
 
 /** Which kind of transport carries a message. */
@@ -24,7 +24,7 @@ export type Overrides<K extends TransportKind> = OverridesOf<Described[K]['route
 /** The settings in force for a route by such a transport. */
 export type RouteSettings<K extends TransportKind> = SettingsOf<Described[K]['settings'], Described[K]['route']>;
 
-/** The same, for code that goes through all kinds, or learns the kind while it runs. */
+/** A description, for code that goes through all kinds, or learns the kind while it runs. */
 export function descriptionOf(kind: TransportKind): TransportDescription<object, RouteFields> {
   return TRANSPORTS[kind];
 }
