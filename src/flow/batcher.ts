@@ -7,7 +7,8 @@ export interface BatcherOptions<T, R> {
   readonly maxItems: number;
   /**
    * Milliseconds between the beginnings of two batches at least, once callers come together: under load, each round trip
-   * then carries more. Callers who come one by one do not wait.
+   * then carries more. Behind a batch of less than `MANY` it is less in proportion, since there is less to gain. Callers who
+   * come one by one do not wait.
    */
   readonly interval: number;
   /** Batches under way at once; what arrives meanwhile waits and makes the next batch larger. */
@@ -24,6 +25,8 @@ export interface BatcherOptions<T, R> {
 }
 
 const PATIENCE = 1_000;
+/** Items that are worth the whole interval. */
+const MANY = 24;
 
 interface Waiting<T, R> extends Member {
   readonly item: T;
@@ -87,7 +90,8 @@ export class Batcher<T, R> {
       this.#schedule();
     };
     const crowded = this.#running > 0 || this.#lastSize > 1;
-    const pause = crowded ? this.#lastBegin + this.#options.interval - performance.now() : 0;
+    const apart = this.#options.interval * Math.min(1, this.#lastSize / MANY);
+    const pause = crowded ? this.#lastBegin + apart - performance.now() : 0;
     // Timers count whole milliseconds.
     if (pause >= 1) setTimeout(begin, pause);
     else setImmediate(begin);

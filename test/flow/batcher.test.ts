@@ -34,6 +34,38 @@ function create({ obeys = true, isolates = false, patience = 60_000 } = {}) {
   return { batcher, runs, run };
 }
 
+/** Milliseconds between the beginning of a batch of so many, and that of the next. */
+async function pauseBehind(items: number): Promise<number> {
+  const began: number[] = [];
+  const first = Promise.withResolvers<void>();
+  const batcher = new Batcher<number, null>({
+    run: async batch => {
+      began.push(performance.now());
+      if (began.length === 1) await first.promise;
+      return batch.map(() => null);
+    },
+    maxItems: 100,
+    interval: 600,
+    concurrency: 2,
+  });
+  const all = Array.from({ length: items }, (_, index) => batcher.add(index));
+  await new Promise(setImmediate);
+  all.push(batcher.add(items));
+  await eventually(() => began.length === 2);
+  first.resolve();
+  await Promise.all(all);
+  return (began[1] as number) - (began[0] as number);
+}
+
+describe('what waits for company', () => {
+  it('waits as long as it may behind many, and the less the fewer they were', async () => {
+    const [many, half, few] = [await pauseBehind(50), await pauseBehind(12), await pauseBehind(2)];
+    assert.ok(many >= 595, `${many} ms behind fifty`);
+    assert.ok(half >= 295 && half < 595, `${half} ms behind twelve`);
+    assert.ok(few < 295, `${few} ms behind two`);
+  });
+});
+
 describe('what is called off', () => {
   it('is not taken where it is so from the start', async () => {
     const { batcher, runs } = create();
