@@ -25,7 +25,7 @@ export class SqsCallError extends Error {
  * @param input what it is given, as JSON has it
  * @param timeLimit milliseconds after which the call is given up, if before its `requestTimeout`
  * @returns what is answered
- * @throws SqsCallError; DOMException `TimeoutError`; the error of the connection, or of the SDK's credentials
+ * @throws SqsCallError; an `AbortError` where the time is over; the error of the connection, or of the SDK's credentials
  */
 export type CallSqs = (operation: string, input: object, timeLimit?: number) => Promise<Record<string, unknown>>;
 
