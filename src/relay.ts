@@ -6,6 +6,7 @@ import { createReconciliation } from './declared/reconciliation.ts';
 import { startSweeps } from './flow/loop.ts';
 import { createHttpMetrics } from './http/metrics.ts';
 import { type Condition, createOperational, type Operational } from './http/operational.ts';
+import { createIntake } from './intake/create-intake.ts';
 import { HeaderReader } from './intake/header-reader.ts';
 import { Parser } from './message/parser.ts';
 import type { Logger } from './observability/log.ts';
@@ -17,7 +18,6 @@ import { createConfiguredQueue } from './queue/sqs/queue.ts';
 import { queueNameOf } from './queue/telemetry.ts';
 import { type ListenerPorts, openListeners } from './smtp/listeners.ts';
 import { createSmtpMetrics } from './smtp/metrics.ts';
-import { createSessionDependencies } from './smtp/session/create.ts';
 import { createConfiguredPool, createConfiguredPreparation } from './store/configured.ts';
 import { countLive, LIVES_FOR } from './store/delivery/workers.ts';
 import { deleteExpiredIdempotency } from './store/intake/idempotency.ts';
@@ -85,20 +85,17 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
     unfit: () => preparation.unfit,
   });
   const lastUsed = createLastUsedWriter({ write: ids => touchLastUsed(pool, ids), logger });
-  const isReady = () => preparation.isReady;
   const smtpMetrics = createSmtpMetrics(registry);
-  const session = createSessionDependencies({
-    live,
-    pool,
+  const context = { live, pool, registry, tracer, logger, id: processName() };
+  const intake = createIntake({
+    ...context,
     parser,
     headers,
     publisher,
     lastUsed,
-    isReady,
-    metrics: smtpMetrics,
-    intakeMetrics: createIntakeMetrics(registry),
-    tracer,
-    logger,
+    isReady: () => preparation.isReady,
+    metrics: createIntakeMetrics(registry),
+    stepTimes: smtpMetrics.steps,
   });
   const running = new AsyncDisposableStack();
   const ended = Promise.withResolvers<never>();
@@ -107,7 +104,7 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
   let phase: Phase = 'starting';
   const ready = () => readiness(preparation.reasons, phase);
   const metrics = createHttpMetrics(registry);
-  const resources = await createReconciliation({ live, pool, registry, logger, id: processName() });
+  const resources = await createReconciliation(context);
   let operational: Operational | null = null;
 
   return {
@@ -135,11 +132,9 @@ export async function createApp(live: LiveConfig, { logger, tracer = NO_TRACING 
       const drainTime = config.shutdownTimeout * DRAIN_SHARE;
       const answerTime = config.shutdownTimeout * ANSWER_SHARE;
       const smtpPorts = await openListeners({
-        live,
-        session,
-        registry,
+        ...context,
+        intake,
         metrics: smtpMetrics,
-        logger,
         drainTime,
         answerTime,
         running,

@@ -24,6 +24,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   routing: 3,
   queue: 3,
   postgres: 2,
+  'context.ts': 2,
   message: 1,
   config: 1,
   flow: 1,
@@ -41,7 +42,8 @@ const LISTS = new Set(['cli']);
  */
 const BOTH = ['messages', 'owners'];
 const STORES: readonly { readonly rooms: readonly string[]; readonly folders: readonly string[] }[] = [
-  { rooms: ['smtp', 'intake'], folders: [...BOTH, 'intake', 'keys'] },
+  { rooms: ['smtp'], folders: [] },
+  { rooms: ['intake'], folders: [...BOTH, 'intake', 'keys'] },
   {
     rooms: ['delivery', 'events', 'webhooks', 'tracking', 'maintenance', 'domains', 'queue'],
     folders: [...BOTH, 'delivery', 'events', 'webhooks', 'emails', 'retention'],

@@ -1,3 +1,5 @@
+import { recipientLimit } from '../config/derived.ts';
+import type { Config } from '../config/schema.ts';
 import type { FairScheduler } from '../flow/fair-scheduler.ts';
 import type { Standing } from '../flow/standing.ts';
 import { allAddresses } from '../message/addresses/recipients.ts';
@@ -9,6 +11,7 @@ import type { Parser } from '../message/parser.ts';
 import { policyRefusal, type Refusal } from '../message/refusal.ts';
 import type { OutboxJob } from '../message/send-job.ts';
 import { type BodyText, bytesOf } from '../message/text/body-text.ts';
+import type { Tracer } from '../observability/tracing.ts';
 import { newOrderedId } from '../platform/uuid.ts';
 import { transportLimits } from '../routing/routes.ts';
 import type { UsageCount } from '../store/keys/usage.ts';
@@ -16,20 +19,21 @@ import type { IdempotencyClaim, IdempotencyOutcome, NewMessage, StoreOutcome } f
 import { SMALL_MESSAGE } from './admission.ts';
 import { buildRow } from './build-row.ts';
 import { decideParties } from './decide.ts';
-import type { StoredFacts } from './facts.ts';
+import { type FactsSources, gatherFacts } from './facts.ts';
 import type { HeaderReader } from './header-reader.ts';
 import type { HeaderQuestion } from './header-steps.ts';
 import type { RateLimits } from './rate-limits.ts';
-import type { AcceptSettings, Envelope, FactsQuestion, ReadHeader, Submission } from './submission.ts';
+import { MessageStanding, Steps, type StepTimes } from './steps.ts';
+import type { ApiKey, Envelope, ReadHeader, Submission } from './submission.ts';
 
-/** What the path of a message needs to be told and to have at hand. */
-export interface AcceptDependencies {
-  readonly settings: AcceptSettings;
+/** What the path of a message has at hand. */
+export interface AcceptDependencies extends FactsSources {
+  /** The generation that was in force at the end of the message. */
+  readonly config: Config;
   readonly parser: Pick<Parser, 'parse' | 'needsThread'>;
   readonly headers: Pick<HeaderReader, 'isLong' | 'read'>;
   /** Has keys take turns with what needs a thread and memory. */
-  readonly turns: FairScheduler;
-  readonly facts: (question: FactsQuestion) => Promise<StoredFacts>;
+  readonly scheduler: FairScheduler;
   /** Whether mail may go to an address at all. */
   readonly isAllowed: (address: string) => boolean;
   readonly rates: RateLimits;
@@ -37,10 +41,14 @@ export interface AcceptDependencies {
   readonly findRepeat: (userId: string, claim: IdempotencyClaim) => Promise<IdempotencyOutcome | null>;
   /** Publishes the send job of a message that has been committed. */
   readonly publish: (job: OutboxJob) => void;
+  readonly stepTimes: StepTimes;
+  readonly tracer: Tracer;
 }
 
 /** A message that is stored, or was before. */
 export interface Accepted {
+  /** As which it was sent. */
+  readonly key: ApiKey;
   readonly emailId: string;
   /** The client sent it again under its idempotency key; nothing new was stored. */
   readonly repeated: boolean;
@@ -53,77 +61,90 @@ export interface Accepted {
   readonly leftOut: readonly LeftOutHeader[];
 }
 
+/** A message on its way. */
+interface Underway extends Submission {
+  readonly key: ApiKey;
+  readonly standing: Standing;
+  readonly steps: Steps;
+}
+
 /**
- * The way of a message from the end of DATA to the reply: read its header, gather facts, decide what they tell, read the rest,
- * decide, store it in one commit, publish its job. Large ones take turns. When this resolves, the message is durable and the client may be told 250.
+ * The way of a message from the end of DATA to the reply: find its key, read its header, gather facts, decide what they tell,
+ * read the rest, decide, store it in one commit, publish its job. Large ones take turns. When this resolves, the message is
+ * durable and the client may be told 250.
  *
- * @throws Refusal what the client is told; the reason of the standing's signal; any other error is a fault of ours. Nothing
+ * @throws Refusal what the client is told; the reason of the signal that called it off; any other error is a fault of ours. Nothing
  * was accepted, but for OutcomeUnknown, which leaves that open
  */
 export async function accept(submission: Submission, deps: AcceptDependencies): Promise<Accepted> {
-  const { raw, owner, standing } = submission;
+  const { raw, callOff, findKey, span } = submission;
+  const steps = new Steps(deps.stepTimes, deps.tracer, span, callOff.signal);
+  const key = await steps.take('key', findKey);
+  const standing = new MessageStanding(callOff, key, findKey);
+  const message = { ...submission, key, standing, steps };
   if (raw.length <= SMALL_MESSAGE && !deps.parser.needsThread(raw) && !deps.headers.isLong(raw)) {
     const began = performance.now();
-    const accepted = await acceptInTurn(submission, deps);
-    deps.turns.passed(owner.key.id, performance.now() - began);
+    const accepted = await acceptInTurn(message, deps);
+    deps.scheduler.passed(key.id, performance.now() - began);
     return accepted;
   }
-  return deps.turns.add(owner.key.id, raw.length, () => acceptInTurn(submission, deps), standing.signal);
+  return deps.scheduler.add(key.id, raw.length, () => acceptInTurn(message, deps), standing.signal);
 }
 
-async function acceptInTurn(submission: Submission, deps: AcceptDependencies): Promise<Accepted> {
-  const { owner, envelope, refused, arrival, longestLine, standing, steps } = submission;
-  const { keepOriginal } = deps.settings;
-  const bytes = submission.raw.length;
+async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promise<Accepted> {
+  const { key, envelope, refused, arrival, longestLine, standing, steps } = received;
+  const { config, rates } = deps;
+  const keepOriginal = config.pipeline === 'standalone';
+  const bytes = received.raw.length;
   const work = await steps.take('header', () =>
-    deps.headers.read(submission.raw, headerQuestion(submission, deps), keepOriginal, standing.signal),
+    deps.headers.read(received.raw, headerQuestion(received, deps), keepOriginal, standing.signal),
   );
   const { header } = work;
   const { sender } = header;
   const recipients = allAddresses(header.recipients);
-  deps.rates.check(owner.key, recipients.length);
+  rates.check(key, recipients.length);
   const stored = await steps.take('facts', () =>
-    deps.facts({ owner, sender, reversePath: envelope.reversePath, recipients }),
+    gatherFacts({ key, sender, reversePath: envelope.reversePath, recipients }, deps),
   );
   const outside = recipients.filter(address => !deps.isAllowed(address));
-  const captured = outside.length > 0 && deps.settings.recipientsElsewhere === 'capture';
+  const captured = outside.length > 0 && config.recipientsElsewhere === 'capture';
   const way = captured ? { outside: [], foreignReturn: null, transport: transportLimits('capture') } : { outside };
-  const facts = { ...stored, ...way, longLines: deps.settings.longLines };
-  const unsigned = deps.settings.unsignedForSes && facts.transport.kind === 'ses';
+  const facts = { ...stored, ...way, longLines: config.longLines };
+  const unsigned = config.ses.clientSignatures === 'remove' && facts.transport.kind === 'ses';
   // What was stored before is not decided again.
   const early = header.control.idempotencyKey === null ? decideParties({ sender, recipients }, facts) : null;
   if (early) throw early;
 
   const { raw, parts, sha256 } = await steps.take('parse', () =>
     deps.parser.parse(
-      submission.raw,
+      received.raw,
       work.fields,
-      { ...partsOptions(header.control, longestLine, deps.settings), unsigned },
+      { ...partsOptions(header.control, longestLine, config), unsigned },
       standing.signal,
     ),
   );
   try {
     const claim = await idempotencyClaim(header, envelope, parts);
-    const earlier = claim && (await steps.take('repeat', () => deps.findRepeat(owner.userId, claim)));
-    const accepted = { captured, bytes, recipients: recipients.length, leftOut: [] };
+    const earlier = claim && (await steps.take('repeat', () => deps.findRepeat(key.userId, claim)));
+    const accepted = { key, captured, bytes, recipients: recipients.length, leftOut: [] };
     if (earlier) return { ...accepted, emailId: repeatedId(earlier), repeated: true };
 
-    const contentFields = sentContentFields(parts, deps.settings);
+    const contentFields = keepOriginal ? parts.contentFields : rewrittenContentFields(parts);
     const { mending } = parts;
     const subject = { sender, recipients, bytes, longestLine, contentFields, mending, unsigned };
     const refusal = await steps.take('decide', () => work.decide(subject, facts));
     if (refusal) throw refusal;
 
-    const counted = deps.rates.countOf(owner.key, recipients.length);
+    const counted = rates.countOf(key, recipients.length);
     const trace = steps.span.context;
-    const told = { id: newOrderedId(), owner, envelope, refused, arrival, captured, counted, trace };
+    const told = { id: newOrderedId(), userId: key.userId, envelope, refused, arrival, captured, counted, trace };
     const built = await steps.take('row', async () => {
       const content = await work.content(parts.attachments.length > 0);
-      return buildRow({ ...told, raw, sha256, header, content, parts, claim }, deps.settings);
+      return buildRow({ ...told, raw, sha256, header, content, parts, claim }, keepOriginal);
     });
     const { row: message, leftOut } = built;
     const outcome = await steps.take('store', () => deps.store(message, standing));
-    if (outcome.kind === 'over') throw deps.rates.refusal(counted as UsageCount, outcome.usage);
+    if (outcome.kind === 'over') throw rates.refusal(counted as UsageCount, outcome.usage);
     if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };
 
     deps.publish(sendJobOf(message));
@@ -139,29 +160,30 @@ function free(raw: Buffer, { text, html, attachmentsJson }: MessageParts): void 
   for (const bytes of [text, html, attachmentsJson]) if (bytes instanceof Uint8Array) freeMemory(bytes);
 }
 
-function headerQuestion({ envelope, owner }: Submission, { settings, rates }: AcceptDependencies): HeaderQuestion {
+function headerQuestion({ envelope, key }: Underway, { config, rates }: AcceptDependencies): HeaderQuestion {
   return {
-    headerBytes: settings.headerBytes,
-    recipientSource: settings.recipientSource,
+    headerBytes: config.limits.headerBytes,
+    recipientSource: config.recipients,
     envelope: envelope.recipients,
-    mostRecipients: Math.min(settings.recipientLimit, rates.mostRecipients(owner.key)),
+    mostRecipients: Math.min(recipientLimit(config), rates.mostRecipients(key)),
   };
 }
 
-function partsOptions(control: ControlSettings, longestLine: number, settings: AcceptSettings) {
+function partsOptions(control: ControlSettings, longestLine: number, { limits, pipeline }: Config) {
+  const keepOriginal = pipeline === 'standalone';
   return {
-    mime: { depth: settings.mimeDepth, parts: settings.mimeParts, headerBytes: settings.headerBytes },
-    attachmentBytes: settings.attachmentBytes,
-    contents: !settings.keepOriginal,
-    breakLines: !settings.keepOriginal,
+    mime: { depth: limits.mimeDepth, parts: limits.mimeParts, headerBytes: limits.headerBytes },
+    attachmentBytes: limits.attachmentBytes,
+    contents: !keepOriginal,
+    breakLines: !keepOriginal,
     hashes: control.idempotencyKey !== null,
-    longLines: settings.keepOriginal && longestLine > MAX_LINE,
+    longLines: keepOriginal && longestLine > MAX_LINE,
   };
 }
 
 /** OpenSend's worker writes the fields of its parts itself, with the names that the row has. */
-function sentContentFields({ attachments, contentFields }: MessageParts, { keepOriginal }: AcceptSettings) {
-  return keepOriginal ? contentFields : { fileNames: attachments.map(({ filename }) => filename), unreadable: null };
+function rewrittenContentFields({ attachments }: MessageParts) {
+  return { fileNames: attachments.map(({ filename }) => filename), unreadable: null };
 }
 
 function repeatedId(outcome: IdempotencyOutcome): string {

@@ -10,12 +10,12 @@ import type { TraceContext } from '../observability/tracing.ts';
 import type { UsageCount } from '../store/keys/usage.ts';
 import type { Arrival, IdempotencyClaim, NewMessage, OriginalMessage } from '../store/messages/new-message.ts';
 import type { HeaderContent } from './header-steps.ts';
-import type { AcceptSettings, Envelope, ReadHeader, Submission } from './submission.ts';
+import type { Envelope, ReadHeader } from './submission.ts';
 
 /** Everything that is known of an accepted message. */
 export interface AcceptedMessage {
   readonly id: string;
-  readonly owner: Submission['owner'];
+  readonly userId: string;
   readonly envelope: Envelope;
   readonly arrival: Arrival;
   /** Recipients that were refused at RCPT, since they are on the suppression list. */
@@ -42,32 +42,33 @@ export interface BuiltRow {
 /**
  * The message in the shape of its row.
  *
+ * @param keepOriginal keep the message as received beside the row; else attachments go into the row
  * @throws Refusal for what no row can carry, or, beside OpenSend, what its worker could not send of one
  */
-export async function buildRow(message: AcceptedMessage, settings: AcceptSettings): Promise<BuiltRow> {
-  const { id, owner, header, content, parts, claim, trace, counted } = message;
+export async function buildRow(message: AcceptedMessage, keepOriginal: boolean): Promise<BuiltRow> {
+  const { id, userId, header, content, parts, claim, trace, counted } = message;
   const { recipients } = header;
   refuseUnstorableNames(header, content.replyTo);
   const row = {
     id,
-    userId: owner.userId,
+    userId,
     to: recipients.to.map(addressOf),
     cc: recipients.cc.map(addressOf),
     bcc: recipients.bcc.map(addressOf),
     subject: header.subject,
-    ...(settings.keepOriginal ? asReceived(message) : forOpenSend(message)),
+    ...(keepOriginal ? asReceived(message) : forOpenSend(message)),
     headers: content.headers,
     attachments: parts.attachments,
     attachmentsJson: parts.attachmentsJson,
     tags: header.control.tags,
     trace,
     messageId: content.messageId,
-    original: settings.keepOriginal ? await originalOf(message) : null,
+    original: keepOriginal ? await originalOf(message) : null,
     idempotency: claim,
     ...(counted && { counted }),
   };
   await refuseUnstorable(row);
-  if (!settings.keepOriginal && row.attachments.length > 0) refuseLongFields(row);
+  if (!keepOriginal && row.attachments.length > 0) refuseLongFields(row);
   return { row, leftOut: content.leftOut };
 }
 

@@ -1,3 +1,5 @@
+import { senderDomainsMode } from '../config/derived.ts';
+import type { Config } from '../config/schema.ts';
 import { comparableAddress, comparableDomain, domainOf, localPartOf } from '../message/addresses/address.ts';
 import type { TransportLimits } from '../routing/routes.ts';
 import type { Facts } from './decide.ts';
@@ -11,52 +13,50 @@ export interface FactsSources {
   readonly findSuppressed: (userId: string, addresses: readonly string[]) => Promise<readonly string[]>;
   /** Whether the domain is one of the owner's. */
   readonly isOwned: (userId: string, domain: string) => Promise<boolean>;
-  /** Whether senders have to be at one of the owner's domains (`senderDomains`). */
-  readonly asksOwned: boolean;
-  /** Whether failures are reported to MAIL FROM, whatever the transport. */
-  readonly notices: boolean;
   /** The limits of the transport that takes messages from this domain. */
   readonly limitsOf: (domain: string) => TransportLimits;
-  readonly sentAsReceived: boolean;
+  readonly config: Pick<Config, 'pipeline' | 'senderDomains' | 'failureNotices'>;
 }
 
 /** Gathers what the policy needs to know about a message, from the store. */
 export async function gatherFacts(question: FactsQuestion, sources: FactsSources): Promise<StoredFacts> {
-  const { userId, keyDomain } = question.owner;
+  const { userId, domain: keyDomain } = question.key;
+  const { pipeline, failureNotices } = sources.config;
+  const sentAsReceived = pipeline === 'standalone';
   const transport = sources.limitsOf(domainOf(question.sender.from.address));
-  const hasReturn = transport.bouncesToSender || sources.notices;
+  // Failures are reported to MAIL FROM, whatever the transport.
+  const hasReturn = transport.bouncesToSender || (sentAsReceived && failureNotices === 'on');
   const [suppressed, foreignDomain, foreignReturn] = await Promise.all([
     sources.findSuppressed(userId, question.recipients),
     findForeignDomain(question, sources),
     hasReturn ? findForeignReturn(question, sources) : null,
   ]);
-  const { sentAsReceived } = sources;
   return { keyDomain, foreignDomain, foreignReturn, suppressed, transport, sentAsReceived };
 }
 
 /** SES lets an account send as any of its identities, in From and in Sender; which tenant may use which is for us to say. */
 async function findForeignDomain(
-  { owner, sender }: FactsQuestion,
-  { isOwned, asksOwned }: FactsSources,
+  { key, sender }: FactsQuestion,
+  { isOwned, config }: FactsSources,
 ): Promise<string | null> {
-  if (!asksOwned) return null;
+  if (senderDomainsMode(config) === 'any') return null;
   const addresses = [sender.from.address, ...(sender.sender ? [sender.sender.address] : [])];
   for (const domain of new Set(addresses.map(domainOf))) {
-    if (!(await isOwned(owner.userId, domain))) return domain;
+    if (!(await isOwned(key.userId, domain))) return domain;
   }
   return null;
 }
 
 /** What is allowed in From is allowed here. Who may write any From may write any MAIL FROM, too. */
 async function findForeignReturn(
-  { owner, sender, reversePath }: FactsQuestion,
-  { isOwned, asksOwned }: FactsSources,
+  { key, sender, reversePath }: FactsQuestion,
+  { isOwned, config }: FactsSources,
 ): Promise<string | null> {
   const domain = domainOf(reversePath);
   if (domain === '' || domain === domainOf(sender.from.address)) return null;
-  if (owner.keyDomain === null && !asksOwned) return null;
-  if (owner.keyDomain !== null && domain === comparableDomain(owner.keyDomain)) return null;
-  return (await isOwned(owner.userId, domain)) ? null : domain;
+  if (key.domain === null && senderDomainsMode(config) === 'any') return null;
+  if (key.domain !== null && domain === comparableDomain(key.domain)) return null;
+  return (await isOwned(key.userId, domain)) ? null : domain;
 }
 
 /**

@@ -1,25 +1,23 @@
 import { envelopeLimit, greetingName, hasTls } from '../config/derived.ts';
-import { type LiveConfig, perGeneration } from '../config/live.ts';
+import { perGeneration } from '../config/live.ts';
 import type { Config } from '../config/schema.ts';
-import { Admission, type AdmissionLimits } from '../intake/admission.ts';
-import type { Logger } from '../observability/log.ts';
-import type { Registry } from '../observability/metrics.ts';
+import type { Context } from '../context.ts';
+import { Tally } from '../flow/tally.ts';
+import type { Intake } from '../intake/create-intake.ts';
 import { createNetworkMatcher } from '../platform/networks.ts';
 import { limitYoungGeneration, mapTlsBuffers, relieveHeap } from '../platform/process-memory.ts';
 import { AddressCounts, createTrust } from './incoming-connections.ts';
 import type { ServerSettings } from './library-options.ts';
 import { observeListeners, type SmtpMetrics } from './metrics.ts';
 import { RelayServer } from './server.ts';
+import { LoginGuard } from './session/login-guard.ts';
 import type { SessionDependencies } from './session/session.ts';
 import { createTlsMetrics, readTlsPair, type TlsPair, watchTlsPair } from './tls/certificate.ts';
 import { createHandshakeMetrics, createLegacyMetrics } from './tls/handshakes.ts';
 
-export interface ListenersOptions {
-  readonly live: LiveConfig;
-  readonly session: SessionDependencies;
-  readonly registry: Registry;
+export interface ListenersParts extends Context {
+  readonly intake: Intake;
   readonly metrics: SmtpMetrics;
-  readonly logger: Logger;
   /** Milliseconds that messages under way have to finish. */
   readonly drainTime: number;
   /** Milliseconds behind that in which those that are cut off are told so, as soon as nothing of them is stored. */
@@ -43,16 +41,8 @@ interface ListenerMode {
 }
 
 /** @returns the ports, also where the configuration asked for any free one */
-export async function openListeners({
-  live,
-  session,
-  registry,
-  metrics,
-  logger,
-  drainTime,
-  answerTime,
-  running,
-}: ListenersOptions): Promise<ListenerPorts> {
+export async function openListeners(parts: ListenersParts): Promise<ListenerPorts> {
+  const { live, intake, registry, metrics, logger, drainTime, answerTime, running } = parts;
   const config = live.current;
   const tls = hasTls(config) ? await readTlsPair(config.tls) : null;
   if (tls) await mapTlsBuffers();
@@ -62,20 +52,19 @@ export async function openListeners({
     await Promise.all(servers.map(server => server.drain(drainTime, answerTime)));
   });
   const counts = new AddressCounts();
-  const admission = new Admission(perGeneration(live, admissionLimits));
   const countConnections = () => servers.reduce((count, server) => count + server.connections.size, 0);
   observeListeners(registry, {
     connections: countConnections,
     addresses: () => counts.addresses,
-    bytesInFlight: () => admission.used,
+    bytesInFlight: () => intake.admission.used,
   });
   running.defer(relieveHeap({ connections: countConnections }));
   running.defer(limitYoungGeneration());
   const trust = perGeneration(live, ({ trustedNetworks }) => createTrust(trustedNetworks));
   const shared = {
     tls,
-    session,
-    admission,
+    session: sessionDependencies(parts),
+    admission: intake.admission,
     countConnections,
     counts,
     trustedKey: (address: string) => trust()(address),
@@ -128,10 +117,11 @@ export async function openListeners({
   return ports;
 }
 
-/** A key that is alone can send the largest message, however small its share would be. */
-function admissionLimits({ limits, maxMessageSizeBytes }: Config): AdmissionLimits {
-  const bytes = limits.bytesInFlight;
-  return { bytes, share: Math.max(limits.bytesShare / 100, Math.min(1, maxMessageSizeBytes / bytes)) };
+function sessionDependencies({ live, intake, metrics, tracer, logger }: ListenersParts): SessionDependencies {
+  const child = logger.child({ room: 'smtp' });
+  const limits = () => live.current.limits;
+  const guard = new LoginGuard({ failedLogins: intake.failedLogins, limits, metrics, logger: child });
+  return { live, intake, guard, sessions: new Tally(), metrics, tracer, logger: child };
 }
 
 function serverSettings(config: Config, { legacyTls, ...mode }: ListenerMode) {

@@ -1,7 +1,10 @@
+import type { LiveConfig } from '../../config/live.ts';
+import type { Config } from '../../config/schema.ts';
 import type { Tally } from '../../flow/tally.ts';
+import type { Intake } from '../../intake/create-intake.ts';
+import type { ApiKey } from '../../intake/submission.ts';
 import { Refusal } from '../../message/refusal.ts';
 import type { Logger } from '../../observability/log.ts';
-import { type ApiKey, hashKey } from '../../store/keys/api-keys.ts';
 import type { SmtpMetrics } from '../metrics.ts';
 import { tooManyLogins, tooManySessions } from '../protocol/replies.ts';
 import type { LoginGuard } from './login-guard.ts';
@@ -15,25 +18,12 @@ export interface Client {
 }
 
 export interface SessionKeyDependencies {
-  /** The key with this hash (`hashKey`); null for an unknown one. */
-  readonly findKey: (hash: string) => Promise<ApiKey | null>;
-  /** The key with this id; null where there is none. */
-  readonly findKeyById: (id: string) => Promise<ApiKey | null>;
-  /** Notes that a key was used. */
-  readonly markUsed: (keyId: string) => void;
+  readonly live: Pick<LiveConfig, 'current'>;
+  readonly intake: Pick<Intake, 'keys'>;
   readonly guard: LoginGuard;
   /** Sessions by key; shared by all listeners. */
   readonly sessions: Tally;
   readonly metrics: SmtpMetrics;
-  readonly settings: SessionKeySettings;
-}
-
-export interface SessionKeySettings {
-  readonly failedLogins: number;
-  /** The most sessions of one key; 0: as many as its share. */
-  readonly sessionsPerKey: number;
-  /** The most sessions that any key may have of all. */
-  readonly keyShare: number;
 }
 
 /**
@@ -64,26 +54,26 @@ export class SessionKey {
 
   /** Counts a log-in, so that also those that come to nothing have an end. @throws Refusal 421 for one too many */
   attempt(): void {
-    if (this.#attempts >= this.#deps.settings.failedLogins) throw tooManyLogins();
+    if (this.#attempts >= this.#deps.live.current.limits.failedLogins) throw tooManyLogins();
     this.#attempts += 1;
   }
 
   /** @param password the API key */
   async logIn(password: string): Promise<void> {
-    const hash = hashKey(password);
+    const hash = this.#deps.intake.keys.hash(password);
     const key = await this.#findLogin(hash);
     this.#countFor(key);
     this.#deps.metrics.logins.inc({ result: 'succeeded' });
     this.#keyHash = hash;
-    this.#deps.markUsed(key.id);
+    this.#deps.intake.keys.markUsed(key.id);
   }
 
   /** The key with this hash. Who has none waits as long as failed log-ins before have earned. */
   async #findLogin(hash: string): Promise<ApiKey> {
-    const { guard, findKey } = this.#deps;
+    const { guard, intake } = this.#deps;
     const { clientAddress } = this.#client;
     const key = await guard
-      .lookUp(clientAddress, () => findKey(hash))
+      .lookUp(clientAddress, () => intake.keys.findByHash(hash))
       .catch(cause => {
         // Our own fault costs the client no attempt: `limits.loginTimeout` ends the connection all the same.
         this.#attempts -= 1;
@@ -98,9 +88,10 @@ export class SessionKey {
   #countFor({ id, limits }: ApiKey): void {
     if (this.#closed || this.#countedFor === id) return;
     this.#stopCounting();
-    const { sessionsPerKey, keyShare } = this.#deps.settings;
-    const limit = (limits?.sessions ?? sessionsPerKey) || keyShare;
-    if (!this.#deps.sessions.tryTake(id, Math.min(limit, keyShare))) throw tooManySessions();
+    const ofAll = this.#deps.live.current.limits;
+    const share = keyShare(ofAll);
+    const limit = (limits?.sessions ?? ofAll.sessionsPerKey) || share;
+    if (!this.#deps.sessions.tryTake(id, Math.min(limit, share))) throw tooManySessions();
     this.#countedFor = id;
     this.#deps.metrics.sessions.inc();
   }
@@ -129,7 +120,7 @@ export class SessionKey {
   async current(): Promise<ApiKey> {
     const trustedKey = this.#client.trustedKey();
     if (this.#keyHash === null && trustedKey !== null) return this.#trustedKey(trustedKey);
-    const key = this.#keyHash === null ? null : await this.#deps.findKey(this.#keyHash);
+    const key = this.#keyHash === null ? null : await this.#deps.intake.keys.findByHash(this.#keyHash);
     if (key === null) {
       const text = 'The API key is not valid any more: log in again on a new connection';
       throw new Refusal({ code: 530, enhancedCode: '5.7.0', text, rule: 'key_revoked' });
@@ -138,7 +129,7 @@ export class SessionKey {
   }
 
   async #trustedKey(id: string): Promise<ApiKey> {
-    const key = await this.#deps.findKeyById(id);
+    const key = await this.#deps.intake.keys.findById(id);
     if (key !== null) return key;
     this.#log.logger.warn({ key: id }, 'the key of a trusted network does not exist');
     throw new Refusal({ code: 530, enhancedCode: '5.7.0', text: 'Authentication required', rule: 'key_revoked' });
@@ -146,3 +137,8 @@ export class SessionKey {
 }
 
 const KEYS_UNREACHABLE = 'Temporary fault on our side, the key cannot be checked: try again later';
+
+/** How many sessions the share comes to; one is always let in. */
+function keyShare({ connections, keyShare }: Config['limits']): number {
+  return Math.max(1, Math.floor((connections * keyShare) / 100));
+}

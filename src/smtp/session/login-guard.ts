@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Tally } from '../../flow/tally.ts';
 import { Turnstile } from '../../flow/turnstile.ts';
+import type { Intake } from '../../intake/create-intake.ts';
 import { Refusal } from '../../message/refusal.ts';
 import type { Logger } from '../../observability/log.ts';
 import { clientNetwork } from '../../platform/networks.ts';
-import type { FailedLogins } from '../../store/keys/failed-logins.ts';
 import type { SmtpMetrics } from '../metrics.ts';
 
 export interface LoginLimits {
@@ -16,7 +16,7 @@ export interface LoginLimits {
 }
 
 export interface LoginGuardDependencies {
-  readonly failedLogins: Pick<FailedLogins, 'countOf' | 'add'>;
+  readonly failedLogins: Intake['failedLogins'];
   readonly limits: () => LoginLimits;
   readonly metrics: Pick<SmtpMetrics, 'loginDelays'>;
   readonly logger: Logger;
@@ -52,7 +52,7 @@ export class LoginGuard {
   /**
    * The key was wrong. Waits as long as its answer has to, and resolves when all pods can know.
    *
-   * @param keyHash `hashKey` of what was given as the key
+   * @param keyHash `Keys.hash` of what was given as the key
    * @throws Refusal 454 where too many of that address wait already
    */
   async failed(address: string, keyHash: string): Promise<void> {

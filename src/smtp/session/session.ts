@@ -1,9 +1,7 @@
 import { Abandoned } from '../../flow/standing.ts';
-import type { Accepted } from '../../intake/accept.ts';
 import type { Holder } from '../../intake/admission.ts';
+import type { Intake } from '../../intake/create-intake.ts';
 import { outsideRefusal, undeclaredLocalPart, unsupportedLocalPart } from '../../intake/decide.ts';
-import type { RateLimits } from '../../intake/rate-limits.ts';
-import { MessageStanding, Steps } from '../../intake/steps.ts';
 import type { Submission } from '../../intake/submission.ts';
 import {
   comparableAddress,
@@ -21,29 +19,13 @@ import type { ReceivedMessage } from '../data/incoming-message.ts';
 import type { LoginResult } from '../metrics.ts';
 import { type PathCommand, POSTMASTER } from '../protocol/commands.ts';
 import { isFault, replyTo } from '../protocol/replies.ts';
-import { type Client, SessionKey, type SessionKeyDependencies, type SessionKeySettings } from './key.ts';
+import { type Client, SessionKey, type SessionKeyDependencies } from './key.ts';
 
 /** What sessions share. */
 export interface SessionDependencies extends SessionKeyDependencies {
-  /** Those of the addresses that are on the owner's suppression list. */
-  readonly findSuppressed: (userId: string, addresses: readonly string[]) => Promise<readonly string[]>;
-  readonly accept: (submission: Submission) => Promise<Accepted>;
-  readonly isAllowed: (address: string) => boolean;
-  readonly rates: RateLimits;
+  readonly intake: Intake;
   readonly tracer: Tracer;
-  readonly settings: SessionSettings;
   readonly logger: Logger;
-}
-
-export interface SessionSettings extends SessionKeySettings {
-  /** The RCPT TO addresses are the recipients. */
-  readonly envelopeDecides: boolean;
-  /** Refuse a recipient outside the allow list at RCPT. */
-  readonly refuseRecipientsElsewhere: boolean;
-  /** Refuse a suppressed recipient at RCPT, and not the whole message at its end. */
-  readonly refuseSuppressedRecipients: boolean;
-  /** Whether any transport takes other characters than ASCII in local parts; which one it is shows in From. */
-  readonly smtpUtf8: boolean;
 }
 
 const NOBODY: Holder = { key: '', owner: '' };
@@ -118,8 +100,9 @@ export class Session {
     this.#reversePath = command.address;
     this.#refuseForeignLocalPart(command.address, command.args !== false && 'SMTPUTF8' in command.args);
     const key = await this.#key.atMail();
-    this.#deps.rates.check(key, 1);
-    this.#mostRecipients = this.#deps.rates.mostRecipients(key);
+    const { rates } = this.#deps.intake;
+    rates.check(key, 1);
+    this.#mostRecipients = rates.mostRecipients(key);
     this.#holder = { key: key.id, owner: key.userId };
   }
 
@@ -138,16 +121,18 @@ export class Session {
   async recipient(command: PathCommand, smtpUtf8: boolean, others: readonly string[]): Promise<string> {
     const address = command.address === POSTMASTER ? await this.#postmaster() : command.address;
     this.#refuseForeignLocalPart(address, smtpUtf8);
-    const { envelopeDecides, refuseSuppressedRecipients, refuseRecipientsElsewhere } = this.#deps.settings;
-    if (envelopeDecides) this.#refuseTooMany(address, others);
-    if (refuseRecipientsElsewhere && !this.#deps.isAllowed(address)) throw outsideRefusal(address);
-    if (refuseSuppressedRecipients) await this.#refuseSuppressed(address);
+    const { recipients, recipientsElsewhere, suppression } = this.#deps.live.current;
+    // Where the header names the recipients, the end of the message tells.
+    if (recipients !== 'envelope') return address;
+    this.#refuseTooMany(address, others);
+    if (recipientsElsewhere === 'refuse' && !this.#deps.intake.isAllowed(address)) throw outsideRefusal(address);
+    if (suppression === 'recipient') await this.#refuseSuppressed(address);
     return address;
   }
 
   async #refuseSuppressed(address: string): Promise<void> {
     const { userId } = await this.#key.current();
-    const [suppressed] = await this.#deps.findSuppressed(userId, [address]);
+    const [suppressed] = await this.#deps.intake.findSuppressed(userId, [address]);
     if (suppressed !== undefined) {
       if (this.#refused.length < MAX_REFUSED) this.#refused = [...new Set([...this.#refused, suppressed])];
       const text = `${suppressed} is on your suppression list`;
@@ -166,7 +151,7 @@ export class Session {
     const started = performance.now();
     const span = beginMessageSpan(this.#deps.tracer, message);
     try {
-      const text = await this.#accept({ ...message, refused: this.#refused }, span, started, callOff);
+      const text = await this.#accept(message, span, started, callOff);
       span.set({ 'smtp_relay.reply_code': 250 });
       this.#deps.metrics.accepted((performance.now() - started) / 1000, span.context);
       return text;
@@ -178,25 +163,18 @@ export class Session {
     }
   }
 
-  async #accept(
-    message: Omit<Submission, 'owner' | 'standing' | 'steps'>,
-    span: Span,
-    started: number,
-    callOff: AbortController,
-  ): Promise<string> {
-    const { tracer, metrics } = this.#deps;
-    const steps = new Steps(metrics.steps, tracer, span, callOff.signal);
-    const key = await steps.take('key', () => this.#key.current());
-    const owner = { userId: key.userId, keyDomain: key.domain, key };
-    const standing = new MessageStanding(callOff, key, () => this.#key.current());
-    const accepted = await this.#deps.accept({ ...message, owner, standing, steps });
+  async #accept(message: MessageReceived, span: Span, started: number, callOff: AbortController): Promise<string> {
+    const { intake, metrics } = this.#deps;
+    const findKey = () => this.#key.current();
+    const accepted = await intake.accept({ ...message, refused: this.#refused, findKey, callOff, span });
+    const { key } = accepted;
     const isUnheard = callOff.signal.reason instanceof Abandoned;
     if (isUnheard) metrics.unheard.inc();
     span.set({ 'smtp_relay.email_id': accepted.emailId, 'smtp_relay.recipients': accepted.recipients });
-    this.#deps.markUsed(key.id);
+    intake.keys.markUsed(key.id);
     this.#linesLeft = MAX_REFUSED_LINES;
     const result = accepted.repeated ? 'repeated' : accepted.captured ? 'captured' : 'queued';
-    this.#deps.metrics.messages.inc({ result });
+    metrics.messages.inc({ result });
     for (const { reason } of accepted.leftOut) metrics.headersLeftOut.inc({ reason });
     this.logger.info(
       {
@@ -260,7 +238,7 @@ export class Session {
   /** RFC 6531 section 3.4: such an address goes with SMTPUTF8 only, and only where the transport has it too. */
   #refuseForeignLocalPart(address: string, smtpUtf8: boolean): void {
     if (address === '' || isAscii(localPartOf(address))) return;
-    if (!this.#deps.settings.smtpUtf8) throw unsupportedLocalPart();
+    if (!this.#deps.intake.smtpUtf8) throw unsupportedLocalPart();
     if (!smtpUtf8) throw undeclaredLocalPart();
   }
 }
