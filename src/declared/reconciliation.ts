@@ -1,20 +1,8 @@
-import type pg from 'pg';
-import type { LiveConfig } from '../config/live.ts';
-import type { Logger } from '../observability/log.ts';
-import type { Registry } from '../observability/metrics.ts';
+import type { Context } from '../context.ts';
 import { createSecretBox } from '../webhooks/signing.ts';
 import type { Reconciler } from './reconciler.ts';
 import { type DeclarationsReport, readReport } from './report.ts';
 import { createUnreconciledMetric, UnreconciledWatch } from './unreconciled.ts';
-
-export interface ReconciliationParts {
-  readonly live: LiveConfig;
-  readonly pool: pg.Pool;
-  readonly registry: Registry;
-  readonly logger: Logger;
-  /** Names this process among all, new with each start. */
-  readonly id: string;
-}
 
 /** The part of a process that makes the database match its documents, or looks that another process does. */
 export interface Reconciliation {
@@ -27,7 +15,7 @@ export interface Reconciliation {
 /** Milliseconds. Twice the time of a lease: the process that had it may have died, and the next one looks from time to time. */
 const GRACE = 60_000;
 
-export async function createReconciliation(parts: ReconciliationParts): Promise<Reconciliation> {
+export async function createReconciliation(parts: Context): Promise<Reconciliation> {
   const { live, pool, registry, logger } = parts;
   const reconciler = await createReconciler(parts);
   const watch = new UnreconciledWatch({
@@ -57,7 +45,7 @@ export async function createReconciliation(parts: ReconciliationParts): Promise<
 }
 
 /** null where no documents are configured. */
-async function createReconciler(parts: ReconciliationParts): Promise<Reconciler | null> {
+async function createReconciler(parts: Context): Promise<Reconciler | null> {
   const { live, pool, registry, logger, id } = parts;
   const { resources, webhooks, pipeline, domains } = live.current;
   const { directory, secretsDirectory, interval } = resources;

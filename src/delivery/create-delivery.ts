@@ -1,10 +1,8 @@
-import type pg from 'pg';
 import { databaseLogin, greetingName } from '../config/derived.ts';
-import { type LiveConfig, perGeneration } from '../config/live.ts';
+import { perGeneration } from '../config/live.ts';
 import type { Config } from '../config/schema.ts';
+import type { Context } from '../context.ts';
 import type { Logger } from '../observability/log.ts';
-import type { Registry } from '../observability/metrics.ts';
-import type { Tracer } from '../observability/tracing.ts';
 import type { DatabaseClock } from '../postgres/clock.ts';
 import { listenTo, OUTBOX_CHANNEL } from '../postgres/notifications.ts';
 import type { JobSink, JobSource } from '../queue/jobs.ts';
@@ -41,14 +39,7 @@ import { createSimulator } from './transport/simulated/simulator.ts';
 import { createSmtpTransport } from './transport/smtp/transport.ts';
 import type { WorkerHeartbeat } from './worker-heartbeat.ts';
 
-export interface DeliveryParts {
-  readonly live: LiveConfig;
-  readonly pool: pg.Pool;
-  readonly registry: Registry;
-  readonly tracer: Tracer;
-  readonly logger: Logger;
-  /** Names this worker among all, for ever. */
-  readonly id: string;
+export interface DeliveryParts extends Context {
   readonly heartbeat: WorkerHeartbeat;
   readonly clock: DatabaseClock;
   /** Webhook deliveries have become due. */
@@ -221,13 +212,9 @@ function createAllTransports(
   });
 }
 
-export interface SourceParts {
-  readonly live: LiveConfig;
-  readonly pool: pg.Pool;
+export interface SourceParts extends Context {
   /** Where the jobs go. */
   readonly sink: JobSink;
-  readonly registry: Registry;
-  readonly logger: Logger;
 }
 
 /** Jobs come from the queue, or without one straight from the outbox. */

@@ -1,20 +1,12 @@
-import type pg from 'pg';
-import type { Config } from '../config/schema.ts';
+import type { Context } from '../context.ts';
 import type { Logger } from '../observability/log.ts';
-import type { Registry } from '../observability/metrics.ts';
-import type { Tracer } from '../observability/tracing.ts';
 import { createEventQueue, type EventQueue } from '../queue/event-queue.ts';
 import { createEventIntake, type EventIntake } from './intake.ts';
 import { createEventsMetrics, type EventsMetrics } from './metrics.ts';
 
-export interface EventsParts {
-  readonly config: Config;
-  readonly pool: pg.Pool;
+export interface EventsParts extends Context {
   /** Webhook deliveries have become due. */
   readonly onDeliveriesDue: () => void;
-  readonly registry: Registry;
-  readonly tracer: Tracer;
-  readonly logger: Logger;
 }
 
 export interface Events {
@@ -27,18 +19,19 @@ export interface Events {
 }
 
 /** Puts the room together from the configuration. */
-export function createEvents({ config, pool, onDeliveriesDue, registry, tracer, logger }: EventsParts): Events {
+export function createEvents({ live, pool, onDeliveriesDue, registry, tracer, logger }: EventsParts): Events {
   const metrics = createEventsMetrics(registry);
   const child = logger.child({ room: 'events' });
   const intake = createEventIntake({ pool, metrics, tracer, logger: child, onDeliveriesDue });
-  const { queueUrl } = config.events;
+  const { events, awsRegion, sqsEndpoint } = live.current;
+  const { queueUrl } = events;
   const queue =
     queueUrl === ''
       ? null
       : createEventQueue({
           queueUrl,
-          region: config.awsRegion,
-          endpoint: config.sqsEndpoint || null,
+          region: awsRegion,
+          endpoint: sqsEndpoint || null,
           handle: bodies => intake.record(bodies, 'sqs'),
           logger: child,
         });

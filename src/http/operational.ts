@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
-import type pg from 'pg';
 import manifest from '../../package.json' with { type: 'json' };
-import type { ConfigStatus, LiveConfig } from '../config/live.ts';
+import type { ConfigStatus } from '../config/live.ts';
+import type { Context } from '../context.ts';
 import type { Logger } from '../observability/log.ts';
 import { createExposition, type Registry } from '../observability/metrics.ts';
 import { checkDatabase } from '../postgres/pool.ts';
@@ -18,18 +18,14 @@ export interface Condition {
   readonly reasons: readonly string[];
 }
 
-export interface OperationalParts {
-  readonly live: LiveConfig;
+export interface OperationalParts extends Context {
   readonly role: OperationalListenerOptions['role'];
-  readonly pool: pg.Pool;
   readonly queue: SqsQueue | null;
   readonly ready: () => Condition;
   readonly resources: { report(): Promise<Condition | undefined> };
   /** Ways out that cannot be used just now; for workers. */
   readonly shutRoutes?: () => readonly unknown[];
-  readonly registry: Registry;
   readonly metrics: HttpMetrics;
-  readonly logger: Logger;
 }
 
 /** The operational listener of a process. */

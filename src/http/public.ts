@@ -1,10 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type pg from 'pg';
-import { type LiveConfig, perGeneration } from '../config/live.ts';
+import { perGeneration } from '../config/live.ts';
+import type { Context } from '../context.ts';
 import { createSnsReceiver, type SnsReceiverDependencies } from '../events/sns/receiver.ts';
 import type { Logger } from '../observability/log.ts';
-import type { Registry } from '../observability/metrics.ts';
 import type { Span, Tracer } from '../observability/tracing.ts';
 import { listEndedLinks } from '../store/events/ended-links.ts';
 import { createEnded } from '../tracking/ended.ts';
@@ -15,19 +14,14 @@ import { addRoute, answer, createListener, type Listener, type ListenerLimits } 
 import type { HttpMetrics } from './metrics.ts';
 import { addTrackingRoutes, type TrackingRoutesOptions } from './tracking-routes.ts';
 
-export interface PublicParts {
-  readonly live: LiveConfig;
-  readonly pool: pg.Pool;
+export interface PublicParts extends Context {
   /** Takes what SNS brings. */
   readonly intake: Pick<SnsReceiverDependencies, 'intake' | 'metrics' | 'logger'>;
   /** Whether the database is known to be one to write to. */
   readonly isPrepared: () => boolean;
   /** Webhook deliveries have become due. */
   readonly onDeliveriesDue: () => void;
-  readonly registry: Registry;
   readonly metrics: HttpMetrics;
-  readonly tracer: Tracer;
-  readonly logger: Logger;
 }
 
 /** null where the configuration asks for no such listener. */

@@ -1,6 +1,6 @@
-import type pg from 'pg';
 import { databaseLogin, migrationsLogin } from '../config/derived.ts';
 import type { LiveConfig } from '../config/live.ts';
+import type { Context } from '../context.ts';
 import type { Logger } from '../observability/log.ts';
 import type { PatientPool } from '../postgres/patient-pool.ts';
 import { createPool } from '../postgres/pool.ts';
@@ -14,12 +14,7 @@ export function createConfiguredPool(live: LiveConfig, logger: Logger): PatientP
   return createPool(options, logger.child({ room: 'store' }));
 }
 
-export interface PreparationParts {
-  readonly pool: pg.Pool;
-  readonly logger: Logger;
-}
-
-export function createConfiguredPreparation(live: LiveConfig, { pool, logger }: PreparationParts) {
+export function createConfiguredPreparation({ live, pool, logger }: Context): Preparation {
   const { pipeline, migrations, database } = live.current;
   return new Preparation({
     databaseUrl: () => migrationsLogin(live.current),
