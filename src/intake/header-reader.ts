@@ -6,11 +6,12 @@ import {
   contentOf,
   decideWith,
   type Header,
+  type HeaderAnswer,
   type HeaderContent,
   type HeaderQuestion,
+  type HeaderTask,
   readHeader,
 } from './header-steps.ts';
-import type { HeaderAnswer, HeaderTask } from './header-thread.ts';
 import type { ReadHeader } from './submission.ts';
 
 /** All that is done with one message's header, wherever it is done. */
@@ -37,7 +38,7 @@ export class HeaderReader {
   readonly #threads: ThreadPool<HeaderTask, HeaderAnswer>;
 
   constructor({ timeout }: HeaderReaderOptions) {
-    const file = new URL('./header-thread.ts', import.meta.url);
+    const file = new URL('./header-steps.ts', import.meta.url);
     this.#threads = new ThreadPool({ file, threads: 1, timeout });
   }
 

@@ -1,3 +1,4 @@
+import type { TransportKind } from '../config/transports/list.ts';
 import { isAscii, type Mailbox } from '../message/addresses/address.ts';
 import { readReplyTo, readSender } from '../message/addresses/originators.ts';
 import { type RecipientSource, refuseTooMany, resolveRecipients } from '../message/addresses/recipients.ts';
@@ -11,7 +12,8 @@ import {
   sendableHeaders,
   subjectOf,
 } from '../message/header/row-headers.ts';
-import { policyRefusal, Refusal, sizeRefusal } from '../message/refusal.ts';
+import { policyRefusal, Refusal, type RefusalDetail, sizeRefusal } from '../message/refusal.ts';
+import { transportLimits } from '../routing/routes.ts';
 import { decide, type Facts, type Subject, unsupportedLocalPart } from './decide.ts';
 import type { ReadHeader } from './submission.ts';
 
@@ -108,4 +110,48 @@ function refuseForeignAddresses({ recipients: { to, cc, bcc } }: ReadHeader, rep
   if (![...to, ...cc, ...bcc, ...replyTo].some(isEncoded)) return;
   const text = 'An address has an encoded word before the @, which cannot be delivered: send it decoded';
   throw new Refusal({ code: 553, enhancedCode: '5.1.3', text, rule: 'encoded_address' });
+}
+
+/** What is known, in a form that reaches another thread. */
+interface PlainFacts extends Omit<Facts, 'transport'> {
+  readonly transport: TransportKind;
+}
+
+/** The header section as it was received, and what is to be done with it. It is read anew each time. */
+export type HeaderTask = { readonly section: Uint8Array; readonly question: HeaderQuestion } & (
+  | { readonly step: 'read' }
+  | { readonly step: 'decide'; readonly subject: Omit<Subject, 'fields'>; readonly facts: PlainFacts }
+  | { readonly step: 'content'; readonly hasAttachments: boolean; readonly keepOriginal: boolean }
+);
+
+export interface HeaderAnswer {
+  readonly header?: ReadHeader;
+  readonly content?: HeaderContent;
+  readonly refusal?: RefusalDetail;
+}
+
+/** What runs in a worker thread (`HeaderReader`): this file is its entry. */
+export default function work(task: HeaderTask): HeaderAnswer {
+  try {
+    return answer(task);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return { refusal: error.detail };
+  }
+}
+
+function answer(task: HeaderTask): HeaderAnswer {
+  const { buffer, byteOffset, byteLength } = task.section;
+  const read = readHeader(Buffer.from(buffer, byteOffset, byteLength), task.question);
+  switch (task.step) {
+    case 'read':
+      return { header: read.header };
+    case 'content':
+      return { content: contentOf(read, task.hasAttachments, task.keepOriginal) };
+    case 'decide': {
+      const facts = { ...task.facts, transport: transportLimits(task.facts.transport) };
+      const refusal = decideWith(read.fields, task.subject, facts);
+      return refusal ? { refusal: refusal.detail } : {};
+    }
+  }
 }

@@ -1,8 +1,22 @@
 import { constants } from 'node:crypto';
 import type { SecureVersion } from 'node:tls';
+import type { Config } from '../config/schema.ts';
 import type { TlsPair } from './tls/certificate.ts';
 
-export interface ServerSettings {
+/** Limits of connections and their times, under the names of their settings. */
+type ConnectionLimits = Pick<
+  Config['limits'],
+  | 'connections'
+  | 'connectionsPerAddress'
+  | 'loginTimeout'
+  | 'idleTimeout'
+  | 'dataTimeout'
+  | 'dataGrace'
+  | 'dataRate'
+  | 'sessionTimeout'
+>;
+
+export interface ServerSettings extends ConnectionLimits {
   /** The name that greets clients. */
   readonly name: string;
   /** TLS from the first byte (RFC 8314 section 3.3) in place of STARTTLS. */
@@ -16,19 +30,9 @@ export interface ServerSettings {
   readonly messageBytes: number;
   readonly bareLineEndings: 'reject' | 'accept';
   readonly recipients: number;
-  readonly connections: number;
-  /** Of one address, on all listeners. */
-  readonly connectionsPerAddress: number;
   /** The most of one address that have not logged in, on all listeners. */
   readonly strangersPerAddress: number;
-  /** Times in milliseconds. */
-  readonly loginTimeout: number;
-  readonly idleTimeout: number;
-  readonly dataTimeout: number;
-  readonly dataGrace: number;
-  /** Bytes a second. */
-  readonly dataRate: number;
-  readonly sessionTimeout: number;
+  /** Milliseconds. */
   readonly proxyHeaderTimeout: number;
 }
 

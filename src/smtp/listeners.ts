@@ -42,45 +42,24 @@ interface ListenerMode {
 
 /** @returns the ports, also where the configuration asked for any free one */
 export async function openListeners(parts: ListenersParts): Promise<ListenerPorts> {
-  const { live, intake, registry, metrics, logger, drainTime, answerTime, running } = parts;
-  const config = live.current;
-  const tls = hasTls(config) ? await readTlsPair(config.tls) : null;
+  const { live, registry, logger, drainTime, answerTime, running } = parts;
+  const { host, port: startTlsPort, tls: paths } = live.current;
+  const tls = hasTls(live.current) ? await readTlsPair(paths) : null;
   if (tls) await mapTlsBuffers();
   else logger.warn('no TLS certificate is configured: API keys and messages travel in clear text');
   const servers: RelayServer[] = [];
   running.defer(async () => {
     await Promise.all(servers.map(server => server.drain(drainTime, answerTime)));
   });
-  const counts = new AddressCounts();
-  const countConnections = () => servers.reduce((count, server) => count + server.connections.size, 0);
-  observeListeners(registry, {
-    connections: countConnections,
-    addresses: () => counts.addresses,
-    bytesInFlight: () => intake.admission.used,
-  });
-  running.defer(relieveHeap({ connections: countConnections }));
-  running.defer(limitYoungGeneration());
-  const trust = perGeneration(live, ({ trustedNetworks }) => createTrust(trustedNetworks));
-  const shared = {
-    tls,
-    session: sessionDependencies(parts),
-    admission: intake.admission,
-    countConnections,
-    counts,
-    trustedKey: (address: string) => trust()(address),
-    metrics,
-    handshakes: createHandshakeMetrics(registry),
-    isProxy: createNetworkMatcher(config.proxyProtocol.networks),
-    logger: logger.child({ room: 'smtp' }),
-  };
+  const shared = shareAmong(servers, parts, tls);
   const open = (port: number, mode: ListenerMode): Promise<number> => {
     const server = new RelayServer({ ...shared, settings: perGeneration(live, of => serverSettings(of, mode)) });
     servers.push(server);
     running.defer(live.onChange(() => server.settingsChanged()));
-    return server.open(port, config.host);
+    return server.open(port, host);
   };
-  const port = await open(config.port, { implicitTls: false, startTls: tls !== null, legacyTls: false });
-  const { implicitPort, legacyPort } = config.tls;
+  const port = await open(startTlsPort, { implicitTls: false, startTls: tls !== null, legacyTls: false });
+  const { implicitPort, legacyPort, legacyMinVersion } = paths;
   const ports = {
     port,
     ...(implicitPort !== 0 && {
@@ -93,28 +72,59 @@ export async function openListeners(parts: ListenersParts): Promise<ListenerPort
   if (legacyPort !== 0) {
     createLegacyMetrics(registry);
     logger.warn(
-      { port: legacyPort, minVersion: config.tls.legacyMinVersion },
+      { port: legacyPort, minVersion: legacyMinVersion },
       'a port for old devices is open: its TLS protects little, so let nobody else use it',
     );
   }
-  if (tls) {
-    const tlsMetrics = createTlsMetrics(registry);
-    tlsMetrics.inUse(tls);
-    const useEverywhere = (pair: TlsPair): void => {
-      for (const server of servers) server.useTls(pair);
-    };
-    running.defer(
-      watchTlsPair({
-        paths: config.tls,
-        current: tls,
-        onChange: useEverywhere,
-        onRequest: look => live.onReloadRequest(look),
-        metrics: tlsMetrics,
-        logger,
-      }),
-    );
-  }
+  if (tls) running.defer(followCertificate(servers, parts, tls));
   return ports;
+}
+
+/** What all listeners have in common. */
+function shareAmong(servers: readonly RelayServer[], parts: ListenersParts, tls: TlsPair | null) {
+  const { live, intake, registry, metrics, logger, running } = parts;
+  const counts = new AddressCounts();
+  const countConnections = () => servers.reduce((count, server) => count + server.connections.size, 0);
+  observeListeners(registry, {
+    connections: countConnections,
+    addresses: () => counts.addresses,
+    bytesInFlight: () => intake.admission.used,
+  });
+  running.defer(relieveHeap({ connections: countConnections }));
+  running.defer(limitYoungGeneration());
+  const trust = perGeneration(live, ({ trustedNetworks }) => createTrust(trustedNetworks));
+  return {
+    tls,
+    session: sessionDependencies(parts),
+    admission: intake.admission,
+    countConnections,
+    counts,
+    trustedKey: (address: string) => trust()(address),
+    metrics,
+    handshakes: createHandshakeMetrics(registry),
+    isProxy: createNetworkMatcher(live.current.proxyProtocol.networks),
+    logger: logger.child({ room: 'smtp' }),
+  };
+}
+
+/** @returns ends it */
+function followCertificate(
+  servers: readonly RelayServer[],
+  { live, registry, logger }: ListenersParts,
+  current: TlsPair,
+): () => void {
+  const metrics = createTlsMetrics(registry);
+  metrics.inUse(current);
+  return watchTlsPair({
+    paths: live.current.tls,
+    current,
+    onChange: pair => {
+      for (const server of servers) server.useTls(pair);
+    },
+    onRequest: look => live.onReloadRequest(look),
+    metrics,
+    logger,
+  });
 }
 
 function sessionDependencies({ live, intake, metrics, tracer, logger }: ListenersParts): SessionDependencies {
@@ -124,25 +134,18 @@ function sessionDependencies({ live, intake, metrics, tracer, logger }: Listener
   return { live, intake, guard, sessions: new Tally(), metrics, tracer, logger: child };
 }
 
-function serverSettings(config: Config, { legacyTls, ...mode }: ListenerMode) {
-  const { tls } = config;
+function serverSettings(config: Config, { legacyTls, ...mode }: ListenerMode): ServerSettings {
+  const { tls, limits, bareLineEndings } = config;
   return {
     ...mode,
+    ...limits,
+    bareLineEndings,
     minVersion: legacyTls ? tls.legacyMinVersion : tls.minVersion,
     ciphers: legacyTls ? tls.legacyCiphers : tls.ciphers,
     name: greetingName(config),
     messageBytes: config.maxMessageSizeBytes,
-    bareLineEndings: config.bareLineEndings,
     recipients: envelopeLimit(config),
-    connections: config.limits.connections,
-    connectionsPerAddress: config.limits.connectionsPerAddress,
-    strangersPerAddress: Math.ceil((config.limits.connections * config.limits.addressShare) / 100),
-    loginTimeout: config.limits.loginTimeout,
-    idleTimeout: config.limits.idleTimeout,
-    dataTimeout: config.limits.dataTimeout,
-    dataRate: config.limits.dataRate,
-    dataGrace: config.limits.dataGrace,
-    sessionTimeout: config.limits.sessionTimeout,
+    strangersPerAddress: Math.ceil((limits.connections * limits.addressShare) / 100),
     proxyHeaderTimeout: config.proxyProtocol.headerTimeout,
-  } satisfies ServerSettings;
+  };
 }
