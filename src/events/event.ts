@@ -55,7 +55,7 @@ export function suppressedEvent(
   return newEvent('suppressed', email, { recipients, details: detailsOf('suppressed', { message }) }, source);
 }
 
-/** The client was told so at RCPT (`suppression: recipient`), and sent the message to the others. */
+/** The client was refused these recipients at RCPT (`suppression: recipient`), and sent the message to the others. */
 export function refusedEvent(email: EmailFacts, recipients: readonly string[]): NewEvent {
   const message = 'refused at RCPT TO: on the suppression list';
   return suppressedEvent(email, { recipients, message }, `relay:${email.id}:refused`);
@@ -67,9 +67,9 @@ export interface DelayedDetails {
   readonly message: string;
   /** The try that has failed; 0 for the first. */
   readonly try: number;
-  /** null where a person is to say so first. */
+  /** null where a person has to decide first. */
   readonly nextTryAt: Date | null;
-  /** In the place of the number of the try, where one event is to stand for several. */
+  /** Replaces the number of the try, where one event stands for several tries. */
   readonly name?: string;
 }
 

@@ -63,7 +63,7 @@ export function createEventIntake(dependencies: EventIntakeDependencies): EventI
     ...BATCH,
     run: incoming => recordTogether(incoming, dependencies),
     weigh: ({ text }) => text.length,
-    // One of them holds what Postgres does not take; it shall not keep the others out.
+    // A notification that Postgres does not take must not keep the others out.
     isolates: isRefusedByDatabase,
   });
 
@@ -119,7 +119,7 @@ interface Shown {
   readonly beganAt: number;
 }
 
-/** In the trace of the message that they are about. */
+/** Adds the events to the trace of their message. */
 function showEvents(tracer: Tracer, { mail, way, types, beganAt }: Shown): void {
   const parent = mail?.traceparent;
   if (!tracer.isOn || !mail || !parent || !isSampled({ traceparent: parent })) return;
@@ -186,8 +186,8 @@ function eventsOf({ notification }: Item, email: MailFacts | null): IncomingEven
 }
 
 /**
- * Null where what the provider names is no address, so that nothing could ever be sent there anyway, and where it only plays:
- * SES lists nobody for what its simulator does, and the test has to work a second time.
+ * Null where the provider names no address, since nothing could be sent there anyway, and for addresses of SES's simulator: SES
+ * does not list those either, and a test has to work a second time.
  */
 function suppressionOf({ recipients, suppression: reason, details }: Occurrence): IncomingSuppression | null {
   const address = parseAddress(recipients[0] ?? '');

@@ -19,8 +19,8 @@ export interface SimulatedCall {
 }
 
 /**
- * What would be told of a message to such recipients. The notifications that SES would send are made and read as those are,
- * so that the events have the same types, payloads and names. Nobody comes onto a list by them: a test can be repeated.
+ * The events of a message to such recipients. They are read from notifications like those that SES would send, so they have the
+ * same types, payloads and names. They suppress nobody, so that a test can be repeated.
  */
 export function simulatedEvents(
   email: EmailFacts,

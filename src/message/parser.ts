@@ -6,7 +6,7 @@ import { Refusal } from './refusal.ts';
 import { ThreadPool } from './thread-pool.ts';
 
 export interface ParserOptions {
-  /** Messages of more bytes are parsed in a worker thread, so that they do not stall the others; so are those that are dear. */
+  /** Messages of more bytes are parsed in a worker thread, so that they do not stall the others; so are expensive ones. */
   readonly threadBytes: number;
   readonly threads: number;
   /** How long a thread may work on one message, in milliseconds; waiting for a thread does not count. */
@@ -18,8 +18,8 @@ const NEVER = new AbortController().signal;
 /** The message as it was given and what was read in it. */
 export interface Parsed {
   /**
-   * The same bytes; for a large message in other memory than before, since that moved to the thread and back. Empty where it
-   * did not come back, since the parts have all that is needed (`contents`).
+   * The same bytes. Those of a large message are in other memory than before, since they moved to the thread and back. Empty where
+   * they stayed there, since the parts have all that is needed (`contents`).
    */
   readonly raw: Buffer;
   readonly parts: MessageParts;
@@ -48,7 +48,7 @@ export class Parser {
    * @param raw must not be used afterwards: take the one that comes back
    * @param fields its header, read by `readHeaderFields`; null for one that only a thread should read
    * @param signal calls it off: a message that waits for a thread is let go of, and a thread that works on it is ended
-   * @throws Refusal 552 or 554 for what is the message's fault, 451 where it takes too long; the signal's reason
+   * @throws Refusal 552 or 554 where the message is at fault, 451 where it takes too long; the signal's reason
    */
   async parse(
     raw: Buffer,
@@ -75,15 +75,15 @@ export class Parser {
   }
 }
 
-/** Only memory that nothing else lives in can move to another thread. */
+/** Only memory that nothing else uses can move to another thread. */
 function withOwnMemory(raw: Buffer): Uint8Array<ArrayBuffer> {
   const own = raw.buffer instanceof ArrayBuffer && raw.byteLength === raw.buffer.byteLength;
   return own ? new Uint8Array(raw.buffer as ArrayBuffer) : new Uint8Array(raw);
 }
 
-/** Lines that look like boundaries. A part costs about 35 µs, empty or not. */
+/** Lines that look like boundaries. Each part costs about 35 µs, even an empty one. */
 const MOST_BOUNDARIES = 50;
-/** Bytes of a text that may be in a charset of these; it costs about 0.2 µs a byte. */
+/** Bytes of a text in one of the charsets below, which cost about 0.2 µs each. */
 const MOST_BYTES = 8 * 1024;
 /** Charsets whose text is read run by run (`text/charset.ts`). */
 const SLOW_CHARSETS = /utf-?7|2022-?kr|hz/i;

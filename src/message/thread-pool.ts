@@ -18,8 +18,8 @@ export interface Moved<T> {
 }
 
 /**
- * By what threads step behind the main thread, which everybody waits for: of a core that both want they get a tenth. (Linux
- * has this for each thread; where piscina cannot set it, it leaves it.)
+ * Threads give way to the main thread, which everybody waits for: they get a tenth of a core that both want. (Linux sets this for
+ * each thread; piscina does nothing where it cannot.)
  */
 const NICENESS = 10;
 
@@ -34,7 +34,7 @@ export class ThreadPool<T, A> {
 
   constructor({ file, threads, timeout }: ThreadPoolOptions) {
     this.#timeout = timeout;
-    // A queue of our own: piscina's counts waiting as working, and is not woken when a thread is ended for its time.
+    // piscina's own queue counts waiting as working, and is not woken when a thread is ended for its time.
     this.#turn = pLimit(threads);
     this.#threads = new Piscina({
       filename: file.href,
@@ -43,7 +43,7 @@ export class ThreadPool<T, A> {
       niceIncrement: NICENESS,
       // A thread's young generation otherwise grows to 48 MB, for what is mostly one Buffer.
       resourceLimits: { maxYoungGenerationSizeMb: THREAD_YOUNG_GENERATION },
-      // Long enough that a thread is not started anew for each message of a trickle.
+      // So a trickle of messages does not start a thread for each.
       idleTimeout: 60_000,
     });
   }
@@ -56,7 +56,7 @@ export class ThreadPool<T, A> {
    * @throws Refusal 451 where it takes too long; the signal's reason
    */
   async run(make: () => Moved<T>, signal: AbortSignal): Promise<A> {
-    // Its place in the queue remains, and must not keep the message in memory.
+    // A task that is called off keeps its place in the queue, which must not keep the message in memory.
     const waiting: { make: (() => Moved<T>) | null } = { make };
     const take = async (): Promise<A> => {
       const { make: taken } = waiting;

@@ -11,7 +11,7 @@ import {
 export type { Logger };
 
 export interface LogOptions {
-  /** Or what tells the level, asked at each entry: for this logger and all its children, those that exist already too. */
+  /** A level, or a function that is asked for it at each entry, for this logger and all its children. */
   readonly level: string | (() => string);
   /** `json`: one JSON object a line, for collectors. `pretty`: for people. */
   readonly format: 'json' | 'pretty';
@@ -31,7 +31,7 @@ export function createLogger(options: LogOptions): Logger {
     serializers: { err: withoutData },
   };
   if (options.format === 'pretty') {
-    // Only people's terminals need it, so only they pay for loading it.
+    // Only terminals need it, so only they pay for loading it.
     const pretty: typeof import('pino-pretty') = createRequire(import.meta.url)('pino-pretty');
     const destination = options.destination;
     return pino(base, pretty({ colorize: process.stdout.isTTY, ...(destination ? { destination } : {}) }));
@@ -40,7 +40,7 @@ export function createLogger(options: LogOptions): Logger {
   return pino(base, options.destination ?? pino.destination({ sync: false }));
 }
 
-/** A child keeps the level that its parent had; so where it may change, all entries come as far as to this question. */
+/** A child keeps the level that its parent had. So where the level may change, every entry gets as far as this question. */
 function levelOptions(level: LogOptions['level']): Pick<LoggerOptions, 'level' | 'hooks'> {
   if (typeof level === 'string') return { level };
   const least = () => pino.levels.values[level()] ?? Number.POSITIVE_INFINITY;
@@ -57,7 +57,7 @@ function levelOptions(level: LogOptions['level']): Pick<LoggerOptions, 'level' |
 /** Where Postgres quotes the data that it could not take (protocol, error fields D, W and q). */
 const DATA_FIELDS = ['detail', 'where', 'internalQuery'];
 
-/** An error as the log shows it: without a message's content. */
+/** An error as the log shows it, without any content of a message. */
 function withoutData(error: Error): SerializedError {
   const shown = stdSerializers.err(error);
   for (const field of DATA_FIELDS) delete shown[field];

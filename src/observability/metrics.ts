@@ -17,8 +17,8 @@ export interface Exposition {
 }
 
 /**
- * Shows a registry's metrics to who scrapes them: as OpenMetrics 1.0 to those who accept that, as Prometheus does, and only then with
- * exemplars; else in Prometheus' own text format.
+ * Shows a registry's metrics to scrapers: as OpenMetrics 1.0, with exemplars, to those that accept it, as Prometheus does; else in
+ * Prometheus' own text format, without exemplars.
  *
  * @returns a function of the request's `Accept`
  */
@@ -26,7 +26,7 @@ export function createExposition(registry: Registry): (accept: string | undefine
   let last: Promise<unknown> = Promise.resolve();
   return accept => {
     const wantsOpen = accept?.includes(OPEN_METRICS) ?? false;
-    // One after the other: the library renames counters for the time of an answer.
+    // One answer at a time, since the library renames counters while it makes one.
     const next = last.then(() => (wantsOpen ? openMetrics(registry) : plainText(registry)));
     last = next.catch(() => {});
     return next;
@@ -39,7 +39,7 @@ async function plainText(registry: Registry): Promise<Exposition> {
   return { contentType: registry.contentType, text: await registry.metrics() };
 }
 
-/** Exemplars need a registry of that format, in which a counter's name stands without `_total`: for good, if left to the library. */
+/** Exemplars need a registry of that format. The library takes `_total` off a counter's name in it, and never puts it back. */
 async function openMetrics(registry: Registry): Promise<Exposition> {
   const open = new Registry();
   open.setContentType(Registry.OPENMETRICS_CONTENT_TYPE as never);
@@ -76,9 +76,9 @@ const SUFFIX = '_total';
 
 export interface ReadingOptions<T> {
   readonly read: () => Promise<T>;
-  /** Milliseconds for which an answer serves all who ask. */
+  /** Milliseconds for which an answer serves all callers. */
   readonly maxAge?: number;
-  /** Milliseconds that one who asks waits for a new answer; then the last one has to do. */
+  /** Milliseconds that a caller waits for a new answer before it gets the last one. */
   readonly patience?: number;
   /** Milliseconds after which an answer is worth nothing any more. */
   readonly worthless?: number;
@@ -89,14 +89,14 @@ const PATIENCE = 100;
 const WORTHLESS = 60_000;
 
 /**
- * What a gauge shows of something that takes a query. A scrape never waits long for it and never fails by it: while the
- * database is away the last answer stands, and after a minute there is none. The function returned never rejects.
+ * A value for a gauge that takes a query. A scrape never waits long for it and never fails by it: while the database is away the
+ * last answer stands, and after a minute there is none. The function returned never rejects.
  */
 export function createReading<T>(options: ReadingOptions<T>): () => Promise<T | null> {
   const { read, maxAge = MAX_AGE, patience = PATIENCE, worthless = WORTHLESS } = options;
   let last: { readonly value: T; readonly at: number } | null = null;
   let askedAt = Number.NEGATIVE_INFINITY;
-  // One that is never answered is not asked again and again.
+  // A query that is never answered is not asked again and again.
   let reading: Promise<void> | null = null;
 
   async function refresh(): Promise<void> {
@@ -104,7 +104,7 @@ export function createReading<T>(options: ReadingOptions<T>): () => Promise<T | 
       const value = await read();
       last = { value, at: performance.now() };
     } catch {
-      // It is unknown, which shows.
+      // The gauge then shows that it is unknown.
     } finally {
       reading = null;
     }

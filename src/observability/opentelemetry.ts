@@ -41,7 +41,7 @@ const KINDS = {
   consumer: SpanKind.CONSUMER,
 } as const;
 
-/** Spans are told what they are part of; so nothing has to follow every promise of the process. */
+/** Spans are told their parents, so nothing has to follow every promise of the process. */
 const NO_CONTEXTS: ContextManager = {
   active: () => ROOT_CONTEXT,
   with: (_context, fn, thisArg, ...args) => fn.call(thisArg as never, ...args),
@@ -50,7 +50,7 @@ const NO_CONTEXTS: ContextManager = {
   disable: () => NO_CONTEXTS,
 };
 
-/** Milliseconds in which what goes wrong at exporting is told of once. */
+/** Milliseconds in which problems of exporting are told of once. */
 const COMPLAINT_INTERVAL = 60_000;
 const MAX_COMPLAINT = 300;
 
@@ -82,7 +82,7 @@ export function startOpenTelemetry({ serviceName, version, logger }: OpenTelemet
   };
 }
 
-/** What goes wrong in the SDK, such as an export that fails every few seconds, while the collector is away. */
+/** Logs problems of the SDK, such as an export that fails every few seconds while the collector is away. */
 function listenToComplaints(logger: Logger): void {
   let next = Number.NEGATIVE_INFINITY;
   const complain = (message: string) => {
@@ -97,7 +97,7 @@ function listenToComplaints(logger: Logger): void {
 
 function start(tracer: OtelTracer, name: string, options: SpanOptions = {}): Span {
   const { kind = 'internal', parent = null, links, attributes, startTime } = options;
-  // Parts of what nobody sees are not seen; so says every sampler that there is.
+  // Parts of a span that is not recorded are not recorded either, by every sampler that there is.
   if (parent !== null && typeof parent !== 'string' && !parent.isRecording) return new SilentSpan(parent.context);
   const span = tracer.startSpan(
     name,

@@ -22,7 +22,7 @@ const STOP_TIME = 2_000;
  * before all else, and stopped after it.
  *
  * (OpenTelemetry specification, "Environment Variable Specification": exporters default to `otlp`, and its endpoint to one
- * on the same machine. A process that nobody told of a collector shall not look for one, so here one of them must be set.)
+ * on the same machine. A process must not look for a collector that it was not told of, so one of them must be set.)
  */
 export async function startTracing({ env, role, logger }: TracingOptions): Promise<Tracing> {
   if (!isTracingWanted(env)) return { tracer: NO_TRACING, [Symbol.asyncDispose]: async () => {} };

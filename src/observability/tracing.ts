@@ -9,9 +9,9 @@ export interface SpanOptions {
   readonly kind?: SpanKind;
   /** What it is part of: a span of this process, or the `traceparent` of one elsewhere. Left out, it begins a trace. */
   readonly parent?: Span | string | null;
-  /** The `traceparent`s of spans that it has to do with, but is no part of. */
+  /** The `traceparent`s of spans that are related to it but not its parents. */
   readonly links?: readonly string[];
-  /** Nothing of what a message says and nobody's key belongs here; `test/observability/tracing.test.ts` looks. */
+  /** Must hold nothing of a message's content, and no key; `test/observability/tracing.test.ts` looks. */
   readonly attributes?: Attributes;
   /** When it began, in milliseconds since 1970; now unless given. */
   readonly startTime?: number;
@@ -37,7 +37,7 @@ export interface Tracer {
   start(name: string, options?: SpanOptions): Span;
 }
 
-/** The tracer of a process that is not to trace: it hands on the contexts that it is given, and makes those that begin. */
+/** The tracer of a process that does not trace. It hands on the contexts that it is given, and begins new ones. */
 export const NO_TRACING: Tracer = {
   isOn: false,
   start: (_, { parent } = {}) => new SilentSpan(contextOf(parent)),

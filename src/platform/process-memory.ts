@@ -71,7 +71,7 @@ function createRelief(): Relief {
   const gc = runInNewContext('gc') as Collect;
   let trim: ReturnType<typeof findTrim> | undefined;
   return {
-    // Any other leaves the emptied pages in V8's pool: 80 MB of them after 5,000 connections.
+    // Any other flavour leaves the emptied pages in V8's pool: 80 MB of them after 5,000 connections.
     collect: () => gc({ type: 'major', execution: 'async', flavor: 'last-resort' }),
     async trim() {
       trim ??= findTrim();
@@ -80,7 +80,7 @@ function createRelief(): Relief {
   };
 }
 
-/** As much as is used here of koffi, which calls functions of C. It need not be installed. */
+/** What is used here of koffi, which calls functions of C. It need not be installed. */
 interface Koffi {
   load(path: null): { func(signature: string): NativeFunction };
 }
@@ -102,7 +102,7 @@ const KIB = 1024;
 /** @returns a function of the C library; null where it has none of that name, or koffi is not installed */
 async function findFunction(signature: string): Promise<NativeFunction | null> {
   try {
-    // By a name that no compiler looks up: it is an optional dependency.
+    // The compiler must not look the name up: the dependency is optional.
     const name: string = 'koffi';
     const { load } = (await import(name)) as Koffi;
     return load(null).func(signature);
@@ -112,11 +112,11 @@ async function findFunction(signature: string): Promise<NativeFunction | null> {
 }
 
 /**
- * What OpenSSL has freed is in pieces between others, which glibc keeps for the process until it is asked for them. Node
- * has no way to ask: Node's own memory comes from elsewhere.
+ * OpenSSL frees memory in pieces between others, which glibc keeps for the process until it is asked for them. Node has no way to
+ * ask, since its own memory comes from elsewhere.
  *
- * @returns gives back to the operating system what is freed, off the main thread (malloc_trim(3)), and says whether there
- *   was anything; null where nobody can
+ * @returns a function that gives freed memory back to the operating system, off the main thread (malloc_trim(3)), and tells whether
+ *   there was any; null where that cannot be done
  */
 export async function findTrim(): Promise<(() => Promise<boolean>) | null> {
   const trim = await findFunction('int malloc_trim(size_t pad)');
@@ -126,11 +126,11 @@ export async function findTrim(): Promise<(() => Promise<boolean>) | null> {
 }
 
 /**
- * Node gives each connection in TLS a buffer of 64 KiB, of which an idle one uses a page. From glibc's heap it would be taken
- * where the handshake before has just freed memory, and would hold that: 17 KB of it on the average. So it is mapped by
- * itself, for which glibc must have less than that left at the end of its heap.
+ * Node gives each connection in TLS a buffer of 64 KiB, of which an idle one uses a page. glibc would put it where the handshake
+ * before has just freed memory, and so hold that memory: 17 KB on the average. So it is mapped by itself, for which glibc must have
+ * less than that left at the end of its heap.
  *
- * @returns whether the C library heeds it
+ * @returns whether the C library obeys
  */
 export async function mapTlsBuffers(): Promise<boolean> {
   const mallopt = await findFunction('int mallopt(int parameter, int value)');
@@ -142,14 +142,14 @@ export async function mapTlsBuffers(): Promise<boolean> {
   return mallopt !== null && settings.every(([parameter, value]) => mallopt(parameter, value) === 1);
 }
 
-/** Bytes. V8 lets it grow to 128 MiB, of which handshakes touch half, and it stays for as long as nothing is asked for. */
+/** Bytes. V8 lets it grow to 128 MiB, of which handshakes touch half, and shrinks it only when memory is asked for. */
 const LIMIT = 8 * 1024 * 1024;
 /** V8's own. */
 const GROWTH = 2;
 
 /**
- * Keeps V8's space for new objects small: what is young there is mostly what one turn of the event loop has made. V8's
- * option for it is for the start of a process only, and no program can give it to itself.
+ * Keeps V8's space for new objects small: it mostly holds what one turn of the event loop has made. V8's option for it works only
+ * at the start of a process, and no program can give it to itself.
  *
  * @param limit bytes
  * @returns ends it
@@ -161,7 +161,7 @@ export function limitYoungGeneration(limit = LIMIT): () => void {
     growth = factor;
     setFlagsFromString(`--semi-space-growth-factor=${factor}`);
   };
-  // It grows behind collections only.
+  // It grows only after collections.
   const look = (): void => grow(youngBytes() < limit ? GROWTH : 1);
   const observer = new PerformanceObserver(look);
   observer.observe({ entryTypes: ['gc'] });

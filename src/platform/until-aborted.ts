@@ -1,5 +1,5 @@
 /**
- * Waits for what is promised no longer than the signal allows. What was begun goes on; its failure later is nobody's.
+ * Waits for a promise no longer than the signal allows. The work goes on, and its later failure is ignored.
  *
  * @throws the signal's reason
  */

@@ -9,9 +9,9 @@ export function isUuid(text: string): boolean {
 }
 
 /**
- * An id for something of which there are very many: a UUID that begins with the time in milliseconds, as version 7 does, so that
- * rows come into each index one behind the other, where random ones would each touch another page of it. It calls itself version
- * 4, since OpenSend knows 1 to 5 only (contract). 74 bits of it are random.
+ * An id for rows of which there are very many: a UUID that begins with the time in milliseconds, as version 7 does. So rows enter
+ * each index one after the other, while random ids would each touch another page of it. It calls itself version 4, since OpenSend
+ * knows only versions 1 to 5 (contract). 74 bits of it are random.
  */
 export function newOrderedId(now: number = Date.now()): string {
   const time = now.toString(16).padStart(12, '0');

@@ -10,7 +10,7 @@ export interface EndedOptions {
   readonly interval?: number;
 }
 
-/** Which links lead nowhere any more, without asking anybody at the request. */
+/** Which links lead nowhere any more. A request asks memory alone. */
 export interface Ended {
   has(token: VerifiedToken): boolean;
   start(): void;
@@ -19,7 +19,7 @@ export interface Ended {
 
 const INTERVAL = 2_000;
 
-/** Reads them again and again. While the database is away, those count that were known, and no request waits. */
+/** Reads them again and again. While the database is away, those known before count, and no request waits. */
 export function createEnded({ read, logger, interval = INTERVAL }: EndedOptions): Ended {
   const stopped = new AbortController();
   let owners: ReadonlySet<string> = new Set();

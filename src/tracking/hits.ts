@@ -13,7 +13,7 @@ export interface NewHit {
   readonly emailId: string;
   /** The link that was followed; null for an open. */
   readonly url: string | null;
-  /** As the client gave it. All that is kept of who asked. */
+  /** As the client gave it; nothing else is kept of the client. */
   readonly userAgent: string | null;
 }
 
@@ -52,7 +52,7 @@ const INTERVAL = 200;
 const SAME_WITHIN = 1_000;
 const REMEMBERED = 10_000;
 const HOUR = 3_600_000;
-/** Messages whose hits are counted; who makes a message being forgotten has to have links of as many others. */
+/** Messages whose hits are counted. To have one forgotten takes links of as many others. */
 const COUNTED = 100_000;
 const MAX_USER_AGENT = 512;
 const MIN_PAUSE = 250;
@@ -120,7 +120,7 @@ class HitBuffer implements Hits {
     return full || this.#givenUp.signal.aborted ? 'dropped' : null;
   }
 
-  /** Whether a message may have one more hit in this hour. Whoever has a link can ask for it as often as he likes. */
+  /** Whether a message may have one more hit in this hour. A client with a link can ask for it without end. */
   #isWithinHour(emailId: string): boolean {
     const hour = Math.floor((this.#options.now ?? performance.now.bind(performance))() / HOUR);
     const counted = this.#counts.get(emailId);
@@ -175,7 +175,7 @@ class HitBuffer implements Hits {
     }
   }
 
-  /** One hit that Postgres cannot store shall not keep the others out. */
+  /** A hit that Postgres cannot store must not keep the others out. */
   async #recordEach(hits: readonly Hit[], error: unknown): Promise<boolean> {
     if (hits.length > 1) {
       for (const hit of hits) if (!(await this.#record([hit]))) return false;
@@ -191,7 +191,7 @@ class HitBuffer implements Hits {
   }
 }
 
-/** `repeated`: the same came twice within a second. `capped`: its message has had enough in this hour. `dropped`: there was no room for it, or no time. */
+/** `repeated`: the same came twice within a second. `capped`: its message had enough in this hour. `dropped`: no room or no time was left. */
 export type HitResult = 'recorded' | 'repeated' | 'capped' | 'dropped';
 
 export interface HitMetrics {

@@ -117,7 +117,7 @@ class HtmlReader implements TokenizerCallbacks {
   onattribname(start: number, end: number): void {
     const wanted = KEPT.get(this.#tag);
     const name = wanted && end - start <= 10 ? this.#text.scan.slice(start, end).toLowerCase() : '';
-    // Of an attribute given twice, browsers take the first.
+    // Browsers take the first of two attributes of one name.
     this.#attribute = wanted?.has(name) && !this.#attributes.has(name) ? { name, start, nameEnd: end } : null;
     this.#value = '';
   }

@@ -12,15 +12,15 @@ export interface Tracking extends TrackingLinks {
   readonly source?: MarkedSource;
 }
 
-/** What a message is of in which marks stand for bytes that are left out. */
+/** The source of a message in which marks stand for bytes that are left out. */
 export interface MarkedSource {
-  /** How many bytes these are with what is left out. */
+  /** The size of these bytes with those that are left out. */
   sizeOf(bytes: Buffer): number;
-  /** These with what is left out. @throws Error where there are too many of them, or they cannot be read */
+  /** These bytes with those that are left out. @throws Error where there are too many of them, or they cannot be read */
   fill(bytes: Buffer): Promise<Buffer>;
 }
 
-/** Of a message with nothing left out. */
+/** The source of a message with nothing left out. */
 export const UNMARKED: MarkedSource = { sizeOf: ({ length }) => length, fill: async bytes => bytes };
 
 /** Larger texts are left as they are: no reader shows them whole, and they would hold up other messages. */
@@ -88,7 +88,7 @@ async function readContent(
 function readBody(part: TextPart, transfer: Transfer | null): Body | null {
   if (part.contentType !== 'text/html' || transfer === null) return null;
   const text = readEncodedText(transfer.decoded, part.charset, 'html');
-  // Line breaks of an encoding with two bytes a character are none to those who carry the message.
+  // Servers do not see the line breaks of an encoding with two bytes a character.
   if (text === null || (transfer.keepsLines && text.unit !== 1)) return null;
   return { part, transfer, text, facts: readHtml(text) };
 }
@@ -115,7 +115,7 @@ function written(scan: string, { start, valueStart, quote }: Attribute, url: str
 function pixelEdits(body: Body, pixelUrl: string): Edit[] {
   const { bodyEnd } = body.facts;
   if (bodyEnd === null) return [];
-  // Not hidden by a style: mail programs leave out pictures that nobody would see.
+  // No style hides it: mail programs do not load hidden pictures.
   const pixel = `<img src="${escaped(pixelUrl)}" width="1" height="1" alt="">`;
   return editOf(body, bodyEnd, bodyEnd, pixel);
 }
@@ -135,7 +135,7 @@ function escaped(url: string): string {
 const HTTP = /^https?:\/\//i;
 const LINE_BREAKS = /[\t\n\r]/g;
 const SPACE = 0x20;
-/** Bytes that are none of the charset, or markup that a quote left open has swallowed: nobody knows where that leads. */
+/** Bytes that are none of the charset, or markup that an open quote has swallowed: such a URL leads anywhere. */
 const UNREADABLE = /[<>\ufffd]/;
 /** `unsubscribe`, `unsub`, `opt out`, `optout`, and the words for it in other languages, in texts and in URLs. */
 const UNSUBSCRIBE =

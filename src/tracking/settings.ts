@@ -17,15 +17,15 @@ export interface TrackingSettings {
 }
 
 /**
- * `off`: nobody asks for it. `impossible`: somebody does, but there is no host for the links or no secret to sign them,
- * which is worth a warning.
+ * `off`: tracking is not asked for. `impossible`: it is, but there is no host for the links or no secret to sign them, which is worth
+ * a warning.
  */
 export type TrackingDecision =
   | { readonly kind: 'on'; readonly opens: boolean; readonly clicks: boolean; readonly baseUrl: string }
   | { readonly kind: 'off' }
   | { readonly kind: 'impossible'; readonly reason: 'no_base_url' | 'no_secret' };
 
-/** What the message says goes before what its domain says; the domain's own tracking host before `TRACKING_BASE_URL`. */
+/** The message's wish wins over its domain's, and the domain's own tracking host over `TRACKING_BASE_URL`. */
 export function decideTracking({ message, domain, baseUrl, canSign }: TrackingSettings): TrackingDecision {
   const opens = message.trackOpens ?? domain?.trackOpens ?? false;
   const clicks = message.trackClicks ?? domain?.trackClicks ?? false;

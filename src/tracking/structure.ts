@@ -99,7 +99,7 @@ function isAttached({ disposition }: MimeNode): boolean {
   return disposition !== false && disposition !== 'inline';
 }
 
-/** A part with a file name that stands beside a body, not for one: as the parser tells it (`message/mime/parser.ts`). */
+/** Whether a part with a file name stands beside a body and is none itself, as `message/mime/parser.ts` decides it. */
 function isNamedFile({ filename, parentNode, partNr }: MimeNode): boolean {
   return Boolean(filename && parentNode && parentNode.multipart === 'mixed' && partNr && Number(partNr.at(-1)) > 1);
 }

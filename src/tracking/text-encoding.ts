@@ -3,8 +3,8 @@ import { charsetOf, decodeText, isForeign, type TextKind } from '../message/text
 /** The bytes of a text as characters that can be searched for HTML, and edited without touching the rest. */
 export interface EncodedText {
   /**
-   * The text for the eyes of a tokenizer. What is ASCII stands for itself; each character stands for `unit` bytes, so that
-   * positions in it are positions in the bytes.
+   * The text as a tokenizer shall see it. ASCII stands for itself. Each character stands for `unit` bytes, so positions in it are
+   * positions in the bytes.
    */
   readonly scan: string;
   /** Bytes of one character of `scan`. */
@@ -24,7 +24,7 @@ const ASCII_AGAIN = /^\x1b\([BJ]/;
 
 /**
  * @param declared the charset that Content-Type names
- * @returns null for a charset in which HTML cannot be told from the rest, or that nobody knows
+ * @returns null for a charset that is not known, or in which HTML cannot be told from the rest
  */
 export function readEncodedText(bytes: Buffer, declared: string | undefined, kind: TextKind): EncodedText | null {
   if (isForeign(declared)) return null;
@@ -59,7 +59,7 @@ function encodingOf(charset: string): string | null {
 function byteText(bytes: Buffer, charset: string, shifts: boolean): EncodedText | null {
   const characters = bytes.toString('latin1');
   const scan = shifts ? characters.replace(SHIFTED, run => 'x'.repeat(run.length)) : characters;
-  // What is shifted to the end has no place where ASCII could be put behind it.
+  // ASCII cannot be put behind a text that is shifted to its end.
   if (shifts && !ASCII_AGAIN.test(characters.slice(characters.lastIndexOf('\x1b')))) return null;
   return {
     scan,

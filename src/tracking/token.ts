@@ -25,7 +25,7 @@ export interface Tokens {
    * @throws TypeError for any other content; Error where there is no secret
    */
   sign(content: TrackingToken, issuer: Issuer): string;
-  /** null for whatever none of the secrets has signed for this host. Never throws. @param host as `hostOf` gives it */
+  /** null for a token that none of the secrets has signed for this host. Never throws. @param host as `hostOf` gives it */
   verify(token: string, host: string | null): VerifiedToken | null;
 }
 
@@ -58,8 +58,8 @@ const LEAST_BYTES = HEAD_BYTES + ID_BYTES + MAC_BYTES;
 export const MAX_TOKEN_LENGTH = Math.ceil(((LEAST_BYTES + OWNER_BYTES + MAX_URL_BYTES) * 4) / 3);
 
 /**
- * Signed in front of each token, so that nothing else that the same secret may sign is a token. The host behind it is not in the
- * token: a link is good at its own host only, so that nobody has links lead on from another's.
+ * Signed in front of each token, so that nothing else that the same secret signs is a token. The host behind it is not in the token:
+ * a link is good at its own host only, so no owner can make links that lead on from another's host.
  */
 const PURPOSE = 'opensend smtp-relay tracking';
 const purposeAt = (host: string): string => `${PURPOSE} at ${host}\n`;
@@ -72,7 +72,7 @@ const CONTROL = /[\0-\x1f\x7f]/;
 /**
  * Tokens signed with HMAC-SHA-256 (RFC 2104), in Base64url (RFC 4648 section 5) of: version (1 byte), kind (1), UUID of
  * the message (16), owner (8), URL of a click in UTF-8, signature of all that and of the host (16). They carry all there is to know,
- * so that the target of a redirect comes from nowhere else.
+ * and a redirect takes its target from the token alone.
  *
  * @param secrets the first one signs; a token signed by any of them is good. With none, no token is
  */
@@ -104,10 +104,10 @@ export function createTokens(secrets: readonly string[], options: TokensOptions 
 }
 
 /**
- * The host of a base URL or of a request's Host field: in lower case, A-labels, without port and final dot. Ports are the
- * affair of proxies, which may change them.
+ * The host of a base URL or of a request's Host field: in lower case, A-labels, without port and final dot. Proxies may change
+ * ports.
  *
- * @returns null for what is none
+ * @returns null where it has none
  */
 export function hostOf(text: string): string | null {
   const url = URL.parse(/^https?:\/\//i.test(text) ? text : `http://${text}`);
@@ -193,7 +193,7 @@ function encode(content: TrackingToken, owner: string | null): Buffer {
   ]);
 }
 
-/** What a signed payload says. One that no version of this program wrote, or would not write today, says nothing. */
+/** Reads a signed payload; null for one that this program would not write. */
 function decode(payload: Buffer): VerifiedToken | null {
   const kind = KINDS[payload[1] as number];
   const ownerAt = HEAD_BYTES + ID_BYTES;
@@ -206,7 +206,7 @@ function decode(payload: Buffer): VerifiedToken | null {
   return isTrackableUrl(url) ? { kind, emailId, url, ownerTag } : null;
 }
 
-/** null for what is not Base64url as `sign` writes it: each content has one token only. */
+/** null for text that is not Base64url as `sign` writes it, so that each content has one token only. */
 function readBase64Url(token: string): Buffer | null {
   if (typeof token !== 'string' || token.length > MAX_TOKEN_LENGTH) return null;
   const bytes = Buffer.from(token, 'base64url');

@@ -33,8 +33,8 @@ const NOT_PUBLIC_IPV4 = [
 const GLOBAL_IPV6 = ['2000::/3'];
 
 /**
- * What is special all the same (IANA IPv6 Special-Purpose Address Registry): protocol assignments with Teredo,
- * documentation, and 6to4, which leads to whatever IPv4 address is written in it and is out of use (RFC 7526).
+ * Special addresses among them (IANA IPv6 Special-Purpose Address Registry): protocol assignments with Teredo, documentation,
+ * and 6to4, which leads to the IPv4 address written in it and is out of use (RFC 7526).
  */
 const NOT_PUBLIC_IPV6 = ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'];
 
@@ -76,10 +76,10 @@ export class RefusedAddress extends Error {
 }
 
 /**
- * A look-up for sockets: they connect to nothing but what it answers, so a name that changes its address between a check
- * and the connection (DNS rebinding) gains nothing.
+ * A look-up for sockets, which connect only to its answers. So a name that changes its address between a check and the connection
+ * (DNS rebinding) gains nothing.
  *
- * Sockets do not ask for a host that is an IP address already: that is the caller's to check.
+ * Sockets do not ask for a host that is an IP address already; the caller checks those.
  */
 export function guardedLookup(resolve: Resolve, guard: AddressGuard): LookupFunction {
   return (hostname, options, callback) => {

@@ -23,7 +23,7 @@ export interface Attempt {
   readonly result: DeliveryResult;
 }
 
-/** How a try ended, before anyone asks what follows from it. */
+/** How a try ended; what follows from it is decided later. */
 interface Ending {
   readonly result: DeliveryResult;
   readonly text: string;
@@ -179,7 +179,7 @@ export function pauseAfter(
   return Math.round(Math.max(pause, asked) * (1 + JITTER * random()));
 }
 
-/** Milliseconds; 0 where nothing is asked for, or nobody can tell what. */
+/** Milliseconds; 0 where nothing is asked for, or it cannot be read. */
 function parseRetryAfter(value: string | undefined, now: Date): number {
   if (value === undefined) return 0;
   if (/^\s*\d+\s*$/.test(value)) return Number(value) * SECOND;

@@ -49,13 +49,14 @@ export interface DispatcherDependencies {
 const ROUND_GAP = 20;
 /** Deliveries that one process holds, waiting or under way. */
 const MAX_HELD = 1_000;
-/** What a lease lasts longer than two tries, and what a try has left to be written. */
+/** Milliseconds by which a lease lasts longer than two tries. */
 const LEASE_MARGIN = 10_000;
+/** Milliseconds that a try leaves for writing down what came of it. */
 const WRITE_MARGIN = 5_000;
 const SWEEP_INTERVAL = 60_000;
 const SWEEP_LIMIT = 1_000;
 
-/** Delivers what is due to the endpoints of webhooks. Any number of processes may do so on one database. */
+/** Posts due deliveries to the endpoints of webhooks. Any number of processes may do so on one database. */
 export class Dispatcher {
   readonly #pool: pg.Pool;
   readonly #logger: Logger;
@@ -111,8 +112,7 @@ export class Dispatcher {
   }
 
   /**
-   * Takes nothing more, waits for what is under way, and ends. What is not done by then, or had not begun, others may take
-   * at once.
+   * Takes nothing more, waits for what is under way, and ends. Others may at once take what is not done by then or had not begun.
    *
    * @param grace milliseconds to wait for answers
    */
@@ -142,7 +142,7 @@ export class Dispatcher {
     }
   }
 
-  /** Until someone wakes us, or the next look is due. Processes that were started together shall not look together. */
+  /** Waits until someone wakes it, or the next look is due. Processes that started together do not look together. */
   async #pause(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, this.#options.pollInterval * (0.5 + Math.random() / 2));
@@ -150,7 +150,7 @@ export class Dispatcher {
     clearTimeout(timer);
   }
 
-  /** Leases what is due, as much as there is room for. Never rejects. */
+  /** Leases as many due deliveries as there is room for. Never rejects. */
   async #look(): Promise<void> {
     const limit = this.#lanes.free;
     if (limit <= 0) return;
@@ -172,7 +172,7 @@ export class Dispatcher {
     this.#lanes.add(byEndpoint);
   }
 
-  /** Parks what is left for disabled endpoints, some at each look. Never rejects. */
+  /** Parks the deliveries of disabled endpoints, some at each look. Never rejects. */
   async #sweep(): Promise<void> {
     if (performance.now() - this.#lastSweep < SWEEP_INTERVAL) return;
     try {

@@ -90,7 +90,7 @@ export function createEndpointClient(options: EndpointClientOptions): EndpointCl
   };
 }
 
-/** An endpoint may close an idle connection at the moment that it is used again: then again on another one. */
+/** Tries again on another connection where the endpoint closed an idle one at the moment that it was used again. */
 async function exchange(options: Exchange): Promise<Answer> {
   for (;;) {
     let request: http.ClientRequest | undefined;
@@ -113,7 +113,7 @@ function begin(
   const request = start(url, { method: 'POST', headers, agent, lookup, signal });
   let answered = false;
   request.on('error', reject);
-  // The last word: an upgrade, for one, ends a connection without an error.
+  // An upgrade, for one, ends a connection without an error.
   request.on('close', () => answered || reject(new Error('the connection was closed')));
   request.on('response', response => {
     answered = true;

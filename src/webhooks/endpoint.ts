@@ -3,7 +3,7 @@ import { EVENTS } from '../store/event-types.ts';
 /**
  * Reads the URL of an endpoint that is to be kept.
  *
- * Where it leads is checked at each connection, since a name may lead elsewhere tomorrow.
+ * The address is checked at each connection, since a name may lead elsewhere tomorrow.
  *
  * @returns it in its normal form
  * @throws RangeError that says what is wrong with it

@@ -73,7 +73,7 @@ export class Lanes<T> {
     return rooms;
   }
 
-  /** Takes what the look for endpoints brought, and begins with it. */
+  /** Takes what the look brought for each endpoint, and begins with it. */
   add(leased: ReadonlyMap<string, readonly Queued<T>[]>): void {
     let total = 0;
     for (const [webhookId, items] of leased) {
@@ -84,14 +84,14 @@ export class Lanes<T> {
     this.#cut = total >= this.#askedFree;
     for (const [webhookId, lane] of this.#lanes) {
       const brought = leased.get(webhookId)?.length ?? 0;
-      // One that could take nothing has learnt nothing.
+      // A lane that could take nothing has learnt nothing.
       if (lane.asked !== 0) lane.more = brought >= (lane.asked ?? this.fullRoom);
       lane.asked = null;
       this.#pump(webhookId, lane);
     }
   }
 
-  /** Takes out what has not begun. */
+  /** Takes out the items that have not begun. */
   clear(): T[] {
     const left: T[] = [];
     for (const lane of this.#lanes.values()) left.push(...lane.waiting.splice(0).map(({ item }) => item));
@@ -126,7 +126,7 @@ export class Lanes<T> {
       if (next.beginBy < performance.now()) this.#held -= 1;
       else this.#begin(webhookId, lane, next.item);
     }
-    // What is idle and blameless need not be remembered.
+    // An idle lane without failures need not be remembered.
     const idle = lane.running === 0 && lane.waiting.length === 0 && lane.asked === null;
     if (idle && lane.failures === 0 && !lane.more) this.#lanes.delete(webhookId);
   }

@@ -14,7 +14,7 @@ export interface OutcomeWriterOptions {
   readonly onDisabled: (webhookId: string) => void;
 }
 
-/** Writes what came of tries, many by one statement. */
+/** Writes the outcomes of tries, many by one statement. */
 export interface OutcomeWriter {
   /** Never rejects: what cannot be written is tried again when the delivery's lease ends. */
   write(outcome: DeliveryOutcome): Promise<void>;

@@ -56,8 +56,8 @@ const NONE: ReadonlySet<unknown> = new Set(['ENOTFOUND', 'ENODATA']);
  * Asks the hosts file and the machine's name servers, without the operating system's look-up: that one holds one of few threads
  * until it has an answer, so that a few names whose servers are dead would keep all others waiting.
  *
- * Each look-up has a resolver of its own, which reads the machine's name servers anew and waits for nobody. Names are tried as
- * they are before they are tried in the search domains: what an owner writes is mostly a whole name.
+ * Each look-up has a resolver of its own, which reads the machine's name servers anew and waits for no other. Names are tried as
+ * they are before they are tried in the search domains, since an owner mostly writes whole names.
  */
 export function createSystemResolve(options: SystemResolveOptions = {}): Resolve {
   const { files = createNameFiles(), timeout = TIMEOUT } = options;
@@ -95,7 +95,7 @@ async function ask(
   ];
   if (addresses.length > 0) return { addresses };
   const errors = [four, six].flatMap(result => (result.status === 'rejected' ? [result.reason] : []));
-  // What is not known of one kind of address says more than that there is none of the other.
+  // A failure to find out one kind of address says more than the absence of the other.
   return { error: errors.find(error => !NONE.has(error.code)) ?? errors[0] };
 }
 
@@ -120,14 +120,14 @@ export interface NameFilesOptions {
 const FRESH = 5_000;
 const DEFAULT_NDOTS = 1;
 
-/** Reads both files while somebody looks (hosts(5), resolv.conf(5)). Files that are not there say nothing. */
+/** Reads both files when they are asked for (hosts(5), resolv.conf(5)). A missing file counts as empty. */
 export function createNameFiles(options: NameFilesOptions = {}): () => NameFiles {
   const { hosts = '/etc/hosts', resolvConf = '/etc/resolv.conf', now = () => performance.now() } = options;
   let files: NameFiles | null = null;
   let readAt = 0;
   return () => {
     if (files && now() - readAt < FRESH) return files;
-    // Not by the thread pool, which look-ups of others may hold.
+    // Look-ups of others may hold the thread pool.
     const table = parseHosts(linesOf(hosts));
     files = { addressesOf: name => table.get(name) ?? [], ...parseResolvConf(linesOf(resolvConf)) };
     readAt = now();
@@ -160,7 +160,7 @@ function parseHosts(lines: readonly string[][]): Map<string, string[]> {
   return table;
 }
 
-/** Of `search` the last line counts. */
+/** The last line of `search` counts. */
 function parseResolvConf(lines: readonly string[][]): Pick<NameFiles, 'searchDomains' | 'shortBelow'> {
   const search = lines.findLast(([keyword]) => keyword === 'search' || keyword === 'domain') ?? [];
   const options = lines.filter(([keyword]) => keyword === 'options').flat();

@@ -24,7 +24,7 @@ const MESSAGE_ID = /^[\w.@+=-]{1,160}$/;
  * "Contents of event data", "Contents of notifications", "EventBridge"). What it uses it wants to be right; the rest may be
  * anything.
  *
- * @returns null for what is of no interest: greetings of a set-up, subscriptions, kinds that SES may add one day
+ * @returns null for notifications of no interest: greetings of a set-up, subscriptions, kinds that SES may add one day
  * @throws InvalidNotification
  */
 export function readSesNotification(text: string): SesNotification | null {
@@ -60,10 +60,10 @@ const MAX_LAYERS = 3;
 const SET_UP = /^Successfully validated SNS topic for Amazon SES/;
 
 /**
- * Takes the record of SES out of what it was carried in: nothing at all (SNS with raw message delivery, or the message of
- * an SNS notification), the JSON of an SNS notification (SQS subscriptions), or an event of EventBridge.
+ * Unwraps the record of SES. It comes bare (SNS with raw message delivery, or the message of an SNS notification), in the JSON of
+ * an SNS notification (SQS subscriptions), or in an event of EventBridge.
  *
- * @returns null for what is no record of a message, and no mistake: the greetings of a set-up, advice of SES
+ * @returns null for what is neither a record of a message nor a mistake: the greetings of a set-up, advice of SES
  * @throws InvalidNotification
  */
 export function unwrap(text: string): JsonObject | null {

@@ -78,7 +78,7 @@ function readBounce({ messageId, record }: MailRecord): Told<DetailsOf<'bounced'
   const bounce = objectAt(record, 'bounce');
   const type = textAt(bounce, 'bounceType') ?? 'Undetermined';
   const subType = textAt(bounce, 'bounceSubType');
-  // Who has left one of the owner's contact lists still wants the owner's other mail.
+  // A recipient who left one of the owner's contact lists still wants the owner's other mail.
   const hard = type === 'Permanent' && subType !== 'UnsubscribedRecipient';
   return recipientsAt(bounce, 'bouncedRecipients').map(({ address, ...recipient }) => ({
     recipients: [address],
@@ -183,7 +183,7 @@ function failure(
 }
 
 /**
- * Names an occurrence by what it says, so that the same one is known again however it came in: by SNS, SQS or EventBridge,
+ * Names an occurrence by its content, so that the same one is known again whichever way it came in: by SNS, SQS or EventBridge,
  * by event publishing or by the identity's own notifications, and how often. Ids of SNS and EventBridge would differ.
  *
  * @param kind a few lower-case letters

@@ -31,8 +31,8 @@ export function objectAt(parent: JsonObject, name: string): JsonObject {
 const MAX_TEXT = 1_000;
 
 /**
- * A text that is nice to have; null where there is none. What strangers wrote is cut at `limit` characters, and what
- * Postgres cannot store in JSON (NUL, halves of surrogate pairs) is replaced.
+ * A text that is nice to have; null where there is none. It is cut at `limit` characters, since strangers wrote it. Characters that
+ * Postgres cannot store in JSON (NUL, halves of surrogate pairs) are replaced.
  */
 export function textAt(parent: JsonObject, name: string, limit = MAX_TEXT): string | null {
   const value = parent[name];

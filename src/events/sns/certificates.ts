@@ -42,7 +42,8 @@ const MAX_WAIT = 5_000;
 /**
  * The certificates with which SNS signs. Each is fetched once an hour at most, however many ask for it, and used meanwhile.
  *
- * Who makes up URLs gets a fetch for each at most, and in other regions than a topic's holds up none of its own.
+ * A stranger who makes up URLs causes one fetch for each at most; in other regions than a topic's it holds up none of the topic's
+ * own.
  */
 export class Certificates {
   readonly #options: CertificatesOptions;
@@ -139,8 +140,8 @@ const SNS_HOST = /^sns\.([a-z0-9-]+)\.amazonaws\.(?:com|com\.cn|eu)$/;
 const CERTIFICATE_PATH = /^\/SimpleNotificationService-[0-9a-f]{1,64}\.pem$/;
 
 /**
- * A URL of SNS itself: https, its usual port, no user. Whatever a message names is fetched only from there, so that nobody
- * signs with a certificate of their own, or makes us call something else.
+ * A URL of SNS itself: https, its usual port, no user. URLs in messages are fetched only from there, so that a stranger cannot sign
+ * with a certificate of their own, or make us call something else.
  *
  * @returns null where it is another
  */

@@ -50,8 +50,8 @@ const ANSWERS = {
 } as const satisfies Record<string, SnsAnswer>;
 
 /**
- * Receives what SNS posts. Nothing is fetched for topics that are not allowed, and nothing is believed before its signature
- * is verified. Age is no reason to refuse: SNS tries for hours, and what comes twice is known by its content.
+ * Receives the posts of SNS. Nothing is fetched for topics that are not allowed, and nothing is believed before its signature is
+ * verified. Old messages are taken too: SNS tries for hours, and a message that comes twice is known by its content.
  */
 export function createSnsReceiver(dependencies: SnsReceiverDependencies): SnsReceiver {
   const { topics, intake, metrics, logger, fetch = globalThis.fetch, now = () => new Date() } = dependencies;

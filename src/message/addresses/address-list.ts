@@ -34,19 +34,19 @@ interface Entry {
 
 const ENCODED_WORD = /=\?[\w*-]{1,40}\?[bq]\?[^\s()<>@"\\?]*\?=/iy;
 const PLAIN = /[\w .!#$%&'*+/?^`{|}~-]+/y;
-/** However odd its charset is. */
+/** Its charset may be odd. */
 const WORD_START = /=\?[^?]{0,60}\?=?[bq]\?/gi;
 const WORD_END = '?=';
-/** What begins something else, to readers that do not know comments or encoded words. */
+/** Characters that begin something else for readers that do not know comments or encoded words. */
 const SLY = /[<>@()"\\]/;
 const SLY_COMMENT = /[<>@"\\]/;
 /** All but TAB, which folding leaves behind. */
 const CONTROL = /(?!\t)\p{Cc}/u;
 
 /**
- * Reads an address list strictly where it matters: mailboxes are what every conforming reader sees in it, and
- * anything that lenient readers disagree about (two addresses in one entry, open quotes, nested brackets) is named
- * in `ambiguity`. Groups are flattened; comments are dropped; encoded words in names are decoded (RFC 2047).
+ * Reads an address list strictly where it matters. `mailboxes` are those that every conforming reader sees, and `ambiguity` names
+ * anything that lenient readers disagree about (two addresses in one entry, open quotes, nested brackets). Groups are flattened,
+ * comments are dropped, encoded words in names are decoded (RFC 2047).
  *
  * @param value the unfolded field body
  */
@@ -121,8 +121,8 @@ class AddressListReader {
   }
 
   /**
-   * Takes an encoded word whole (RFC 2047 section 2): clients leave `:`, `;`, `,` and the like in them as they are. Not one with
-   * what others take for an address, a comment or a quoted string.
+   * Takes an encoded word whole (RFC 2047 section 2), since clients leave `:`, `;`, `,` and the like in them. A word with characters
+   * that others take for an address, a comment or a quoted string is left to the other branches.
    *
    * @returns whether one stands here
    */
@@ -234,7 +234,7 @@ class AddressListReader {
     }
     const name = displayName(entry.angle === null ? entry.comment : entry.phrase);
     if (entry.separatorInWord && name?.includes('@')) this.#ambiguous('a separator stands in an encoded word');
-    // An unquoted address as display name is common; it deceives nobody where it is the address itself.
+    // An unquoted address as display name is common, and harmless where it is the address itself.
     const isItself = entry.commentAt === null && text.toLowerCase() === entry.angle?.toLowerCase();
     if (entry.angle !== null && entry.bareAt && !isItself) this.#ambiguous('an entry has two addresses');
     this.#mailboxes.push({ name, address });

@@ -18,7 +18,7 @@ const DOT_ATOM = /^[\w!#$%&'*+/=?^`{|}~\u0080-\u{10ffff}-]+(?:\.[\w!#$%&'*+/=?^`
 /** Dots where RFC 5321 has none: at an end, or two in a row. Mobile carriers gave out such addresses. */
 const ODD_DOTS = /^[\w!#$%&'*+/=?^`{|}~\u0080-\u{10ffff}.-]+$/u;
 const QUOTED_LOCAL_PART = /^"(?:[^"\\\p{Cc}]|\\[^\p{Cc}])*"$/u;
-/** What no reader shows, or shows as a space; the joiners of Persian and Indian scripts (U+200C, U+200D) are letters' business. */
+/** Characters that no reader shows, or shows as a space. The joiners of Persian and Indian scripts (U+200C, U+200D) may stay. */
 const INVISIBLE = /[\p{Cc}\u0085\u00a0\u1680\u2000-\u200b\u2028-\u202f\u205f\u3000]|(?![\u200c\u200d])\p{Cf}/u;
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/i;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the class is "all of ASCII"
@@ -84,8 +84,8 @@ export function localPartOf(address: string): string {
 }
 
 /**
- * A domain name in the form that is compared: lower case, A-labels, no white space around it. What is not a
- * valid internationalised name is only put in lower case, so that it equals nothing but itself.
+ * A domain name in the form that is compared: lower case, A-labels, no white space around it. An invalid internationalised name
+ * is only put in lower case, so that it equals nothing but itself.
  */
 export function comparableDomain(domain: string): string {
   const trimmed = domain.trim().toLowerCase();

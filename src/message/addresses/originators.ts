@@ -38,7 +38,7 @@ function singleMailbox(fields: readonly HeaderField[], name: 'From' | 'Sender'):
   if (mailbox === undefined) throw refuse('it has no address');
   if (second !== undefined) throw refuse('it has more than one address');
   if (!field.value.includes(localPartOf(mailbox.address))) throw refuse('an address has dots where none may be');
-  // `"a@evil.example"@good.example` is one address, but readers exist that take the quoted one, or trim it.
+  // `"a@evil.example"@good.example` is one address, but some readers take the quoted one, or trim it.
   if (/@|^"\\?\s|\s"$/.test(localPartOf(mailbox.address))) throw refuse('an address is quoted inside its address');
   return mailbox;
 }
@@ -46,11 +46,11 @@ function singleMailbox(fields: readonly HeaderField[], name: 'From' | 'Sender'):
 /** What Reply-To says. */
 export interface ReplyTo {
   readonly mailboxes: readonly Mailbox[];
-  /** Something in it was meant as an address, or all of it, and nobody knows which. */
+  /** It holds something that was meant as an address and cannot be read. */
   readonly isUnreadable: boolean;
 }
 
-/** What is around an address or a name, but not of it. */
+/** Characters around an address or a name that do not belong to it. */
 const BEFORE = new Set<string | undefined>(` '"\`<([{,;:`);
 const BEHIND = new Set<string | undefined>(` '"\`>)]},;:`);
 /** A name may end with a dot. */
@@ -58,8 +58,8 @@ const BEHIND_ADDRESS = new Set([...BEHIND, '.']);
 const NOTHING = /^[\s<>,;"']*$/;
 
 /**
- * Reads Reply-To as a person would. It is about nobody's identity: what is in it is where answers go, and not who sent the message;
- * so that a name without quotes or brackets does no harm, and a lost address does.
+ * Reads Reply-To as a person would. It says where answers go, not who sent the message. So a name without quotes or brackets does no
+ * harm, while a lost address does.
  */
 export function readReplyTo(fields: readonly HeaderField[]): ReplyTo {
   const read = fieldsNamed(fields, 'reply-to').map(({ value }) => readField(value));
@@ -72,7 +72,7 @@ export function readReplyTo(fields: readonly HeaderField[]): ReplyTo {
 function readField(value: string): ReplyTo {
   const { mailboxes, ambiguity } = parseAddressList(value);
   if (ambiguity === null || NOTHING.test(value)) return { mailboxes, isUnreadable: false };
-  // An encoded word is a legal local part, and which of the two it is meant to be nobody knows.
+  // An encoded word is also a legal local part: nobody can tell which is meant.
   if (mailboxes.some(({ address }) => address.startsWith('=?'))) return { mailboxes, isUnreadable: false };
   const text = decodeHeaderText(value)
     .replaceAll(/\s+/g, ' ')
@@ -87,7 +87,7 @@ function readLeniently(text: string): readonly Mailbox[] | null {
   let name = '';
   for (const entry of entriesOf(text)) {
     const written = `${name}${entry}`;
-    // `Acme, Inc. <help@acme.test>`: what has no address is the beginning of a name.
+    // `Acme, Inc. <help@acme.test>`: an entry without an address is the beginning of a name.
     name = entry.includes('@') ? '' : `${written}, `;
     if (name !== '') continue;
     const mailboxes = readEntry(written);
@@ -121,7 +121,7 @@ function readEntry(entry: string): Mailbox[] | null {
   return addresses.map(address => ({ name, address }));
 }
 
-/** With what a `mailto:` link may have behind its address left out. */
+/** Without the parameters of a `mailto:` link. */
 function readAddress(text: string): string | null {
   const bare = stripped(text, BEHIND_ADDRESS);
   return parseAddress(bare) ?? parseAddress(bare.split('?', 1)[0] as string);

@@ -42,8 +42,8 @@ export const MAX_MAILBOX = 512;
 
 /**
  * A mailbox as `from` and `reply_to` carry it, which OpenSend's worker hands to SES as it is: ASCII, the domain in lower
- * case. A name with other characters is written as encoded words, and so is one that could be read for something else (an
- * `@` for another address, `=?` for an encoded word). A name that is too long only because of that is shortened.
+ * case. A name with other characters is written as encoded words, and so is a name with `@` or `=?`, which readers could take for
+ * an address or an encoded word. A name that is too long only when encoded is shortened.
  */
 export function rowMailbox({ name, address }: Mailbox): string {
   const mailbox = { name, address: `${localPartOf(address)}@${domainOf(address)}` };

@@ -79,11 +79,11 @@ const ADDRESSES = new Set([
 ]);
 
 /**
- * The row's `headers` for OpenSend's worker: what SES takes of them. Values lose nothing but white space and control
- * characters; what is not ASCII is encoded. Message-ID, which SES sets, is not among them.
+ * The row's `headers` for OpenSend's worker, as far as SES takes them. Values lose only white space and control characters; other
+ * characters than ASCII are encoded. Message-ID is left out, since SES sets it.
  *
  * @param hasAttachments SES counts the headers only where there are none: else the worker writes the message itself
- * @throws Refusal 554 for a List-Unsubscribe that is too long: to leave it out would be worse than not to send
+ * @throws Refusal 554 for a List-Unsubscribe that is too long: sending without it would be worse than not sending
  */
 export function sendableHeaders(fields: readonly HeaderField[], hasAttachments: boolean): SendableHeaders {
   const kept: { key: string; name: string; value: string }[] = [];

@@ -4,14 +4,14 @@ import { isControlHeader } from './control-headers.ts';
 import { encodeWords, isPrintable } from './encoded-words.ts';
 import { firstValue, type HeaderField } from './fields.ts';
 
-/** What recipients must not see: each of them would learn of the others (RFC 5322 sections 3.6.3 and 3.6.6). */
+/** Recipients must not see these: each would learn of the others (RFC 5322 sections 3.6.3 and 3.6.6). */
 const BLIND = new Set(['bcc', 'resent-bcc']);
 
 /**
- * What servers write about an earlier journey of a message, or for its last one, and what the next hop would act on. SES takes
- * Return-Path for an identity, and refuses the message; by Delivered-To servers find that a message goes in circles; Errors-To and
- * Bounces-To ask for notices past the reverse-path; the others name recipients of the envelope, maybe blind ones. Only the last
- * server of all writes these (RFC 5321 section 4.4). `Received` stays: nobody may take it out, and loops are found by it.
+ * Fields that servers wrote on an earlier journey of the message, and that the next hop would act on. SES takes Return-Path for an
+ * identity, and refuses the message. Servers take Delivered-To for a sign that a message goes in circles. Errors-To and Bounces-To
+ * ask for notices past the reverse-path. The others name recipients of the envelope, maybe blind ones; only the last server writes
+ * them (RFC 5321 section 4.4). `Received` stays, since loops are found by it.
  */
 const OF_JOURNEY = new Set([
   'return-path',
@@ -27,12 +27,12 @@ const OF_JOURNEY = new Set([
   'bounces-to',
 ]);
 
-/** What a client has signed a message by, which does not hold where SES writes Date and Message-ID anew. */
+/** The client's own signatures, which do not hold where SES writes Date and Message-ID anew. */
 const SIGNATURES = new Set(['dkim-signature', 'domainkey-signature']);
 
 /**
- * Whether a client's header field is in what goes out. Left out are those for the relay, those that name blind recipients, and
- * those of the message's journey.
+ * Whether a client's header field goes out. Fields for the relay, fields that name blind recipients and those of an earlier journey
+ * do not.
  *
  * @param name in lower case
  * @param unsigned whether the client's signatures are left out too
@@ -46,7 +46,7 @@ const MAX_DATE = 64;
 const MAX_MESSAGE_ID = 400;
 
 /**
- * The most bytes by which a message grows when it goes out as it has to.
+ * The most bytes by which a message may grow when it goes out.
  *
  * @param plain address fields go out in the form that every server reads (`plainAddresses`)
  */
@@ -88,7 +88,7 @@ export function plainAddresses(value: string): string | null {
   if (isPlain(value)) return value;
   const { mailboxes, ambiguity } = parseAddressList(value);
   if (ambiguity !== null || !mailboxes.every(({ address }) => isAscii(localPartOf(address)))) return null;
-  // A group of nobody.
+  // An empty group.
   return mailboxes.length === 0 ? 'undisclosed-recipients:;' : mailboxes.map(plainMailbox).join(',\r\n ');
 }
 
@@ -107,7 +107,7 @@ function plainMailbox({ name, address }: Mailbox): string {
   return `${encodeWords(name).replaceAll(' ', '\r\n ')}\r\n <${address}>`;
 }
 
-/** Whether the list has nothing in it but mailboxes and groups of them, in the form of RFC 5322 section 3.4 and in ASCII. */
+/** Whether the list has only mailboxes and groups of them, in the form of RFC 5322 section 3.4 and in ASCII. */
 function isPlain(value: string): boolean {
   if (!/^[\t -~]*$/.test(value)) return false;
   let position = 0;
@@ -141,7 +141,7 @@ function isPlain(value: string): boolean {
   }
 }
 
-/** An encoded word is a legal local part, and decoded by those who should not. */
+/** An encoded word is a legal local part, but some readers decode it. */
 function isSoundAddress(address: string): boolean {
   return !address.startsWith('=?') && parseAddress(address) !== null;
 }

@@ -70,8 +70,8 @@ const IDS = /^(?:references|in-reply-to)$/;
 const PARAMETERS = /^content-(?:type|disposition)$/;
 
 /**
- * A header field whose long lines are folded (RFC 5322 section 2.2.3): at white space, so that nothing changes for those who
- * unfold it, and where there is none, behind a separator, if it is one of addresses, ids or parameters.
+ * Folds the long lines of a header field (RFC 5322 section 2.2.3). Folds at white space change nothing for readers that unfold
+ * the field. Where there is none, a field of addresses, ids or parameters is folded behind its separators.
  *
  * @param field whole, with its CRLF: bytes as Latin-1 characters
  * @param name in lower case
@@ -79,7 +79,7 @@ const PARAMETERS = /^content-(?:type|disposition)$/;
  */
 export function foldField(field: string, name: string): string | null {
   const [first = '', ...others] = field.split(CRLF).map(shrunk);
-  // A line of nothing but white space is none, and would end the header for some.
+  // Some readers take a line of white space for the end of the header.
   const kept = [first, ...others.slice(0, -1).filter(line => line.trim() !== ''), ...others.slice(-1)];
   const lines = kept.map((line, index) => (line.length > MAX_LINE ? foldLine(line, name, index === 0) : line));
   const folded = lines.join(CRLF);

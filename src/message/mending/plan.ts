@@ -65,11 +65,11 @@ const MAX_HEADER = 1_048_576;
 const SEALING_NAMES = new Set(SEALING_FIELDS.map(name => name.toLowerCase()));
 
 /**
- * Says how a message becomes one that the next hop takes. The one place that decides it, so that nothing is accepted that cannot
- * be mended when it is sent. Header fields are folded; content is encoded, or broken in its encoding: who decodes it has the
- * same. What is signed or encrypted stays as it is.
+ * Says how a message becomes one that the next hop takes. This is decided here alone, so nothing is accepted that cannot be mended
+ * when it is sent. Header fields are folded. Content is encoded, or gets line breaks in its encoding: decoded, it is the same.
+ * Signed and encrypted content stays as it is.
  *
- * Yields between pieces of work, for those who must not do it in one go.
+ * Yields between pieces of work, so that a caller can give others their turn.
  *
  * @param raw as received: lines end with CRLF
  */
@@ -95,7 +95,7 @@ class Planner {
   }
 
   mending(): Mending {
-    // What is done to a header is known when its content is.
+    // A part's header is edited after its content.
     const edits = this.#edits.sort((one, other) => one.start - other.start || one.end - other.end);
     return {
       edits,

@@ -13,7 +13,7 @@ export function mediaType(declared: string): string {
   return MEDIA_TYPE.test(type) && type.length <= MAX_MEDIA_TYPE ? type : UNKNOWN_TYPE;
 }
 
-/** As file systems have it. It fits in a line of 998, however it is encoded. */
+/** The limit of file systems. Such a name fits in a line of 998, in any encoding. */
 const MAX_FILENAME_BYTES = 255;
 /** A longer end behind a dot is no extension. */
 const MAX_EXTENSION = 16;
@@ -51,7 +51,7 @@ export function contentId(declared: string): string | null {
 
 const CID_LINK = /\bcid:(<[^<>"']*>|[^\s"'<>]*)/gi;
 
-/** The Content-IDs that HTML names by `cid:` (RFC 2392), in every way in which a link may be meant. */
+/** The Content-IDs that HTML names by `cid:` (RFC 2392), in every way in which such a link can be read. */
 export function namedContentIds(html: BodyText): ReadonlySet<string> {
   const ids = new Set<string>();
   for (const piece of stringsOf(html)) {
@@ -64,7 +64,7 @@ function addLink(ids: Set<string>, link: string): void {
   // Each of its characters may be written as `%41`.
   if (link.length > 3 * MAX_CONTENT_ID) return;
   const text = link.replaceAll(/&(?:amp|#38);/gi, '&').replace(/&(?:quot|apos|#34|#39);.*/i, '');
-  // What ends it in CSS and in `srcset` is part of it elsewhere.
+  // CSS and `srcset` end it at these characters; elsewhere they are part of it.
   for (const form of [text, text.split(/[),;]/, 1)[0] as string]) addMeanings(ids, form);
 }
 

@@ -7,8 +7,8 @@ const BREAK = Buffer.from('\\r\\n');
 const BATCH = LINE_BYTES * 1_024;
 
 /**
- * Encodes bytes as they come into Base64 with CRLF between the lines, as a JSON string has it. So an attachment of tens of
- * megabytes is not in memory both as it was and encoded, and no `JSON.stringify` goes over it.
+ * Encodes bytes as they come into Base64 with CRLF between the lines, as a JSON string has it. So no attachment of tens of
+ * megabytes is in memory twice, raw and encoded, and no `JSON.stringify` goes over it.
  */
 export class Base64Lines {
   readonly #pieces: Buffer[] = [];
@@ -75,7 +75,7 @@ for (const char of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
  * Takes long runs of Base64 lines out of a message. No such line is a header field, or a boundary: those begin with `--`.
  * So the message's structure stays what it is, and reading it costs next to nothing, however large its attachments are.
  *
- * Whether a run is really an attachment is for the reader to find out, who meets its line there.
+ * The reader of the message finds out whether a run is really an attachment, when it meets the run's line.
  *
  * @param mark begins each line that stands for a run; must not occur in the message
  */

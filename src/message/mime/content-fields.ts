@@ -50,8 +50,8 @@ const FILE_NAME = /^(?:file)?name\b/i;
 const DISPOSITION_TYPE = /^([\w-]+)(?:[ \t,]+(.*))?$/s;
 
 /**
- * A Content-Type that is not of the form of RFC 2045 section 5.1, as what it means. What stands in the place of a type and is none
- * (`text`, `html`) is text (section 5.2), or a file of which nobody knows the type; parameters are quoted where they have to be.
+ * Writes a Content-Type that is not of the form of RFC 2045 section 5.1 as what it means. A type that is none (`text`, `html`)
+ * becomes text (section 5.2), or a file of unknown type. Parameters are quoted where they have to be.
  *
  * @param disposition of the same part, unfolded; undefined where it has none
  * @returns null where it is of that form
@@ -67,7 +67,7 @@ export function mendedContentType(type: string, disposition: string | undefined)
   return isOfForm(mended, TYPE) ? mended : meant;
 }
 
-/** The same for a Content-Disposition (RFC 2183 section 2): without a type, what has a file's name is an attachment. */
+/** The same for a Content-Disposition (RFC 2183 section 2). Without a type, a part with a file name is an attachment. */
 export function mendedDisposition(disposition: string): string | null {
   if (isOfForm(disposition, DISPOSITION)) return null;
   const [lead = '', ...rest] = split(disposition);
@@ -96,7 +96,7 @@ function split(value: string): string[] {
   return [...pieces, value.slice(start)];
 }
 
-/** Each with its `;`. What is no parameter, or has no value, says nothing and is left out. */
+/** Each with its `;`. A piece that is no parameter, or has no value, is left out. */
 function parameters(pieces: readonly string[]): string {
   const written = pieces.map(piece => {
     if (piece.trim() === '') return '';
@@ -104,14 +104,14 @@ function parameters(pieces: readonly string[]): string {
     const equals = piece.indexOf('=');
     const name = withoutComments(piece.slice(0, Math.max(0, equals))).trim();
     const text = piece.slice(equals + 1);
-    // In the name of a file it is a part of the name: `report (1).pdf`.
+    // In a file name, parentheses belong to the name: `report (1).pdf`.
     const value = unquoted(FILE_NAME.test(name) ? text : withoutComments(text));
     return NAME.test(name) && value !== '' ? `; ${name}="${value.replaceAll(/["\\]/g, '\\$&')}"` : '';
   });
   return written.join('');
 }
 
-/** Quotes that do not belong together, or in which something is wrong. */
+/** Without quotes, which may not belong together or hold something wrong. */
 function unquoted(text: string): string {
   return text
     .trim()
@@ -139,7 +139,7 @@ const PARAMETER = new RegExp(
   'y',
 );
 
-/** Whether a field's body begins so, and goes on with parameters. A `;` at the end, which RFC 2045 does not have, is common and harms nobody. */
+/** Whether a field's body begins so, and goes on with parameters. A `;` at the end is not in RFC 2045, but common and harmless. */
 function isOfForm(value: string, beginning: RegExp): boolean {
   beginning.lastIndex = 0;
   return beginning.test(value) && areParameters(value, beginning.lastIndex);

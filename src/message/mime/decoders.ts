@@ -15,8 +15,8 @@ for (const [value, digit] of [...'0123456789abcdef'].entries()) {
 }
 
 /**
- * Decodes quoted-printable (RFC 2045 section 6.7), what is malformed left as it is. Its time grows with the size alone, whatever
- * the lines are: libqp looks from each space of a run for the end of the run.
+ * Decodes quoted-printable (RFC 2045 section 6.7), and leaves malformed text as it is. Its time grows with the size alone, however
+ * long the lines are; libqp looks from each space of a run for the end of the run.
  *
  * @param positions is filled with where each decoded byte was written and, behind the last one, where the text ends; it has room for
  *   one more than the text has bytes
@@ -66,7 +66,7 @@ function softBreakAt(encoded: Buffer, at: number): number {
   return encoded[end] === CR && encoded[end + 1] === LF ? end + 2 : -1;
 }
 
-/** The octet that two digits at `at` stand for; null where they do not. There are programs that break lines between them. */
+/** The octet that two digits at `at` stand for; null where they do not. Some programs break lines between them. */
 function octetAt(encoded: Buffer, at: number): { readonly value: number; readonly end: number } | null {
   const first = behindSoftBreaks(encoded, at);
   const high = DIGITS[encoded[first] as number] ?? -1;
@@ -88,7 +88,7 @@ function behindSoftBreaks(encoded: Buffer, at: number): number {
 
 /** `decodeQuotedPrintable` as a stream. */
 export class QuotedPrintableDecoder extends Transform {
-  /** What has come of a line that has no end as yet. */
+  /** The beginning of a line whose end has not come yet. */
   #line: Buffer[] = [];
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
@@ -141,11 +141,11 @@ const BEGIN = /^begin(-base64)? [0-7]{3,4} /;
 
 /**
  * Decodes both forms of uuencode (POSIX.1-2017, `uuencode`): the lines between `begin` and `end`, each of which begins with how many
- * bytes it has, and Base64 between `begin-base64` and `====`. What has no such beginning comes out as it is. Takes bytes, gives bytes.
+ * bytes it has, and Base64 between `begin-base64` and `====`. A text without such a beginning comes out as it is. Takes bytes, gives bytes.
  */
 export class UuDecoder extends Transform {
   #rest: Buffer = Buffer.alloc(0);
-  /** What stands before the beginning; null where that has come. */
+  /** What came before `begin`; null once that has come. */
   #before: Buffer[] | null = [];
   #inside: 'historical' | 'base64' | null = null;
 

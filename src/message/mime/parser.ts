@@ -25,7 +25,7 @@ export interface MimeParserOptions {
    * of them. null decodes them.
    */
   readonly counted: ReadonlyMap<string, number> | null;
-  /** Refuse attachments in a transfer encoding that nobody knows: their contents cannot be told. */
+  /** Refuse attachments in an unknown transfer encoding: their contents cannot be told. */
   readonly refuseUnknownEncodings: boolean;
 }
 
@@ -87,18 +87,18 @@ const OPTIONS: MailParserOptions = {
   keepDeliveryStatus: true,
 };
 
-/** What is read of a header. mailparser would parse each address of each list, and decode each encoded word. */
+/** The fields that are read. mailparser would parse each address of each list, and decode each encoded word. */
 const READ_FIELDS = new Set(['content-type', 'content-disposition', 'content-id']);
 const TEXT_TYPES: ReadonlySet<string> = new Set(['text/plain', 'text/html']);
 
 const Base = MailParser as unknown as new (options: MailParserOptions) => MailParser & MailParserInternals;
 
 /**
- * mailparser, with what it is too free about put right:
+ * mailparser, but stricter:
  *
  * - text and HTML parts come out as they were written, one after the other; mailparser mixes text into HTML, and joins
  *   the lines of all that is `format=flowed`; here only those with `delsp=yes`, whose words are broken (RFC 3676);
- * - large texts are no strings (`body-text.ts`), and header fields that nobody uses are not read;
+ * - large texts are no strings (`body-text.ts`), and header fields that are not needed are not read;
  * - types and transfer encodings are what was meant (`part-header.ts`), and a multipart without parts is text;
  * - nesting is bounded (it bounds only the number of parts);
  * - a part without a charset, or with one that cannot be right, keeps its characters (`charset.ts`);
@@ -204,7 +204,7 @@ export class MimeParser extends Base {
     }
   }
 
-  /** Whether all that was taken out of the message belongs to attachments. If not, a text lacks it. */
+  /** Whether all that was taken out of the message belongs to attachments. If not, a text lacks some of it. */
   get metAllRuns(): boolean {
     return this.#runsMet === (this.#options.counted?.size ?? 0);
   }
@@ -214,7 +214,7 @@ export class MimeParser extends Base {
     return { type: 'text' };
   }
 
-  /** Without delimiters, which are nobody's text. */
+  /** Without delimiters. */
   #looseText(node: TreeNode): string[] {
     const delimiters = boundariesOf(node.node);
     const lines = Buffer.concat(this.#loose.get(node) ?? [])

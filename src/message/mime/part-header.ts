@@ -67,8 +67,8 @@ export function isUuencoded(encoding: string | false): boolean {
 }
 
 /**
- * Whether a part that is neither text/plain nor text/html is what people read where there is no other: an unknown kind of text
- * is to be shown as text/plain (RFC 2046 section 4.1.4).
+ * Whether a part that is neither text/plain nor text/html is the body where there is no other: readers show an unknown kind of text
+ * as text/plain (RFC 2046 section 4.1.4).
  */
 export function mayBeBody(part: PartHeader): boolean {
   const type = part.contentType || '';
@@ -76,8 +76,8 @@ export function mayBeBody(part: PartHeader): boolean {
 }
 
 /**
- * Whether it is a version of the mail for some programs, which stands beside HTML and text and is nothing without its place there:
- * AMP's (amp.dev, "AMP email structure"), or that for watches.
+ * Whether a part is a version of the mail for some programs: AMP's (amp.dev, "AMP email structure"), or that for watches. Such a
+ * part stands beside HTML and text, and means nothing elsewhere.
  */
 export function isSpecialVersion(part: PartHeader): boolean {
   return /^text\/(?:x-amp|watch)-html$/.test(part.contentType || '') && !isFile(part);
@@ -87,7 +87,7 @@ function isFile({ disposition, filename }: PartHeader): boolean {
   return filename !== false || (disposition !== false && disposition !== 'inline');
 }
 
-/** RFC 1847, RFC 8551, RFC 3156: media types whose content, whatever is changed in it, is broken. */
+/** RFC 1847, RFC 8551, RFC 3156: media types whose content breaks with any change. */
 const SEALED_TYPE =
   /^(?:multipart\/(?:signed|encrypted)|application\/(?:(?:x-)?pkcs7-(?:mime|signature)|pgp-(?:encrypted|signature)))$/;
 const PGP = [Buffer.from('-----BEGIN PGP MESSAGE-----'), Buffer.from('-----BEGIN PGP SIGNED MESSAGE-----')];

@@ -8,8 +8,8 @@ import { decodeQuotedPrintable } from './decoders.ts';
 import { type MessageParts, type PartsOptions, readParts } from './parts.ts';
 
 /**
- * Reads bodies and attachments (see `readParts`), the quick way where there is one, and finds out how the message is mended where
- * it is sent as it was received.
+ * Reads bodies and attachments (see `readParts`), by the quick way where it can. For a message that is sent as it was received, it
+ * also finds out how it is mended.
  *
  * @param fields its header
  */
@@ -36,8 +36,8 @@ interface SinglePart {
 }
 
 /**
- * Reads a message that is one text and nothing else, as most of what programs send is. mailparser's streams cost five
- * times as much for it; a test holds both to the same result (`test/message/single-part.test.ts`).
+ * Reads a message that is one text and nothing else, which most programs send. mailparser's streams cost five times as much for
+ * it; a test holds both to the same result (`test/message/single-part.test.ts`).
  *
  * @returns null for any other message, and for one that leaves room for doubt
  */

@@ -12,10 +12,9 @@ export function isStretch(piece: Buffer | Stretch): piece is Stretch {
 }
 
 /**
- * What there is of a large message to decide by: its header, those of its parts, the lines that may divide them, lines that are
- * too long or hint at PGP, and in the place of all the rest a marker for each stretch that is left out. A marker is one line that
- * no sender can guess, that nothing else than the rest would become, and that does not survive being encoded: what comes of the
- * bytes keeps the markers of what it has left as it was.
+ * As much of a large message as decisions need: its header, the headers of its parts, the lines that may divide them, and lines
+ * that are too long or hint at PGP. A marker stands for each stretch of the rest. It is one line, no sender can guess it, and it
+ * does not survive being encoded. So a marker that is still there after an edit stands for a stretch that the edit left as it was.
  */
 export class Skeleton {
   readonly bytes: Buffer;
@@ -29,7 +28,7 @@ export class Skeleton {
     this.#left = left;
   }
 
-  /** How long bytes that came of the skeleton are, with all that their markers stand for. */
+  /** The length of bytes that were made of the skeleton, with the stretches that their markers stand for. */
   sizeOf(bytes: Buffer): number {
     return this.takeApart(bytes).reduce(
       (sum, piece) => sum + (Buffer.isBuffer(piece) ? piece.length : piece.end - piece.start),
@@ -37,7 +36,7 @@ export class Skeleton {
     );
   }
 
-  /** Bytes that came of the skeleton, as what is in them and what their markers stand for, in order. */
+  /** Divides bytes that were made of the skeleton, in order: new bytes, and the stretches that markers stand for. */
   takeApart(bytes: Buffer): (Buffer | Stretch)[] {
     const pieces: (Buffer | Stretch)[] = [];
     let position = 0;
@@ -48,7 +47,7 @@ export class Skeleton {
     return [...pieces, bytes.subarray(position)].filter(piece => !Buffer.isBuffer(piece) || piece.length > 0);
   }
 
-  /** What is not in these bytes any more, since it was to be changed; to be put back so that it can be. */
+  /** The stretches whose markers these bytes lack. An edit wanted to change them, so they have to be put back first. */
   lostIn(bytes: Buffer): Stretch[] {
     const found = new Set([...this.#markersIn(bytes)].map(({ number }) => number));
     return [...this.#left].filter(([number]) => !found.has(number)).map(([, stretch]) => stretch);
@@ -85,11 +84,11 @@ function marker(token: string, number: number): Buffer {
 }
 
 export interface SkeletonLimits {
-  /** What is shorter is not left out. */
+  /** Shorter stretches are not left out. */
   readonly shortest: number;
-  /** Bytes that are looked at together: one line that must stay keeps these. */
+  /** Bytes that are looked at together: one line that must stay keeps them all. */
   readonly block: number;
-  /** A skeleton that would be larger is none. */
+  /** A message whose skeleton would be larger has none. */
   readonly bytes: number;
 }
 
@@ -98,7 +97,7 @@ const LF = 0x0a;
 const CR = 0x0d;
 const EMPTY_LINE = Buffer.from('\n\r\n');
 const PGP = Buffer.from('-----BEGIN PGP ');
-/** A reader of MIME takes a carriage return before a delimiter for the rest of a line break. */
+/** Readers of MIME take a carriage return before a delimiter for the rest of a line break. */
 const DELIMITER = Buffer.from('\n--');
 const ODD_DELIMITER = Buffer.from('\n\r--');
 
@@ -108,7 +107,7 @@ const ODD_DELIMITER = Buffer.from('\n\r--');
  */
 export class SkeletonBuilder {
   readonly #limits: SkeletonLimits;
-  // The equals sign is one that quoted-printable would encode, and no Base64 has in the middle.
+  // Quoted-printable would encode the equals sign, and Base64 never has one in the middle.
   readonly #token = `${randomBytes(24).toString('hex')}=`;
   readonly #kept: Buffer[] = [];
   readonly #left = new Map<number, Stretch>();
@@ -196,7 +195,7 @@ export class SkeletonBuilder {
       for (const piece of run.pieces) this.#push(piece);
       return;
     }
-    // The line break before a delimiter belongs to that, and not to what is left out.
+    // The line break before a delimiter belongs to the delimiter.
     const number = this.#left.size;
     this.#left.set(number, { start: run.start, end: run.end - run.lineEnd.length, isAscii: run.isAscii });
     this.#push(marker(this.#token, number));
@@ -215,7 +214,7 @@ function nextDelimiter(lines: Buffer, start: number): number {
   if (lines[start] === CR && lines[start + 1] === 0x2d && lines[start + 2] === 0x2d) return start;
   const plain = lines.indexOf(DELIMITER, start);
   const before = plain === -1 ? lines.length : plain + 1;
-  // No further than that: what is looked through is looked through once.
+  // Not beyond the plain one, so that no byte is searched twice.
   const odd = lines.subarray(start, before).indexOf(ODD_DELIMITER);
   return odd === -1 ? before : start + odd + 1;
 }

@@ -42,9 +42,9 @@ export function effectiveCharset(declared: string | false | undefined): string {
 }
 
 /**
- * The charset of a text: by a byte order mark, whatever is declared (Encoding Standard, "decode"); else as it is declared, where it
- * can be that; else by what the bytes say themselves, which is escape sequences, being UTF-8, or the `meta` element or XML
- * declaration of HTML; else windows-1252, which loses no byte.
+ * The charset of a text. A byte order mark wins over the declaration (Encoding Standard, "decode"), and a declaration that is
+ * known over the bytes. Else escape sequences, valid UTF-8, or the `meta` element or XML declaration of HTML tell it. Else it is
+ * windows-1252, which loses no byte.
  */
 export function charsetOf(bytes: Buffer, declared: string | false | undefined, kind: TextKind = 'plain'): string {
   const charset = effectiveCharset(declared);
@@ -52,7 +52,7 @@ export function charsetOf(bytes: Buffer, declared: string | false | undefined, k
   return marked ?? (isKnown(charset) ? charset : guess(bytes, kind));
 }
 
-/** Whether a charset is declared of which nobody knows how it is written. */
+/** Whether the declared charset is one that cannot be decoded. */
 export function isForeign(declared: string | false | undefined): boolean {
   const charset = effectiveCharset(declared);
   return charset !== UNKNOWN_8BIT && !isKnown(charset);
@@ -204,19 +204,19 @@ function withHighBits(run: string): Buffer {
 }
 
 /**
- * What no text of one line has: control characters, ends of lines and paragraphs, and what turns the direction of text, to disguise
- * an address or an extension; not the marks of right-to-left scripts (U+200F and the like), which turn nothing else. NUL is refused
- * elsewhere.
+ * Characters that a text of one line must not have: controls, ends of lines and paragraphs, and those that turn the direction of
+ * text, which disguise an address or an extension. The marks of right-to-left scripts (U+200F and the like) turn nothing else and
+ * may stay. NUL is refused elsewhere.
  */
 const UNFIT = /(?:(?!\0)[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069])+/gu;
 const PRINTABLE = /^[ -~]*$/;
 
-/** A text of one line as rows and header fields carry it: a space stands for a run of what it cannot have. */
+/** A text of one line as rows and header fields carry it: one space replaces each run of characters that it must not have. */
 export function withoutControls(text: string): string {
   return PRINTABLE.test(text) ? text : text.replaceAll(UNFIT, ' ');
 }
 
-/** The same for a text whose encoded words (RFC 2047) may hide such characters: only where they do is it decoded. */
+/** The same for a text with encoded words (RFC 2047), which is decoded only if they hide such characters. */
 export function withoutHiddenControls(text: string): string {
   if (!text.includes('=?')) return withoutControls(text);
   const decoded = decodeWords(text);
