@@ -19,7 +19,7 @@ import { migrate } from '../../src/store/schema/migrate.ts';
 import { listDeliveries, readBacklog } from '../../src/store/webhooks/deliveries.ts';
 import { disableWebhook } from '../../src/store/webhooks/outcomes.ts';
 import { createWebhook, parkDisabled } from '../../src/store/webhooks/webhooks.ts';
-import { createHitRecorder } from '../../src/tracking/record-hits.ts';
+import { createHitRecorder } from '../../src/tracking/hits.ts';
 import { newSecret } from '../../src/webhooks/signing.ts';
 import { box, createFolder, document, SECRET_KEY } from '../declared/support.ts';
 import { ses } from '../events/support/ses.ts';

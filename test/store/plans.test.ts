@@ -17,7 +17,7 @@ import { Outbox } from '../../src/store/messages/outbox.ts';
 import { findSuppressed } from '../../src/store/owners/suppressions.ts';
 import { applyRetention } from '../../src/store/retention/retention.ts';
 import { leaseDeliveries } from '../../src/store/webhooks/leases.ts';
-import { createHitRecorder } from '../../src/tracking/record-hits.ts';
+import { createHitRecorder } from '../../src/tracking/hits.ts';
 import { ses } from '../events/support/ses.ts';
 import { startEventSystem } from '../events/support/system.ts';
 import { openPool } from '../support/pool.ts';
