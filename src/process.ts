@@ -85,7 +85,7 @@ type OperationalOf = Pick<OperationalParts, 'role' | 'resources' | 'shutRoutes'>
 /** From its start to its end; `running` from when all of it has begun until the stop. */
 type Phase = 'starting' | 'running' | 'stopping';
 
-/** The life of a relay or worker: who asks hears of its phases, and what has begun ends in reverse. */
+/** The life of a relay or worker: whether it is ready, and its end, in which what has begun stops in reverse. */
 export class ProcessLife {
   /** What has begun, for its end. */
   readonly running = new AsyncDisposableStack();

@@ -6,7 +6,7 @@ import type { Facts } from './decide.ts';
 import type { FactsQuestion } from './submission.ts';
 
 /** What the store and the routes tell. */
-export type StoredFacts = Omit<Facts, 'outside'>;
+type StoredFacts = Omit<Facts, 'outside'>;
 
 export interface FactsSources {
   /** Those of the addresses that are on the owner's suppression list. */

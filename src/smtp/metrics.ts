@@ -16,7 +16,6 @@ const LOGIN_RESULTS = ['succeeded', 'failed', 'refused', 'fault', 'trusted'] as 
 const MESSAGE_RESULTS = ['queued', 'repeated', 'captured', 'refused', 'deferred', 'fault', 'abandoned'] as const;
 
 export type LoginResult = (typeof LOGIN_RESULTS)[number];
-export type MessageResult = (typeof MESSAGE_RESULTS)[number];
 
 export interface SmtpMetrics {
   /** Connections that got as far as a greeting or its refusal. */

@@ -96,7 +96,7 @@ export class IncomingMessage {
   }
 }
 
-export function tooLargeRefusal(limit: number): Refusal {
+function tooLargeRefusal(limit: number): Refusal {
   return sizeRefusal('message_size', `The message is larger than ${limit} bytes: send less or a link`);
 }
 
