@@ -12,8 +12,10 @@ const ACTION_OF: Readonly<Record<string, string>> = {
   'sqs:DeleteMessageBatch': 'sqs:DeleteMessage',
   'sqs:ChangeMessageVisibilityBatch': 'sqs:ChangeMessageVisibility',
 };
-/** Calls without a command of the SDK: those of `SesRegion.sendEmail`, and those of the library that receives. */
-const WITHOUT_COMMAND = ['ses:SendEmail', 'ses:SendRawEmail', 'sqs:ReceiveMessage', 'sqs:DeleteMessage'];
+/** What `SesRegion.sendEmail` asks for; it has no command of the SDK. */
+const WITHOUT_COMMAND = ['ses:SendEmail', 'ses:SendRawEmail'];
+/** A command of the SDK, or an operation that `CallSqs` is given. */
+const CALLS = [/new (\w+)Command\(/g, /\bcall\('([A-Z]\w+)'/g];
 
 interface Statement {
   readonly Effect: string;
@@ -41,7 +43,7 @@ async function calledActions(): Promise<Set<string>> {
   for (const name of names.filter(each => each.endsWith('.ts'))) {
     const source = await readFile(join(ROOT, name), 'utf8');
     const service = source.includes('@aws-sdk/client-sesv2') ? 'ses' : 'sqs';
-    for (const [, call] of source.matchAll(/new (\w+)Command\(/g)) {
+    for (const [, call] of CALLS.flatMap(form => [...source.matchAll(form)])) {
       const action = `${service}:${call}`;
       actions.add(ACTION_OF[action] ?? action);
     }
