@@ -89,9 +89,16 @@ describe('DATA', () => {
       return user + system;
     }
     await take('xx\r\n');
-    const [text, dots] = [await take('xx\r\n'), await take('..\r\n')];
-    // With smtp-server's own decoder it would be five times as long.
-    assert.ok(dots < 3 * text, `${dots / text} times as long`);
+    // The least of two each: what else the process does only adds.
+    const texts: number[] = [];
+    const dots: number[] = [];
+    for (let round = 0; round < 2; round += 1) {
+      texts.push(await take('xx\r\n'));
+      dots.push(await take('..\r\n'));
+    }
+    const ratio = Math.min(...dots) / Math.min(...texts);
+    // Each line is cut. With smtp-server's own decoder it would be more than five times as long.
+    assert.ok(ratio < 4, `${ratio} times as long`);
   });
 });
 
