@@ -43,6 +43,8 @@ const MOST: Readonly<Record<string, number>> = {
   'a transport': 4,
   'a declared kind': 3,
   'a webhook event': 2,
+  'a control header': 3,
+  'a column of the message': 2,
   'a command': 2,
   metrics: 2,
 };

@@ -1,5 +1,5 @@
-import type { DeliveryControls, Tag } from '../../message/header/control-headers.ts';
 import type { NewEvent } from '../event-types.ts';
+import type { CARRIED, EMAIL, ValuesOf } from '../messages/columns.ts';
 import type { Arrival, NewMessage } from '../messages/new-message.ts';
 
 /** How an attempt at some recipients of a message ended. */
@@ -20,27 +20,16 @@ export interface Claim {
 }
 
 /** What is stored of a message, but for its bodies. */
-export interface ClaimedMessage extends DeliveryControls {
+export interface ClaimedMessage
+  extends ValuesOf<typeof CARRIED>,
+    Pick<ValuesOf<typeof EMAIL>, 'from' | 'to' | 'subject' | 'tags'> {
   readonly userId: string | null;
-  /** The From mailbox, maybe with a display name. */
-  readonly from: string;
-  readonly to: readonly string[];
-  readonly subject: string;
-  readonly tags: readonly Tag[];
   readonly acceptedAt: Date;
-  readonly reversePath: string;
-  readonly recipients: readonly string[];
-  readonly bodyType: string;
-  readonly smtpUtf8: boolean;
   /** The Message-ID that the client gave, without angle brackets. */
   readonly messageId: string | null;
   readonly sizeBytes: number;
   /** How it came in; null where it did not come by SMTP. */
   readonly arrival: Arrival | null;
-  /** It is for the transport `capture` only. */
-  readonly captured: boolean;
-  /** Recipients whom the client was refused at RCPT, since they are on the suppression list. */
-  readonly refused: readonly string[];
   /** Of the span in which it was received; null where that is not known. */
   readonly traceparent: string | null;
   /** Seconds for which the limit of its tries stood still. Left out: none. */

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { Batcher } from '../../flow/batcher.ts';
 import { startStopwatch } from '../../flow/stopwatch.ts';
 import type { Queryable } from '../../postgres/pool.ts';
+import { ARRIVAL, CARRIED, objectOf, selectionOf } from '../messages/columns.ts';
 import { OPEN } from '../retention/sweep.ts';
 import { type AttemptOutcome, type Claim, type ClaimRow, claimOf } from './claim.ts';
 
@@ -34,11 +35,8 @@ const DONE = `('sent', 'permanent', 'suppressed')`;
 
 const CLAIMED = `
   select c.email_id as "emailId", c.token, c.try, e.user_id as "userId", e."from", e."to", e.subject, e.tags,
-         e.created_at as "acceptedAt", m.reverse_path as "reversePath", m.recipients, m.body_type as "bodyType",
-         m.smtp_utf8 as "smtpUtf8", m.track_opens as "trackOpens", m.track_clicks as "trackClicks",
-         m.message_id as "messageId", m.captured, m.refused, m.traceparent, m.stood_still as "stoodStill",
-         case when m.protocol is not null then jsonb_build_object('clientAddress', m.client_address, 'sessionId', m.session_id,
-           'helo', m.helo, 'protocol', m.protocol, 'receivedBy', m.received_by) end as arrival,
+         e.created_at as "acceptedAt", ${selectionOf(CARRIED, 'm')}, m.message_id as "messageId", m.traceparent,
+         m.stood_still as "stoodStill", case when m.protocol is not null then ${objectOf(ARRIVAL, 'm')} end as arrival,
          m.size_bytes as "sizeBytes", case when m.size_bytes <= ${SMALL} then m.raw end as raw, a.earlier
     from claimed c
     join emails e on e.id = c.email_id

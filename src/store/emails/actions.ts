@@ -6,6 +6,7 @@ import { newOrderedId } from '../../platform/uuid.ts';
 import { StoreError } from '../../postgres/errors.ts';
 import { inTransaction, type Queryable } from '../../postgres/pool.ts';
 import { LOST_FOR_GOOD } from '../delivery/claims.ts';
+import { CARRIED, copiedOf, EMAIL, namesOf, valuesOf } from '../messages/columns.ts';
 import {
   among,
   CANCELED,
@@ -42,19 +43,19 @@ const CANCEL = `
   )
   select id from canceled`;
 
+/** How a message came in is said of the copy's original alone. */
+const KEPT = copiedOf(CARRIED);
+
 /** $1 the message, $2 the copy's id, $3 its recipients, $4 to $6 those of them in To, Cc and Bcc, $7 and $8 its trace. */
 const COPY = `
   with original as (
-    insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, body_type, smtp_utf8,
-                                     track_opens, track_clicks, message_id, captured, resend_of, traceparent)
-    select $2::uuid, raw, sha256, size_bytes, reverse_path, $3::jsonb, body_type, smtp_utf8, track_opens, track_clicks,
-           message_id, captured, $1::uuid, $8
+    insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, message_id, resend_of, traceparent, ${namesOf(KEPT)})
+    select $2::uuid, raw, sha256, size_bytes, message_id, $1::uuid, $8, ${valuesOf(KEPT, { recipients: '$3::jsonb' })}
       from smtp_relay_messages where email_id = $1
     returning email_id
   ), email as (
-    insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)
-    select o.email_id, user_id, "from", $4::jsonb, $5::jsonb, $6::jsonb, reply_to, subject, html, text, headers, attachments,
-           tags, 'queued'
+    insert into emails (${namesOf(EMAIL)}, status)
+    select ${valuesOf(EMAIL, { id: 'o.email_id', to: '$4::jsonb', cc: '$5::jsonb', bcc: '$6::jsonb' })}, 'queued'
       from original o, emails where id = $1
     returning id, user_id
   ), job as (

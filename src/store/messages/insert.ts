@@ -4,7 +4,8 @@ import { type Pieces, queryStreamed, type StreamedValue } from '../../postgres/b
 import { OUTBOX_CHANNEL } from '../../postgres/notifications.ts';
 import type { Queryable } from '../../postgres/pool.ts';
 import { ADMIT, type UsageCount } from '../keys/usage.ts';
-import type { NewMessage, OriginalMessage } from './new-message.ts';
+import { ARRIVAL, CARRIED, definitionsOf, EMAIL, namesOf, put, valuesOf } from './columns.ts';
+import type { NewMessage } from './new-message.ts';
 
 export interface InsertOptions {
   /**
@@ -28,6 +29,13 @@ interface Source {
   readonly clause: string;
 }
 
+/** What of the only message may travel beside the JSON. */
+const APART = {
+  attachments: 'coalesce($3::jsonb, attachments)',
+  text: 'coalesce($4::text, text)',
+  html: 'coalesce($5::text, html)',
+};
+
 /**
  * $1: the messages, JSON; $2: their raw bytes, one behind the other; $3, $4, $5: attachments, text and HTML of the only message,
  * where they do not travel in $1; $6: seconds of the lease. `from`: where the rows are, and what says so.
@@ -41,29 +49,22 @@ const store = ({ job, notify = '' }: Job, beside: Beside, from: Source): string 
                 then set_config('synchronous_commit', 'on', true) end${notify}
   ), input as materialized (
     select * from durable, json_to_recordset($1::json) as message (
-      id uuid, user_id text, "from" text, "to" jsonb, cc jsonb, bcc jsonb, reply_to jsonb, subject text, html text,
-      text text, headers jsonb, attachments jsonb, tags jsonb, correlation_id text, traceparent text, raw_from integer,
-      raw_bytes integer, sha256 text, reverse_path text, recipients jsonb, body_type text, smtp_utf8 boolean,
-      message_id text, track_opens boolean, track_clicks boolean, client_address text, session_id text, helo text,
-      protocol text, received_by text, captured boolean, refused jsonb, key_id uuid, recipient_count bigint, messages_per_minute bigint,
-      recipients_per_minute bigint, messages_per_day bigint, recipients_per_day bigint)
+      ${definitionsOf(EMAIL)}, ${definitionsOf(CARRIED)}, ${definitionsOf(ARRIVAL)},
+      correlation_id text, traceparent text, message_id text, raw_from integer, raw_bytes integer, sha256 text,
+      key_id uuid, recipient_count bigint, messages_per_minute bigint, recipients_per_minute bigint, messages_per_day bigint,
+      recipients_per_day bigint)
   )${from.clause}${beside(from.rows)}${job ? outboxEntry(from.rows) : ''}, stored as (
-    insert into emails (id, user_id, "from", "to", cc, bcc, reply_to, subject, html, text, headers, attachments, tags, status)
-    select id, user_id, "from", "to", cc, bcc, reply_to, subject, coalesce($5::text, html), coalesce($4::text, text), headers,
-           coalesce($3::jsonb, attachments), tags, 'queued'
+    insert into emails (${namesOf(EMAIL)}, status)
+    select ${valuesOf(EMAIL, APART)}, 'queued'
       from ${from.rows}
     returning id
   )
   select id, ${requireAll('emails', 'stored', from.rows)}${job ? requireJobs(from.rows) : ''} from ${from.rows}`;
 
 const originals: Beside = rows => `, original as (
-    insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, reverse_path, recipients, body_type, smtp_utf8,
-                                     message_id, track_opens, track_clicks, client_address, session_id, helo, protocol,
-                                     received_by, captured, refused, traceparent)
+    insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, message_id, traceparent, ${namesOf(CARRIED)}, ${namesOf(ARRIVAL)})
     select id, case when raw_bytes = length($2::bytea) then $2::bytea else substring($2::bytea from raw_from for raw_bytes) end,
-           decode(sha256, 'hex'), raw_bytes, reverse_path, recipients, body_type, smtp_utf8, message_id, track_opens,
-           track_clicks, client_address, session_id, helo, protocol, received_by, coalesce(captured, false), refused,
-           traceparent
+           decode(sha256, 'hex'), raw_bytes, message_id, traceparent, ${valuesOf(CARRIED)}, ${valuesOf(ARRIVAL)}
       from ${rows} where raw_bytes is not null
   )`;
 
@@ -202,22 +203,12 @@ function stringOf(text: BodyText | null, isAlone: boolean): string | null {
   return isAlone ? null : bytesOf(text).toString();
 }
 
+const { attachments, ...BUT_ATTACHMENTS } = EMAIL;
+
 /** Attachments are JSON already; they are put in as they are. */
 function rowOf(message: NewMessage, rawFrom: number, isAlone: boolean): string {
   const { original, trace, counted } = message;
-  const row = JSON.stringify({
-    id: message.id,
-    user_id: message.userId,
-    from: message.from,
-    to: message.to,
-    cc: orNull(message.cc),
-    bcc: orNull(message.bcc),
-    reply_to: orNull(message.replyTo),
-    subject: message.subject,
-    html: stringOf(message.html, isAlone),
-    text: stringOf(message.text, isAlone),
-    headers: message.headers,
-    tags: orNull(message.tags),
+  const row: Record<string, unknown> = {
     correlation_id: trace.correlationId,
     traceparent: trace.traceparent,
     message_id: message.messageId,
@@ -225,31 +216,19 @@ function rowOf(message: NewMessage, rawFrom: number, isAlone: boolean): string {
       raw_from: rawFrom,
       raw_bytes: original.raw.length,
       sha256: original.sha256.toString('hex'),
-      reverse_path: original.reversePath,
-      recipients: original.recipients,
-      body_type: original.bodyType,
-      smtp_utf8: original.smtpUtf8,
-      track_opens: original.trackOpens,
-      track_clicks: original.trackClicks,
-      ...arrivalOf(original),
-      ...(original.captured && { captured: true }),
-      ...(original.refused && { refused: original.refused }),
     }),
     ...(counted && countOf(counted)),
-  });
-  if (message.attachments.length === 0 || (isAlone && message.attachmentsJson)) return row;
-  return `${row.slice(0, -1)},"attachments":${attachmentsOf(message)}}`;
-}
-
-function arrivalOf({ arrival }: OriginalMessage) {
-  if (!arrival) return {};
-  return {
-    client_address: arrival.clientAddress,
-    session_id: arrival.sessionId,
-    helo: arrival.helo,
-    protocol: arrival.protocol,
-    received_by: arrival.receivedBy,
   };
+  put(row, BUT_ATTACHMENTS, {
+    ...message,
+    html: stringOf(message.html, isAlone),
+    text: stringOf(message.text, isAlone),
+  });
+  if (original) put(row, CARRIED, original);
+  if (original?.arrival) put(row, ARRIVAL, original.arrival);
+  const json = JSON.stringify(row);
+  if (message.attachments.length === 0 || (isAlone && message.attachmentsJson)) return json;
+  return `${json.slice(0, -1)},"${attachments.name}":${attachmentsOf(message)}}`;
 }
 
 function countOf({ keyId, recipients, limits }: UsageCount) {
@@ -273,8 +252,4 @@ function attachmentsOf(message: NewMessage): string {
       size,
     })),
   );
-}
-
-function orNull<T>(list: readonly T[]): readonly T[] | null {
-  return list.length === 0 ? null : list;
 }

@@ -1,26 +1,11 @@
-import type { DeliveryControls, Tag } from '../../message/header/control-headers.ts';
-import type { AttachmentInfo } from '../../message/mime/parts.ts';
-import type { BodyText } from '../../message/text/body-text.ts';
 import type { TraceContext } from '../../observability/tracing.ts';
 import type { KeyUsage, UsageCount } from '../keys/usage.ts';
+import type { ARRIVAL, CARRIED, EMAIL, ValuesOf } from './columns.ts';
 
 /** A message that is to be stored: the row of `emails`, and what goes beside it. */
-export interface NewMessage {
-  readonly id: string;
-  readonly userId: string;
-  readonly from: string;
-  readonly to: readonly string[];
-  readonly cc: readonly string[];
-  readonly bcc: readonly string[];
-  readonly replyTo: readonly string[];
-  readonly subject: string;
-  readonly text: BodyText | null;
-  readonly html: BodyText | null;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly attachments: readonly AttachmentInfo[];
+export interface NewMessage extends ValuesOf<typeof EMAIL> {
   /** `emails.attachments` with contents, as UTF-8 JSON; null stores the descriptions only. */
   readonly attachmentsJson: Uint8Array | null;
-  readonly tags: readonly Tag[];
   readonly trace: TraceContext;
   /** The client's Message-ID without its angle brackets. */
   readonly messageId: string | null;
@@ -32,32 +17,19 @@ export interface NewMessage {
 }
 
 /** The message as received and its envelope: a row of `smtp_relay_messages`. */
-export interface OriginalMessage extends DeliveryControls {
+export interface OriginalMessage extends Omit<ValuesOf<typeof CARRIED>, 'captured' | 'refused'> {
   readonly raw: Buffer;
   readonly sha256: Buffer;
-  readonly reversePath: string;
-  readonly recipients: readonly string[];
-  readonly bodyType: string;
-  readonly smtpUtf8: boolean;
   /** Left out for a message that did not come by SMTP. */
   readonly arrival?: Arrival;
-  /** It is for the transport `capture` only. */
+  /** Left out: no. */
   readonly captured?: boolean;
-  /** Recipients whom the client was refused at RCPT, since they are on the suppression list; left out where there are none. */
+  /** Left out where there are none. */
   readonly refused?: readonly string[];
 }
 
 /** How a message came in. */
-export interface Arrival {
-  readonly clientAddress: string;
-  readonly sessionId: string;
-  /** What the client called itself. */
-  readonly helo: string;
-  /** As `Received:` names it (RFC 3848): `ESMTPSA`. */
-  readonly protocol: string;
-  /** The name of the relay that took it. */
-  readonly receivedBy: string;
-}
+export type Arrival = ValuesOf<typeof ARRIVAL>;
 
 /** A client's idempotency key and what it was sent with. */
 export interface IdempotencyClaim {
