@@ -116,7 +116,7 @@ async function startTwoOwners(t: TestContext, smtp: Readonly<Record<string, unkn
   };
 }
 
-describe('beside a smarthost that', { concurrency: 4 }, () => {
+describe('beside a smarthost that', { concurrency: 8 }, () => {
   for (const { what, script, reason, isUnknown = false, login = false } of TROUBLES) {
     it(`${what}, another's mail goes out at once; its own waits, and none of it is lost`, async t => {
       let isIll = true;

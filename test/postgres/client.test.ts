@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import { checkDatabase, createPool } from '../../src/postgres/pool.ts';
 import { migrate } from '../../src/store/schema/migrate.ts';
 import { createDatabase } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
 import { createServer, withClient } from '../support/postgres-server.ts';
 
 const TIMES = { connectTimeout: 60_000, statementTimeout: 60_000 };
@@ -84,6 +85,8 @@ describe('a server that becomes read-only', () => {
     assert.equal((await busy.query('select 1')).rowCount, 1, 'what is under way ends');
     busy.release();
     await pool.query('create table t ()');
+    // The pool says so when a connection has ended.
+    await eventually(async () => removed.length === clients.length);
     assert.deepEqual(new Set(removed), new Set(clients));
   });
 });

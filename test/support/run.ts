@@ -13,8 +13,8 @@ import { COMPILE_CACHE } from '../../bin/node24.js';
 const ALL = 'test/**/*.test.ts';
 /** Far more than any test takes on a slow machine. */
 const LIMIT_MS = 300_000;
-/** Files that run at once: more than there are cores, since they wait too; no more than one Postgres has connections for. */
-const SIDE_BY_SIDE = Math.min(availableParallelism() + 1, 8);
+/** Files that run at once: more than there are cores, since half of their time they wait; no more than one Postgres has connections for. */
+const SIDE_BY_SIDE = Math.min(availableParallelism() + 2, 8);
 const given = argv.slice(2);
 const files = given.some(argument => !argument.startsWith('-')) ? [] : [ALL];
 const setup = fileURLToPath(new URL('./setup.ts', import.meta.url));
