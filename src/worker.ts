@@ -35,10 +35,11 @@ export async function createWorker(live: LiveConfig, dependencies: ProcessDepend
   const dispatcher = createDispatcher(parts, clock);
   const heartbeat = new WorkerHeartbeat({ db: pool, workerId: id, logger: logger.child({ room: 'delivery' }) });
   const onDeliveriesDue = () => dispatcher.wake();
-  const delivery = createDelivery({ ...parts, heartbeat, clock, onDeliveriesDue });
+  const events = createEvents({ ...parts, onDeliveriesDue });
+  const onEventsLater = () => events.later.wake();
+  const delivery = createDelivery({ ...parts, heartbeat, clock, onDeliveriesDue, onEventsLater });
   const source = createSource({ ...parts, sink: delivery.deliverer });
   const resources = await createReconciliation(parts);
-  const events = createEvents({ ...parts, onDeliveriesDue });
   const life = new ProcessLife(parts);
   const { running } = life;
   running.defer(() => delivery.transports.close());
@@ -55,7 +56,8 @@ export async function createWorker(live: LiveConfig, dependencies: ProcessDepend
     const housekeeping = createHousekeeping(parts);
     if (life.isStopping) return;
     // Stopped in reverse: first no more comes in, then what is in hand is finished, then what that made due.
-    for (const part of [publisher, housekeeping, resources, dispatcher, events.queue, source]) part?.start();
+    for (const part of [publisher, housekeeping, resources, dispatcher, events.later, events.queue, source])
+      part?.start();
     delivery.deliverer.start();
     running.defer(() => heartbeat.stop());
     running.defer(async () => void (await Promise.all([publisher?.stop(), housekeeping.stop(), resources.stop()])));
@@ -63,7 +65,7 @@ export async function createWorker(live: LiveConfig, dependencies: ProcessDepend
     running.defer(async () => {
       const sourceStopped = source.stop();
       await delivery.deliverer.stop(config.shutdownTimeout * DRAIN_SHARE);
-      await Promise.all([sourceStopped, events.queue?.stop()]);
+      await Promise.all([sourceStopped, events.queue?.stop(), events.later.stop()]);
     });
     life.begun();
     logger.info({ worker: id, transport: config.transport, queue: config.queueUrl !== '' }, 'working');

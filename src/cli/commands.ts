@@ -3,7 +3,7 @@ import type { CliContext } from './command.ts';
 import { addConfigCommands } from './config/config.ts';
 import { addDomainsCommands } from './domains/domains.ts';
 import { addEmailsCommands } from './emails/emails.ts';
-import { addKeysCommands } from './keys.ts';
+import { addKeysCommands } from './keys/keys.ts';
 import { addLinksCommands } from './links.ts';
 import { addMigrateCommand } from './migrate.ts';
 import { addResourcesCommands } from './resources/resources.ts';

@@ -44,6 +44,8 @@ export interface DeliveryParts extends Context {
   readonly clock: DatabaseClock;
   /** Webhook deliveries have become due. */
   readonly onDeliveriesDue: () => void;
+  /** Events are kept that are to be told later. */
+  readonly onEventsLater: () => void;
 }
 
 /** Puts the room together from the configuration: what handles jobs, and the transports that it uses. */
@@ -53,7 +55,7 @@ export function createDelivery(parts: DeliveryParts): {
   readonly outcomes: Outcomes;
   readonly ways: Ways;
 } {
-  const { live, pool, registry, tracer, id, onDeliveriesDue } = parts;
+  const { live, pool, registry, tracer, id, onDeliveriesDue, onEventsLater } = parts;
   const config = live.current;
   const logger = parts.logger.child({ room: 'delivery' });
   const { firstPause: first, longestPause: longest } = config.retries;
@@ -100,6 +102,7 @@ export function createDelivery(parts: DeliveryParts): {
       isOn: () => live.current.simulatedRecipients === 'on',
       transportOf: outgoing.transportOf,
     }),
+    simulatedDelay: () => live.current.simulatedDelay,
     outgoing,
     notices:
       config.failureNotices === 'on'
@@ -110,6 +113,7 @@ export function createDelivery(parts: DeliveryParts): {
         : null,
     policy: { ...config.retries, onUnknownOutcome: config.onUnknownOutcome },
     onDeliveriesDue,
+    onEventsLater,
     metrics,
     tracer,
     logger,

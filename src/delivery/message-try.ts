@@ -22,6 +22,8 @@ export interface SendDependencies {
   readonly findSuppressed: SuppressionLookup;
   /** To whom nothing goes out, though they are told of as if it had. */
   readonly simulator: Simulator;
+  /** Milliseconds that it takes on average until something is told of who is simulated. Left out: none. */
+  readonly simulatedDelay?: () => number;
   /** Milliseconds since 1970 by the clock that all workers share; this machine's where it is left out. */
   readonly now?: () => number;
   /** While it is on, no call begins. Left out, it is never. */
@@ -33,6 +35,8 @@ export interface SendDependencies {
   readonly policy: RetryPolicy;
   /** Webhook deliveries have become due. */
   readonly onDeliveriesDue: () => void;
+  /** Events are kept that are to be told later. Left out, nobody is told. */
+  readonly onEventsLater?: () => void;
   readonly metrics: DeliveryMetrics;
   /** Left out, nothing is traced. */
   readonly tracer?: Tracer;
@@ -162,7 +166,7 @@ export class MessageTry {
       const recipients = await this.#dependencies.simulator(this.#claim, left);
       if (recipients.length === 0) return true;
       this.#dependencies.metrics.simulated.inc(recipients.length);
-      this.#record.simulated(recipients);
+      this.#record.simulated(recipients, this.#dependencies.simulatedDelay?.() ?? 0);
       return true;
     } catch (error) {
       this.#postpone(left, error);
@@ -309,12 +313,13 @@ export class MessageTry {
   }
 
   async #settle(standing: Standing): Promise<Settled> {
-    const { settler, onDeliveriesDue } = this.#dependencies;
+    const { settler, onDeliveriesDue, onEventsLater } = this.#dependencies;
     const notice = await this.#buildNotice();
     const settlement = { claim: this.#claim, standing, ...this.#record.take(), trace: this.#trace, notice };
     const write = () => settler.settle(settlement, this.#signals.aborted);
     const settled = await within(this.#begins('settle'), write);
     if (settled.deliveriesDue) onDeliveriesDue();
+    if (settlement.events.some(({ dueAt }) => dueAt)) onEventsLater?.();
     return settled;
   }
 

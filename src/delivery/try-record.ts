@@ -7,8 +7,8 @@ import {
   sentEvent,
   suppressedEvent,
 } from '../events/event.ts';
-import { SIMULATED, simulatedEvents } from '../events/simulated.ts';
-import { type Simulation, simulationOf } from '../message/addresses/simulator-address.ts';
+import { SIMULATED, simulateCall, simulatedEvents } from '../events/simulated.ts';
+import { simulationOf } from '../message/addresses/simulator-address.ts';
 import type { Claim } from '../store/delivery/claims.ts';
 import type { Attempt, ProviderError, Standing } from '../store/delivery/settle.ts';
 import type { NewEvent } from '../store/event-types.ts';
@@ -44,9 +44,9 @@ export class TryRecord {
   /** @param now milliseconds since 1970, by the clock that all workers share */
   constructor({ emailId, try: nth, message, earlier }: Claim, now: () => number) {
     this.#now = now;
-    const { userId, from, to, subject, tags, acceptedAt, messageId } = message;
+    const { userId, from, to, subject, tags, acceptedAt, messageId, sandbox } = message;
     this.progress = new Progress(message.recipients, earlier);
-    this.#facts = { id: emailId, userId, from, to, subject, tags, messageId, createdAt: acceptedAt };
+    this.#facts = { id: emailId, userId, from, to, subject, tags, messageId, createdAt: acceptedAt, sandbox };
     this.#try = nth;
     if (nth === 0 && message.refused.length > 0) this.#events.push(refusedEvent(this.#facts, message.refused));
   }
@@ -77,11 +77,16 @@ export class TryRecord {
     this.#events.push(suppressedEvent(this.#facts, { recipients, message }));
   }
 
-  /** To these nothing goes out; what is told of them is what their addresses ask for. */
-  simulated(recipients: readonly string[]): void {
-    const call = { transport: SIMULATED, startedAt: new Date(this.#now()) };
+  /**
+   * To these nothing goes out; what is told of them is what their addresses ask for, or of others, in sandbox, that it has arrived.
+   *
+   * @param delay milliseconds that it takes on average until something is told of them
+   */
+  simulated(recipients: readonly string[], delay: number): void {
     const messageId = `simulated-${this.#facts.id}-${this.#try}`;
-    const all = recipients.map(address => ({ address, simulation: simulationOf(address) as Simulation }));
+    const played = simulateCall(messageId, this.#now(), delay);
+    const call = { transport: SIMULATED, startedAt: played.at };
+    const all = recipients.map(address => ({ address, simulation: simulationOf(address) ?? 'delivered' }));
     const { sent = [], suppressed = [] } = Object.groupBy(all, ({ simulation }) =>
       simulation === 'suppressed' ? 'suppressed' : 'sent',
     );
@@ -91,7 +96,7 @@ export class TryRecord {
     });
     if (sent.length > 0) this.#note({ ...about(sent), ...SENT, providerMessageId: messageId }, call);
     if (suppressed.length > 0) this.#note({ ...about(suppressed), ...SUPPRESSED }, call);
-    this.#events.push(...simulatedEvents(this.#facts, all, { messageId, at: call.startedAt }));
+    this.#events.push(...simulatedEvents(this.#facts, all, played));
   }
 
   outcome(recipients: readonly string[], told: Outcome, call: CallFacts): void {

@@ -2,6 +2,7 @@ import type { Context } from '../context.ts';
 import type { Logger } from '../observability/log.ts';
 import { createEventQueue, type EventQueue } from '../queue/event-queue.ts';
 import { createEventIntake, type EventIntake } from './intake.ts';
+import { LaterEvents } from './later-events.ts';
 import { createEventsMetrics, type EventsMetrics } from './metrics.ts';
 
 export interface EventsParts extends Context {
@@ -16,6 +17,8 @@ export interface Events {
   readonly logger: Logger;
   /** Those that arrive on a queue; null where there is none. */
   readonly queue: EventQueue | null;
+  /** What is to be told later. */
+  readonly later: LaterEvents;
 }
 
 /** Puts the room together from the configuration. */
@@ -35,5 +38,6 @@ export function createEvents({ live, pool, onDeliveriesDue, registry, tracer, lo
           handle: bodies => intake.record(bodies, 'sqs'),
           logger: child,
         });
-  return { intake, metrics, logger: child, queue };
+  const later = new LaterEvents({ pool, onDeliveriesDue, logger: child });
+  return { intake, metrics, logger: child, queue, later };
 }

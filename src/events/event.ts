@@ -128,6 +128,8 @@ export interface EmailFacts {
   readonly createdAt: Date | string;
   /** The Message-ID that the client gave, without angle brackets. */
   readonly messageId?: string | null;
+  /** Its key was in sandbox. Left out: no. */
+  readonly sandbox?: boolean;
 }
 
 /** Who has the message, and under which name. */
@@ -156,6 +158,8 @@ interface EventPayload {
   readonly tags: Readonly<Record<string, string>>;
   readonly recipients: readonly string[];
   readonly message_id?: string;
+  /** Nothing has gone out: the key was in sandbox. */
+  readonly sandbox?: true;
   readonly provider?: { readonly transport: string; readonly message_id: string | null };
   /** When it happened, as the provider tells, ISO 8601. */
   readonly occurred_at?: string;
@@ -173,6 +177,7 @@ function buildPayload(email: EmailFacts, parts: PayloadParts): EventPayload {
     tags: Object.fromEntries((email.tags ?? []).map(({ name, value }) => [name, value])),
     recipients,
     ...(email.messageId && { message_id: email.messageId }),
+    ...(email.sandbox && { sandbox: true }),
     ...(provider && { provider: { transport: provider.transport, message_id: provider.messageId } }),
     ...(occurredAt && { occurred_at: occurredAt.toISOString() }),
     ...details,

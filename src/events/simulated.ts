@@ -16,11 +16,26 @@ export interface SimulatedCall {
   /** In the place of the id that SES would give: the same for the same try of a message. */
   readonly messageId: string;
   readonly at: Date;
+  /** When recipients' servers answer, and when people complain; no earlier than that. */
+  readonly answeredAt: Date;
+  readonly complainedAt: Date;
+}
+
+/**
+ * A call that is made now. Servers answer after a while, and people complain some time after that.
+ *
+ * @param delay milliseconds that each of the two takes on average: from half to one and a half of it
+ */
+export function simulateCall(messageId: string, now: number, delay: number): SimulatedCall {
+  const answeredAt = now + delay * (0.5 + Math.random());
+  const complainedAt = answeredAt + delay * (0.5 + Math.random());
+  return { messageId, at: new Date(now), answeredAt: new Date(answeredAt), complainedAt: new Date(complainedAt) };
 }
 
 /**
  * The events of a message to such recipients. They are read from notifications like those that SES would send, so they have the
- * same types, payloads and names. They suppress nobody, so that a test can be repeated.
+ * same types, payloads and names. They suppress nobody, so that a test can be repeated. Those of what happens later than the call
+ * are due then.
  */
 export function simulatedEvents(
   email: EmailFacts,
@@ -30,11 +45,15 @@ export function simulatedEvents(
   const at = (...simulations: readonly Simulation[]): string[] =>
     recipients.filter(({ simulation }) => simulations.includes(simulation)).map(({ address }) => address);
   const provider = { transport: SIMULATED, messageId: call.messageId };
-  const told = notifications(at, call.at.toISOString()).flatMap(({ about, ...record }) => {
+  const told = notifications(at, call).flatMap(({ about, ...record }) => {
     if (about.length === 0) return [];
     const mail = { messageId: call.messageId, timestamp: call.at.toISOString(), destination: about };
     const { occurrences = [] } = readSesNotification(JSON.stringify({ ...record, mail })) ?? {};
-    return occurrences.map(occurrence => toldEvent(email, occurrence, provider));
+    return occurrences.map(occurrence => {
+      const event = toldEvent(email, occurrence, provider);
+      const { occurredAt } = occurrence;
+      return occurredAt && occurredAt > call.at ? { ...event, dueAt: occurredAt } : event;
+    });
   });
   const suppressed = at('suppressed');
   return suppressed.length === 0
@@ -46,7 +65,11 @@ export function simulatedEvents(
 }
 
 /** In the order in which they would come; a complaint is about mail that has arrived. */
-function notifications(at: (...simulations: readonly Simulation[]) => string[], timestamp: string) {
+function notifications(
+  at: (...simulations: readonly Simulation[]) => string[],
+  { answeredAt, complainedAt }: SimulatedCall,
+) {
+  const timestamp = answeredAt.toISOString();
   const listed = (addresses: readonly string[], more: object = {}) =>
     addresses.map(emailAddress => ({ emailAddress, ...more }));
   const bounce = (about: string[], bounceSubType: string, diagnosticCode: string) => ({
@@ -71,7 +94,11 @@ function notifications(at: (...simulations: readonly Simulation[]) => string[], 
     {
       about: complaining,
       eventType: 'Complaint',
-      complaint: { timestamp, complaintFeedbackType: 'abuse', complainedRecipients: listed(complaining) },
+      complaint: {
+        timestamp: complainedAt.toISOString(),
+        complaintFeedbackType: 'abuse',
+        complainedRecipients: listed(complaining),
+      },
     },
   ];
 }

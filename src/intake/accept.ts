@@ -8,7 +8,7 @@ import type { ControlSettings } from '../message/header/control-headers.ts';
 import type { LeftOutHeader } from '../message/header/row-headers.ts';
 import type { MessageParts } from '../message/mime/parts.ts';
 import type { Parser } from '../message/parser.ts';
-import { policyRefusal, type Refusal } from '../message/refusal.ts';
+import { policyRefusal, Refusal } from '../message/refusal.ts';
 import type { OutboxJob } from '../message/send-job.ts';
 import { type BodyText, bytesOf } from '../message/text/body-text.ts';
 import type { Tracer } from '../observability/tracing.ts';
@@ -54,6 +54,8 @@ export interface Accepted {
   readonly repeated: boolean;
   /** It goes to the transport `capture`. */
   readonly captured: boolean;
+  /** It goes to nobody, and is told of as if it had been sent. */
+  readonly sandbox: boolean;
   /** Of the message. */
   readonly bytes: number;
   readonly recipients: number;
@@ -95,6 +97,8 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
   const { key, envelope, refused, arrival, longestLine, standing, steps } = received;
   const { config, rates } = deps;
   const keepOriginal = config.pipeline === 'standalone';
+  const { sandbox = false } = key;
+  if (sandbox && !keepOriginal) throw sandboxBesideOpenSend();
   const bytes = received.raw.length;
   const work = await steps.take('header', () =>
     deps.headers.read(received.raw, headerQuestion(received, deps), keepOriginal, standing.signal),
@@ -126,7 +130,7 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
   try {
     const claim = await idempotencyClaim(header, envelope, parts);
     const earlier = claim && (await steps.take('repeat', () => deps.findRepeat(key.userId, claim)));
-    const accepted = { key, captured, bytes, recipients: recipients.length, leftOut: [] };
+    const accepted = { key, captured, sandbox, bytes, recipients: recipients.length, leftOut: [] };
     if (earlier) return { ...accepted, emailId: repeatedId(earlier), repeated: true };
 
     const contentFields = keepOriginal ? parts.contentFields : rewrittenContentFields(parts);
@@ -137,7 +141,8 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
 
     const counted = rates.countOf(key, recipients.length);
     const trace = steps.span.context;
-    const told = { id: newOrderedId(), userId: key.userId, envelope, refused, arrival, captured, counted, trace };
+    const kept = { envelope, refused, arrival, captured, sandbox };
+    const told = { id: newOrderedId(), userId: key.userId, ...kept, counted, trace };
     const built = await steps.take('row', async () => {
       const content = await work.content(parts.attachments.length > 0);
       return buildRow({ ...told, raw, sha256, header, content, parts, claim }, keepOriginal);
@@ -215,6 +220,12 @@ async function idempotencyClaim(
     envelopeHash: await digest([envelope.reversePath, [...allAddresses(header.recipients)].sort()]),
     contentHash: await digest([header.sender.from, header.subject, ...bodies, attachments]),
   };
+}
+
+/** OpenSend's worker would send it. Commands and documents make no such key there, so that it takes a person with SQL. */
+function sandboxBesideOpenSend(): Refusal {
+  const text = "This API key is in sandbox, which OpenSend's worker does not know: use a key that is not";
+  return new Refusal({ code: 451, enhancedCode: '4.7.0', text, rule: 'sandbox' });
 }
 
 function idempotencyConflict(): Refusal {

@@ -22,6 +22,8 @@ export interface AcceptedMessage {
   readonly refused: readonly string[];
   /** Some recipient is outside the allow list. */
   readonly captured: boolean;
+  /** Its key is in sandbox. */
+  readonly sandbox: boolean;
   readonly counted: UsageCount | undefined;
   readonly raw: Buffer;
   /** Of `raw`, where it is known already. */
@@ -95,7 +97,7 @@ function addressOf({ address }: Mailbox): string {
 }
 
 async function originalOf(message: AcceptedMessage): Promise<OriginalMessage> {
-  const { raw, envelope, header, arrival, captured, refused, ...known } = message;
+  const { raw, envelope, header, arrival, captured, sandbox, refused, ...known } = message;
   const { to, cc, bcc } = header.recipients;
   const { idempotencyKey, tags, ...controls } = header.control;
   return {
@@ -107,7 +109,9 @@ async function originalOf(message: AcceptedMessage): Promise<OriginalMessage> {
     smtpUtf8: envelope.smtpUtf8,
     ...controls,
     arrival,
-    captured,
+    // A worker of the version before knows no sandbox, and is not to send it either.
+    captured: captured || sandbox,
+    ...(sandbox && { sandbox }),
     ...(refused.length > 0 && { refused }),
   };
 }

@@ -13,9 +13,19 @@ export interface ListenerState {
 }
 
 const LOGIN_RESULTS = ['succeeded', 'failed', 'refused', 'fault', 'trusted'] as const;
-const MESSAGE_RESULTS = ['queued', 'repeated', 'captured', 'refused', 'deferred', 'fault', 'abandoned'] as const;
+const MESSAGE_RESULTS = [
+  'queued',
+  'repeated',
+  'sandbox',
+  'captured',
+  'refused',
+  'deferred',
+  'fault',
+  'abandoned',
+] as const;
 
 export type LoginResult = (typeof LOGIN_RESULTS)[number];
+export type MessageResult = (typeof MESSAGE_RESULTS)[number];
 
 export interface SmtpMetrics {
   /** Connections that got as far as a greeting or its refusal. */
@@ -66,7 +76,7 @@ export function createSmtpMetrics(registry: Registry): SmtpMetrics {
     }),
     messages: new Counter({
       name: 'smtp_relay_messages_total',
-      help: 'Messages that arrived in full, by result: queued, repeated (stored before), captured, refused (5xx), deferred (4xx), fault, abandoned (the client went before it was stored)',
+      help: 'Messages that arrived in full, by result: queued, repeated (stored before), sandbox (stored, and goes to nobody), captured, refused (5xx), deferred (4xx), fault, abandoned (the client went before it was stored)',
       labelNames: ['result'],
       registers,
     }),

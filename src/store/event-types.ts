@@ -118,4 +118,6 @@ export interface NewEvent {
   readonly payload: object;
   /** When it happened, where somebody else tells; it is written when it is heard of. */
   readonly occurredAt?: Date;
+  /** When it is to be written, where that is later than what it comes with. Left out: with it. */
+  readonly dueAt?: Date;
 }

@@ -100,6 +100,7 @@ describe('the configuration', () => {
       recipientAllowList: [],
       recipientsElsewhere: 'refuse',
       simulatedRecipients: 'on',
+      simulatedDelay: 2_000,
       senderDomains: 'auto',
       bareLineEndings: 'reject',
       longLines: 'encode',

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
+import { createTables } from '../../src/declared/kinds/kinds.ts';
+import { reconcile } from '../../src/declared/reconcile.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createDeclaredRoutes } from '../../src/routing/declared-routes.ts';
 import { box, createSystem, document } from './support.ts';
@@ -95,6 +97,32 @@ test('an object of each kind is created, kept and removed', async t => {
   ]) {
     assert.deepEqual(await system.rows(`select * from ${table}`), [], table);
   }
+});
+
+test('a key in sandbox', async t => {
+  const system = await createSystem(t, { 'a.yaml': credential({ sandbox: true, limits: { sessions: 2 } }) });
+  await system.secrets.write('billing/key', 'a key of some length');
+  const stored = () => system.rows('select sandbox, limits from smtp_relay_credentials');
+  await system.reconcile();
+  assert.deepEqual(await stored(), [{ sandbox: true, limits: { sessions: 2 } }]);
+  assert.deepEqual((await system.reconcile()).changes, NOTHING);
+  await system.documents.write('a.yaml', credential({ limits: { sessions: 2 } }));
+  assert.deepEqual((await system.reconcile()).changes, { created: 0, updated: 1, removed: 0 });
+  assert.deepEqual(await stored(), [{ sandbox: false, limits: { sessions: 2 } }]);
+});
+
+test('a key in sandbox is none beside OpenSend, and what was there stays as it is', async t => {
+  const system = await createSystem(t, { 'a.yaml': credential() });
+  await system.secrets.write('billing/key', 'a key of some length');
+  const tables = createTables({ box, pipeline: 'opensend' });
+  const reconcileThere = async () =>
+    reconcile(await system.read(), { pool: system.pool, tables, holder: 'test', allowEmpty: false });
+  await reconcileThere();
+  await system.documents.write('a.yaml', credential({ sandbox: true }));
+  assert.deepEqual((await reconcileThere()).changes, NOTHING);
+  const status = await system.status('SmtpCredential', 'billing');
+  assert.deepEqual([status?.ready, status?.reason], [false, 'NoSandbox']);
+  assert.deepEqual(await system.rows('select sandbox from smtp_relay_credentials'), [{ sandbox: false }]);
 });
 
 test('a pass without a change writes nothing', async t => {

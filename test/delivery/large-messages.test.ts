@@ -73,6 +73,7 @@ function claimOf(raw: Buffer): Claim {
     sizeBytes: raw.length,
     arrival: null,
     captured: false,
+    sandbox: false,
     refused: [],
     traceparent: null,
     raw: null,

@@ -91,6 +91,7 @@ function baseSettings(databaseUrl: string, queue: TestQueue | null, directory: s
     'database.poolSize': 6,
     'database.connectTimeout': 30_000,
     'worker.pollInterval': 100,
+    simulatedDelay: 0,
     'worker.consumers': 2,
     shutdownTimeout: 5_000,
     ...(queue && { queueUrl: queue.url, sqsEndpoint: sqsEnv().AWS_ENDPOINT_URL_SQS }),

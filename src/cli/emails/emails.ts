@@ -34,7 +34,7 @@ interface ListOptions extends JsonOptions {
 const COLUMNS: readonly Column<EmailSummary>[] = [
   { title: 'ID', value: row => row.id },
   { title: 'CREATED', value: row => row.createdAt },
-  { title: 'STATUS', value: row => row.status },
+  { title: 'STATUS', value: row => (row.sandbox ? `${row.status}, sandbox` : row.status) },
   { title: 'OWNER', value: row => row.owner },
   { title: 'FROM', value: row => decodeHeaderText(row.from) },
   { title: 'TO', value: row => row.to.join(', ') },

@@ -21,7 +21,7 @@ export function describeStory(story: EmailStory): string {
 function describeMessage(story: EmailStory): string {
   return details([
     ['Id', story.id],
-    ['Status', story.status],
+    ['Status', story.sandbox ? `${story.status}, in sandbox: nothing has gone out` : story.status],
     ['Owner', story.owner],
     ['Created', story.createdAt],
     ['Sent', story.sentAt],

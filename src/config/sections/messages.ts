@@ -1,6 +1,6 @@
 import { allowList } from '../formats/access.ts';
 import { bytes, oneOf, wholeNumber } from '../formats/format.ts';
-import { duration } from '../formats/time.ts';
+import { delay, duration } from '../formats/time.ts';
 import { OPENSEND_DELIVERS, OPENSEND_SIMULATES, setting } from '../setting.ts';
 import { TRANSPORT_KINDS, TRANSPORTS } from '../transports/list.ts';
 
@@ -47,6 +47,13 @@ export const messages = {
     doc: "Whether mail for test addresses is only played, with all events, and to nobody: `delivered`, `bounced`, `complained` and `suppressed` at `resend.dev`, also with `+label`, and those of SES's simulator where the transport is not `ses`. `off`: they are addresses like others.",
     format: oneOf('on', 'off'),
     default: 'on',
+    reloadable: true,
+    standaloneOnly: OPENSEND_SIMULATES,
+  }),
+  simulatedDelay: setting({
+    doc: 'How long it takes on average until something is told of mail that is only played: that a server has taken or refused it, and after as long again that somebody complains. Each time from half to one and a half of it, so that an application meets events in the order and at the pace of production. `0s`: all of it at once.',
+    format: delay,
+    default: 2_000,
     reloadable: true,
     standaloneOnly: OPENSEND_SIMULATES,
   }),

@@ -89,6 +89,8 @@ export interface KindTable<R = unknown, S = R> extends Statements<S> {
   readonly onStanding: 'conflict' | 'satisfied';
   /** Why no document of the kind can be brought about in this database; left out where it can. */
   readonly refusal?: Failure;
+  /** Why a row cannot be brought about in this database; left out where each can. */
+  refusalOf?(declared: R): Failure | null;
   /** What else may be done about two that are the same, as the end of a sentence; left out where nothing can. */
   readonly alternative?: string;
 }

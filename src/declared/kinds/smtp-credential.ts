@@ -10,6 +10,7 @@ import {
   domainName,
   exactlyOneOf,
   filePath,
+  flag,
   group,
   oneOf,
   owner,
@@ -47,6 +48,11 @@ const schema = group(
       }),
     ),
     limits: Type.Optional(limits),
+    sandbox: Type.Optional(
+      flag(
+        'What it sends is accepted and told of as if it had been sent, and goes to nobody. Standalone pipeline only. False where it is left out.',
+      ),
+    ),
   },
   'An API key: the password of SMTP clients.',
   exactlyOneOf('keyFile', 'keyHash'),
@@ -63,10 +69,11 @@ interface CredentialRow {
   readonly preview: string | null;
   /** Named as in the configuration; those that are left out are as configured. */
   readonly limits: Readonly<Record<string, number>>;
+  readonly sandbox: boolean;
 }
 
 function rowOf({ name, spec, text }: Source<Spec>): CredentialRow {
-  const { owner, domain, permission = 'sending_access', keyFile, keyHash, limits = {} } = spec;
+  const { owner, domain, permission = 'sending_access', keyFile, keyHash, limits = {}, sandbox = false } = spec;
   const key = text?.trim();
   if (key === '')
     throw new FieldError(['spec', 'keyFile'], 'names an empty file', 'put the key into it', 'FileUnreadable');
@@ -79,6 +86,7 @@ function rowOf({ name, spec, text }: Source<Spec>): CredentialRow {
     tokenHash: keyHash ?? (key === undefined ? `file:${keyFile}` : hashKey(key)),
     preview: key === undefined ? null : previewOf(key),
     limits: { ...limits },
+    sandbox,
   };
 }
 
@@ -87,7 +95,7 @@ const DECLARED = `
   declared as (
     select * from jsonb_to_recordset($1::jsonb) as x (
       id uuid, name text, owner text, domain text, permission text, "tokenHash" text, preview text, limits jsonb,
-      spellings jsonb)
+      sandbox boolean, spellings jsonb)
   ), restrictions as (
     select id, case when exists (select from smtp_relay_settings where key = 'pipeline' and value = 'opensend')
                     then coalesce(${ownedDomainId('x.owner', `x.spellings ? ${comparableName('d.name')}`)}, x.domain)
@@ -95,11 +103,11 @@ const DECLARED = `
       from declared x
   )`;
 
-const KEEP_LIMITS = (made: string): string => `
-  limited as (
-    insert into smtp_relay_credentials (api_key_id, limits)
-    select id, x.limits from declared x join ${made} using (id)
-    on conflict (api_key_id) do update set limits = excluded.limits
+const KEEP_CREDENTIAL = (made: string): string => `
+  credential as (
+    insert into smtp_relay_credentials (api_key_id, limits, sandbox)
+    select id, x.limits, x.sandbox from declared x join ${made} using (id)
+    on conflict (api_key_id) do update set limits = excluded.limits, sandbox = excluded.sandbox
   )`;
 
 const SQL = {
@@ -107,7 +115,8 @@ const SQL = {
   readOwned: `
     select o.document, o.owned_id, k.id is not null as there, k.name, k.user_id as owner,
            nullif(k.domain, '') as restriction, ${DOMAIN_NAME} as domain, k.permission, k.token_hash as "tokenHash",
-           k.token_preview as preview, coalesce(c.limits, '{}') as limits
+           k.token_preview as preview, coalesce(c.limits, '{}') as limits,
+           coalesce(c.sandbox, false) as sandbox
       from ${ownedBy('SmtpCredential')}
       left join api_keys k on k.id = o.owned_id
       ${DOMAIN_OF_KEY}
@@ -124,7 +133,7 @@ const SQL = {
        where not exists (select from api_keys where token_hash = "tokenHash")
       on conflict do nothing
       returning id
-    ), ${KEEP_LIMITS('made')}
+    ), ${KEEP_CREDENTIAL('made')}
     select id from made`,
 
   update: `
@@ -134,11 +143,11 @@ const SQL = {
              domain = r.restriction, user_id = x.owner
         from declared x join restrictions r using (id) where k.id = x.id
       returning k.id
-    ), ${KEEP_LIMITS('changed')}
+    ), ${KEEP_CREDENTIAL('changed')}
     select id from changed`,
 
   remove: `
-    with limits as (delete from smtp_relay_credentials where api_key_id = any($1::uuid[]))
+    with credential as (delete from smtp_relay_credentials where api_key_id = any($1::uuid[]))
     delete from api_keys where id = any($1::uuid[])`,
 };
 
@@ -160,6 +169,13 @@ const credentialTable: KindTable<CredentialRow> = {
   identityOf: ({ tokenHash }) => tokenHash,
 };
 
+/** OpenSend's worker would send what such a key is to send to nobody. */
+const NO_SANDBOX = {
+  reason: 'NoSandbox',
+  message:
+    'Beside OpenSend a key cannot be in sandbox, since its own worker delivers. Take `sandbox` out, or use a standalone installation.',
+} as const;
+
 /** Restrictions are compared by what they come to: a name, however it is stored, or none that there is. */
 function byName({ row, ...owned }: OwnedRow<StoredRow>): OwnedRow<CredentialRow> {
   if (row === null) return { ...owned, row };
@@ -172,5 +188,8 @@ export const smtpCredential: Kind<Spec, CredentialRow> = {
   schema,
   fileOf: ({ keyFile: path }) => (path === undefined ? null : { folder: 'secrets', path, field: ['spec', 'keyFile'] }),
   rowsOf: source => [rowOf(source)],
-  table: () => credentialTable,
+  table: ({ pipeline }) =>
+    pipeline === 'standalone'
+      ? credentialTable
+      : { ...credentialTable, refusalOf: ({ sandbox }) => (sandbox ? NO_SANDBOX : null) },
 };

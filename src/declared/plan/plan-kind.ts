@@ -180,7 +180,8 @@ function finish(
 ): DeclarationPlan {
   const { refusals, withheld } = findings;
   const { declaration, owned } = draft;
-  const failure = declaration.failure ?? table.refusal;
+  const rows = declaration.rows ?? [];
+  const failure = declaration.failure ?? table.refusal ?? rows.flatMap(row => table.refusalOf?.(row) ?? [])[0];
   if (failure) return unchanged(draft, failure, known);
   const refused = draft.claims.flatMap(({ row }) => refusals.get(row) ?? []);
   if (refused[0] && table.onStanding === 'conflict') return unchanged(draft, refused[0], known);
@@ -188,7 +189,7 @@ function finish(
   const stored = storedRows(draft, claims, table);
   if ('failure' in stored) return unchanged(draft, stored.failure, known);
   const kept = [...draft.kept, ...claims.map(({ id }) => id)];
-  const [against] = (declaration.rows ?? []).flatMap(row => withheld(row) ?? []);
+  const [against] = rows.flatMap(row => withheld(row) ?? []);
   const applied = { ready: true, reason: 'Applied', message: appliedMessage(refused.length) };
   const standing = refused.flatMap(({ standing: id }) => id ?? []);
   const record = recordOf(declaration, against ? { ready: false, ...against } : applied, kept, standing);

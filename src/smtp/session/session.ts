@@ -1,4 +1,5 @@
 import { Abandoned } from '../../flow/standing.ts';
+import type { Accepted } from '../../intake/accept.ts';
 import type { Holder } from '../../intake/admission.ts';
 import type { Intake } from '../../intake/create-intake.ts';
 import { outsideRefusal, undeclaredLocalPart, unsupportedLocalPart } from '../../intake/decide.ts';
@@ -16,7 +17,7 @@ import { Refusal } from '../../message/refusal.ts';
 import type { Logger } from '../../observability/log.ts';
 import type { Span, Tracer } from '../../observability/tracing.ts';
 import type { ReceivedMessage } from '../data/incoming-message.ts';
-import type { LoginResult } from '../metrics.ts';
+import type { LoginResult, MessageResult } from '../metrics.ts';
 import { type PathCommand, POSTMASTER } from '../protocol/commands.ts';
 import { isFault, replyTo } from '../protocol/replies.ts';
 import { type Client, SessionKey, type SessionKeyDependencies } from './key.ts';
@@ -173,7 +174,7 @@ export class Session {
     span.set({ 'smtp_relay.email_id': accepted.emailId, 'smtp_relay.recipients': accepted.recipients });
     intake.keys.markUsed(key.id);
     this.#linesLeft = MAX_REFUSED_LINES;
-    const result = accepted.repeated ? 'repeated' : accepted.captured ? 'captured' : 'queued';
+    const result = resultOf(accepted);
     metrics.messages.inc({ result });
     for (const { reason } of accepted.leftOut) metrics.headersLeftOut.inc({ reason });
     this.logger.info(
@@ -241,6 +242,11 @@ export class Session {
     if (!this.#deps.intake.smtpUtf8) throw unsupportedLocalPart();
     if (!smtpUtf8) throw undeclaredLocalPart();
   }
+}
+
+function resultOf({ repeated, sandbox, captured }: Accepted): MessageResult {
+  if (repeated) return 'repeated';
+  return sandbox ? 'sandbox' : captured ? 'captured' : 'queued';
 }
 
 /** A client may send very many. */

@@ -58,11 +58,18 @@ const SETTLE = `
     insert into email_events (id, email_id, source_id, type, payload, user_id, received_at)
     select e.id, e."emailId", e."sourceId", e.type, e.payload, e."userId", clock_timestamp()
       from owned o, jsonb_to_recordset(o.events) as e (
-           id uuid, "emailId" uuid, "sourceId" text, type text, payload jsonb, "userId" text)
+           id uuid, "emailId" uuid, "sourceId" text, type text, payload jsonb, "userId" text, "dueAt" timestamptz)
+     where e."dueAt" is null
     on conflict do nothing
     returning id, type, user_id
   ), due as (${INSERT_DUE_DELIVERIES} returning webhook_id)
   select email_id as "emailId", (select count(*)::integer from due) as deliveries from owned`;
+
+/** $1: events, JSON. */
+const KEEP_FOR_LATER = `
+  insert into smtp_relay_later_events (id, due_at, event)
+  select (e ->> 'id')::uuid, (e ->> 'dueAt')::timestamptz, e from jsonb_array_elements($1::jsonb) as e
+  on conflict do nothing`;
 
 /**
  * Writes settlements: those whose claim still holds as they are; of the others, what transports have answered.
@@ -79,6 +86,8 @@ export async function writeSettlements(db: Queryable, settlements: readonly Fact
   const mine = settlements.filter(isOwned).map(({ settlement }) => settlement);
   const notices = mine.flatMap(({ notice }) => (notice ? [notice] : []));
   if (notices.length > 0) await insertMessages(db, notices, { outboxLease: 0 });
+  const later = mine.flatMap(({ events }) => events.filter(({ dueAt }) => dueAt));
+  if (later.length > 0) await db.query(KEEP_FOR_LATER, [storableJson(later)]);
   // What would end the hold may have been told while the call was under way.
   const held = mine.filter(({ standing }) => standing.kind === 'held').map(({ claim }) => claim.emailId);
   if (held.length > 0) await releaseHeld(db, held);
@@ -124,7 +133,7 @@ function inputOf({ settlement, worker }: Facts) {
       status &&
       gravestOf(
         status,
-        events.map(({ type }) => type),
+        events.filter(({ dueAt }) => !dueAt).map(({ type }) => type),
       ),
     code: error?.code ?? null,
     message: error?.message ?? null,

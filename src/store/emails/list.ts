@@ -11,6 +11,8 @@ export interface EmailSummary {
   readonly subject: string;
   readonly owner: string | null;
   readonly createdAt: Date;
+  /** Its key was in sandbox: it has gone to nobody. */
+  readonly sandbox: boolean;
 }
 
 export interface EmailFilter extends Omit<EmailQuestion, 'ids'> {
@@ -76,9 +78,15 @@ const SHOWN_AS: Readonly<Record<string, string>> = {
   processing: `(e.status = 'processing' or e.status = 'queued' and ${IN_HAND})`,
 };
 
+/** SQL: whether a row `e` was sent with a key in sandbox. Its events say so when the message itself is not kept any more. */
+const IN_SANDBOX = `
+  coalesce((select m.sandbox from smtp_relay_messages m where m.email_id = e.id),
+           exists (select from email_events v where v.email_id = e.id and v.payload ? 'sandbox' offset 0))`;
+
 /** SQL: what a list shows of a row `e`. */
 export const SUMMARY = `
-  e.id, ${shownStatus('e')} as status, e."from", e."to", e.subject, e.user_id as owner, e.created_at as "createdAt"`;
+  e.id, ${shownStatus('e')} as status, e."from", e."to", e.subject, e.user_id as owner, e.created_at as "createdAt",
+  ${IN_SANDBOX} as sandbox`;
 
 /** A client that gives one Message-ID to all its messages is not listed in full. */
 const MAX_SAME_ID = 1_000;

@@ -153,7 +153,7 @@ const RETRY_NOW = `
  */
 export async function recordIncoming(pool: pg.Pool, events: readonly IncomingEvent[]): Promise<Recorded> {
   if (events.length === 0) return { newEvents: new Set(), deliveriesDue: false, settled: [] };
-  return inTransaction(pool, db => recordOn(db, events));
+  return inTransaction(pool, db => recordIncomingOn(db, events));
 }
 
 /**
@@ -174,7 +174,8 @@ export async function retryNow(db: Queryable, emailIds: readonly string[]): Prom
   await db.query(RETRY_NOW, [emailIds]);
 }
 
-async function recordOn(client: Queryable, events: readonly IncomingEvent[]): Promise<Recorded> {
+/** The same, in the transaction of whoever calls it. */
+export async function recordIncomingOn(client: Queryable, events: readonly IncomingEvent[]): Promise<Recorded> {
   const emailIds = [...new Set(events.map(({ emailId }) => emailId))];
   await client.query(HOLD_ROWS, [emailIds]);
   // Events of one message follow its lock, so that two writers never wait for each other's events crosswise.

@@ -15,6 +15,8 @@ export interface ApiKey {
   readonly domain: string | null;
   /** What it may do in place of what is configured for all keys; left out where nothing is declared for it. */
   readonly limits?: KeyLimits;
+  /** What it sends goes to nobody, and is told of as if it had been sent. Left out: no. */
+  readonly sandbox?: boolean;
 }
 
 /** As in `UsageLimits`, and sessions on one pod; 0 is no limit, and what is left out is as configured. */
@@ -35,6 +37,8 @@ export interface ApiKeyListing {
   readonly lastUsedAt: Date | null;
   /** It is refused, since a person has blocked it (`blocked-keys.ts`). */
   readonly blocked: boolean;
+  /** What it sends goes to nobody, and is told of as if it had been sent. */
+  readonly sandbox: boolean;
 }
 
 /** All that is known of one key. */
@@ -57,6 +61,8 @@ export interface NewApiKey {
   readonly permission?: Permission | undefined;
   /** A key known from elsewhere; a new one is made unless given. */
   readonly key?: string | undefined;
+  /** Left out: no. Standalone pipeline only, whose worker knows of it. */
+  readonly sandbox?: boolean | undefined;
 }
 
 interface KeyRow {
@@ -65,12 +71,13 @@ interface KeyRow {
   readonly domain: string | null;
   readonly domainId: string | null;
   readonly limits: KeyLimits | null;
+  readonly sandbox: boolean | null;
 }
 
 const PREVIEW_LENGTH = 12;
 
 const FOUND = `
-  select k.id, k.user_id as "userId", ${DOMAIN_NAME} as domain, restricted.id as "domainId", c.limits
+  select k.id, k.user_id as "userId", ${DOMAIN_NAME} as domain, restricted.id as "domainId", c.limits, c.sandbox
     from api_keys k ${DOMAIN_OF_KEY}
     left join smtp_relay_credentials c on c.api_key_id = k.id
    where not exists (select from smtp_relay_blocked_keys b where b.token_hash = k.token_hash)`;
@@ -84,13 +91,16 @@ const FIND_BY_ID = `
 const LISTING = `
   k.id, k.name, k.token_preview as preview, k.user_id as owner, nullif(btrim(${DOMAIN_NAME}, E' \\t\\r\\n'), '') as domain,
   restricted.id as "domainId", k.permission, k.created_at as "createdAt", k.last_used_at as "lastUsedAt",
-  exists (select from smtp_relay_blocked_keys b where b.token_hash = k.token_hash) as blocked`;
+  exists (select from smtp_relay_blocked_keys b where b.token_hash = k.token_hash) as blocked,
+  exists (select from smtp_relay_credentials c where c.api_key_id = k.id and c.sandbox) as sandbox`;
 
 const INSERT = `
   with k as (
     insert into api_keys (name, token_hash, token_preview, permission, domain, user_id)
     values ($1, $2, $3, $4, $5, $6)
     returning *
+  ), credential as (
+    insert into smtp_relay_credentials (api_key_id, limits, sandbox) select id, '{}', true from k where $7
   )
   select ${LISTING} from k ${DOMAIN_OF_KEY}`;
 
@@ -109,6 +119,7 @@ const DETAILS = `
     left join smtp_relay_declared o on o.kind = 'SmtpCredential' and k.id = any(o.owned)`;
 
 const DELETE = `
+  with credential as (delete from smtp_relay_credentials where api_key_id = $1)
   delete from api_keys where id = $1`;
 
 /** How a key is stored and looked up: lower-case hex SHA-256 of it without the white space around it. */
@@ -133,9 +144,15 @@ export async function findById(db: Queryable, id: string): Promise<ApiKey | null
 
 function validKey(row: KeyRow | undefined): ApiKey | null {
   if (!row?.userId?.trim()) return null;
-  const { id, userId, domainId, limits } = row;
+  const { id, userId, domainId, limits, sandbox } = row;
   const name = row.domain?.trim() || null;
-  return { id, userId, domain: domainId === null ? name : (name ?? NO_DOMAIN), ...(limits && { limits }) };
+  return {
+    id,
+    userId,
+    domain: domainId === null ? name : (name ?? NO_DOMAIN),
+    ...(limits && { limits }),
+    ...(sandbox && { sandbox }),
+  };
 }
 
 /** Makes a key. The answer is the only place where it is ever seen in clear. */
@@ -145,10 +162,11 @@ export async function createKey(db: Queryable, wanted: NewApiKey): Promise<ApiKe
   if (!wanted.owner.trim()) throw new StoreError('invalid', 'the owner is empty; a key without an owner is invalid');
   const preview = previewOf(key);
   const permission = wanted.permission ?? 'sending_access';
-  const values = [wanted.name, hashKey(key), preview, permission, wanted.domain ?? null, wanted.owner];
+  const { sandbox = false } = wanted;
+  const values = [wanted.name, hashKey(key), preview, permission, wanted.domain ?? null, wanted.owner, sandbox];
   try {
     const { rows } = await db.query<ApiKeyListing>(INSERT, values);
-    return { ...(rows[0] as ApiKeyListing), key };
+    return { ...(rows[0] as ApiKeyListing), sandbox, key };
   } catch (error) {
     if (isUniqueViolation(error)) throw new StoreError('conflict', 'this key exists already');
     throw error;

@@ -63,6 +63,8 @@ export const CARRIED = {
   ...CONTROLS,
   /** It is for the transport `capture` only. */
   captured: column<boolean>('captured', 'boolean', { otherwise: 'false' }),
+  /** Its key was in sandbox: it is played to all its recipients, and nothing goes out. */
+  sandbox: column<boolean>('sandbox', 'boolean', { otherwise: 'false' }),
   /** Recipients whom the client was refused at RCPT, since they are on the suppression list. */
   refused: column<readonly string[]>('refused', 'jsonb', { isCopied: false }),
 } satisfies Columns;

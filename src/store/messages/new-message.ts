@@ -17,13 +17,15 @@ export interface NewMessage extends ValuesOf<typeof EMAIL> {
 }
 
 /** The message as received and its envelope: a row of `smtp_relay_messages`. */
-export interface OriginalMessage extends Omit<ValuesOf<typeof CARRIED>, 'captured' | 'refused'> {
+export interface OriginalMessage extends Omit<ValuesOf<typeof CARRIED>, 'captured' | 'sandbox' | 'refused'> {
   readonly raw: Buffer;
   readonly sha256: Buffer;
   /** Left out for a message that did not come by SMTP. */
   readonly arrival?: Arrival;
   /** Left out: no. */
   readonly captured?: boolean;
+  /** Left out: no. */
+  readonly sandbox?: boolean;
   /** Left out where there are none. */
   readonly refused?: readonly string[];
 }

@@ -9,9 +9,9 @@ import {
   type Permission,
   revokeKey,
   showKey,
-} from '../store/keys/api-keys.ts';
-import { blockKey, unblockKey } from '../store/keys/blocked-keys.ts';
-import { storedRestriction } from '../store/keys/domain.ts';
+} from '../../store/keys/api-keys.ts';
+import { blockKey, unblockKey } from '../../store/keys/blocked-keys.ts';
+import { storedRestriction } from '../../store/keys/domain.ts';
 import {
   type CliContext,
   type Column,
@@ -22,8 +22,9 @@ import {
   note,
   print,
   table,
-} from './command.ts';
-import { pipelineOf, withDatabase } from './database.ts';
+} from '../command.ts';
+import { pipelineOf, withDatabase } from '../database.ts';
+import { addSandboxCommands, nameOf, REFERENCE, requireSandbox, SANDBOX } from './sandbox.ts';
 
 interface CreateOptions extends JsonOptions {
   readonly owner: string;
@@ -31,6 +32,7 @@ interface CreateOptions extends JsonOptions {
   readonly domain?: string;
   readonly permission: Permission;
   readonly key?: string;
+  readonly sandbox?: boolean;
 }
 
 const COLUMNS: readonly Column<ApiKeyListing>[] = [
@@ -38,12 +40,10 @@ const COLUMNS: readonly Column<ApiKeyListing>[] = [
   { title: 'KEY', value: key => key.preview },
   { title: 'OWNER', value: key => key.owner },
   { title: 'DOMAIN', value: describeDomain },
-  { title: 'PERMISSION', value: key => (key.blocked ? 'blocked' : key.permission) },
+  { title: 'PERMISSION', value: key => `${key.blocked ? 'blocked' : key.permission}${key.sandbox ? ', sandbox' : ''}` },
   { title: 'LAST USED', value: key => key.lastUsedAt ?? 'never' },
   { title: 'NAME', value: key => key.name },
 ];
-
-const REFERENCE = 'its id, its name, its preview as listed, or the key itself';
 
 export function addKeysCommands(program: Command, context: CliContext): void {
   const keys = program.command('keys').description('API keys, the passwords of SMTP clients');
@@ -74,6 +74,7 @@ export function addKeysCommands(program: Command, context: CliContext): void {
     'keys show "Billing server"',
     'keys show 0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11 --json',
   );
+  addSandboxCommands(keys, context);
   addRevoke(keys, context);
   addUnblock(keys, context);
 }
@@ -118,10 +119,6 @@ function addUnblock(keys: Command, context: CliContext): void {
   );
 }
 
-function nameOf({ preview, id, name, owner }: ApiKeyListing): string {
-  return `${preview ?? id} (${name}) of ${owner ?? 'no owner'}`;
-}
-
 function addCreate(keys: Command, context: CliContext): void {
   examples(
     keys
@@ -134,13 +131,16 @@ function addCreate(keys: Command, context: CliContext): void {
         new Option('--permission <permission>', 'both may send').choices(PERMISSIONS).default('sending_access'),
       )
       .option('--key <key>', 'take this key over from elsewhere instead of making one')
+      .option('--sandbox', SANDBOX)
       .addOption(jsonOption())
       .action(async (options: CreateOptions) => {
         const created = await withDatabase(context, async pool => {
+          const pipeline = await pipelineOf(context, pool);
+          if (options.sandbox) requireSandbox(pipeline);
           const domain =
             options.domain === undefined
               ? undefined
-              : await storedRestriction(pool, await pipelineOf(context, pool), options.owner, options.domain);
+              : await storedRestriction(pool, pipeline, options.owner, options.domain);
           return createKey(pool, { ...options, domain });
         });
         const human = details([
@@ -150,6 +150,7 @@ function addCreate(keys: Command, context: CliContext): void {
           ['Name', created.name],
           ['Domain', describeDomain(created)],
           ['Permission', created.permission],
+          ...(created.sandbox ? [['Sandbox', 'yes: what it sends goes to nobody'] as const] : []),
         ]);
         print(context, options, created, human);
         note(context, options, 'Keep the key now: only its hash is stored, and it cannot be shown again.');
@@ -157,6 +158,7 @@ function addCreate(keys: Command, context: CliContext): void {
       }),
     'keys create --owner acme --name "Billing server"',
     'keys create --owner acme --name "Web shop" --domain shop.acme.test',
+    'keys create --owner acme --name "Staging app" --sandbox',
     'keys create --owner acme --name ci --json | jq -r .key',
   );
 }
@@ -172,6 +174,7 @@ function describeKey(key: ApiKeyDetails): string {
     ['Created', key.createdAt],
     ['Last used', key.lastUsedAt ?? 'never'],
     ['State', key.blocked ? 'blocked: refused until keys unblock' : 'active'],
+    ...(key.sandbox ? [['Sandbox', 'yes: what it sends goes to nobody'] as const] : []),
     ['Limits', describeLimits(key.limits)],
     ['Declared by', key.declaredBy === null ? 'no document' : `SmtpCredential/${key.declaredBy}`],
   ]);
