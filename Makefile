@@ -1,7 +1,7 @@
 # Short verbs for people and for .ci/run. Needs make, git and Node 20 or later; the project brings the Node it runs on.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev clean-dev test check bench ci image image-test test-image test-cluster test-cluster-policies k8s-tools chart manifests check-chart
+.PHONY: help dev clean-dev test check generate bench ci image image-test test-image test-cluster test-cluster-policies k8s-tools chart manifests check-chart
 
 # Written by npm; older than package-lock.json means that packages are missing.
 INSTALLED := node_modules/.package-lock.json
@@ -18,8 +18,15 @@ clean-dev: ## remove what `make dev` keeps in .dev/
 test: $(INSTALLED) ## run all tests; some of them: make test ARGS=test/dev/postgres.test.ts
 	@node bin/node24.js test/support/run.ts $(ARGS)
 
-check: $(INSTALLED) ## types, lint and format, documentation that is not stale
+check: $(INSTALLED) ## types, lint and format, what is generated is not stale
 	@npm run --silent check
+
+generate: $(INSTALLED) ## write what is made from settings, metrics, kinds and events: docs/ and the chart's own files
+	@node bin/smtp-relay.js config reference --write
+	@node bin/smtp-relay.js config metrics --write
+	@node bin/smtp-relay.js resources schemas --write
+	@node bin/node24.js tools/webhook-events.ts
+	@node bin/node24.js tools/chart/generate.ts
 
 bench: $(INSTALLED) ## measure intake
 	@npm run --silent bench

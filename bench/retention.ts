@@ -176,8 +176,6 @@ function newMessage(): NewMessage {
       recipients: ['to@example.com'],
       bodyType: '7BIT',
       smtpUtf8: false,
-      trackOpens: null,
-      trackClicks: null,
     },
     idempotency: null,
   };

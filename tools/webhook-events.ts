@@ -18,6 +18,6 @@ const document = await readFile(file, 'utf8');
 const updated = replaceBetweenMarkers(document, table);
 if (!process.argv.includes('--check')) await writeFile(file, updated);
 else if (updated !== document) {
-  process.stderr.write(`${PATH} is stale: node bin/node24.js tools/webhook-events.ts\n`);
+  process.stderr.write(`${PATH} is stale: run make generate\n`);
   process.exitCode = 1;
 } else process.stdout.write(`${PATH} is up to date.\n`);

@@ -223,8 +223,6 @@ function newMessage(id: string): NewMessage {
       recipients: ['to@example.com'],
       bodyType: '7BIT',
       smtpUtf8: false,
-      trackOpens: null,
-      trackClicks: null,
     },
     idempotency: null,
   };

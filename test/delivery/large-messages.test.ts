@@ -14,6 +14,7 @@ import {
 import { bytesFor, createWholeMessages } from '../../src/delivery/outgoing/large-message.ts';
 import { createOutgoingBuilder, createTrack, type OutgoingBuilder } from '../../src/delivery/outgoing/outgoing.ts';
 import { BODY_HEAD, SesBodyHash } from '../../src/delivery/transport/ses/request.ts';
+import { readControlHeaders } from '../../src/message/header/control-headers.ts';
 import type { Claim } from '../../src/store/delivery/claim.ts';
 import { createTokens } from '../../src/tracking/token.ts';
 import { Random, randomMail } from '../support/random-mail.ts';
@@ -61,12 +62,12 @@ function claimOf(raw: Buffer): Claim {
     from: 'hello@acme.test',
     to: ['bob@example.com'],
     subject: 'x',
-    tags: [],
     acceptedAt: new Date(0),
     reversePath: 'hello@acme.test',
     recipients: ['bob@example.com'],
     bodyType: '8BITMIME',
     smtpUtf8: false,
+    ...readControlHeaders([]),
     trackOpens: true,
     trackClicks: true,
     messageId: null,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { TRANSPORT_KINDS } from '../../src/config/transports/list.ts';
 import type { Transport } from '../../src/delivery/transport/contract.ts';
 import { createRoutes, createTransports, type TransportFactories } from '../../src/delivery/transport/routes.ts';
 import { NO_TRACING } from '../../src/observability/tracing.ts';
@@ -25,6 +26,16 @@ function config(env: NodeJS.ProcessEnv = {}) {
     SMTP_RELAY_SES_CONFIGURATION_SET: 'events',
     ...env,
   }).config;
+}
+
+/** How each kind of transport is made. */
+function factoriesOf(make: (kind: Transport['kind']) => (settings: object) => Transport): TransportFactories {
+  return Object.fromEntries(TRANSPORT_KINDS.map(kind => [kind, make(kind)])) as unknown as TransportFactories;
+}
+
+/** This one is SES, and no other is asked for. */
+function only(transport: Transport): TransportFactories {
+  return factoriesOf(kind => () => (kind === 'ses' ? transport : assert.fail(`${kind} is not asked for`)));
 }
 
 /** A span of nothing. */
@@ -70,8 +81,7 @@ describe('routes', () => {
       },
       close: async () => {},
     };
-    const none = () => assert.fail('not asked for');
-    const transports = createTransports(() => createRoutes(config()), { ses: () => ses, smtp: none, capture: none });
+    const transports = createTransports(() => createRoutes(config()), only(ses));
     const domain = { name: 'eu.test', region: 'us-east-1', configurationSet: 'own', tls: null };
     await transports.transportFor('eu.test').admit?.(1, never, { domain });
     await transports.transportFor('eu.test').send(outgoing({ domain }), never);
@@ -96,8 +106,7 @@ describe('routes', () => {
       send: note,
       close: note,
     };
-    const none = () => assert.fail('not asked for');
-    const factories = { ses: () => members as unknown as Transport, smtp: none, capture: none };
+    const factories = only(members as unknown as Transport);
     const pinned = createTransports(() => createRoutes(config()), factories).transportFor('eu.test');
     for (const [name, member] of Object.entries(members)) {
       const own: unknown = Reflect.get(pinned, name);
@@ -132,11 +141,7 @@ describe('transports', () => {
   it('are made when they are needed, once for settings that are the same, and closed together', async () => {
     const made: string[] = [];
     const closed: string[] = [];
-    const factories: TransportFactories = {
-      ses: track('ses', made, closed),
-      smtp: track('smtp', made, closed),
-      capture: track('capture', made, closed),
-    };
+    const factories = factoriesOf(kind => track(kind, made, closed));
     const transports = createTransports(() => createRoutes(config()), factories);
     assert.equal(made.length, 0);
     const acme = transports.transportFor('acme.com');

@@ -37,7 +37,7 @@ for (const [name, render] of Object.entries(FILES)) {
   if (isCheck) {
     const present = await readFile(path, 'utf8').catch(() => '');
     if (present === text) continue;
-    console.error(`charts/opensend-smtp-relay/${name} is stale: run make chart`);
+    console.error(`charts/opensend-smtp-relay/${name} is stale: run make generate`);
     process.exitCode = 1;
   } else {
     await writeFile(path, text);

@@ -1,3 +1,4 @@
+import type { DeliveryControls } from '../../message/header/control-headers.ts';
 import type { TraceContext } from '../../observability/tracing.ts';
 import type { KeyUsage, UsageCount } from '../keys/usage.ts';
 import type { ARRIVAL, CARRIED, EMAIL, ValuesOf } from './columns.ts';
@@ -16,8 +17,12 @@ export interface NewMessage extends ValuesOf<typeof EMAIL> {
   readonly counted?: UsageCount;
 }
 
-/** The message as received and its envelope: a row of `smtp_relay_messages`. */
-export interface OriginalMessage extends Omit<ValuesOf<typeof CARRIED>, 'captured' | 'sandbox' | 'refused'> {
+type Carried = ValuesOf<typeof CARRIED>;
+
+/** The message as received and its envelope: a row of `smtp_relay_messages`. What its client does not ask for is left out. */
+export interface OriginalMessage
+  extends Omit<Carried, 'captured' | 'sandbox' | 'refused' | keyof DeliveryControls>,
+    Partial<DeliveryControls> {
   readonly raw: Buffer;
   readonly sha256: Buffer;
   /** Left out for a message that did not come by SMTP. */
