@@ -41,6 +41,13 @@ const FOR_COMMANDS = [
   'SMTP_RELAY_WEBHOOKS_ALLOWED_NETWORKS',
   'SMTP_RELAY_EVENTS_QUEUE_URL',
   'AWS_ENDPOINT_URL_SQS',
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+  'AWS_REGION',
+  'SMTP_RELAY_HOST',
+  'SMTP_RELAY_PORT',
+  'SMTP_RELAY_HTTP_PORT',
+  'SMTP_RELAY_TRANSPORT',
 ] as const;
 
 /** The user's environment over the presets, for what must be known before any part runs. */
@@ -76,6 +83,7 @@ export function devEnvironment(env: NodeJS.ProcessEnv, parts: EmbeddedParts, pub
 
 /** Lines for a shell, with which the other commands of smtp-relay reach what runs with this environment. */
 export function renderEnvironmentFile(env: NodeJS.ProcessEnv): string {
-  const lines = FOR_COMMANDS.map(name => `export ${name}='${(env[name] ?? '').replaceAll("'", "'\\''")}'\n`);
+  const named = FOR_COMMANDS.filter(name => env[name] !== undefined);
+  const lines = named.map(name => `export ${name}='${(env[name] ?? '').replaceAll("'", "'\\''")}'\n`);
   return lines.join('');
 }

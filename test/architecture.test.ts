@@ -11,6 +11,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   'relay.ts': 8,
   'worker.ts': 8,
   'process.ts': 7,
+  doctor: 7,
   delivery: 6,
   domains: 6,
   http: 6,

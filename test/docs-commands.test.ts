@@ -41,7 +41,7 @@ const OTHERS = new Set([
 /** They run until they are told to stop: `test/faults/process.test.ts`, `test/delivery/faults/` and `test/dev/` start them. */
 const RUN_ON = new Set(['relay', 'worker', 'dev', 'demo-postgres']);
 /** What they find is their answer: no records in the DNS, a difference, an endpoint that is not there. */
-const MAY_END_WITH_1 = /^(?:domains check|webhooks test|resources (?:diff|list|status|validate))/;
+const MAY_END_WITH_1 = /^(?:doctor|domains check|webhooks test|resources (?:diff|list|status|validate))/;
 
 async function readDocuments(): Promise<{ name: string; commands: readonly Command[] }[]> {
   const folders = ['.', 'docs', 'bench'];

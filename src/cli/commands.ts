@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { CliContext } from './command.ts';
 import { addConfigCommands } from './config/config.ts';
+import { addDoctorCommand } from './doctor.ts';
 import { addDomainsCommands } from './domains/domains.ts';
 import { addEmailsCommands } from './emails/emails.ts';
 import { addKeysCommands } from './keys/keys.ts';
@@ -16,6 +17,7 @@ export function addCommands(program: Command, context: CliContext): void {
   addRelayCommand(program, context);
   addWorkerCommand(program, context);
   addMigrateCommand(program, context);
+  addDoctorCommand(program, context);
   addKeysCommands(program, context);
   addDomainsCommands(program, context);
   addSuppressionsCommands(program, context);

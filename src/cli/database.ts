@@ -8,12 +8,16 @@ import { createPool } from '../postgres/pool.ts';
 import { PIPELINES, type Pipeline, readPipeline } from '../store/schema/pipeline.ts';
 import type { CliContext } from './command.ts';
 
-/** Runs a command's work on the configured database, and hangs up after it. */
-export async function withDatabase<T>(context: CliContext, work: (pool: pg.Pool) => Promise<T>): Promise<T> {
+/** Runs a command's work on the configured database, and hangs up after it. @param poolSize statements at the same time */
+export async function withDatabase<T>(
+  context: CliContext,
+  work: (pool: pg.Pool) => Promise<T>,
+  { poolSize = 1 }: { readonly poolSize?: number } = {},
+): Promise<T> {
   const { config } = loadConfig(context.env, { checkTlsFiles: false });
   // A lost connection is the error of the query that needed it; nothing else here would be news.
   const logger = createLogger({ level: 'silent', format: 'json' });
-  const pool = createPool({ ...config.database, databaseUrl: databaseLogin(config), poolSize: 1 }, logger);
+  const pool = createPool({ ...config.database, databaseUrl: databaseLogin(config), poolSize }, logger);
   try {
     return await work(pool);
   } finally {

@@ -183,20 +183,30 @@ async function checkConfigurationSet({ domain, ses, defaultConfigurationSet }: D
   return { what, state: 'ok', detail: name };
 }
 
-async function checkAccount(ses: SesLookup, region: string): Promise<Check> {
-  const what = `SES account in ${region}`;
+/** What the account may send in a region. Never rejects. */
+export async function checkAccount(ses: Pick<SesLookup, 'account'>, region: string): Promise<Check> {
+  const what = accountIn(region);
   const account = await attempt(() => ses.account());
   if (account instanceof Error) return { what, state: 'unknown', detail: account.message };
   if (!account.sendingEnabled) return { what, state: 'missing', detail: 'sending is paused' };
   const { maxSendRate, max24HourSend, sentLast24Hours } = account;
   const quota = `${maxSendRate ?? '?'} recipients/s, ${sentLast24Hours ?? '?'} of ${max24HourSend ?? '?'} in 24 hours`;
-  return account.production
-    ? { what, state: 'ok', detail: quota }
-    : {
-        what,
-        state: 'missing',
-        detail: `in the sandbox, so only verified addresses are sent to; ask AWS for production access (${quota})`,
-      };
+  if (!account.production) {
+    const detail = `in the sandbox, so only verified addresses are sent to; ask AWS for production access (${quota})`;
+    return { what, state: 'missing', detail };
+  }
+  const isNearlyUsed = (sentLast24Hours ?? 0) >= NEARLY_USED * (max24HourSend ?? Number.POSITIVE_INFINITY);
+  return isNearlyUsed
+    ? { what, state: 'advice', detail: `the quota is nearly used: ${quota}; ask AWS for a higher one` }
+    : { what, state: 'ok', detail: quota };
+}
+
+/** Of the quota of a day. */
+const NEARLY_USED = 0.8;
+
+/** How checks name the account in a region, which domains share. */
+export function accountIn(region: string): string {
+  return `SES account in ${region}`;
 }
 
 /** Answers; none where the name has no such record; the text of the error where DNS could not say. */

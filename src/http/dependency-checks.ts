@@ -74,8 +74,10 @@ export function reportInTime<T>(make: () => Promise<T>, timeLimit = TIME_LIMIT):
 /**
  * Rejects where the answer takes longer. While it is waited for no second one is asked for, so that those who ask again and again
  * take nothing more of what it hangs on.
+ *
+ * @param timeLimit milliseconds
  */
-function inTime<T>(ask: (signal: AbortSignal) => Promise<T>, timeLimit: number): () => Promise<T> {
+export function inTime<T>(ask: (signal: AbortSignal) => Promise<T>, timeLimit: number): () => Promise<T> {
   let running: Promise<T> | undefined;
   return async () => {
     const ended = new AbortController();

@@ -11,6 +11,7 @@ const UNREACHABLE = { DATABASE_URL: 'postgres://relay:s3cret@127.0.0.1:1/relay' 
 const COMMANDS = [
   ['relay'],
   ['migrate'],
+  ['doctor'],
   ['dev'],
   ['keys', 'create'],
   ['keys', 'list'],

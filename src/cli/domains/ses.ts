@@ -1,9 +1,9 @@
 import { Resolver } from 'node:dns/promises';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { loadConfig } from '../../config/load.ts';
-import type { Config } from '../../config/schema.ts';
-import { type Check, checkDomain, type DomainReport, trackingHost } from '../../domains/check.ts';
-import type { SesIdentities, SesIdentity } from '../../domains/identities.ts';
+import { type Check, trackingHost } from '../../domains/check.ts';
+import { checkConfiguredDomain, withSes } from '../../domains/configured.ts';
+import type { SesIdentity } from '../../domains/identities.ts';
 import { type DnsRecord, dnsRecords, zoneFile } from '../../domains/records.ts';
 import { StoreError } from '../../postgres/errors.ts';
 import type { Queryable } from '../../postgres/pool.ts';
@@ -30,8 +30,6 @@ const STATUS: Readonly<Record<string, string>> = {
   TEMPORARY_FAILURE: 'temporary_failure',
   NOT_STARTED: 'not_started',
 };
-/** Milliseconds for a question to DNS, and how often it is asked. */
-const DNS = { timeout: 3_000, tries: 2 };
 
 /**
  * Has SES know a domain. Doing it again changes nothing and tells the same.
@@ -70,16 +68,13 @@ export function addDomainCheck(domains: Command, context: CliContext): void {
       .description('Say what a domain still needs at SES and in DNS; the exit code is 1 while something is missing')
       .argument('<domain>')
       .option('--owner <id>', 'whose domain; needed where several owners have it')
-      .option(
-        '--nameserver <address>',
-        "ask this DNS server, such as the zone's own, which knows new records at once",
-        parseServer,
-      )
+      .addOption(nameserverOption())
       .addOption(jsonOption())
       .action(async (name: string, options: CheckOptions) => {
         const { domain, report } = await withDatabase(context, async pool => {
           const domain = await findDomain(pool, name, options.owner);
-          const report = await check(context, domain, options.nameserver);
+          const { config } = loadConfig(context.env, { checkTlsFiles: false });
+          const report = await checkConfiguredDomain(config, domain, options.nameserver);
           if (report.identity) await setDomainStatus(pool, domain.id, statusOf(report.identity));
           return { domain, report };
         });
@@ -98,34 +93,6 @@ function describeCheck({ state, what, detail }: Check): string {
   return `${state.padEnd(STATE_WIDTH)}  ${printable(`${what}: ${detail}`)}\n`;
 }
 
-function check(context: CliContext, domain: Domain, nameserver: string | undefined): Promise<DomainReport> {
-  const { config } = loadConfig(context.env, { checkTlsFiles: false });
-  const dns = new Resolver(DNS);
-  if (nameserver !== undefined) dns.setServers([nameserver]);
-  return withSes(config, domain.region, ses =>
-    checkDomain({
-      domain: { ...domain, name: normaliseDomain(domain.name) },
-      ses,
-      dns,
-      trackingBaseUrl: config.tracking.baseUrl,
-      canSign: config.tracking.secrets.length > 0,
-      defaultConfigurationSet: config.ses.configurationSet,
-    }),
-  );
-}
-
-async function withSes<T>(config: Config, region: string, work: (ses: SesIdentities) => Promise<T>): Promise<T> {
-  // The SDK takes a while to load, and few commands need it.
-  const { SesIdentities } = await import('../../domains/identities.ts');
-  const { endpoint, roleArn } = config.ses;
-  const ses = new SesIdentities({ region, endpoint: endpoint || null, roleArn: roleArn || null });
-  try {
-    return await work(ses);
-  } finally {
-    ses.close();
-  }
-}
-
 /** A domain is verified by its DKIM records. */
 function statusOf({ verified, dkim }: SesIdentity): string {
   return verified ? 'verified' : (STATUS[dkim.status] ?? 'pending');
@@ -135,6 +102,12 @@ function mailFromHost(text: string, domain: string): string {
   const host = normaliseDomain(text.includes('.') ? text : `${text}.${domain}`);
   if (!host.endsWith(`.${domain}`)) throw new StoreError('invalid', `${text} is not below ${domain}`);
   return host;
+}
+
+/** For commands that look into DNS. */
+export function nameserverOption(): Option {
+  const doc = "ask this DNS server, such as the zone's own, which knows new records at once";
+  return new Option('--nameserver <address>', doc).argParser(parseServer);
 }
 
 function parseServer(text: string): string {

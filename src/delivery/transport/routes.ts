@@ -16,6 +16,8 @@ interface RouteBy<K extends TransportKind> {
 export type Route = { readonly [K in TransportKind]: RouteBy<K> }[TransportKind];
 
 export interface Routes {
+  /** Every way out that a message may take but `captured`, the default one last. */
+  readonly all: readonly Route[];
   /** The route of messages whose From has this domain: the first that names it, or the default one. */
   routeFor(domain: string): Route;
   /** The route of messages that are to go to nobody, whatever their domain. */
@@ -32,7 +34,8 @@ export function createRoutes(config: RouteConfig): Routes {
   }));
   const find = createRouteMatcher(routes);
   const captured = routeOf({ domains: [], transport: 'capture' }, 'captured', config);
-  return { routeFor: domain => find(domain)?.route ?? fallback, captured };
+  const all = [...routes.map(({ route }) => route), fallback];
+  return { all, routeFor: domain => find(domain)?.route ?? fallback, captured };
 }
 
 function routeOf(setting: RouteSetting, name: string, config: RouteConfig): Route {
