@@ -33,6 +33,8 @@ async function readDocuments(): Promise<Document[]> {
 }
 
 const documents = await readDocuments();
+/** Files below `src/`, with a slash between folders. */
+const sources = (await readdir(join(ROOT, 'src'), { recursive: true })).map(name => name.replaceAll('\\', '/'));
 assert.ok(documents.some(({ name }) => name === 'README.md') && documents.length >= 7);
 
 /** All first groups, or whole matches, of a pattern. */
@@ -112,6 +114,15 @@ for (const document of documents) {
       const words = all(document.prose, /`([^`\n]+)`/g).filter(isFileName);
       assert.deepEqual(
         words.filter(word => !isInProject(document, word)),
+        [],
+      );
+    });
+
+    it('names no file in a drawing that does not exist', () => {
+      const drawings = all(document.text, /^```text\n([\s\S]*?)^```$/gm);
+      const words = drawings.flatMap(drawing => all(drawing, /[\w/-]+\.ts\b/g));
+      assert.deepEqual(
+        words.filter(word => !sources.some(source => source === word || source.endsWith(`/${word}`))),
         [],
       );
     });
