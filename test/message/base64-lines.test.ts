@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { Base64Lines } from '../../src/message/mime/base64.ts';
-import { readParts } from '../../src/message/mime/parts.ts';
+import { type MessageParts, readParts } from '../../src/message/mime/parts.ts';
 import { base64Lines, mail } from '../support/mail.ts';
 import { PARTS_OPTIONS } from './read-parts.ts';
 
@@ -29,4 +29,51 @@ describe('Base64 for a JSON string', () => {
       assert.equal(attachment.content, base64Lines(Buffer.from(text)), encoding);
     }
   });
+
+  it('is the same for content that is written in full lines, which is not decoded', async () => {
+    const full = base64Lines(randomBytes(57 * 2_000));
+    const cut = base64Lines(randomBytes(57 * 2_000 + 20));
+    const narrow = (
+      randomBytes(57 * 2_000)
+        .toString('base64')
+        .match(/.{1,72}/g) ?? []
+    ).join('\r\n');
+    const shapes: Record<string, readonly string[]> = {
+      'full lines': [PDF, '', full],
+      'a last line that is not full': [PDF, '', cut],
+      'narrow lines': [PDF, '', narrow],
+      'two attachments': [PDF, '', cut, `--${BOUNDARY}`, PDF, '', full],
+      'a short line before': [PDF, '', 'QUJD', full],
+      'short lines before, which are a full one together': [PDF, '', 'QUJD'.repeat(9), 'QUJD'.repeat(10), full],
+      'a short line between': [PDF, '', full, 'QUJD', full],
+      'an empty line between': [PDF, '', full, '', cut],
+      'padding between': [PDF, '', full, 'QQ==', full],
+      'no transfer encoding': ['Content-Type: application/pdf', '', full],
+      'a text for the body': ['Content-Type: text/plain\r\nContent-Transfer-Encoding: base64', '', full],
+      'a text of an unknown kind': ['Content-Type: text/x-notes\r\nContent-Transfer-Encoding: base64', '', full],
+      'a message within': ['Content-Type: message/rfc822', '', 'Subject: inner', PDF, '', full],
+    };
+    for (const [name, lines] of Object.entries(shapes)) {
+      const type = `Content-Type: multipart/mixed; boundary=${BOUNDARY}`;
+      const raw = mail(type, '', `--${BOUNDARY}`, ...lines, `--${BOUNDARY}--`);
+      const quick = await readParts(raw, PARTS_OPTIONS);
+      const decoded = await readParts(raw, { ...PARTS_OPTIONS, hashes: true });
+      assert.deepEqual(told(quick), told(decoded), name);
+    }
+  });
+
+  it('counts for the limit as what it is', async () => {
+    const raw = mail(PDF, '', base64Lines(randomBytes(57 * 2_000)));
+    const limit = 76 * 2_000;
+    await readParts(raw, { ...PARTS_OPTIONS, attachmentBytes: limit });
+    await assert.rejects(readParts(raw, { ...PARTS_OPTIONS, attachmentBytes: limit - 4 }), /larger than/);
+  });
 });
+
+const BOUNDARY = 'a-boundary';
+const PDF = 'Content-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64';
+
+function told({ text, html, attachments, attachmentsJson }: MessageParts) {
+  const sizes = attachments.map(({ size }) => size);
+  return { text, html, sizes, json: attachmentsJson && JSON.parse(Buffer.from(attachmentsJson).toString()) };
+}

@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto';
+
 /** RFC 2045 section 6.8: lines of at most 76 characters, which are 57 bytes. */
 const LINE_CHARS = 76;
 const LINE_BYTES = 57;
@@ -51,12 +53,19 @@ function linesOf(bytes: Buffer, isFirst: boolean): Buffer {
   return lines;
 }
 
-/** Lines of Base64, taken out of a message. */
+/** Lines of Base64 that were taken out of a message. */
+export interface Run {
+  /** With the CRLF of each. */
+  readonly lines: Buffer;
+  /** Of Base64, padding not counted. */
+  readonly characters: number;
+}
+
 export interface Elided {
   /** The message with a line of its own in place of each run. */
   readonly raw: Buffer;
-  /** Base64 characters of each run, padding not counted, by the text of the line that stands for it. */
-  readonly runs: ReadonlyMap<string, number>;
+  /** By the text of the line that stands for it. */
+  readonly runs: ReadonlyMap<string, Run>;
 }
 
 /** A shorter run is not worth the trouble. */
@@ -77,32 +86,105 @@ for (const char of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
  *
  * The reader of the message finds out whether a run is really an attachment, when it meets the run's line.
  *
- * @param mark begins each line that stands for a run; must not occur in the message
+ * @param fullLines take only lines of 76 characters, for `FullLines`
  */
-export function elideBase64(raw: Buffer, mark: string): Elided {
-  const runs = new Map<string, number>();
+export function elideBase64(raw: Buffer, fullLines = false): Elided {
+  const runs = new Map<string, Run>();
   const pieces: Buffer[] = [];
+  const mark = randomBytes(MARK_BYTES).toString('base64');
   let kept = 0;
-  for (const run of findRuns(raw)) {
-    const line = `${mark}-${runs.size}`;
-    runs.set(line, run.characters);
-    pieces.push(raw.subarray(kept, run.start), Buffer.from(`${line}\r\n`));
-    kept = run.end;
+  for (const { start, end, characters } of findRuns(raw, fullLines ? LINE_CHARS : null)) {
+    const line = mark + numbered(runs.size);
+    runs.set(line, { lines: raw.subarray(start, end), characters });
+    pieces.push(raw.subarray(kept, start), Buffer.from(`${line}\r\n`));
+    kept = end;
   }
   return { raw: runs.size === 0 ? raw : Buffer.concat([...pieces, raw.subarray(kept)]), runs };
 }
 
-interface Run {
+/** What stands for a run is a full line of Base64, which nobody can guess and which decodes to `LINE_BYTES`. */
+const NUMBER_BYTES = 9;
+const MARK_BYTES = LINE_BYTES - NUMBER_BYTES;
+const MARK_CHARS = (MARK_BYTES / 3) * 4;
+
+function numbered(index: number): string {
+  const bytes = Buffer.alloc(NUMBER_BYTES);
+  bytes.writeUInt32BE(index);
+  return bytes.toString('base64');
+}
+
+/**
+ * Content that `Base64Lines` has encoded anew, with the runs put back that were taken out of it: what is written in full lines already
+ * need not be decoded for that. A run behind lines that are not full is not found any more.
+ */
+export class FullLines {
+  readonly #pieces: (Buffer | Run)[] = [];
+  /** Of the runs, beyond those of the lines that stood for them. */
+  hiddenBytes = 0;
+  runs = 0;
+
+  constructor(encoded: readonly Buffer[], runs: ReadonlyMap<string, Run>) {
+    const [first] = runs.keys();
+    for (const piece of encoded) {
+      if (first === undefined) this.#pieces.push(piece);
+      else this.#putBack(piece, first.slice(0, MARK_CHARS), runs);
+    }
+  }
+
+  #putBack(piece: Buffer, mark: string, runs: ReadonlyMap<string, Run>): void {
+    let kept = 0;
+    for (let at = piece.indexOf(mark); at !== -1; at = piece.indexOf(mark, at + 1)) {
+      const run = runs.get(piece.toString('latin1', at, at + LINE_CHARS));
+      if (run === undefined) continue;
+      this.#pieces.push(piece.subarray(kept, at), run);
+      kept = at + LINE_CHARS;
+      this.hiddenBytes += (run.characters / 4) * 3 - LINE_BYTES;
+      this.runs += 1;
+    }
+    this.#pieces.push(piece.subarray(kept));
+  }
+
+  /** Bytes within a JSON string. */
+  get length(): number {
+    return this.#pieces.reduce((sum, piece) => sum + (Buffer.isBuffer(piece) ? piece.length : lengthOf(piece)), 0);
+  }
+
+  /** @returns the offset behind them */
+  copy(target: Buffer, offset: number): number {
+    let at = offset;
+    for (const piece of this.#pieces)
+      at += Buffer.isBuffer(piece) ? piece.copy(target, at) : copyRun(piece, target, at);
+    return at;
+  }
+}
+
+/** No break stands before the first line of a run, nor behind its last one. */
+function lengthOf({ characters }: Run): number {
+  return characters + (characters / LINE_CHARS - 1) * BREAK.length;
+}
+
+function copyRun(run: Run, target: Buffer, offset: number): number {
+  const { lines, characters } = run;
+  let at = offset;
+  for (let start = 0, left = characters; left > 0; start += LINE_CHARS + 2, left -= LINE_CHARS) {
+    if (start > 0) at += BREAK.copy(target, at);
+    at += lines.copy(target, at, start, start + LINE_CHARS);
+  }
+  return at - offset;
+}
+
+interface Found {
   readonly start: number;
   /** The offset behind the last line's CRLF. */
   readonly end: number;
   readonly characters: number;
 }
 
-function* findRuns(raw: Buffer): Generator<Run> {
+/** @param lineChars of each line; null for any length that is not too short */
+function* findRuns(raw: Buffer, lineChars: number | null): Generator<Found> {
   let start = 0;
   while (start < raw.length) {
-    const run = runAt(raw, start);
+    const run = runAt(raw, start, lineChars);
     if (run.end - run.start >= MIN_RUN) yield run;
     const next = raw.indexOf('\n', run.end);
     if (next === -1) return;
@@ -111,14 +193,17 @@ function* findRuns(raw: Buffer): Generator<Run> {
 }
 
 /** The Base64 lines that begin at `start`, which is the start of a line; none where the first is another. */
-function runAt(raw: Buffer, start: number): Run {
+function runAt(raw: Buffer, start: number, lineChars: number | null): Found {
+  const { length } = raw;
   let end = start;
   let characters = 0;
   for (;;) {
     let position = end;
-    while (IN_ALPHABET[raw[position] as number] === 1) position += 1;
-    if (position - end < MIN_LINE || raw[position] !== CR) return { start, end, characters };
-    characters += position - end;
+    while (position < length && IN_ALPHABET[raw[position] as number] === 1) position += 1;
+    const chars = position - end;
+    const isOther = lineChars === null ? chars < MIN_LINE : chars !== lineChars;
+    if (isOther || position === length || raw[position] !== CR) return { start, end, characters };
+    characters += chars;
     end = position + 2;
   }
 }

@@ -4,6 +4,7 @@ import { unfold } from '../header/fields.ts';
 import { contentRefusal } from '../refusal.ts';
 import { type BodyText, joinTexts, readBodyText } from '../text/body-text.ts';
 import { decodeText, effectiveCharset } from '../text/charset.ts';
+import type { Run } from './base64.ts';
 import { type ContentFields, readContentFields } from './content-fields.ts';
 import { QuotedPrintableDecoder, readFlowed, UuDecoder } from './decoders.ts';
 import { effectiveEncoding, effectiveType, isKnownEncoding, isUuencoded, mayBeBody } from './part-header.ts';
@@ -21,10 +22,10 @@ export interface MimeParserOptions {
   /** Hash attachments with SHA-256. */
   readonly hash: boolean;
   /**
-   * Count Base64 attachments in place of decoding them: what was taken out of the message (`base64-runs.ts`), and the rest
-   * of them. null decodes them.
+   * Count Base64 attachments in place of decoding them: what was taken out of the message (`base64.ts`), and the rest of them. null
+   * decodes them.
    */
-  readonly counted: ReadonlyMap<string, number> | null;
+  readonly counted: ReadonlyMap<string, Run> | null;
   /** Refuse attachments in an unknown transfer encoding: their contents cannot be told. */
   readonly refuseUnknownEncodings: boolean;
 }
@@ -109,12 +110,13 @@ export class MimeParser extends Base {
   readonly #options: MimeParserOptions;
   /** Of the message and of each part, in the order met. */
   readonly contentFields: ContentFields[] = [];
+  /** How many runs that were taken out of the message belong to attachments. Where that is not all, a text lacks some of it. */
+  metRuns = 0;
   /** Texts without their transfer encoding, in the charsets of their parts. */
   readonly #texts = new Map<TreeNode, Buffer[]>();
   /** What stands in a multipart that has no parts as yet. */
   readonly #loose = new Map<TreeNode, Buffer[]>();
   #skippedBase64 = 0;
-  #runsMet = 0;
 
   constructor(limits: MimeLimits, options: MimeParserOptions) {
     super({
@@ -197,16 +199,11 @@ export class MimeParser extends Base {
   #count(chunk: Buffer): void {
     this.#skippedBase64 += base64Characters(chunk);
     for (const line of this.#options.counted?.size ? chunk.toString('latin1').split('\r\n') : []) {
-      const characters = this.#options.counted?.get(line);
-      if (characters === undefined) continue;
-      this.#runsMet += 1;
-      this.#skippedBase64 += characters - line.length;
+      const run = this.#options.counted?.get(line);
+      if (run === undefined) continue;
+      this.metRuns += 1;
+      this.#skippedBase64 += run.characters - line.length;
     }
-  }
-
-  /** Whether all that was taken out of the message belongs to attachments. If not, a text lacks some of it. */
-  get metAllRuns(): boolean {
-    return this.#runsMet === (this.#options.counted?.size ?? 0);
   }
 
   /** Replaces the mixing of texts by mailparser: called by it once, at the end. */

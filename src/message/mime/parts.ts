@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import libmime from 'libmime';
 import type { AttachmentStream } from 'mailparser';
@@ -7,7 +6,7 @@ import type { MendingFacts } from '../mending/mend.ts';
 import { contentRefusal, type Refusal, sizeRefusal } from '../refusal.ts';
 import { type BodyText, mapLines, readBodyText } from '../text/body-text.ts';
 import { contentId, fileName, mediaType, namedContentIds } from './attachment-fields.ts';
-import { Base64Lines, elideBase64 } from './base64.ts';
+import { Base64Lines, type Elided, elideBase64, FullLines, type Run } from './base64.ts';
 import { type ContentFields, joinContentFields } from './content-fields.ts';
 import { type MimeLimits, MimeParser } from './parser.ts';
 import { isSpecialVersion, mayBeBody, type PartHeader } from './part-header.ts';
@@ -68,13 +67,12 @@ export interface PartsOptions {
  * @throws Refusal 552 where the attachments are too large; 554 for what cannot be read as MIME within the limits.
  */
 export async function readParts(raw: Buffer, options: PartsOptions): Promise<MessageParts> {
-  if (options.contents || options.hashes) return read(raw, options, null).then(({ parts }) => parts);
-  const { raw: rest, runs } = elideBase64(raw, `smtp-relay-${randomUUID()}`);
-  const { parts, metAllRuns } = await read(rest, options, runs);
-  return metAllRuns ? parts : read(raw, options, NO_RUNS).then(whole => whole.parts);
+  if (options.hashes) return (await read({ raw, runs: NO_RUNS }, options)).parts;
+  const { parts, metAllRuns } = await read(elideBase64(raw, options.contents), options);
+  return metAllRuns ? parts : (await read({ raw, runs: NO_RUNS }, options)).parts;
 }
 
-const NO_RUNS: ReadonlyMap<string, number> = new Map();
+const NO_RUNS: ReadonlyMap<string, Run> = new Map();
 
 const COMMENT = '\\([^()\\r\\n]*\\)';
 const BOUNDARY_COMMENT = new RegExp(
@@ -93,13 +91,13 @@ function withoutBoundaryComments(raw: Buffer): Buffer | null {
   return plain === text ? null : Buffer.from(plain, 'latin1');
 }
 
-async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<string, number> | null) {
+async function read({ raw, runs }: Elided, options: PartsOptions) {
   const parser = new MimeParser(options.mime, {
     hash: options.hashes,
-    counted,
+    counted: options.contents || options.hashes ? null : runs,
     refuseUnknownEncodings: options.contents,
   });
-  const collector = new AttachmentCollector(options, () => parser.takeSkippedBytes());
+  const collector = new AttachmentCollector(options, runs, () => parser.takeSkippedBytes());
   parser.on('data', (item: { type: string }) => {
     if (item.type === 'attachment') collector.collect(item as AttachmentStream, error => parser.destroy(error));
   });
@@ -114,7 +112,7 @@ async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<str
   const empty = parser.countEmptyMultiparts();
   if (empty > 0) {
     const plain = withoutBoundaryComments(raw);
-    if (plain !== null) return read(plain, options, counted);
+    if (plain !== null) return read({ raw: plain, runs }, options);
   }
   const html = await parser.bodyOf('text/html');
   const text = (await parser.bodyOf('text/plain')) ?? (html === null ? await collector.takeBody() : null);
@@ -124,7 +122,8 @@ async function read(raw: Buffer, options: PartsOptions, counted: ReadonlyMap<str
   const isBroken = options.breakLines && attachments.length > 0;
   const bodies = isBroken ? breakBody(text, html) : { text, html };
   const parts: MessageParts = { ...bodies, attachments, attachmentsJson, contentFields };
-  return { parts, metAllRuns: parser.metAllRuns };
+  const metRuns = options.contents ? collector.runs : parser.metRuns;
+  return { parts, metAllRuns: metRuns === runs.size };
 }
 
 /** Of a message that OpenSend's worker writes anew, and with one body only. */
@@ -145,14 +144,17 @@ function readError(error: Error & { code?: string }, limits: MimeLimits): Error 
 class AttachmentCollector {
   readonly #attachments: AttachmentInfo[] = [];
   readonly #options: PartsOptions;
-  /** Of each attachment, ready for a JSON string. */
-  readonly #contents: (readonly Buffer[])[] = [];
+  /** What was taken out of the message before it was read, where contents are kept. */
+  readonly #taken: ReadonlyMap<string, Run>;
+  /** Of each attachment. */
+  readonly #contents: FullLines[] = [];
   readonly #skippedBytes: () => number;
   #base64Bytes = 0;
   #body: BodyCandidate | null = null;
 
-  constructor(options: PartsOptions, skippedBytes: () => number) {
+  constructor(options: PartsOptions, taken: ReadonlyMap<string, Run>, skippedBytes: () => number) {
     this.#options = options;
+    this.#taken = taken;
     this.#skippedBytes = skippedBytes;
   }
 
@@ -173,12 +175,13 @@ class AttachmentCollector {
       if (this.#exceeds(size)) fail(this.#tooLarge());
     });
     attachment.content.on('end', () => {
-      size += this.#skippedBytes();
+      const content = new FullLines(lines.end(), this.#taken);
+      size += this.#skippedBytes() + content.hiddenBytes;
       if (this.#exceeds(size)) return fail(this.#tooLarge());
       this.#base64Bytes += base64Length(size);
       if (body) this.#body = { index: this.#attachments.length, charset: charsetOf(attachment), chunks: body };
       this.#attachments.push(describe(attachment, size, this.#attachments.length + 1));
-      if (this.#options.contents) this.#contents.push(lines.end());
+      if (this.#options.contents) this.#contents.push(content);
       attachment.release?.();
     });
   }
@@ -202,12 +205,25 @@ class AttachmentCollector {
 
   json(attachments: readonly AttachmentInfo[]): Uint8Array | null {
     if (this.#contents.length === 0) return null;
-    const pieces = attachments.flatMap(({ filename, contentType, contentId }, index) => {
+    const heads = attachments.map(({ filename, contentType, contentId }, index) => {
       const rest = JSON.stringify({ filename, content_type: contentType, content_id: contentId });
-      const head = `${index === 0 ? '[' : ','}${rest.slice(0, -1)},"content":"`;
-      return [Buffer.from(head), ...(this.#contents[index] ?? []), Buffer.from('"}')];
+      return Buffer.from(`${index === 0 ? '[' : '"},'}${rest.slice(0, -1)},"content":"`);
     });
-    return Buffer.concat([...pieces, Buffer.from(']')]);
+    const end = Buffer.from('"}]');
+    const length = [...heads, ...this.#contents, end].reduce((sum, piece) => sum + piece.length, 0);
+    const json = Buffer.allocUnsafeSlow(length);
+    let at = 0;
+    for (const [index, head] of heads.entries()) {
+      at += head.copy(json, at);
+      at = this.#contents[index]?.copy(json, at) ?? at;
+    }
+    end.copy(json, at);
+    return json;
+  }
+
+  /** How many of those that were taken out are content of attachments. */
+  get runs(): number {
+    return this.#contents.reduce((sum, { runs }) => sum + runs, 0);
   }
 
   #exceeds(size: number): boolean {

@@ -10,6 +10,9 @@ const CR = 0x0d;
 const LF = 0x0a;
 const DOT = 0x2e;
 const CRLF = Buffer.from('\r\n');
+/** Bytes of a chunk from which on a view of it by words pays. */
+const WORTH_WORDS = 256;
+const NO_WORDS: Int32Array = new Int32Array();
 
 /**
  * Where the decoder is in the text. `dot` and `dotCr`: a line began with a dot, which is the end of the data only where
@@ -31,6 +34,8 @@ export class DataDecoder {
   #longestLine = 0;
   #lineLength = 0;
   #chunk: Buffer = CRLF;
+  /** The same four bytes at a time, where it is long. */
+  #words = NO_WORDS;
   /** Where the bytes begin that are content and not yet emitted. */
   #from = 0;
 
@@ -46,6 +51,7 @@ export class DataDecoder {
   /** @returns the offset behind the end of data in this chunk, or -1 where it is not in it. */
   push(chunk: Buffer): number {
     this.#chunk = chunk;
+    this.#words = chunk.length >= WORTH_WORDS ? wordsOf(chunk) : NO_WORDS;
     this.#from = 0;
     let position = 0;
     while (position < chunk.length) {
@@ -67,7 +73,7 @@ export class DataDecoder {
     let position = start;
     for (;;) {
       const from = position;
-      while (position < chunk.length && chunk[position] !== CR && chunk[position] !== LF) position += 1;
+      position = this.#lineEndFrom(position);
       this.#lineLength += position - from;
       if (position === chunk.length) return position;
       if (chunk[position] !== CR || chunk[position + 1] !== LF) {
@@ -81,6 +87,25 @@ export class DataDecoder {
         return position;
       }
     }
+  }
+
+  /** The next CR or LF; the chunk's length where there is none. No word is looked into that has no control character. */
+  #lineEndFrom(start: number): number {
+    const chunk = this.#chunk;
+    const words = this.#words;
+    let position = start;
+    while (position < chunk.length) {
+      if ((position & 3) === 0) {
+        let word = position >> 2;
+        while (word < words.length && !hasControl(words[word] as number)) word += 1;
+        position = Math.max(position, word << 2);
+        if (position >= chunk.length) return chunk.length;
+      }
+      const byte = chunk[position];
+      if (byte === CR || byte === LF) return position;
+      position += 1;
+    }
+    return position;
   }
 
   #lineEndByte(byte: number, position: number): void {
@@ -200,4 +225,13 @@ export class DataDecoder {
     if (position > this.#from) this.#emit(this.#chunk.subarray(this.#from, position));
     this.#from = position;
   }
+}
+
+function wordsOf({ buffer, byteOffset, length }: Buffer): Int32Array {
+  return byteOffset % 4 === 0 ? new Int32Array(buffer, byteOffset, length >> 2) : NO_WORDS;
+}
+
+/** Whether one of four bytes is less than 0x20: only such a byte has its highest bit clear, and set when 0x20 is taken from it. */
+function hasControl(word: number): boolean {
+  return ((word - 0x20202020) & ~word & 0x80808080) !== 0;
 }
