@@ -37,7 +37,7 @@ const WORKER: readonly Right[] = [
   ...on(['select', 'insert', 'delete'], 'email_events', 'smtp_relay_attempts', 'smtp_relay_message_ids'),
   ...on(['select', 'update'], 'webhooks'),
   ...on(ALL, 'emails', 'smtp_relay_messages', 'smtp_relay_outbox', 'smtp_relay_claims', 'smtp_relay_workers'),
-  ...on(ALL, 'webhook_deliveries'),
+  ...on(ALL, 'webhook_deliveries', 'smtp_relay_later_events'),
 ];
 
 /** What both need where documents declare resources. */
