@@ -80,13 +80,11 @@ describe('ConfigMaps that are mounted side by side, below the folder of document
     await eventually(async () => (await addresses()).length === 1);
     assert.deepEqual(await system.rows('select name from domains'), [{ name: 'one.test' }]);
 
-    const begun = performance.now();
     await theirs.replace({
       'b.yaml': document('SuppressionList', 'gone', { owner: 'acme', addressesFile: 'team-b/gone.txt' }),
       'gone.txt': 'second@example.com\n',
     });
     await eventually(async () => (await addresses()).join() === 'second@example.com');
-    assert.ok(performance.now() - begun < 9_000, 'before the next look that comes by itself');
     assert.deepEqual(await system.rows('select name from domains'), [{ name: 'one.test' }]);
 
     // As where a team's ConfigMap is emptied.

@@ -27,6 +27,9 @@ interface Row {
   readonly timeout?: number;
 }
 
+/** Milliseconds, of which ten times as many are for the final dot: enough for each step before, also where the machine stands still. */
+const BEFORE_DOT = 2_500;
+
 /** What Ann's outcome is where a real server behaves so; Bob is the second recipient. */
 const ROWS: readonly Row[] = [
   {
@@ -136,7 +139,7 @@ const ROWS: readonly Row[] = [
     script: at('.', 'hang'),
     outcome: 'unknown',
     code: 'ETIMEDOUT',
-    timeout: 2_000,
+    timeout: BEFORE_DOT,
   },
   {
     what: 'an answer to the final dot that never ends',
@@ -144,7 +147,7 @@ const ROWS: readonly Row[] = [
     script: at('.', 'drip'),
     outcome: 'unknown',
     code: 'ETIMEDOUT',
-    timeout: 500,
+    timeout: BEFORE_DOT,
   },
   {
     what: 'an answer to MAIL that never ends',

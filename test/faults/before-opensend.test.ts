@@ -48,9 +48,7 @@ describe('a relay that is started before OpenSend', () => {
 
     await withClient(databaseUrl, createOpenSendTables);
     const owner = await seedOwner(relay.db);
-    const began = performance.now();
     await eventually(async () => (await get('/readyz')).status === 200);
-    assert.ok(performance.now() - began < 10_000);
     assert.match((await get('/metrics')).text, /^smtp_relay_shared_tables_unfit 0$/m);
     await early.logIn(owner.apiKey);
     await early.transact({ from: 'a@acme.test', to: ['b@example.com'], data: messageFrom('a@acme.test') }, '250 ');

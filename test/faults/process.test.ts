@@ -124,7 +124,9 @@ describe('the relay as a process', { concurrency: 3 }, () => {
 
   it('told to end while a lock holds up what clients wait for: 421, and exits with 0 in its time', async t => {
     const { databaseUrl, owner, env } = await prepare(t);
-    const relay = await spawnRelay(t, { ...env, SMTP_RELAY_SHUTDOWN_TIMEOUT: '1s' }).listening();
+    // A statement may take longer than a test may last.
+    const times = { SMTP_RELAY_SHUTDOWN_TIMEOUT: '1s', SMTP_RELAY_DATABASE_STATEMENT_TIMEOUT: '10m' };
+    const relay = await spawnRelay(t, { ...env, ...times }).listening();
     const server = { host: relay.host, port: relay.port, ca: '', owner };
     const [login, message] = [await SmtpClient.secured(t, server), await SmtpClient.loggedIn(t, server)];
     await openData(message);
@@ -132,15 +134,12 @@ describe('the relay as a process', { concurrency: 3 }, () => {
       await other.query('begin; lock table api_keys, email_suppressions in access exclusive mode');
       login.socket.write(`AUTH PLAIN ${base64('\0apikey\0another key')}\r\n`);
       message.socket.write(`${messageFrom(FROM)}\r\n.\r\n`);
-      const began = performance.now();
       await eventually(() =>
         withClient(databaseUrl, async client => Number((await client.query(WAITING)).rowCount) >= 2),
       );
       relay.child.kill('SIGTERM');
       for (const client of [login, message]) await client.expect('421 4.3.2 ');
       assert.equal(await relay.ended, 0);
-      // A statement may take 30 s.
-      assert.ok(performance.now() - began < 20_000);
     });
     assert.deepEqual((await withClient(databaseUrl, client => client.query('select from emails'))).rows, []);
   });

@@ -7,6 +7,11 @@ import { openOperational } from './support/listeners.ts';
 
 const WELL: Condition = { ok: true, reasons: [] };
 
+/** Whether it comes long before the eight seconds are over that a probe may wait. */
+function comesSoon(promise: Promise<unknown>): Promise<boolean> {
+  return Promise.race([promise.then(() => true), sleep(7_000, false, { ref: false })]);
+}
+
 describe('the operational listener', () => {
   it('says whether the process is ready, and why not', async t => {
     let ready: Condition = { ok: false, reasons: ['not listening yet'] };
@@ -29,10 +34,9 @@ describe('the operational listener', () => {
     await sleep(300);
     assert.equal(answered, false);
     ready = WELL;
+    assert.ok(await comesSoon(waiting));
     assert.equal((await waiting).status, 200);
-    const began = performance.now();
-    assert.equal((await fetch(`${url}/livez?wait=8`)).status, 200);
-    assert.ok(performance.now() - began < 1_000);
+    assert.ok(await comesSoon(fetch(`${url}/livez?wait=8`)));
   });
 
   it('says that a process lives which does not become ready, after the wait', async t => {
@@ -41,8 +45,11 @@ describe('the operational listener', () => {
     const began = performance.now();
     assert.equal((await fetch(`${url}/livez?wait=1`)).status, 200);
     assert.ok(performance.now() - began >= 990);
-    for (const wait of ['', '?wait=', '?wait=-1', '?wait=1e9', '?wait=0x9', '?wait=5&wait=6'])
-      assert.equal((await fetch(`${url}/livez${wait}`, { signal: AbortSignal.timeout(900) })).status, 200, wait);
+    for (const wait of ['', '?wait=', '?wait=-1', '?wait=1e9', '?wait=0x9', '?wait=8&wait=8']) {
+      const answer = fetch(`${url}/livez${wait}`);
+      assert.ok(await comesSoon(answer), wait);
+      assert.equal((await answer).status, 200, wait);
+    }
   });
 
   it('keeps no process from stopping that is still waited for', async t => {
@@ -50,10 +57,8 @@ describe('the operational listener', () => {
     const { url, listener } = await openOperational(t, { checks: { ready: () => ready, dependencies: {} } });
     const waiting = fetch(`${url}/livez?wait=8`);
     await sleep(100);
-    const began = performance.now();
-    await listener.close();
+    assert.ok(await comesSoon(listener.close()));
     assert.equal((await waiting).status, 200);
-    assert.ok(performance.now() - began < 1_500);
   });
 
   it('reports dependencies, and is neither dead nor unready for their sake', async t => {

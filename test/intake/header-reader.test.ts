@@ -3,6 +3,7 @@ import { after, describe, it } from 'node:test';
 import { HeaderReader } from '../../src/intake/header-reader.ts';
 import { contentOf, decideWith, type HeaderQuestion, readHeader } from '../../src/intake/header-steps.ts';
 import { transportLimits } from '../../src/routing/routes.ts';
+import { countCpu } from '../support/cpu.ts';
 
 const reader = new HeaderReader({ timeout: 60_000 });
 after(() => reader.close());
@@ -95,8 +96,8 @@ describe('a long header', () => {
 });
 
 it('known defect: comments in From took half a minute', () => {
-  const began = performance.now();
+  const took = countCpu();
   const raw = Buffer.from(`From: ${fill('(a) ', 1_000_000)} a@b.test\r\n\r\nbody`);
   assert.equal(readHeader(raw, question).header.sender.from.address, 'a@b.test');
-  assert.ok(performance.now() - began < 5_000);
+  assert.ok(took() < 10_000);
 });

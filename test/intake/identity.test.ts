@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { eventually } from '../support/eventually.ts';
 import { mail } from '../support/mail.ts';
 import { seedOwner } from '../support/owner.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
+import { letPass } from '../support/time.ts';
 import { accepted, countEmails, storedRow, submit } from './submit.ts';
 
 const relay = await startRelay({ after }, { queue: false });
@@ -111,10 +111,9 @@ describe("the owner's domains", () => {
     const keyed = await withKey(standalone, null);
     await submit(t, keyed, from('a@new.test'), {}, '550 5.7.1');
     await standalone.db.query('insert into domains (name, user_id) values ($1, $2)', ['new.test', keyed.owner.userId]);
-    const added = performance.now();
-    await eventually(() => accepted(t, keyed, from('a@new.test')));
     // Those that are known are asked about again only after ten seconds.
-    assert.ok(performance.now() - added < 9_000);
+    letPass(1_000);
+    await accepted(t, keyed, from('a@new.test'));
   });
 
   it('are asked beside OpenSend too where senderDomains is owned, and not standalone where it is any', async t => {

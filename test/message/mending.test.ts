@@ -7,6 +7,7 @@ import { toBase64, toQuotedPrintable } from '../../src/message/mending/content.t
 import { foldField } from '../../src/message/mending/header.ts';
 import { measureMending, mend } from '../../src/message/mending/mend.ts';
 import { readParts } from '../../src/message/mime/parts.ts';
+import { countCpu } from '../support/cpu.ts';
 import { Random, randomMail } from '../support/random-mail.ts';
 import { PARTS_OPTIONS, read } from './read-parts.ts';
 
@@ -351,10 +352,9 @@ describe('any message', () => {
       'messages within': `${'Content-Type: message/rfc822\r\n\r\n'.repeat(many / 4)}${WIDE}`,
       'long lines': `${HEADER}\r\n${`${'='.repeat(1_000)}\r\n`.repeat(500)}`,
     })) {
-      const began = performance.now();
+      const took = countCpu();
       measureMending(Buffer.from(text), { lines: true, types: true });
-      const took = performance.now() - began;
-      assert.ok(took < 2_000, `${what}: ${took} ms`);
+      assert.ok(took() < 5_000, `${what}: ${took()} ms`);
     }
   });
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readReplyTo } from '../../src/message/addresses/originators.ts';
 import { readHeaderFields } from '../../src/message/header/fields.ts';
+import { countCpu } from '../support/cpu.ts';
 import { mail } from '../support/mail.ts';
 
 function read(...values: readonly string[]) {
@@ -71,10 +72,9 @@ describe('Reply-To is read as a person would:', () => {
 
   it('in time, whatever the client sends', () => {
     for (const part of ['<', '<@', '"', '@', ' ', ' @', ',', ';a', '.', '\\', '(', 'a@b.test ', '<a@b.test>', '=?']) {
-      const began = performance.now();
+      const took = countCpu();
       read(`${part.repeat(100_000)}x@y`);
-      const took = performance.now() - began;
-      assert.ok(took < 3_000, `${part}: ${took} ms`);
+      assert.ok(took() < 5_000, `${part}: ${took()} ms`);
     }
   });
 });

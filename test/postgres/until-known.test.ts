@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import pg from 'pg';
 import { OutcomeUnknown } from '../../src/postgres/errors.ts';
 import { type RepeatableWork, untilKnown } from '../../src/postgres/until-known.ts';
+import { eventually } from '../support/eventually.ts';
 
 const lost = () => new Error('Connection terminated unexpectedly');
 const refused = () => Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
@@ -81,12 +82,16 @@ describe('untilKnown', () => {
 
   for (const code of ['40001', '40P01']) {
     it(`tries again at once what was rolled back for others, ${code}, as something new`, async () => {
-      const { pool } = createPool();
-      const { work, calls } = createWork(answer(code), answer(code), answer(code));
-      const began = performance.now();
-      assert.equal(await untilKnown(pool, work, OPTIONS), 'done');
-      assert.deepEqual(calls, [false, false, false, false]);
-      assert.ok(performance.now() - began < 200);
+      const took = async () => {
+        const { pool } = createPool();
+        const { work, calls } = createWork(answer(code), answer(code), answer(code));
+        const began = performance.now();
+        assert.equal(await untilKnown(pool, work, OPTIONS), 'done');
+        assert.deepEqual(calls, [false, false, false, false]);
+        return performance.now() - began;
+      };
+      // Other than after a loss, where three pauses are 750 ms. The machine may stand still now and then.
+      await eventually(async () => (await took()) < 700);
     });
   }
 

@@ -23,7 +23,7 @@ it('goes on asking while all that are awake are busy', async t => {
     await sleep(3_000);
     for (let count = 1; count <= 4; count += 1) {
       await publish(queue.url, [job()]);
-      await eventually(() => taken === count, 15_000);
+      await eventually(() => taken === count);
       // Longer than a receiver waits for messages: those that have none come to rest.
       await sleep(2_500);
     }

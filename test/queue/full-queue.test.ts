@@ -69,12 +69,11 @@ describe('a queue from which somebody takes, but little', () => {
     assert.equal(await waitingInOutbox(), 3_000 - waiting);
     for (let count = 0; count < 3; count += 1) {
       await accept(publisher, `small ${count}`, 1);
-      const began = performance.now();
       await eventually(async () => {
         const left = await pool.query("select from smtp_relay_outbox where user_id like 'small%'");
         return left.rowCount === 0;
       });
-      assert.ok(performance.now() - began < 1_500, 'it does not wait for the backlog');
+      assert.ok((await waitingInOutbox()) > 1_500, 'it does not wait for the backlog');
     }
   });
 

@@ -207,8 +207,8 @@ describe('createOutboxSource', () => {
     await eventually(() => sink.taken.length === 3);
     const [slow, again, done] = sink.taken.map(({ emailId }) => emailId) as [string, string, string];
     sink.end('done', [done]);
-    sink.end({ againAfter: 1_500 }, [again]);
     const began = performance.now();
+    sink.end({ againAfter: 1_500 }, [again]);
     await eventually(async () => (await countEntries()) === 2);
     await eventually(() => sink.taken.length === 4);
     assert.equal(sink.taken[3]?.emailId, again);

@@ -12,7 +12,7 @@ import { scrape } from '../support/metrics.ts';
 import { seedOwner } from '../support/owner.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
-import { emailIdOf, messageFrom, type Reply, SmtpClient } from '../support/smtp-client.ts';
+import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 
 const FROM = 'a@acme.test';
 const WAITING = `
@@ -34,6 +34,12 @@ async function lock(t: TestContext, { databaseUrl }: TestRelay): Promise<() => P
 /** Resolves when that many statements of the relay wait for the lock. */
 async function held({ db }: TestRelay, statements: number): Promise<void> {
   await eventually(async () => (await db.query<{ n: number }>(WAITING)).rows[0]?.n === statements);
+}
+
+/** Resolves when the relay has so many messages in full, and has answered none of them. */
+async function received(to: TestRelay, messages: number): Promise<void> {
+  const bytes = messages * messageFrom(FROM, { subject: '' }).length;
+  await eventually(async () => ((await scrape(to)).get('smtp_relay_bytes_in_flight') ?? 0) >= bytes);
 }
 
 async function idsOf({ db }: TestRelay, subject: string): Promise<string[]> {
@@ -113,23 +119,24 @@ describe('a client that goes before the reply to its message', () => {
 
   it('and tries again, with others, until the database goes on: each message is stored once', async t => {
     const unlock = await lock(t, relay);
-    const insistent = async (index: number): Promise<SmtpClient> => {
-      for (let tries = 1; ; tries++) {
-        const client = await send(t, relay, `insistent ${index}`);
-        if (tries === 3) return client;
-        await sleep(300);
-        client.destroy();
-      }
-    };
-    const clients = await Promise.all(Array.from({ length: 8 }, (_, index) => insistent(index)));
-    await unlock();
-    const replies: Reply[] = await Promise.all(clients.map(client => client.expect('250 2.0.0')));
-    for (const [index, reply] of replies.entries()) {
-      assert.deepEqual(await idsOf(relay, `insistent ${index}`), [emailIdOf(reply)]);
+    const subjects = Array.from({ length: 8 }, (_, index) => `insistent ${index}`);
+    const sendAll = (names: readonly string[]) => Promise.all(names.map(name => send(t, relay, name)));
+    const stay = new Map<string, SmtpClient>();
+    for (const round of [1, 2]) {
+      const before = abandoned(relay);
+      const [patient, going] = await Promise.all([sendAll([`patient ${round}`]), sendAll(subjects)]);
+      for (const client of patient) stay.set(`patient ${round}`, client);
+      await received(relay, stay.size + going.length);
+      for (const client of going) client.destroy();
+      await eventually(() => abandoned(relay) === before + going.length);
     }
-    const counts = await scrape(relay);
-    assert.equal(counts.get('smtp_relay_messages_unheard_total'), 0);
-    assert.ok((counts.get('smtp_relay_messages_total{result="abandoned"}') ?? 0) >= 16);
+    for (const [index, client] of (await sendAll(subjects)).entries()) stay.set(`insistent ${index}`, client);
+    await unlock();
+    for (const [subject, client] of stay) {
+      const id = emailIdOf(await client.expect('250 2.0.0'));
+      assert.deepEqual(await idsOf(relay, subject), [id]);
+    }
+    assert.equal((await scrape(relay)).get('smtp_relay_messages_unheard_total'), 0);
   });
 });
 
@@ -214,10 +221,9 @@ describe('messages under way when the relay stops', () => {
       })(),
     ]);
     await held(stopping, 3);
-    const began = performance.now();
     const stopped = stopping.stop();
+    // The lock is still there.
     for (const client of [first, ...others]) await client.expect('421 4.3.2');
-    assert.ok(performance.now() - began < 4_000);
     await held(stopping, 0);
     await unlock();
     await stopped;

@@ -9,6 +9,7 @@ import { eventually } from '../support/eventually.ts';
 import { seedOwner } from '../support/owner.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
 import { messageFrom, SmtpClient } from '../support/smtp-client.ts';
+import { letPass } from '../support/time.ts';
 
 const base = { queue: false } as const;
 const message = { from: 'a@acme.test', to: ['b@example.com'], data: messageFrom('a@acme.test') };
@@ -59,16 +60,9 @@ describe('API keys', () => {
     const apiKey = 'os_live_made_later';
     await client.logIn(apiKey, '535 5.7.8');
     await seedOwner(relay.db, { apiKey });
-    const made = performance.now();
-    await eventually(async () => {
-      const other = await SmtpClient.secured(t, relay);
-      return other.logIn(apiKey).then(
-        () => true,
-        () => false,
-      );
-    });
     // Those that are known are asked about again only after nine seconds.
-    assert.ok(performance.now() - made < 9_000);
+    letPass(1_000);
+    await (await SmtpClient.secured(t, relay)).logIn(apiKey);
   });
 
   it('that are revoked or blocked stop within 10 s, on open connections too, before MAIL and in mid-transaction', async t => {
@@ -90,9 +84,8 @@ describe('API keys', () => {
     await lock.query('begin; lock table emails in access exclusive mode');
     stalled.socket.write(`${message.data}\r\n.\r\n`);
     await relay.db.query('delete from api_keys where id = $1', [relay.owner.keyId]);
-    await sleep(10_000);
     // Its statement waits for a lock that is still held.
-    assert.match(stalled.unread, /^530 5\.7\.0 /);
+    await stalled.expect('530 5.7.0 ');
     await lock.end();
     await idle.command('MAIL FROM:<a@acme.test>', '530 5.7.0');
     await busy.command(`${message.data}\r\n.`, '530 5.7.0');

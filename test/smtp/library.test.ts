@@ -99,7 +99,7 @@ describe('RelayConnection', () => {
   });
 
   it('_armTimeout, _onClose: our own clock, where each byte would put the library off', async t => {
-    const settings = { 'limits.idleTimeout': 700 };
+    const settings = { 'limits.idleTimeout': 3_000 };
     const impatient = await startRelay(t, { queue: false, settings });
     const client = await SmtpClient.secured(t, impatient);
     const sending = setInterval(() => client.socket.write('N'), 50);

@@ -3,6 +3,7 @@ import { suite, test } from 'node:test';
 import { readHtml } from '../../src/tracking/html.ts';
 import { createLinkChooser } from '../../src/tracking/rewrite.ts';
 import { readEncodedText } from '../../src/tracking/text-encoding.ts';
+import { countCpu } from '../support/cpu.ts';
 
 /** The targets of the links that are chosen. */
 function chosen(html: string, listUnsubscribe: readonly string[] = []): string[] {
@@ -26,9 +27,9 @@ suite('a target is what browsers make of it', () => {
 
   test('in time that grows with its length', () => {
     const spaces = ' '.repeat(1_000_000);
-    const began = performance.now();
+    const took = countCpu();
     assert.deepEqual(chosen(`<a href="https://x.test/${spaces}y${spaces}">x</a>`), [`https://x.test/${spaces}y`]);
-    assert.ok(performance.now() - began < 5_000);
+    assert.ok(took() < 10_000);
   });
 });
 

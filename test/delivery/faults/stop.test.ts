@@ -48,30 +48,28 @@ describe('a worker that is told to stop', { concurrency: 2 }, () => {
   }
 
   it('gives up a call that takes too long, whose outcome is then unknown', async t => {
-    const fleet = await createFleet(t, { queue: null, env: { SMTP_RELAY_SHUTDOWN_TIMEOUT: '1s' } });
+    // The transport itself would wait for longer than a test may last.
+    const env = { SMTP_RELAY_SHUTDOWN_TIMEOUT: '10s', SMTP_RELAY_SES_TIMEOUT: '10m' };
+    const fleet = await createFleet(t, { queue: null, env });
     const worker = await fleet.spawn();
     fleet.plan({ kind: 'timeout' });
     const id = await fleet.store();
     await fleet.called(1);
-    const stopping = performance.now();
     assert.equal(await worker.end('SIGTERM'), 0);
-    // The transport itself would wait for a minute.
-    assert.ok(performance.now() - stopping < 50_000, `took ${performance.now() - stopping} ms`);
     const { row, attempts } = await fleet.story(id);
     assert.deepEqual([row.status, attempts[0]?.outcome], ['queued', 'unknown']);
   });
 
   it('gives up what a lock holds up in the database, and exits with 0', async t => {
-    const fleet = await createFleet(t, { queue: null, env: { SMTP_RELAY_SHUTDOWN_TIMEOUT: '1s' } });
+    // A statement may take longer than a test may last.
+    const env = { SMTP_RELAY_SHUTDOWN_TIMEOUT: '1s', SMTP_RELAY_DATABASE_STATEMENT_TIMEOUT: '10m' };
+    const fleet = await createFleet(t, { queue: null, env });
     const worker = await fleet.spawn();
     const other = await fleet.db.connect();
     try {
       await other.query('begin; lock table smtp_relay_claims, smtp_relay_outbox in access exclusive mode');
       await eventually(async () => (await fleet.db.query(WAITING)).rowCount !== 0);
-      const stopping = performance.now();
       assert.equal(await worker.end('SIGTERM'), 0);
-      // A statement may take 30 s.
-      assert.ok(performance.now() - stopping < 20_000);
     } finally {
       other.release(true);
     }
