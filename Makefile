@@ -1,7 +1,7 @@
 # Short verbs for people and for .ci/run. Needs make, git and Node 20 or later; the project brings the Node it runs on.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev clean-dev test check generate bench ci image image-test test-image test-cluster test-cluster-policies k8s-tools chart manifests check-chart
+.PHONY: help dev clean-dev test check generate bench bench-peers ci image image-test test-image test-cluster test-cluster-policies k8s-tools chart manifests check-chart
 
 # Written by npm; older than package-lock.json means that packages are missing.
 INSTALLED := node_modules/.package-lock.json
@@ -28,8 +28,11 @@ generate: $(INSTALLED) ## write what is made from settings, metrics, kinds and e
 	@node bin/node24.js tools/webhook-events.ts
 	@node bin/node24.js tools/chart/generate.ts
 
-bench: $(INSTALLED) ## measure intake
+bench: $(INSTALLED) ## measure intake, in five minutes, and say which goals it meets
 	@npm run --silent bench
+
+bench-peers: $(INSTALLED) ## measure it beside Postfix, Haraka, smtp-server and pgbench, and write docs/performance.md; a part: ARGS="--load 1k-64"
+	@node bin/node24.js bench/peers.ts --write $(ARGS)
 
 k8s-tools: ## install the tools that check the chart into .cache/ (needs Go 1.26 or later)
 	@tools/chart/tools.sh --all

@@ -4,6 +4,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { PIPELINES, type Pipeline } from '../src/store/schema/pipeline.ts';
+import { type Figure, goalTable } from './support/goals.ts';
 import { type Measurement, type MeasureOptions, measure } from './support/measure.ts';
 import { topFunctions } from './support/profile.ts';
 import { problems, table } from './support/report.ts';
@@ -79,6 +80,38 @@ function choose(names: string | undefined): readonly Scenario[] {
   });
 }
 
+/** Rates that follow from what was measured before. @throws Error where that was not */
+function withRates(scenario: Scenario, before: readonly Measurement[]): Scenario {
+  const loads = scenario.loads.map(load => {
+    if (!load.rateOf) return load;
+    const { scenario: name, share } = load.rateOf;
+    const full = before.find(({ scenario }) => scenario.name === name);
+    if (!full) throw new Error(`measure ${name} before ${scenario.name}: --scenario ${name},${scenario.name}`);
+    return { ...load, rate: rateOf(full) * share };
+  });
+  return { ...scenario, loads };
+}
+
+function rateOf({ loads: [load] }: Measurement): number {
+  return load ? load.measured / load.seconds : Number.NaN;
+}
+
+/** For goals. Only the relay is measured here, and TLS is in a scenario of its own. */
+function figureOf(measurements: readonly Measurement[], pipeline: Pipeline, { peer, load, of }: Figure) {
+  const ours = pipeline === 'standalone' ? 'relay' : 'opensend';
+  const name = peer === ours ? load : peer === `${ours}-tls` ? `${load}-tls` : undefined;
+  const measurement = measurements.find(({ scenario }) => scenario.name === name);
+  if (!measurement) return undefined;
+  const measured = measurement.loads.reduce((sum, one) => sum + one.measured, 0);
+  const figures = {
+    rate: rateOf(measurement),
+    p99: measurement.loads[0]?.latency.p99,
+    cpu: (measurement.cpuSeconds / measured) * 1000,
+    peakMegabytes: measurement.peakBytes / 1e6,
+  };
+  return figures[of];
+}
+
 function conditions(pipeline: Pipeline, { seconds }: Options): string {
   const processors = cpus();
   const machine = `${processors.length} × ${processors[0]?.model.trim() || 'CPU'}, ${process.platform}`;
@@ -103,7 +136,7 @@ async function main(): Promise<number> {
       if (interrupted) break;
       process.stderr.write(`${scenario.name} …\n`);
       yardsticks.push(await measureYardstick(options));
-      const measurement = await measure(system, scenario, options);
+      const measurement = await measure(system, withRates(scenario, measurements), options);
       measurements.push(measurement);
       found.push(...problems(measurement));
       if (options.profile) {
@@ -113,7 +146,8 @@ async function main(): Promise<number> {
   } finally {
     await system.stop();
   }
-  const report = `${conditions(options.pipeline, options)}\n\n${table(measurements, yardsticks)}`;
+  const goals = goalTable(figure => figureOf(measurements, options.pipeline, figure));
+  const report = `${conditions(options.pipeline, options)}\n\n${table(measurements, yardsticks)}\n\n${goals}`;
   process.stdout.write(`${options.json ? JSON.stringify(measurements, null, 2) : report}\n`);
   for (const problem of found) process.stderr.write(`${problem}\n`);
   return found.length === 0 ? 0 : 1;

@@ -15,6 +15,14 @@ export interface Load {
   readonly seconds: number;
 }
 
+/** Milliseconds below which so many of a hundred are; NaN where there is none. */
+export interface Latency {
+  readonly p50: number;
+  readonly p95: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
 /** Times are milliseconds, from MAIL FROM to the 250 that follows the message. */
 export interface LoadResult {
   /** Accepted with 250 from first to last, the warm-up included: as many rows there must be. */
@@ -23,7 +31,7 @@ export interface LoadResult {
   readonly measured: number;
   readonly seconds: number;
   readonly messageBytes: number;
-  readonly latency: { readonly p50: number; readonly p95: number; readonly p99: number; readonly max: number };
+  readonly latency: Latency;
   /** Replies that were not the expected ones, and lost connections, counted by their text. */
   readonly refusals: Readonly<Record<string, number>>;
   /** What generating the load took, in the measured time. */
@@ -50,6 +58,12 @@ export async function runLoad(load: Load, onMeasuring: () => void): Promise<Load
   await run.finished;
   for (const connection of connections) connection.close();
   return run.result(seconds, (cpu.user + cpu.system) / 1e6);
+}
+
+export function latencyOf(milliseconds: readonly number[]): Latency {
+  const sorted = Float64Array.from(milliseconds).sort();
+  const at = (share: number) => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
+  return { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) };
 }
 
 class LoadRun {
@@ -108,14 +122,12 @@ class LoadRun {
   }
 
   result(seconds: number, generatorCpuSeconds: number): LoadResult {
-    const sorted = Float64Array.from(this.#latencies).sort();
-    const at = (share: number) => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
     return {
       accepted: this.#accepted,
       measured: this.#measured,
       seconds,
       messageBytes: this.#messageBytes,
-      latency: { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) },
+      latency: latencyOf(this.#latencies),
       refusals: Object.fromEntries(this.#refusals),
       generatorCpuSeconds,
     };

@@ -70,7 +70,7 @@ async function run(
   const ca = scenario.tls ? { ca: system.tls.ca } : {};
   const target = { host: '127.0.0.1', port: relay.port, key: stage.key, ...ca };
   const { pipelining, seconds, warmUpSeconds } = options;
-  const asLoad = ({ name: _, ...load }: ScenarioLoad, index: number): Load => {
+  const asLoad = ({ name: _, rateOf: __, ...load }: ScenarioLoad, index: number): Load => {
     return { ...load, name: `load${index}`, target, pipelining, seconds, warmUpSeconds };
   };
   const loads = await Promise.all(scenario.loads.map(asLoad).map(load => generate(load, onMeasuring)));

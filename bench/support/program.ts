@@ -9,6 +9,8 @@ import { MEMORY_ENVIRONMENT } from '../../bin/node24.js';
 import { type Usage, watchUsage } from './usage.ts';
 
 export interface ProgramOptions {
+  /** Another checkout's `src/main.ts`; this one's unless given. */
+  readonly main?: string;
   readonly command: 'relay' | 'worker';
   /** Its log goes here, and with `profile` its CPU profiles. */
   readonly directory: string;
@@ -37,13 +39,14 @@ const STOP_LIMIT_MS = 40_000;
  * @returns when it is ready
  * @throws Error with the end of its log when it does not start
  */
-export async function startProgram({ command, directory, profile, env, isReady }: ProgramOptions): Promise<Program> {
+export async function startProgram(options: ProgramOptions): Promise<Program> {
+  const { command, directory, env, isReady, main = MAIN, profile } = options;
   await mkdir(directory, { recursive: true });
   const logFile = join(directory, `${command}.log`);
   const log = createWriteStream(logFile);
   await once(log, 'open');
   const flags = profile ? ['--cpu-prof', `--cpu-prof-dir=${directory}`] : [];
-  const child = spawn(process.execPath, [...flags, MAIN, command], {
+  const child = spawn(process.execPath, [...flags, main, command], {
     env: { ...MEMORY_ENVIRONMENT, ...process.env, ...env },
     stdio: ['ignore', log, log],
   });

@@ -6,7 +6,7 @@ import type { Pipeline } from '../../src/store/schema/pipeline.ts';
 import { type Program, type ProgramOptions, startProgram } from './program.ts';
 import type { Stage, System } from './system.ts';
 
-export interface RelayOptions extends Pick<ProgramOptions, 'directory' | 'profile'> {
+export interface RelayOptions extends Pick<ProgramOptions, 'directory' | 'profile' | 'main'> {
   readonly system: System;
   readonly stage: Stage;
   readonly pipeline: Pipeline;
@@ -21,10 +21,12 @@ export interface Relay extends Program {
 
 /** Starts `smtp-relay relay`. @throws as `startProgram` */
 export async function startRelay(options: RelayOptions): Promise<Relay> {
-  const { directory, profile } = options;
+  const { directory, profile, main } = options;
   const port = await freePort();
   const env = environmentOf(options, port);
-  const program = await startProgram({ command: 'relay', directory, profile, env, isReady: () => answers(port) });
+  const isReady = () => greets(port);
+  const other = main === undefined ? {} : { main };
+  const program = await startProgram({ command: 'relay', directory, profile, env, isReady, ...other });
   return { port, ...program };
 }
 
@@ -45,7 +47,8 @@ function environmentOf({ system, stage, ...options }: RelayOptions, port: number
   };
 }
 
-async function answers(port: number): Promise<boolean> {
+/** Whether a server of SMTP says something at the port. */
+export async function greets(port: number): Promise<boolean> {
   const socket = connect({ host: '127.0.0.1', port });
   try {
     await once(socket, 'data', { signal: AbortSignal.timeout(2_000) });

@@ -77,7 +77,8 @@ function ofScenario(measurement: Measurement): string[] {
 
 /** Of what smtp-server alone takes: comparable for messages of 1 KB sent as fast as may be on as many connections. */
 function share(plan: ScenarioLoad | undefined, rate: number, yardstick: number): string {
-  const comparable = plan?.message.kind === 'text' && plan.connections === 64 && plan.rate === undefined;
+  const comparable =
+    plan?.message.kind === 'text' && plan.connections === 64 && plan.rate === undefined && !plan.rateOf;
   return comparable ? `${((rate / yardstick) * 100).toFixed(0)} %` : '';
 }
 

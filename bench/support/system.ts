@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -28,15 +28,23 @@ const POSTGRES_SETTINGS = {
   checkpoint_timeout: '15min',
 } as const;
 
+/** Of the embedded programs. */
+export const POSTGRES_VERSION = '18';
+
 const OWNER = 'bench';
 const DOMAIN = 'bench.test';
 
 /** What the relay needs around it: Postgres and SQS, each in its own process, and TLS files. */
 export interface System {
   readonly sqsEndpoint: string;
+  /** Of the processes, all of whose children belong to them. */
+  readonly pids: { readonly postgres: number; readonly sqs: number };
   readonly tls: { readonly ca: string; readonly certPath: string; readonly keyPath: string };
   /** An empty, migrated database with one key, and an empty queue. */
   prepare(name: string, pipeline: Pipeline): Promise<Stage>;
+  /** An empty database without anything of ours. @returns its URL */
+  createDatabase(name: string): Promise<string>;
+  dropDatabase(name: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -82,8 +90,14 @@ export async function startSystem(more: Readonly<Record<string, string>> = {}): 
   await writeFile(keyPath, certificate.key, { mode: 0o600 });
   return {
     sqsEndpoint: endpoint,
+    pids: { postgres: await postmasterOf(directory), sqs: sqs.pid as number },
     tls: { ca: certificate.ca, certPath, keyPath },
     prepare: (name, pipeline) => prepare({ postgres, endpoint, sqs: client }, name, pipeline),
+    createDatabase: async name => {
+      await administrate(postgres, `create database "${name}"`);
+      return postgres.url(name);
+    },
+    dropDatabase: name => administrate(postgres, `drop database "${name}" with (force)`),
     stop: async () => {
       client.destroy();
       await stopChild(sqs);
@@ -144,6 +158,11 @@ async function administrate(postgres: PostgresServer, ...statements: string[]): 
   await client.connect();
   for (const statement of statements) await client.query(statement);
   await client.end();
+}
+
+/** The number of the server's process is the first line of the file that holds its lock. */
+async function postmasterOf(directory: string): Promise<number> {
+  return Number((await readFile(join(directory, 'data/postmaster.pid'), 'latin1')).split('\n')[0]);
 }
 
 async function stopChild(child: ChildProcess): Promise<void> {
