@@ -12,6 +12,15 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 
+# What builds, and what the demonstration has beside the relay.
+FROM dependencies AS development
+RUN npm ci --ignore-scripts --no-audit --no-fund
+
+# The pages for browsers.
+FROM development AS pages
+COPY web web
+RUN node web/build.ts
+
 # V8's compile cache halves the work of a start. Node looks for it by Node's version, the processor's features and the user,
 # so it is made by the user that runs the relay; elsewhere it is passed over.
 FROM ${NODE_IMAGE} AS compiled
@@ -37,6 +46,7 @@ COPY package.json LICENSE ./
 COPY bin bin
 COPY image/healthcheck.js image/healthcheck.js
 COPY src src
+COPY --from=pages /app/web/built web/built
 COPY --from=compiled /compiled compiled
 
 # MALLOC_MMAP_THRESHOLD_: see bin/node24.js, which sets it where Node is started by hand.
@@ -46,8 +56,8 @@ ENV NODE_ENV=production \
 
 # By its number: Kubernetes' runAsNonRoot takes no name.
 USER 1000:1000
-# Mail; health and metrics; opens, clicks and SNS.
-EXPOSE 2587 8080 8081
+# Mail; health and metrics; opens, clicks and SNS; the inbox, where it is switched on.
+EXPOSE 2587 8080 8081 8025
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["node", "/app/image/healthcheck.js"]
 # Without a shell or an init in between: signals reach Node.
 ENTRYPOINT ["node", "/app/src/main.ts"]
@@ -68,8 +78,7 @@ LABEL org.opencontainers.image.title="opensend-smtp-relay" \
       org.opencontainers.image.base.name="${NODE_IMAGE}"
 
 # The embedded Postgres, which is a development dependency.
-FROM dependencies AS postgres
-RUN npm ci --ignore-scripts --no-audit --no-fund
+FROM development AS postgres
 COPY dev/postgres/account.ts dev/postgres/programs.ts dev/postgres/
 # Makes the links and file modes that npm cannot carry; leaves out what only compilers read.
 RUN node --input-type=module -e "import { embeddedPrograms } from '/app/dev/postgres/programs.ts'; await embeddedPrograms()" \

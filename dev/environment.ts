@@ -52,8 +52,11 @@ const FOR_COMMANDS = [
 
 /** The user's environment over the presets, for what must be known before any part runs. */
 export function presetEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const set = Object.entries(env).filter(([, value]) => value !== '');
-  return { ...PRESETS, ...Object.fromEntries(set) };
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const preset = { ...PRESETS, ...set };
+  // It is for what was captured, and refuses to stand beside anything else.
+  const isCaptured = preset.SMTP_RELAY_TRANSPORT === 'capture' && preset.SMTP_RELAY_PIPELINE === 'standalone';
+  return { SMTP_RELAY_INBOX_ENABLED: String(isCaptured), ...preset };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { runProcess } from '../src/cli/program.ts';
 import { DEV_COMMANDS } from './commands.ts';
+import { currentPages } from './pages.ts';
 
-/* The program as a checkout has it: all commands of `src/main.ts`, and those that run everything on one machine. */
-await runProcess(DEV_COMMANDS);
+/* The program as a checkout has it: all commands of `src/main.ts`, those that run everything on one machine, and pages built when they are wanted. */
+await runProcess(DEV_COMMANDS, { loadPages: currentPages });

@@ -57,17 +57,19 @@ export async function runDev(options: DevOptions): Promise<void> {
 }
 
 /** `0` switches a listener of the worker off. */
-function portsOf({ port, host, publicPort, publicHost, httpPort, httpHost }: Config, ports: DevPorts): NamedPort[] {
+function portsOf(config: Config, ports: DevPorts): NamedPort[] {
+  const { port, host, publicPort, publicHost, httpPort, httpHost, inbox } = config;
   return [
     { name: 'SMTP_RELAY_PORT', port, host },
     { name: 'SMTP_RELAY_PUBLIC_PORT', port: publicPort, host: publicHost },
     { name: 'SMTP_RELAY_HTTP_PORT', port: httpPort, host: httpHost },
+    { name: 'SMTP_RELAY_INBOX_PORT', port: inbox.enabled ? inbox.port : 0, host: inbox.host },
     { name: 'DEV_POSTGRES_PORT', port: ports.postgres },
     { name: 'DEV_SQS_PORT', port: ports.sqs },
   ].filter(named => named.port !== 0);
 }
 
-function introduce({ config, port, delivers }: System, parts: Parts, demo: DemoOwner): string {
+function introduce({ config, port, inboxPort, delivers }: System, parts: Parts, demo: DemoOwner): string {
   const { certPath } = config.tls;
   const settings = renderSettings({
     host: clientHost(config.host),
@@ -83,6 +85,7 @@ function introduce({ config, port, delivers }: System, parts: Parts, demo: DemoO
     owner: demo.owner,
     domain: demo.domain,
     trackingUrl: config.tracking.baseUrl,
+    inboxUrl: inboxPort === undefined ? '' : `http://localhost:${inboxPort}`,
   };
   return `${settings}\n${renderGuide({ databaseUrl: parts.databaseUrl, delivery: delivers ? delivery : null })}`;
 }

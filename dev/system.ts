@@ -7,6 +7,7 @@ import { createApp } from '../src/relay.ts';
 import { migrate } from '../src/store/schema/migrate.ts';
 import { makeSharedTables } from '../src/store/schema/pipeline.ts';
 import { createWorker } from '../src/worker.ts';
+import { currentPages } from './pages.ts';
 import { createWatch, type Watch } from './show/watch.ts';
 import { sqsEnvironment } from './sqs.ts';
 import { stopWithin } from './stop-within.ts';
@@ -28,6 +29,8 @@ export interface System {
   readonly db: Queryable;
   /** Of the relay. */
   readonly port: number;
+  /** undefined without one. */
+  readonly inboxPort: number | undefined;
   /** Whether there is a worker: OpenSend's pipeline has its own. */
   readonly delivers: boolean;
   /** Not started yet. */
@@ -57,14 +60,17 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   useEmbeddedSqs(sqsEndpoint);
 
   const stopLimit = config.drainDelay + config.shutdownTimeout + STOP_SLACK;
-  const worker = config.pipeline === 'standalone' ? await createWorker(fixedConfig(config), { logger }) : null;
+  const worker =
+    config.pipeline === 'standalone'
+      ? await createWorker(fixedConfig(config), { logger, loadPages: currentPages })
+      : null;
   if (worker) running.defer(() => stopWithin('the worker', stopLimit, () => worker.stop()));
-  await worker?.start();
+  const { inboxPort } = (await worker?.start()) ?? {};
   // Two cannot listen on one operational port. It is the worker's, where there is one.
   const app = await createApp(fixedConfig(worker ? { ...config, httpPort: 0 } : config), { logger });
   running.defer(() => stopWithin('the relay', stopLimit, () => app.stop()));
   const { port } = await app.start();
-  return { config, db, port, watch, delivers: worker !== null };
+  return { config, db, port, inboxPort, watch, delivers: worker !== null };
 }
 
 /** The AWS SDK reads the environment of the process itself; a profile of the user's would win over these. */

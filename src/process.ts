@@ -3,6 +3,7 @@ import type { LiveConfig } from './config/live.ts';
 import type { Context } from './context.ts';
 import { createHttpMetrics, type HttpMetrics } from './http/metrics.ts';
 import { type Condition, createOperational, type Operational, type OperationalParts } from './http/operational.ts';
+import type { LoadPages } from './http/pages.ts';
 import type { Logger } from './observability/log.ts';
 import { createRegistry } from './observability/metrics.ts';
 import { NO_TRACING, type Tracer } from './observability/tracing.ts';
@@ -35,6 +36,8 @@ export interface ProcessDependencies {
   readonly logger: Logger;
   /** Left out, nothing is traced. */
   readonly tracer?: Tracer;
+  /** Where pages come from; those that were built into `web/built/` unless given. */
+  readonly loadPages?: LoadPages;
 }
 
 /** What relay and worker are made of alike. */

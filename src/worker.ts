@@ -6,7 +6,9 @@ import { createReconciliation } from './declared/reconciliation.ts';
 import { createDelivery, createSource } from './delivery/create-delivery.ts';
 import { WorkerHeartbeat } from './delivery/worker-heartbeat.ts';
 import { createEvents } from './events/create-events.ts';
+import { readBuiltPages } from './http/pages.ts';
 import { createPublic } from './http/public.ts';
+import { createInbox } from './inbox/create-inbox.ts';
 import { createHousekeepingMetrics, Housekeeping } from './maintenance/housekeeping.ts';
 import { createDatabaseClock, type DatabaseClock } from './postgres/clock.ts';
 import {
@@ -18,7 +20,11 @@ import {
 } from './process.ts';
 import { Dispatcher } from './webhooks/dispatcher.ts';
 
-export type Worker = Startable<{ readonly httpPort?: number; readonly publicPort?: number }>;
+export type Worker = Startable<{
+  readonly httpPort?: number;
+  readonly publicPort?: number;
+  readonly inboxPort?: number;
+}>;
 
 /** How much of `shutdownTimeout` calls to transports under way have; the rest is for writing down what came of them. */
 const DRAIN_SHARE = 0.8;
@@ -85,12 +91,20 @@ export async function createWorker(live: LiveConfig, dependencies: ProcessDepend
       const listener = createPublic({ ...parts, intake: events, isPrepared, onDeliveriesDue, metrics });
       running.defer(async () => listener?.close(CLOSE_TIME));
       const publicPort = await listener?.open();
+      const { loadPages = readBuiltPages } = dependencies;
+      const inbox = createInbox({ ...parts, events, isPrepared, onDeliveriesDue, metrics, loadPages });
+      running.defer(async () => inbox?.close(CLOSE_TIME));
+      const inboxPort = await inbox?.open();
       await preparation.start();
       const begun = preparation.ready.then(work);
       begun.catch(life.fail);
       // A database that is away, or refuses what is to be written, is waited for, and nobody waits for that.
       if (preparation.isReady) await Promise.race([begun, delivery.outcomes.tried]);
-      return { ...httpPort, ...(publicPort !== undefined && { publicPort }) };
+      return {
+        ...httpPort,
+        ...(publicPort !== undefined && { publicPort }),
+        ...(inboxPort !== undefined && { inboxPort }),
+      };
     },
     stop: () => life.stop(() => Promise.all([preparation.stop(), delivery.outcomes.stop()])),
   };

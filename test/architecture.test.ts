@@ -12,6 +12,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   'worker.ts': 8,
   'process.ts': 7,
   doctor: 7,
+  inbox: 7,
   delivery: 6,
   domains: 6,
   http: 6,

@@ -75,6 +75,7 @@ describe('the table of what to touch', () => {
         'metrics',
         'a command',
         'a migration',
+        'a page',
       ],
     );
   });

@@ -17,6 +17,8 @@ export interface DeliveryGuide {
   readonly domain: string;
   /** Where tracking links lead; empty for nowhere. */
   readonly trackingUrl: string;
+  /** The page of what was sent; empty for none. */
+  readonly inboxUrl: string;
 }
 
 /** What to try next, below the mail settings. */
@@ -25,7 +27,7 @@ export function renderGuide({ databaseUrl, delivery }: GuideOptions): string {
   return `${where}\n\nPostgres: ${databaseUrl}\n\nMessages are shown here. Ctrl-C stops everything.\n`;
 }
 
-function describe({ transport, captured, envFile, owner, domain, trackingUrl }: DeliveryGuide): string {
+function describe({ transport, captured, envFile, owner, domain, trackingUrl, inboxUrl }: DeliveryGuide): string {
   const sent =
     transport === 'capture'
       ? `Nothing leaves this machine: each message is written into ${shortPath(captured)}/`
@@ -41,5 +43,6 @@ function describe({ transport, captured, envFile, owner, domain, trackingUrl }: 
   ] as const;
   const width = Math.max(...lines.map(([command = '']) => command.length));
   const table = lines.map(([command = '', note = '']) => `  ${command.padEnd(width)}  ${note}`.trimEnd()).join('\n');
-  return `${sent}\n\nTo try more, in another terminal in the project's folder:\n\n${table}`;
+  const inbox = inboxUrl === '' ? '' : `Inbox: ${inboxUrl}\n\n`;
+  return `${inbox}${sent}\n\nTo try more, in another terminal in the project's folder:\n\n${table}`;
 }

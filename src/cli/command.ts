@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { LoadPages } from '../http/pages.ts';
 import type { Logger } from '../observability/log.ts';
 
 /* Commands share this: what they have of the process, their options, and how they answer. */
@@ -16,6 +17,8 @@ export interface CliContext {
   readonly onHangUp: (listener: () => void) => void;
   /** From now on, errors that nobody caught are logged here, and the process goes on. */
   readonly surviveFaults: (logger: Logger) => void;
+  /** Where the pages of a server come from; those that are built already unless given. */
+  readonly loadPages?: LoadPages;
 }
 
 /** Every command with an answer has it. */

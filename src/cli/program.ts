@@ -12,8 +12,12 @@ export type AddCommands = (program: Command, context: CliContext) => void;
  * Runs the command line of this process, and sets its exit code.
  *
  * @param further commands of this entry alone
+ * @param own what else this entry has of its own
  */
-export async function runProcess(further: readonly AddCommands[] = []): Promise<void> {
+export async function runProcess(
+  further: readonly AddCommands[] = [],
+  own: Pick<CliContext, 'loadPages'> = {},
+): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       // The reader has gone (`… | head`), which is its right.
@@ -28,6 +32,7 @@ export async function runProcess(further: readonly AddCommands[] = []): Promise<
     takeSignals,
     onHangUp,
     surviveFaults,
+    ...own,
   };
 
   // The first process of a container gets only signals that it handles (pid_namespaces(7)), so a command could not be ended.

@@ -28,6 +28,11 @@ export function addWorkerCommand(program: Command, context: CliContext): void {
   });
 }
 
+interface ServerParts extends Pick<CliContext, 'loadPages'> {
+  readonly logger: Logger;
+  readonly tracer: Tracer;
+}
+
 /** A command that runs until it is told to end. */
 interface Server {
   readonly name: 'relay' | 'worker';
@@ -36,7 +41,7 @@ interface Server {
   /** Logged when the configuration is asked to be read again. */
   readonly onHangUp: string;
   /** Imports what makes it, so that the other commands start without its libraries. */
-  readonly create: (live: LiveConfig, parts: { readonly logger: Logger; readonly tracer: Tracer }) => Promise<Runnable>;
+  readonly create: (live: LiveConfig, parts: ServerParts) => Promise<Runnable>;
 }
 
 function addServer(program: Command, context: CliContext, server: Server): void {
@@ -54,7 +59,11 @@ function addServer(program: Command, context: CliContext, server: Server): void 
     });
     await using tracing = await startTracing({ env: context.env, role: name, logger });
     for (const warning of warnings) logger.warn({ room: 'config' }, warning);
-    const running = await server.create(live, { logger, tracer: tracing.tracer });
+    const running = await server.create(live, {
+      logger,
+      tracer: tracing.tracer,
+      ...(context.loadPages && { loadPages: context.loadPages }),
+    });
     await runUntilAborted(running, signal, () => live.current.drainDelay + shutdownTimeout + STOP_SLACK);
   });
   examples(command, name, `config check && smtp-relay ${name}`);

@@ -1,6 +1,7 @@
 import convict from 'convict';
 import { delivery } from './sections/delivery.ts';
 import { events } from './sections/events.ts';
+import { inbox } from './sections/inbox.ts';
 import { bounds } from './sections/limits.ts';
 import { listening } from './sections/listening.ts';
 import { logging } from './sections/logging.ts';
@@ -9,7 +10,17 @@ import { declaration } from './sections/resources.ts';
 import { storage } from './sections/storage.ts';
 import { defaultEnvName, isSetting, type NamesOf, type Setting, type ValuesOf } from './setting.ts';
 
-const schema = { ...storage, ...listening, ...messages, ...bounds, ...delivery, ...events, ...declaration, ...logging };
+const schema = {
+  ...storage,
+  ...listening,
+  ...messages,
+  ...bounds,
+  ...delivery,
+  ...events,
+  ...inbox,
+  ...declaration,
+  ...logging,
+};
 
 /** Every setting's effective value. Sizes are in bytes, durations in milliseconds. Deeply frozen once loaded. */
 export type Config = ValuesOf<typeof schema>;
@@ -46,6 +57,7 @@ export const settings: readonly NamedSetting[] = [
   ...flatten('Limits', bounds),
   ...flatten('Delivery', delivery),
   ...flatten('Events, tracking and webhooks', events),
+  ...flatten('Inbox', inbox),
   ...flatten('Declared resources', declaration),
   ...flatten('Logging', logging),
 ];

@@ -21,7 +21,7 @@ export interface ListenerLimits {
 }
 
 export interface ListenerOptions {
-  readonly name: 'operational' | 'public';
+  readonly name: keyof typeof ADVICE;
   readonly host: string;
   /** `0` takes any free port. */
   readonly port: number;
@@ -48,7 +48,12 @@ export interface Route {
 const CLOSE_TIME = 2_000;
 /** How often Node looks for connections that are too slow; they have this much more time than their limit. */
 const CHECK_INTERVAL = 1_000;
-const PORT_VARIABLES = { operational: 'SMTP_RELAY_HTTP_PORT', public: 'SMTP_RELAY_PUBLIC_PORT' } as const;
+/** What to do where a listener's port is taken. */
+const ADVICE = {
+  operational: 'set SMTP_RELAY_HTTP_PORT to another port, or to 0 for no such listener',
+  public: 'set SMTP_RELAY_PUBLIC_PORT to another port, or to 0 for no such listener',
+  inbox: 'set SMTP_RELAY_INBOX_PORT to another port, or SMTP_RELAY_INBOX_ENABLED to false',
+} as const;
 
 /** Fastify with our limits, and answers that never say more than the name of their status. */
 export function createListener(options: ListenerOptions): Listener {
@@ -122,8 +127,8 @@ async function open(server: FastifyInstance, { name, host, port, logger }: Liste
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const reason = code === 'EADDRINUSE' ? 'the port is taken' : (code ?? String(error));
-    const advice = `set ${PORT_VARIABLES[name]} to another port, or to 0 for no such listener`;
-    throw new Error(`the ${name} listener cannot listen on ${host}:${port}: ${reason}; ${advice}`, { cause: error });
+    const what = `the ${name} listener cannot listen on ${host}:${port}: ${reason}`;
+    throw new Error(`${what}; ${ADVICE[name]}`, { cause: error });
   }
   server.server.on('error', error => logger.warn({ err: error, listener: name }, 'listener error'));
   return (server.server.address() as { port: number }).port;

@@ -192,6 +192,7 @@ describe('the configuration', () => {
         deliveries: 2_592_000_000,
       },
       domains: { shared: false },
+      inbox: { enabled: false, host: '127.0.0.1', port: 8025, token: '' },
       resources: { directory: '', secretsDirectory: '', allowEmpty: false, byHand: false, interval: 30_000 },
       logLevel: 'info',
       logFormat: 'json',

@@ -15,6 +15,8 @@ const PROBES = {
   devFull: ['/bin/sh', '-c', 'test -c /dev/full'],
   moto: [MOTO_SERVER, '--help'],
   pgbouncer: ['/usr/sbin/pgbouncer', '--version'],
+  chromium: ['/bin/sh', '-c', 'chromium --version'],
+  pytest: ['python3', '-c', 'import pytest'],
   postgres15: ['/usr/lib/postgresql/15/bin/postgres', '--version'],
 } as const;
 

@@ -5,6 +5,7 @@ import { env } from 'node:process';
 import type pg from 'pg';
 import { fixedConfig, type LiveConfig } from '../../src/config/live.ts';
 import { assembleConfig, type Config, type SettingName } from '../../src/config/schema.ts';
+import type { LoadPages } from '../../src/http/pages.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import type { Tracer } from '../../src/observability/tracing.ts';
 import { createWorker } from '../../src/worker.ts';
@@ -21,6 +22,8 @@ export interface WorkerOptions {
   /** Without one, jobs come from the outbox. */
   readonly queue?: TestQueue | null;
   readonly tracer?: Tracer;
+  /** Those that are built already unless given. */
+  readonly loadPages?: LoadPages;
   /** How the configuration changes while the worker runs; not at all unless given. */
   readonly live?: (config: Config) => LiveConfig;
 }
@@ -39,6 +42,7 @@ export interface TestWorker {
   /** 0 where it is switched off, as it is unless asked for. */
   readonly publicPort: number;
   readonly httpPort: number;
+  readonly inboxPort: number;
   /** Grows while the worker runs. */
   readonly logs: readonly LogLine[];
   captured(): Promise<Captured[]>;
@@ -65,13 +69,14 @@ export async function startWorker(t: TestContext, options: WorkerOptions = {}): 
   const worker = await createWorker((options.live ?? fixedConfig)(config), {
     logger: createLogger({ level: 'debug', format: 'json', destination }),
     ...(options.tracer && { tracer: options.tracer }),
+    ...(options.loadPages && { loadPages: options.loadPages }),
   });
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= worker.stop());
   parts.defer(stop);
-  const { httpPort = 0, publicPort = 0 } = await worker.start();
+  const { httpPort = 0, publicPort = 0, inboxPort = 0 } = await worker.start();
   const captured = () => readCaptured(config.capture.directory);
-  return { config, databaseUrl, db, publicPort, httpPort, logs, captured, stop };
+  return { config, databaseUrl, db, publicPort, httpPort, inboxPort, logs, captured, stop };
 }
 
 function baseSettings(databaseUrl: string, queue: TestQueue | null, directory: string) {

@@ -104,3 +104,10 @@ export const roleArn = text(
   /^arn:[a-z0-9-]+:iam::\d{12}:role\/[\w+=,.@/-]+$/,
   '^(arn:[^\\s]+)?$',
 );
+
+/** Goes into a header field as it is, and is long enough that nobody guesses it. */
+export const accessToken = text(
+  'a token of at least 16 letters, digits and characters of - . _ ~ + / =',
+  /^[A-Za-z0-9._~+/=-]{16,256}$/,
+  '^[A-Za-z0-9._~+/=-]*$',
+);

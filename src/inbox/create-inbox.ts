@@ -1,0 +1,80 @@
+import swagger from '@fastify/swagger';
+import type { FastifyInstance } from 'fastify';
+import manifest from '../../package.json' with { type: 'json' };
+import { guardAccess } from '../http/access.ts';
+import { createListener, type Listener, type ListenerLimits } from '../http/listener.ts';
+import { GUARDING_FIELDS, Pages } from '../http/pages.ts';
+import { addErrorAnswers } from './errors.ts';
+import type { Inbox, InboxParts } from './inbox.ts';
+import { LiveChanges } from './live.ts';
+import { addLiveRoute } from './routes/live.ts';
+import { addMessageRoutes } from './routes/message.ts';
+import { addMessagesRoutes } from './routes/messages.ts';
+
+const LIMITS: ListenerLimits = {
+  connections: 500,
+  urlLength: 8_192,
+  headerBytes: 32_768,
+  bodyBytes: 65_536,
+  headersTimeout: 10_000,
+  // A request may wait for a message for a minute, and says nothing meanwhile.
+  requestTimeout: 75_000,
+  keepAliveTimeout: 65_000,
+};
+
+/** null where the configuration asks for no inbox. */
+export function createInbox(parts: InboxParts): Pick<Listener, 'open' | 'close'> | null {
+  const { live, pool, metrics, loadPages } = parts;
+  const { enabled, host, port, token } = live.current.inbox;
+  if (!enabled) return null;
+  const logger = parts.logger.child({ room: 'inbox' });
+  const listener = createListener({ name: 'inbox', host, port, limits: LIMITS, logger, metrics });
+  const { server } = listener;
+  const inbox: Inbox = { ...parts, logger, changes: new LiveChanges(pool, logger) };
+  return {
+    async open() {
+      const pages = await Pages.load(loadPages);
+      guardAccess(server, { token, showLogin: (request, reply) => pages.show('login', request, reply) });
+      server.addHook('onRequest', async (_request, reply) => void reply.headers(GUARDING_FIELDS));
+      server.addContentTypeParser(
+        'application/json',
+        { parseAs: 'string' },
+        server.getDefaultJsonParser('error', 'error'),
+      );
+      addPages(server, pages);
+      await server.register(swagger, { openapi: DOCUMENT });
+      await server.register(async api => addApi(api, inbox));
+      const opened = await listener.open();
+      logger.info({ host, port: opened, token: token !== '' }, 'the inbox is open');
+      return opened;
+    },
+    close: milliseconds => listener.close(milliseconds),
+  };
+}
+
+/** The page finds out itself which message its address names. */
+function addPages(server: FastifyInstance, pages: Pages): void {
+  pages.addAssets(server);
+  for (const url of ['/', '/messages/:id']) {
+    server.get(url, { schema: { hide: true } }, (request, reply) => pages.show('inbox', request, reply));
+  }
+}
+
+const DOCUMENT = {
+  openapi: '3.1.0',
+  info: {
+    title: 'The inbox of smtp-relay',
+    description:
+      'Captured messages, for integration tests. Where `inbox.token` is set, say it as `Authorization: Bearer`.',
+    version: manifest.version,
+  },
+  components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+} as const;
+
+function addApi(api: FastifyInstance, inbox: Inbox): void {
+  addErrorAnswers(api, inbox.isPrepared);
+  addMessagesRoutes(api, inbox);
+  addMessageRoutes(api, inbox);
+  addLiveRoute(api, inbox);
+  api.get('/api/openapi.json', { schema: { hide: true } }, () => api.swagger());
+}

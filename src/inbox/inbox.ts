@@ -1,0 +1,21 @@
+import type { Context } from '../context.ts';
+import type { Events } from '../events/create-events.ts';
+import type { HttpMetrics } from '../http/metrics.ts';
+import type { LoadPages } from '../http/pages.ts';
+import type { LiveChanges } from './live.ts';
+
+export interface InboxParts extends Context {
+  /** Takes what SES would tell. */
+  readonly events: Pick<Events, 'intake'>;
+  /** Whether the database is known to be one to read. */
+  readonly isPrepared: () => boolean;
+  /** Webhook deliveries have become due. */
+  readonly onDeliveriesDue: () => void;
+  readonly metrics: HttpMetrics;
+  readonly loadPages: LoadPages;
+}
+
+/** What the routes of the inbox share. */
+export interface Inbox extends Omit<InboxParts, 'loadPages' | 'metrics'> {
+  readonly changes: LiveChanges;
+}

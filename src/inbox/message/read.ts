@@ -1,0 +1,128 @@
+import type { Queryable } from '../../postgres/pool.ts';
+import { type EmailStory, readEmailStory } from '../../store/emails/show.ts';
+import { eventKind } from '../../store/event-types.ts';
+import { readRawMessage } from '../../store/messages/raw.ts';
+import type { Details, PartInfo, Recipient, Summary } from '../contract.ts';
+import { asksOthers } from './safe-html.ts';
+import { type Part, Structure } from './structure.ts';
+import { pendingOf, timelineOf } from './timeline.ts';
+
+/** A stored message as the inbox shows it. */
+export interface ReadMessage {
+  readonly story: EmailStory;
+  /** As received; null where it is not kept any more. */
+  readonly raw: Buffer | null;
+  readonly structure: Structure | null;
+}
+
+/** @throws StoreError `not-found` */
+export async function readMessage(db: Queryable, id: string): Promise<ReadMessage> {
+  const story = await readEmailStory(db, id);
+  const raw = story.raw && (await readRawMessage(db, story.id, story.raw.sizeBytes));
+  return { story, raw, structure: raw && (await Structure.read(raw)) };
+}
+
+/** Links that people may want to follow; a newsletter has hundreds. */
+const MOST_LINKS = 200;
+const HREF = /<a\b[^>]*?\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))/gi;
+
+export interface DetailsOptions extends Pick<Details, 'canRelease'> {
+  /** Whether they are wanted, which may have many megabytes. */
+  readonly bodies: boolean;
+}
+
+/** All that is known of a message, for people and programs. */
+export function detailsOf({ story, structure }: ReadMessage, { canRelease, bodies }: DetailsOptions): Details {
+  const { html } = story;
+  return {
+    message: summaryOf(story),
+    messageId: story.messageId,
+    replyTo: [...(story.replyTo ?? [])],
+    hasText: story.text !== null,
+    hasHtml: html !== null,
+    text: bodies ? story.text : null,
+    html: bodies ? html : null,
+    asksOthers: html !== null && asksOthers(html),
+    headers: [...(structure?.headers ?? [])],
+    parts: structure ? partsOf(structure.root, 0, null) : [],
+    links: html === null ? [] : linksIn(html),
+    envelope: { from: story.raw?.reversePath ?? '', recipients: recipientsOf(story) },
+    session: story.raw && {
+      id: story.raw.sessionId,
+      client: story.raw.clientAddress,
+      helo: story.raw.helo,
+      protocol: story.raw.protocol,
+    },
+    timeline: timelineOf(story),
+    pending: pendingOf(story),
+    canRelease,
+  };
+}
+
+function summaryOf(story: EmailStory): Summary {
+  const { id, createdAt, status, owner, from, to, cc, bcc, subject, tags, attachments, raw, text } = story;
+  const events: Record<string, number> = {};
+  for (const { type } of story.events) events[type] = (events[type] ?? 0) + 1;
+  return {
+    ...{ id, status, owner, from, subject, events },
+    createdAt: createdAt.toISOString(),
+    to: [...to],
+    cc: [...(cc ?? [])],
+    bcc: [...(bcc ?? [])],
+    preview: (text ?? '').slice(0, 160),
+    tags: (tags ?? []).map(({ name, value }) => ({ name, value })),
+    attachments: attachments?.length ?? 0,
+    size: raw?.sizeBytes ?? null,
+  };
+}
+
+function partsOf(part: Part, depth: number, parent: Part | null): PartInfo[] {
+  const { parts, ...info } = part;
+  const role = parts.length > 0 ? 'multipart' : roleOf(part, parent);
+  return [{ ...info, depth, role }, ...parts.flatMap(child => partsOf(child, depth + 1, part))];
+}
+
+function roleOf({ contentType, disposition, filename, contentId }: Part, parent: Part | null): string {
+  if (disposition !== 'attachment' && filename === null && /^text\/(?:plain|html)$/.test(contentType)) return 'body';
+  const isWithin = parent?.contentType === 'multipart/related' && contentId !== null;
+  return isWithin && disposition !== 'attachment' ? 'inline' : 'attachment';
+}
+
+function linksIn(html: string): string[] {
+  const found = new Set<string>();
+  for (const [, double, single, bare] of html.matchAll(HREF)) {
+    const link = (double ?? single ?? bare ?? '').replaceAll('&amp;', '&').trim();
+    if (/^https?:/i.test(link)) found.add(link);
+    if (found.size === MOST_LINKS) break;
+  }
+  return [...found];
+}
+
+/** What is no outcome of a delivery. */
+const BY_READERS = new Set(['opened', 'clicked']);
+
+function recipientsOf(story: EmailStory): Recipient[] {
+  const named = [story.to, story.cc ?? [], story.bcc ?? []].flat().map(addressIn);
+  const envelope = Array.isArray(story.raw?.recipients) ? story.raw.recipients.map(String) : named;
+  const has = (list: readonly string[] | null, address: string): boolean =>
+    (list ?? []).some(entry => addressIn(entry).toLowerCase() === address.toLowerCase());
+  return envelope.map(address => ({
+    address,
+    field: has(story.to, address) ? 'to' : has(story.cc, address) ? 'cc' : 'bcc',
+    outcome: outcomeFor(story, address),
+  }));
+}
+
+function outcomeFor({ events, attempts }: EmailStory, address: string): string | null {
+  const isAbout = (recipients: unknown): boolean =>
+    Array.isArray(recipients) && recipients.some(each => String(each).toLowerCase() === address.toLowerCase());
+  const types = events.filter(({ payload }) => isAbout(payload['recipients'])).map(({ type }) => type);
+  const gravityOf = (type: string): number => eventKind(type)?.gravity ?? 0;
+  const gravest = types.toSorted((a, b) => gravityOf(b) - gravityOf(a)).find(type => !BY_READERS.has(type));
+  if (gravest !== undefined) return gravest;
+  return attempts.findLast(({ recipients }) => isAbout(recipients))?.outcome ?? null;
+}
+
+function addressIn(mailbox: string): string {
+  return /<([^<>]*)>$/.exec(mailbox)?.[1] ?? mailbox;
+}

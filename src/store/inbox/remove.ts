@@ -1,0 +1,36 @@
+import type { Queryable } from '../../postgres/pool.ts';
+
+/**
+ * Messages with everything that is known of them, but for those that a worker has just now. $1 ids. All goes by our own hand, in the
+ * order in which it refers to each other, as in `retention/messages.ts`.
+ */
+const REMOVE = `
+  with free as materialized (
+    select id from emails e
+     where id = any ($1::uuid[]) and not exists (select from smtp_relay_claims where email_id = e.id and until > now())
+       for update skip locked
+  ), event as materialized (
+    select id from email_events where email_id = any (array(select id from free))
+  ), without_deliveries as (
+    delete from webhook_deliveries where event_id = any (array(select id from event))
+  ), without_events as (
+    delete from email_events where id = any (array(select id from event))
+  ), without_attempts as (
+    delete from smtp_relay_attempts where email_id = any (array(select id from free))
+  ), without_claims as (
+    delete from smtp_relay_claims where email_id = any (array(select id from free))
+  ), without_jobs as (
+    delete from smtp_relay_outbox where email_id = any (array(select id from free))
+  ), without_originals as (
+    delete from smtp_relay_messages where email_id = any (array(select id from free))
+  ), without_names as (
+    delete from smtp_relay_message_ids where email_id = any (array(select id from free))
+  ), without_repeats as (
+    delete from smtp_relay_idempotency where email_id = any (array(select id from free))
+  )
+  delete from emails where id = any (array(select id from free)) returning id`;
+
+/** Removes messages and all that belongs to them. @returns the ids of those that are gone; a worker may have the others just now */
+export async function removeMessages(db: Queryable, ids: readonly string[]): Promise<readonly string[]> {
+  return (await db.query<{ id: string }>(REMOVE, [ids])).rows.map(({ id }) => id);
+}

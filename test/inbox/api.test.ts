@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Details, Page } from '../../src/inbox/contract.ts';
+import { eventually } from '../support/eventually.ts';
+import { mail, multipart } from '../support/mail.ts';
+import { rawRequest, startInbox } from './inbox.ts';
+
+const HEADER = ['From: Shop <shop@acme.test>', 'To: Ada <ada@example.com>', 'Cc: team@example.com'];
+const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+
+/** HTML with a picture of its own, text, and a file. */
+function order(subject: string): string {
+  const text = mail('Content-Type: text/plain; charset=utf-8', '', 'Thank you, Ada.');
+  const html = mail(
+    'Content-Type: text/html; charset=utf-8',
+    'Content-Transfer-Encoding: quoted-printable',
+    '',
+    '<p>Thank you</p><img src=3D"cid:logo@acme"><a href=3D"https://shop.example/1?a=3D1&amp;b=3D2">Go</a>',
+  );
+  const logo = mail(
+    'Content-Type: image/png',
+    'Content-ID: <logo@acme>',
+    'Content-Disposition: inline; filename="logo.png"',
+    'Content-Transfer-Encoding: base64',
+    '',
+    PIXEL,
+  );
+  const file = mail(
+    'Content-Type: application/pdf',
+    "Content-Disposition: attachment; filename*=UTF-8''Rechnung%20M%C3%A4rz.pdf",
+    'Content-Transfer-Encoding: base64',
+    '',
+    Buffer.from('%PDF-1.4').toString('base64'),
+  );
+  const body = multipart('mixed', multipart('alternative', text, multipart('related', html, logo)), file);
+  const header = [...HEADER, `Subject: ${subject}`, 'X-OpenSend-Tag: campaign=spring', 'MIME-Version: 1.0'];
+  return `${header.join('\r\n')}\r\n${body}`;
+}
+
+const plain = (subject: string, text = 'Hi'): string =>
+  mail('From: shop@acme.test', 'To: someone@example.com', `Subject: ${subject}`, '', text).toString();
+
+describe('the API of the inbox', () => {
+  it('tells all of a message: its list entry, envelope, parts, files, and its way', async t => {
+    const inbox = await startInbox(t);
+    const to = ['ada@example.com', 'team@example.com', 'hidden@example.com'];
+    const id = await inbox.send({ data: order('Your order'), to });
+    await eventually(async () => (await inbox.ask<Details>(`/api/messages/${id}`)).message.status === 'sent');
+
+    const { messages, total, next } = await inbox.ask<Page>('/api/messages');
+    assert.equal(total, 1);
+    assert.equal(next, null);
+    const [message] = messages;
+    assert.deepEqual(
+      [message?.id, message?.subject, message?.attachments, message?.bcc, message?.tags],
+      [id, 'Your order', 2, ['hidden@example.com'], [{ name: 'campaign', value: 'spring' }]],
+    );
+    assert.match(message?.preview ?? '', /^Thank you, Ada\./);
+
+    const details = await inbox.ask<Details>(`/api/messages/${id}`);
+    assert.deepEqual(details.envelope, {
+      from: 'shop@acme.test',
+      recipients: [
+        { address: 'ada@example.com', field: 'to', outcome: 'sent' },
+        { address: 'team@example.com', field: 'cc', outcome: 'sent' },
+        { address: 'hidden@example.com', field: 'bcc', outcome: 'sent' },
+      ],
+    });
+    assert.deepEqual(
+      details.parts.map(({ path, contentType, role, filename }) => [path, contentType, role, filename]),
+      [
+        ['', 'multipart/mixed', 'multipart', null],
+        ['1', 'multipart/alternative', 'multipart', null],
+        ['1.1', 'text/plain', 'body', null],
+        ['1.2', 'multipart/related', 'multipart', null],
+        ['1.2.1', 'text/html', 'body', null],
+        ['1.2.2', 'image/png', 'inline', 'logo.png'],
+        ['2', 'application/pdf', 'attachment', 'Rechnung März.pdf'],
+      ],
+    );
+    assert.deepEqual(details.links, ['https://shop.example/1?a=1&b=2']);
+    assert.ok(details.headers.some(({ name, value }) => name === 'Cc' && value === 'team@example.com'));
+    const stages = details.timeline.map(({ stage }) => stage);
+    assert.deepEqual(stages.toSorted(), ['claim', 'commit', 'event', 'receive', 'send']);
+    assert.ok(details.timeline.every(({ at }, index, all) => index === 0 || at >= (all[index - 1]?.at ?? '')));
+
+    const file = await rawRequest(`${inbox.url}/api/messages/${id}/parts/2`);
+    assert.equal(file.body, '%PDF-1.4');
+    assert.match(String(file.headers['content-disposition']), /filename\*=UTF-8''Rechnung%20M%C3%A4rz\.pdf$/);
+    const source = await rawRequest(`${inbox.url}/api/messages/${id}/source`);
+    assert.equal(source.body.trimEnd(), order('Your order').trimEnd());
+    assert.equal((await rawRequest(`${inbox.url}/api/messages/${id}/parts/9`)).status, 404);
+  });
+
+  it('gives HTML with its own pictures in it, under a policy by which nothing runs and nothing is loaded', async t => {
+    const inbox = await startInbox(t);
+    const id = await inbox.send({ data: order('Your order') });
+    const { headers, body } = await rawRequest(`${inbox.url}/api/messages/${id}/html`);
+    const policy = String(headers['content-security-policy']).split('; ');
+    assert.ok(policy.includes("default-src 'none'"));
+    assert.ok(policy.includes('img-src data:'));
+    assert.ok(policy.includes('sandbox allow-popups allow-popups-to-escape-sandbox'));
+    assert.ok(!policy.some(part => part.startsWith('script-src') || part.includes('http')));
+    assert.ok(body.includes(`<img src="data:image/png;base64,${PIXEL}">`), body);
+    const remote = await rawRequest(`${inbox.url}/api/messages/${id}/html?remote=true`);
+    assert.match(String(remote.headers['content-security-policy']), /img-src data: https: http:;/);
+  });
+
+  it('waits for a message, and for one that matches', async t => {
+    const inbox = await startInbox(t);
+    await inbox.send({ data: plain('Earlier'), to: ['ada@example.com'] });
+    const since = new Date().toISOString();
+    const waited = inbox.ask<Page>(`/api/messages?to=ada@example.com&since=${since}&wait=60s`);
+    await sleep(500);
+    await inbox.send({ data: plain('For another'), to: ['bob@example.com'] });
+    const id = await inbox.send({ data: plain('For her'), to: ['ada@example.com'] });
+    const { messages } = await waited;
+    assert.deepEqual(
+      messages.map(message => message.id),
+      [id],
+    );
+    const none = await inbox.ask<Page>('/api/messages?to=nobody@example.com&wait=1s');
+    assert.deepEqual(none.messages, []);
+  });
+
+  it('pages through all, newest first, and deletes one, some or all', async t => {
+    const inbox = await startInbox(t);
+    const ids: string[] = [];
+    for (let number = 1; number <= 5; number += 1) ids.push(await inbox.send({ data: plain(`Number ${number}`) }));
+    await eventually(async () =>
+      (await inbox.ask<Page>('/api/messages')).messages.every(({ status }) => status === 'sent'),
+    );
+    const seen: string[] = [];
+    for (let after = ''; ; ) {
+      const page = await inbox.ask<Page>(`/api/messages?limit=2${after}`);
+      seen.push(...page.messages.map(({ id }) => id));
+      if (page.next === null) break;
+      after = `&after=${encodeURIComponent(page.next)}`;
+    }
+    assert.deepEqual(seen, ids.toReversed());
+
+    await eventually(
+      async () => (await rawRequest(`${inbox.url}/api/messages/${ids[0]}`, { method: 'DELETE' })).status === 204,
+    );
+    assert.equal((await rawRequest(`${inbox.url}/api/messages/${ids[0]}`, { method: 'DELETE' })).status, 404);
+    assert.equal((await rawRequest(`${inbox.url}/api/messages/${ids[0]}`)).status, 404);
+    const some = await inbox.ask<{ removed: number }>('/api/messages?subject=number%202', { method: 'DELETE' });
+    assert.equal(some.removed, 1);
+    const rest = await inbox.ask<{ removed: number }>('/api/messages', { method: 'DELETE' });
+    assert.equal(rest.removed, 3);
+    for (const table of ['emails', 'email_events', 'smtp_relay_messages', 'smtp_relay_attempts', 'smtp_relay_outbox'])
+      assert.equal((await inbox.worker.db.query(`select from ${table}`)).rowCount, 0, table);
+  });
+
+  it('says what is wrong with a request', async t => {
+    const { url } = await startInbox(t);
+    const wrong = async (path: string) => {
+      const { status, body } = await rawRequest(`${url}${path}`);
+      return [status, JSON.parse(body).error];
+    };
+    assert.deepEqual(await wrong('/api/messages?after=x'), [400, 'after is not what a page gave as next']);
+    assert.match(String(await wrong('/api/messages?limit=0')), /^400,querystring\/limit must be >= 1/);
+    assert.match(String(await wrong('/api/messages?wait=5m')), /^400,querystring\/wait must match/);
+    assert.match(String(await wrong('/api/messages/no-id')), /^400,params\/id must match format "uuid"/);
+    assert.equal((await wrong('/api/messages/5ce7200a-ad56-46bf-acb8-629e819448e5'))[0], 404);
+  });
+
+  it('is described by OpenAPI', async t => {
+    const { ask } = await startInbox(t);
+    const document = await ask<{ openapi: string; paths: Record<string, Record<string, { summary: string }>> }>(
+      '/api/openapi.json',
+    );
+    assert.equal(document.openapi, '3.1.0');
+    const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, { summary }]): [string, string] => [`${method} ${path}`, summary]),
+    );
+    assert.ok(
+      operations.every(([, summary]) => summary),
+      'each has a summary',
+    );
+    const names = operations.map(([name]) => name);
+    const expected = ['get /api/messages', 'get /api/messages/{id}', 'delete /api/messages/{id}'];
+    assert.deepEqual(
+      expected.filter(name => !names.includes(name)),
+      [],
+    );
+  });
+
+  it('tells live of what happens', async t => {
+    const inbox = await startInbox(t);
+    const ended = new AbortController();
+    t.after(() => ended.abort());
+    const response = await fetch(`${inbox.url}/api/live`, { signal: ended.signal });
+    assert.match(response.headers.get('content-type') ?? '', /^text\/event-stream/);
+    let told = '';
+    const reading = (async () => {
+      for await (const chunk of response.body as AsyncIterable<Uint8Array>) told += Buffer.from(chunk).toString();
+    })().catch(() => {});
+    await eventually(() => told.includes('event: hello'));
+    await sleep(500);
+    const id = await inbox.send({ data: plain('Hello') });
+    await eventually(() => told.includes(id));
+    await eventually(async () => (await inbox.ask<Page>('/api/messages')).messages[0]?.status === 'sent');
+    await rawRequest(`${inbox.url}/api/messages/${id}`, { method: 'DELETE' });
+    await eventually(() => told.includes(`"removed":["${id}"]`));
+    // It ends with the worker, and does not hold its end up.
+    await inbox.worker.stop();
+    await reading;
+  });
+});

@@ -1,0 +1,38 @@
+import { useEffect, useRef } from 'preact/hooks';
+
+export type Command = 'next' | 'previous' | 'search' | 'back' | 'remove' | 'help';
+
+/** What each key does, also for the help. */
+export const KEYS: Readonly<Record<string, Command>> = {
+  j: 'next',
+  ArrowDown: 'next',
+  k: 'previous',
+  ArrowUp: 'previous',
+  '/': 'search',
+  Escape: 'back',
+  Delete: 'remove',
+  '#': 'remove',
+  '?': 'help',
+};
+
+/** Has keys do what they stand for, but where somebody types, and where the element that has the focus needs them itself. */
+export function useKeys(commands: Readonly<Record<Command, () => void>>): void {
+  const current = useRef(commands);
+  current.current = commands;
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const { key, target } = event;
+      if (event.ctrlKey || event.metaKey || event.altKey || !(target instanceof Element)) return;
+      if (target.closest('input, select, textarea, dialog')) return;
+      const isArrow = key.startsWith('Arrow');
+      // Arrows scroll what is read.
+      if (isArrow && !(target === document.body || target.closest('.list'))) return;
+      const command = KEYS[key];
+      if (!command) return;
+      event.preventDefault();
+      current.current[command]();
+    };
+    addEventListener('keydown', press);
+    return () => removeEventListener('keydown', press);
+  }, []);
+}

@@ -1,0 +1,101 @@
+import { useEffect, useState } from 'preact/hooks';
+import type { Details } from '../../src/inbox/contract.ts';
+import { ask } from '../shared/api.ts';
+import { bytes, fullTime } from '../shared/format.ts';
+import { Icon } from '../shared/icon.tsx';
+import { Envelope } from './envelope.tsx';
+import { Status } from './status.tsx';
+import { Tabs } from './tabs.tsx';
+import { Headers } from './views/headers.tsx';
+import { Html } from './views/html.tsx';
+import { Journey } from './views/journey.tsx';
+import { Attachments, Parts } from './views/parts.tsx';
+import { Text } from './views/text.tsx';
+
+export interface MessageProps {
+  readonly id: string;
+  /** Grows when something happens to it. */
+  readonly changes: number;
+  readonly onBack: () => void;
+  readonly onRemove: () => void;
+}
+
+type View = 'html' | 'text' | 'journey' | 'headers' | 'parts' | 'source';
+
+/** Everything about one message. */
+export function Message({ id, changes, onBack, onRemove }: MessageProps) {
+  const [details, setDetails] = useState<Details | null>(null);
+  const [error, setError] = useState<string | null>(null);
+  const [chosen, choose] = useState<View | null>(null);
+
+  useEffect(() => {
+    const ended = new AbortController();
+    ask<Details>(`/api/messages/${id}?bodies=false`, { signal: ended.signal }).then(
+      found => {
+        setDetails(found);
+        setError(null);
+      },
+      problem => ended.signal.aborted || setError(problem.message),
+    );
+    return () => ended.abort();
+  }, [id, changes]);
+
+  if (error !== null && details === null) return <p class="nothing bad">{error}</p>;
+  if (details === null) return <p class="nothing">Loading …</p>;
+  const { message } = details;
+  const view = chosen ?? (details.hasHtml ? 'html' : 'text');
+  return (
+    <article class="message" aria-labelledby="subject">
+      <header class="message-head">
+        <div class="message-title">
+          <button type="button" class="quiet back" onClick={onBack} aria-label="Back to the list">
+            <Icon name="back" />
+          </button>
+          <h2 id="subject">{message.subject || '(no subject)'}</h2>
+          <Status message={message} />
+          <span class="actions">
+            <a class="button" href={`/api/messages/${id}/source`} download={`${id}.eml`} title="Download as .eml">
+              <Icon name="download" />
+              <span class="unseen">Download as .eml</span>
+            </a>
+            <button type="button" class="danger" onClick={onRemove} title="Delete">
+              <Icon name="trash" />
+              <span class="unseen">Delete</span>
+            </button>
+          </span>
+        </div>
+        <Envelope details={details} />
+        <p class="facts">
+          <time dateTime={message.createdAt}>{fullTime(message.createdAt)}</time>
+          {message.size !== null && <span>{bytes(message.size)}</span>}
+          {message.owner && <span>owner {message.owner}</span>}
+          {message.tags.map(({ name, value }) => (
+            <span class="tag" key={`${name}=${value}`}>
+              {value ? `${name}=${value}` : name}
+            </span>
+          ))}
+        </p>
+        <Attachments id={id} parts={details.parts} />
+      </header>
+      <Tabs<View>
+        label="Ways to read the message"
+        chosen={view}
+        onChoose={choose}
+        tabs={[
+          { name: 'html', title: 'HTML', isDisabled: !details.hasHtml, show: () => <Html id={id} details={details} /> },
+          {
+            name: 'text',
+            title: 'Text',
+            isDisabled: !details.hasText,
+            show: () => <Text path={`/api/messages/${id}/text`} />,
+          },
+          { name: 'journey', title: 'Journey', show: () => <Journey details={details} /> },
+          { name: 'headers', title: 'Headers', show: () => <Headers fields={details.headers} /> },
+          { name: 'parts', title: 'Parts', show: () => <Parts id={id} parts={details.parts} /> },
+          { name: 'source', title: 'Source', show: () => <Text path={`/api/messages/${id}/source`} isSource /> },
+        ]}
+      />
+      {error !== null && <p class="bad">{error}</p>}
+    </article>
+  );
+}
