@@ -37,7 +37,7 @@ const ROOMS = ['smtp', 'intake', 'delivery', 'events', 'tracking', 'message', 'r
 const BESIDE = [
   /(^|\/)(create-[\w-]+|metrics|listeners)\.ts$/,
   /^store\/(retention|webhooks|schema|configured|delivery\/(republish|workers)|messages\/outbox|events\/later)/,
-  /^(delivery\/worker-heartbeat|events\/later-events)/,
+  /^(delivery\/(worker-heartbeat|claim-upkeep)|events\/later-events)/,
 ];
 
 /** Files of those rooms of which a function has run since it was asked last. */

@@ -1,6 +1,4 @@
 import { Batcher } from '../flow/batcher.ts';
-import { repeat } from '../flow/loop.ts';
-import { startStopwatch } from '../flow/stopwatch.ts';
 import type { SendJob } from '../message/send-job.ts';
 import type { TraceContext } from '../observability/tracing.ts';
 import { untilAnswered } from '../postgres/until-answered.ts';
@@ -8,28 +6,15 @@ import type { JobOutcome, JobSink } from '../queue/jobs.ts';
 import type { Claim, Claims } from '../store/delivery/claims.ts';
 import type { ProviderError, Standstill } from '../store/delivery/settle.ts';
 import type { JobFacts, JobFactsReader, PutOffs } from '../store/delivery/unclaimed.ts';
-import {
-  ClaimedWork,
-  type ClaimedWorkDependencies,
-  isAlone,
-  storedTrace,
-  TakeOver,
-  type WorkOn,
-} from './claimed-work.ts';
+import { ClaimUpkeep, type ClaimUpkeepOptions } from './claim-upkeep.ts';
+import { ClaimedWork, type ClaimedWorkDependencies, isAlone, storedTrace, type WorkOn } from './claimed-work.ts';
 import type { CircuitMetrics } from './metrics.ts';
-import { bytesFor, STREAMED_FROM } from './outgoing/large-message.ts';
 import { type Clock, type Permit, Scheduler, type SchedulerOptions } from './schedule/scheduler.ts';
 import { type Place, WaitingRoom } from './schedule/waiting-room.ts';
-import type { Waiting } from './schedule/way-queue.ts';
-import { shutError, type Way, type Ways } from './schedule/ways.ts';
+import type { Ways } from './schedule/ways.ts';
+import { Postponer, type WaitingMessage, waitingBy } from './waiting-message.ts';
 
-export interface DelivererOptions extends SchedulerOptions {
-  /** Milliseconds. */
-  readonly leaseTime: number;
-  /** Milliseconds between two looks for claims that have run out. */
-  readonly pollInterval: number;
-  /** How many of those it may have at a time, however much else it has. */
-  readonly takeOverLimit: number;
+export interface DelivererOptions extends SchedulerOptions, ClaimUpkeepOptions {
   /** Jobs that wait here, at most. */
   readonly places: number;
   /** Milliseconds from the acceptance on, after which a message whose way out is shut is given up. */
@@ -37,8 +22,8 @@ export interface DelivererOptions extends SchedulerOptions {
 }
 
 export interface DelivererDependencies extends ClaimedWorkDependencies {
-  readonly claims: ClaimedWorkDependencies['claims'] & Pick<Claims, 'take' | 'findForeign' | 'takeOverAlone'>;
-  readonly facts: Pick<JobFactsReader, 'find' | 'findExpired'>;
+  readonly claims: ClaimedWorkDependencies['claims'] & Pick<Claims, 'take' | 'takeOverAlone'>;
+  readonly facts: Pick<JobFactsReader, 'find' | 'findExpired' | 'isForeign'>;
   readonly putOffs: Pick<PutOffs, 'add'>;
   readonly ways: Pick<Ways, 'wayOf'> & Partial<Pick<Ways, 'shut'>>;
   /** Gives a message up whose way out is shut. */
@@ -50,18 +35,6 @@ export interface DelivererDependencies extends ClaimedWorkDependencies {
   readonly options: DelivererOptions;
 }
 
-/** A message that waits for its turn, claimed by nobody. */
-interface Item extends Waiting {
-  readonly facts: JobFacts;
-  /** null: that of the message itself. */
-  readonly trace: TraceContext | null;
-  /** It waits no longer. */
-  readonly begins: () => void;
-  readonly resolve: (outcome: JobOutcome) => void;
-}
-
-/** Milliseconds for which what is put off is spread, so that it does not come back all at once. */
-const SPREAD = { least: 1_000, each: 5, most: 300_000 };
 /** Milliseconds, at least and at most, after which a job comes again whose owner has too many here. */
 const CROWDED = { least: 2_000, most: 10_000 };
 const CLAIMS_AT_ONCE = 64;
@@ -76,47 +49,44 @@ export class Deliverer implements JobSink {
   readonly #aborted = new AbortController();
   readonly #jobs = new Map<string, Promise<JobOutcome>>();
   readonly #waiting: WaitingRoom;
-  readonly #scheduler: Scheduler<Item>;
+  readonly #scheduler: Scheduler<WaitingMessage>;
   readonly #work: ClaimedWork;
-  readonly #takeOver: TakeOver;
+  readonly #upkeep: ClaimUpkeep;
   readonly #claims: Batcher<string, Claim | null>;
-  readonly #foreign: Batcher<string, boolean>;
   readonly #beginning = new Set<Promise<void>>();
-  readonly #spread = new Spread();
-  #sinceRenewal = startStopwatch();
-  #loops: Promise<unknown> = Promise.resolve();
+  readonly #postponer: Postponer;
 
   constructor(dependencies: DelivererDependencies) {
     this.#dependencies = dependencies;
-    const { claims, facts, metrics, logger, options } = dependencies;
+    const { options } = dependencies;
+    const signals = { stopping: this.#stopping.signal, aborted: this.#aborted.signal };
     this.#waiting = new WaitingRoom(options.places);
-    this.#work = new ClaimedWork(dependencies, { stopping: this.#stopping.signal, aborted: this.#aborted.signal });
-    this.#scheduler = new Scheduler<Item>({
+    this.#work = new ClaimedWork(dependencies, signals);
+    this.#postponer = new Postponer({
+      ...dependencies,
+      maxAge: options.maxAge,
+      giveUp: (message, error) => this.#giveUp(message, error),
+    });
+    this.#scheduler = new Scheduler<WaitingMessage>({
       options,
       clock: SYSTEM_CLOCK,
       start: (item, permit) => this.#begin(item, permit),
-      putOff: (items, milliseconds) => this.#putOff(items, milliseconds, true),
+      putOff: (items, milliseconds) => this.#postponer.putOff(items, milliseconds, true),
       mayBegin: () => !dependencies.standstill.isOn && !this.#stopping.signal.aborted,
     });
-    this.#takeOver = new TakeOver({
-      claims,
-      facts,
+    this.#upkeep = new ClaimUpkeep({
+      ...dependencies,
+      work: this.#work,
       known: () => [...this.#jobs.keys()],
       add: found => this.#addExpired(found),
       tryAlone: claim => this.#tryAlone(claim, storedTrace(claim)),
-      stopping: this.#stopping.signal,
-      metrics,
-      logger,
-      limit: options.takeOverLimit,
+      signals,
     });
-    const shared = { maxItems: CLAIMS_AT_ONCE, concurrency: 2, interval: 3 };
-    this.#claims = new Batcher({ ...shared, run: ids => this.#claimAll(ids) });
-    this.#foreign = new Batcher({
-      ...shared,
-      run: async ids => {
-        const foreign = new Set(await claims.findForeign(ids));
-        return ids.map(id => foreign.has(id));
-      },
+    this.#claims = new Batcher({
+      run: ids => this.#claimAll(ids),
+      maxItems: CLAIMS_AT_ONCE,
+      concurrency: 2,
+      interval: 3,
     });
   }
 
@@ -147,11 +117,7 @@ export class Deliverer implements JobSink {
 
   /** Begins to renew leases and to look for claims that have run out. */
   start(): void {
-    const { leaseTime, pollInterval } = this.#dependencies.options;
-    this.#loops = Promise.all([
-      this.#repeat(leaseTime / 4, 'claims not renewed', () => this.#renew()),
-      this.#repeat(pollInterval, 'no claims taken over', () => this.#lookForExpired()),
-    ]);
+    this.#upkeep.start();
   }
 
   /**
@@ -167,7 +133,7 @@ export class Deliverer implements JobSink {
     await this.#work.idle();
     clearTimeout(timer);
     this.#aborted.abort();
-    await this.#loops;
+    await this.#upkeep.ended();
     // What was being claimed at that moment is given back.
     await Promise.all(this.#beginning);
     await this.#work.idle();
@@ -212,14 +178,14 @@ export class Deliverer implements JobSink {
     // A queue may not say whose a message is, and one that does may be wrong.
     place.belongsTo(userId);
     const begins = () => place.goOn();
-    const item = { ...itemOf(found.facts, found.way), trace: { correlationId, traceparent }, begins, resolve };
+    const item = { ...waitingBy(found.facts, found.way), trace: { correlationId, traceparent }, begins, resolve };
     if (!this.#waiting.isOverfull(userId)) this.#scheduler.add(item);
-    else this.#putOff([item], CROWDED.least + Math.random() * (CROWDED.most - CROWDED.least), false);
+    else this.#postponer.putOff([item], CROWDED.least + Math.random() * (CROWDED.most - CROWDED.least), false);
   }
 
   /** What becomes of a job with whose message there is nothing to do. @throws the database's error */
   async #outcomeWithout(emailId: string): Promise<JobOutcome> {
-    return (await this.#patiently(() => this.#foreign.add(emailId), false)) ? 'foreign' : 'done';
+    return (await this.#patiently(() => this.#dependencies.facts.isForeign(emailId), false)) ? 'foreign' : 'done';
   }
 
   /** @returns false where it is to be looked for again, but not at once: its way out is shut, and has enough to be probed with */
@@ -230,13 +196,13 @@ export class Deliverer implements JobSink {
     if (way === null) return false;
     const { promise, resolve } = Promise.withResolvers<JobOutcome>();
     this.#jobs.set(emailId, promise);
-    this.#scheduler.add({ ...itemOf(facts, way), trace: null, begins: () => {}, resolve });
+    this.#scheduler.add({ ...waitingBy(facts, way), trace: null, begins: () => {}, resolve });
     const outcome = await promise;
     this.#jobs.delete(emailId);
     return outcome === 'done';
   }
 
-  async #begin(item: Item, permit: Permit): Promise<void> {
+  async #begin(item: WaitingMessage, permit: Permit): Promise<void> {
     const { ways } = this.#dependencies;
     // A part of its way may have been shut while it waited.
     const way = ways.shut?.length ? await ways.wayOf(item.facts).catch(() => item.way) : item.way;
@@ -251,7 +217,7 @@ export class Deliverer implements JobSink {
 
   /** Never rejects. */
   #claimAnd(
-    { facts, trace, resolve }: Item,
+    { facts, trace, resolve }: WaitingMessage,
     work: (claim: Claim, trace: TraceContext) => Promise<boolean>,
   ): Promise<void> {
     const claim = async (): Promise<void> => {
@@ -281,30 +247,7 @@ export class Deliverer implements JobSink {
     return this.#work.keep(claim, () => this.#scheduler.alone(() => this.#work.run(claim, trace)));
   }
 
-  #putOff(items: readonly Item[], milliseconds: number, standsStill: boolean): void {
-    const { putOffs, circuitMetrics, logger, options, now = Date.now } = this.#dependencies;
-    for (const item of items) {
-      const { facts, trace, resolve } = item;
-      const { emailId } = facts;
-      const error = standsStill ? shutError(item.way) : null;
-      // There is no job that could come again, but a claim that is found again.
-      if (facts.expired || trace === null) resolve('left');
-      else if (error && now() - facts.acceptedAt.getTime() > options.maxAge) void this.#giveUp(item, error);
-      else {
-        const put = putOffs.add({ emailId, afterMs: milliseconds + this.#spread.next(), standsStill, error, trace });
-        circuitMetrics.putOff.inc();
-        put.then(
-          () => resolve('done'),
-          error => {
-            logger.warn({ err: error, emailId }, 'job not put off');
-            resolve('left');
-          },
-        );
-      }
-    }
-  }
-
-  #giveUp(item: Item, error: ProviderError): Promise<void> {
+  #giveUp(item: WaitingMessage, error: ProviderError): Promise<void> {
     const giveUp: WorkOn = (...args) => this.#dependencies.giveUp(...args, error);
     return this.#claimAnd(item, (claim, trace) =>
       this.#work.keep(claim, () => this.#work.run(claim, trace, undefined, giveUp)),
@@ -330,53 +273,6 @@ export class Deliverer implements JobSink {
     } finally {
       if (failed && !signal.aborted) this.#waiting.close(false);
     }
-  }
-
-  async #renew(): Promise<void> {
-    const sinceRenewal = startStopwatch();
-    await this.#work.renew();
-    this.#sinceRenewal = sinceRenewal;
-  }
-
-  async #lookForExpired(): Promise<void> {
-    if (this.#stopping.signal.aborted) return;
-    // A worker that was paused must not take its own messages over while it is sending them.
-    if (this.#sinceRenewal() >= this.#dependencies.options.leaseTime / 2) await this.#renew();
-    if (!this.#dependencies.standstill.isOn) await this.#takeOver.look();
-  }
-
-  /** Until the last message is done: its lease is renewed until then. */
-  #repeat(pause: number, fault: string, work: () => Promise<void>): Promise<void> {
-    const onFault = (error: unknown): void => this.#dependencies.logger.warn({ err: error }, fault);
-    return repeat(work, { pause, signal: this.#aborted.signal, onFault });
-  }
-}
-
-function itemOf(facts: JobFacts, way: Way): Waiting & { readonly facts: JobFacts } {
-  const { userId, recipients, sizeBytes } = facts;
-  return {
-    facts,
-    way,
-    owner: userId ?? '',
-    recipients: Math.max(1, Math.min(recipients, way.maxRecipients)),
-    bytes: bytesFor(facts),
-    isLarge: sizeBytes >= STREAMED_FROM,
-  };
-}
-
-/** Spreads what is put off, so that it does not come back all at once: the more, the wider. */
-class Spread {
-  #count = 0;
-  #since = performance.now();
-
-  /** Milliseconds. */
-  next(): number {
-    if (performance.now() - this.#since > SPREAD.most) {
-      this.#since = performance.now();
-      this.#count = 0;
-    }
-    this.#count += 1;
-    return Math.random() * Math.min(SPREAD.most, SPREAD.least + this.#count * SPREAD.each);
   }
 }
 

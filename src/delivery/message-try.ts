@@ -6,14 +6,14 @@ import type { Claim, Claims } from '../store/delivery/claims.ts';
 import type { ProviderError, Settled, Settler, Standing, Standstill } from '../store/delivery/settle.ts';
 import type { NewMessage } from '../store/messages/new-message.ts';
 import type { SuppressionLookup } from '../store/owners/suppressions.ts';
+import { HandedBack, type Traced, type Try } from './claimed-work.ts';
 import { type RetryPolicy, standingAfter } from './disposition.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import type { NoticeBuilder } from './notices/failure-notice.ts';
 import type { Outgoing, OutgoingBuilder } from './outgoing/outgoing.ts';
-import { partFault, verdictOf } from './schedule/circuit.ts';
-import type { Permit } from './schedule/scheduler.ts';
 import type { RecipientOutcome } from './transport/contract.ts';
 import type { Simulator } from './transport/simulated/simulator.ts';
+import { callTransport } from './transport-call.ts';
 import { TryRecord } from './try-record.ts';
 
 export interface SendDependencies {
@@ -43,30 +43,6 @@ export interface SendDependencies {
   readonly logger: Logger;
 }
 
-/** What a try is part of. */
-export interface Traced {
-  /** Of the message; its next try belongs to it too. */
-  readonly trace: TraceContext;
-  /** Of this try. */
-  readonly span: Span;
-}
-
-export interface StopSignals {
-  /** No call may begin any more. */
-  readonly stopping: AbortSignal;
-  /** Calls under way are waited for no longer. */
-  readonly aborted: AbortSignal;
-}
-
-/** How a message is tried. */
-export interface Try extends StopSignals {
-  /** What the scheduler has given to it; left out where it is tried whatever the state of its way out. */
-  readonly permit?: Permit | undefined;
-}
-
-/** A call of which not even the transport knows what came of it. */
-const BROKEN = { kind: 'unknown', code: 'InternalError', message: 'nobody knows whether it was sent' } as const;
-
 /** Milliseconds: what came onto the suppression list within these might as well have come behind the call. */
 const RECENT = 20;
 const LOST_TOO_OFTEN = {
@@ -74,9 +50,6 @@ const LOST_TOO_OFTEN = {
   message:
     'several workers have ended while they had this message, one after the other; it waits for smtp-relay emails resolve',
 } as const;
-
-/** Whoever stops a worker gets what it has not begun. */
-export class HandedBack extends Error {}
 
 /** One message's try, from the claim to its settlement. */
 export class MessageTry {
@@ -88,7 +61,6 @@ export class MessageTry {
   readonly #dependencies: SendDependencies;
   readonly #record: TryRecord;
   readonly #now: () => number;
-  readonly #began: number;
   #sinceLook = startStopwatch();
 
   constructor(claim: Claim, { trace, span }: Traced, signals: Try, dependencies: SendDependencies) {
@@ -99,7 +71,6 @@ export class MessageTry {
     this.#signals = signals;
     this.#dependencies = dependencies;
     this.#now = dependencies.now ?? Date.now;
-    this.#began = this.#now();
     this.#record = new TryRecord(claim, this.#now);
   }
 
@@ -254,40 +225,21 @@ export class MessageTry {
     return untilAnswered(work, { signal: this.#signals.stopping, onFault, ...(standstill && { standstill }) });
   }
 
-  async #call(outgoing: Outgoing, recipients: readonly string[]): Promise<readonly RecipientOutcome[]> {
-    const { metrics } = this.#dependencies;
-    const { transport, message } = outgoing;
-    const startedAt = new Date(this.#now());
-    const stopTimer = metrics.calls.startTimer({ transport: transport.kind });
-    const span = this.#begins(`send ${transport.kind}`, 'client');
-    const outcomes = await transport.send({ ...message, recipients }, this.#signals.aborted, span).catch(error => {
-      this.#dependencies.logger.error({ ...this.#names, err: error }, 'a transport has failed unexpectedly');
-      return [{ recipients, outcome: BROKEN }];
+  #call(outgoing: Outgoing, recipients: readonly string[]): Promise<readonly RecipientOutcome[]> {
+    return callTransport(outgoing, recipients, {
+      ...this.#dependencies,
+      signals: this.#signals,
+      span: this.#begins(`send ${outgoing.transport.kind}`, 'client'),
+      record: this.#record,
+      acceptedAt: this.#claim.message.acceptedAt,
+      now: this.#now,
+      names: this.#names,
     });
-    stopTimer();
-    this.#tell(outgoing, outcomes);
-    endCall(span, transport.kind, outcomes);
-    for (const { recipients: about, outcome } of outcomes) {
-      this.#record.outcome(about, outcome, { transport: transport.kind, startedAt });
-      metrics.sends.inc({ transport: transport.kind, outcome: outcome.kind }, about.length);
-      if (outcome.kind === 'sent') metrics.age.observe((this.#now() - this.#claim.message.acceptedAt.getTime()) / 1000);
-    }
-    return outcomes;
-  }
-
-  /** What is cut off when the worker stops tells nothing of the way out. */
-  #tell({ transport, message }: Outgoing, outcomes: readonly RecipientOutcome[]): void {
-    const { permit, aborted } = this.#signals;
-    if (permit?.way.transport !== transport || aborted.aborted) return;
-    const { circuit, shutPart } = permit.way;
-    const fault = shutPart && partFault(outcomes);
-    if (fault) shutPart(message, fault);
-    circuit.tell(fault ? 'works' : verdictOf(outcomes), permit.passage);
   }
 
   async #finish(standing = this.#standing()): Promise<void> {
     if (standing.kind === 'failed' && standing.exhausted) this.#record.tellFailure(this.#left, standing.error);
-    if (standing.kind === 'retry') this.#record.tellDelay(this.#left, standing, this.#age);
+    if (standing.kind === 'retry') this.#record.tellDelay(this.#left, standing);
     const settled = await this.#settle(standing);
     if (!settled.owned) return this.#lost();
     this.#dependencies.metrics.standings.inc({ standing: standing.kind });
@@ -298,18 +250,7 @@ export class MessageTry {
   }
 
   #standing(): Standing {
-    const { progress, error, throttled, isRoutesFault } = this.#record;
-    const sinceAcceptance = this.#now() - this.#claim.message.acceptedAt.getTime();
-    const age = this.#age;
-    const result = { progress, try: this.#claim.try, age, sinceAcceptance, error, throttled, isRoutesFault };
-    return standingAfter(result, this.#dependencies.policy);
-  }
-
-  /** Milliseconds since the first try of the message began, but for those for which the limit stood still. */
-  get #age(): number {
-    const first = this.#claim.earlier[0]?.startedAt;
-    const { stoodStill = 0 } = this.#claim.message;
-    return first === undefined ? 0 : Math.max(0, this.#began - Date.parse(first) - stoodStill * 1000);
+    return standingAfter(this.#record.result(), this.#dependencies.policy);
   }
 
   async #settle(standing: Standing): Promise<Settled> {
@@ -350,16 +291,4 @@ export class MessageTry {
   get #names() {
     return { emailId: this.#claim.emailId, traceId: this.#trace.correlationId };
   }
-}
-
-/** Ends the span of a call, with what came of it. */
-function endCall(span: Span, transport: string, outcomes: readonly RecipientOutcome[]): void {
-  const failed = outcomes.find(({ outcome }) => outcome.kind !== 'sent')?.outcome;
-  span.set({
-    'smtp_relay.transport': transport,
-    'smtp_relay.outcome': failed?.kind ?? 'sent',
-    'smtp_relay.recipients': outcomes.reduce((count, { recipients }) => count + recipients.length, 0),
-  });
-  if (failed && 'code' in failed) span.fail(failed.code);
-  span.end();
 }

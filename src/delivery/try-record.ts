@@ -12,7 +12,7 @@ import { simulationOf } from '../message/addresses/simulator-address.ts';
 import type { Claim } from '../store/delivery/claims.ts';
 import type { Attempt, ProviderError, Standing } from '../store/delivery/settle.ts';
 import type { NewEvent } from '../store/event-types.ts';
-import { Progress } from './disposition.ts';
+import { Progress, type TryResult } from './disposition.ts';
 import type { Failed } from './notices/failure-notice.ts';
 import type { Outcome } from './transport/contract.ts';
 
@@ -37,33 +37,40 @@ export class TryRecord {
   #attempts: Attempt[] = [];
   #events: NewEvent[] = [];
   #failed: Failed[] = [];
+  readonly #acceptedAt: number;
+  /** Milliseconds from the beginning of the message's first try to that of this one, but for those for which the limit stood still. */
+  readonly #age: number;
+  /** The last error of this try. */
   #error: ProviderError | null = null;
+  /** It only asked for fewer calls. */
   #throttled = false;
+  /** It is about the way out, whatever the message. */
   #isRoutesFault = false;
 
   /** @param now milliseconds since 1970, by the clock that all workers share */
   constructor({ emailId, try: nth, message, earlier }: Claim, now: () => number) {
     this.#now = now;
-    const { userId, from, to, subject, tags, acceptedAt, messageId, sandbox } = message;
+    const { userId, from, to, subject, tags, acceptedAt, messageId, sandbox, stoodStill = 0 } = message;
+    const first = earlier[0]?.startedAt;
+    this.#acceptedAt = acceptedAt.getTime();
+    this.#age = first === undefined ? 0 : Math.max(0, now() - Date.parse(first) - stoodStill * 1000);
     this.progress = new Progress(message.recipients, earlier);
     this.#facts = { id: emailId, userId, from, to, subject, tags, messageId, createdAt: acceptedAt, sandbox };
     this.#try = nth;
     if (nth === 0 && message.refused.length > 0) this.#events.push(refusedEvent(this.#facts, message.refused));
   }
 
-  /** The last error of this try. */
-  get error(): ProviderError | null {
-    return this.#error;
-  }
-
-  /** The last error only asked for fewer calls. */
-  get throttled(): boolean {
-    return this.#throttled;
-  }
-
-  /** The last error is about the way out, whatever the message. */
-  get isRoutesFault(): boolean {
-    return this.#isRoutesFault;
+  /** What there is to decide by where the message stands. */
+  result(): TryResult {
+    return {
+      progress: this.progress,
+      try: this.#try,
+      age: this.#age,
+      sinceAcceptance: this.#now() - this.#acceptedAt,
+      error: this.#error,
+      throttled: this.#throttled,
+      isRoutesFault: this.#isRoutesFault,
+    };
   }
 
   /** Of whom the sender is yet to be told that they will not get the message. */
@@ -130,14 +137,10 @@ export class TryRecord {
     this.#events.push(failedEvent(this.#facts, { recipients, ...error }));
   }
 
-  /** That these are tried again. @param age milliseconds since the first try of the message began */
-  tellDelay(
-    recipients: readonly string[],
-    { error, afterMs }: Extract<Standing, { kind: 'retry' }>,
-    age: number,
-  ): void {
+  /** That these are tried again. */
+  tellDelay(recipients: readonly string[], { error, afterMs }: Extract<Standing, { kind: 'retry' }>): void {
     const nextTryAt = new Date(this.#now() + afterMs);
-    const name = this.#throttled ? { name: `throttled:${Math.floor(age / THROTTLED_TELLING)}` } : {};
+    const name = this.#throttled ? { name: `throttled:${Math.floor(this.#age / THROTTLED_TELLING)}` } : {};
     this.#events.push(delayedEvent(this.#facts, { recipients, ...error, try: this.#try, nextTryAt, ...name }));
   }
 

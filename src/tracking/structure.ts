@@ -1,6 +1,6 @@
 import { type MimeNode, Splitter } from '@zone-eu/mailsplit';
 import type { Range } from '../message/bytes.ts';
-import { isSealedType, SEALING_FIELDS } from '../message/mime/part-header.ts';
+import { isNamedFile, isSealedType, SEALING_FIELDS } from '../message/mime/part-header.ts';
 
 /** A leaf of a message that may be shown as its body. */
 export interface TextPart {
@@ -97,9 +97,4 @@ function isDigested({ parentNode, headers }: MimeNode): boolean {
 /** A disposition that is not known counts as an attachment (RFC 2183 section 2.8). */
 function isAttached({ disposition }: MimeNode): boolean {
   return disposition !== false && disposition !== 'inline';
-}
-
-/** Whether a part with a file name stands beside a body and is none itself, as `message/mime/parser.ts` decides it. */
-function isNamedFile({ filename, parentNode, partNr }: MimeNode): boolean {
-  return Boolean(filename && parentNode && parentNode.multipart === 'mixed' && partNr && Number(partNr.at(-1)) > 1);
 }

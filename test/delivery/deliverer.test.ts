@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
+import { HandedBack } from '../../src/delivery/claimed-work.ts';
 import { Deliverer, type DelivererDependencies } from '../../src/delivery/deliverer.ts';
-import { HandedBack } from '../../src/delivery/message-try.ts';
 import { createCircuitMetrics, createDeliveryMetrics } from '../../src/delivery/metrics.ts';
 import { Circuit } from '../../src/delivery/schedule/circuit.ts';
 import type { Way } from '../../src/delivery/schedule/ways.ts';
@@ -54,7 +54,6 @@ function startDeliverer(t: TestContext, tryMessage: DelivererDependencies['tryMe
       claimed.push(...ids);
       return ids.map(claim);
     },
-    findForeign: async () => [],
     takeOverAlone: async () => null,
     beginAlone: async () => true,
     absolve: async () => {},
@@ -67,6 +66,7 @@ function startDeliverer(t: TestContext, tryMessage: DelivererDependencies['tryMe
       limits.push(limit);
       return expired.splice(0, limit);
     },
+    isForeign: async () => false,
   };
   const deliverer = new Deliverer({
     claims,
@@ -232,13 +232,13 @@ describe('the deliverer', () => {
   });
 
   it('sends what it got, and leaves what it cannot ask about', async t => {
-    const { deliverer, claims, facts, jobs } = startDeliverer(t, async () => {});
+    const { deliverer, facts, jobs } = startDeliverer(t, async () => {});
     const [got, theirs, done] = jobs(3);
     facts.find = async id => (id === got?.emailId ? factsOf(id) : null);
-    claims.findForeign = async ids => ids.filter(id => id === theirs?.emailId);
+    facts.isForeign = async id => id === theirs?.emailId;
     const batch = [theirs, got, done].filter(job => job !== undefined);
     assert.deepEqual(await outcomes(deliverer.take(batch)), ['foreign', 'done', 'done']);
-    claims.findForeign = async () => {
+    facts.isForeign = async () => {
       throw Object.assign(new Error('no such table'), { code: '42P01' });
     };
     assert.deepEqual(await outcomes(deliverer.take(batch)), ['left', 'done', 'left']);

@@ -7,6 +7,7 @@ import { newTrace } from '../../src/observability/tracing.ts';
 import { type Claim, Claims } from '../../src/store/delivery/claims.ts';
 import { Republisher } from '../../src/store/delivery/republish.ts';
 import { type Settlement, Settler } from '../../src/store/delivery/settle.ts';
+import { JobFactsReader } from '../../src/store/delivery/unclaimed.ts';
 import { cancelEmail, resolveHeld } from '../../src/store/emails/actions.ts';
 import { resolveEmailId } from '../../src/store/emails/find.ts';
 import { listEmails } from '../../src/store/emails/list.ts';
@@ -195,7 +196,7 @@ describe('the plans of hot statements, on tables with very many rows', () => {
   });
 
   it('what is to be known of jobs that brought no claim', async () => {
-    await holds(() => claims().findForeign([randomUUID()]), 'emails_pkey', 'smtp_relay_messages_pkey');
+    await holds(() => new JobFactsReader(pool).isForeign(randomUUID()), 'emails_pkey', 'smtp_relay_messages_pkey');
   });
 
   it('a take-over', async () => {

@@ -1,6 +1,6 @@
 import type { Passage } from './circuit.ts';
 import { FairShares, Lane, mayTakeMore, type Waiting, WayQueue } from './way-queue.ts';
-import type { Way } from './ways.ts';
+import { holdWithoutQuota, type Way } from './ways.ts';
 
 export interface SchedulerOptions {
   /** Messages under way at the same time. */
@@ -293,9 +293,3 @@ export class Scheduler<T extends Waiting> {
 const MAX_QUEUES = 100;
 /** Milliseconds between two looks whether there is any of a day's quota again. */
 const QUOTA_LOOK = 1_000;
-
-/** Where nothing is left of the day's quota, that is known before a call says so. */
-function holdWithoutQuota({ allowance, circuit }: Way): void {
-  if (allowance?.quotaLeft === 0) circuit.hold('quota');
-  else circuit.release();
-}

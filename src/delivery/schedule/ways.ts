@@ -186,3 +186,9 @@ const WHY: Readonly<Record<RouteFault, string>> = {
   quota: 'the account has sent what it may send in a day',
   throttled: 'whoever takes the mail asks for fewer calls',
 };
+
+/** Where nothing is left of the day's quota, that is known before a call says so. */
+export function holdWithoutQuota({ allowance, circuit }: Way): void {
+  if (allowance?.quotaLeft === 0) circuit.hold('quota');
+  else circuit.release();
+}

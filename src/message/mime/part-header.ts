@@ -83,6 +83,18 @@ export function isSpecialVersion(part: PartHeader): boolean {
   return /^text\/(?:x-amp|watch)-html$/.test(part.contentType || '') && !isFile(part);
 }
 
+/** Where the splitter has found a part. */
+interface PartPlace {
+  readonly filename?: string | false;
+  readonly partNr?: readonly (string | number)[] | false;
+  readonly parentNode?: { readonly multipart?: string | false } | false;
+}
+
+/** Whether a part with a file name stands beside a body, and not for one. */
+export function isNamedFile({ filename, partNr, parentNode }: PartPlace): boolean {
+  return Boolean(filename && parentNode && parentNode.multipart === 'mixed' && partNr && Number(partNr.at(-1)) > 1);
+}
+
 function isFile({ disposition, filename }: PartHeader): boolean {
   return filename !== false || (disposition !== false && disposition !== 'inline');
 }

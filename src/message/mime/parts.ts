@@ -8,7 +8,7 @@ import { type BodyText, mapLines, readBodyText } from '../text/body-text.ts';
 import { contentId, fileName, mediaType, namedContentIds } from './attachment-fields.ts';
 import { Base64Lines, type Elided, elideBase64, FullLines, type Run } from './base64.ts';
 import { type ContentFields, joinContentFields } from './content-fields.ts';
-import { type MimeLimits, MimeParser } from './parser.ts';
+import { type MimeLimits, MimeParser } from './mime-parser.ts';
 import { isSpecialVersion, mayBeBody, type PartHeader } from './part-header.ts';
 
 /** An attachment without its content. */

@@ -3,7 +3,6 @@ import { Batcher } from '../../flow/batcher.ts';
 import { startStopwatch } from '../../flow/stopwatch.ts';
 import type { Queryable } from '../../postgres/pool.ts';
 import { ARRIVAL, CARRIED, objectOf, selectionOf } from '../messages/columns.ts';
-import { OPEN } from '../retention/sweep.ts';
 import { type AttemptOutcome, type Claim, type ClaimRow, claimOf } from './claim.ts';
 
 export type { AttemptOutcome, Claim, ClaimedMessage, EarlierAttempt } from './claim.ts';
@@ -145,15 +144,6 @@ const HAND_BACK = `
     from unnest($1::uuid[], $2::uuid[]) as mine (email_id, token)
    where c.email_id = mine.email_id and c.token = mine.token and c.state = 'claimed'`;
 
-/**
- * Messages that this program has not accepted: not in this database at all, or still to be sent and without what was received.
- * What is done is nobody's any more, and ours may have lost the message as received (`retention.raw`). $1 ids.
- */
-const FOREIGN = `
-  select id from unnest($1::uuid[]) as asked (id)
-   where not exists (select from smtp_relay_messages where email_id = asked.id)
-     and not exists (select from emails where emails.id = asked.id and status not in ${OPEN})`;
-
 /** Who has had the message, or never will. $1 id. */
 const SETTLED = `
   select distinct on (recipient) recipient, outcome
@@ -200,11 +190,6 @@ export class Claims {
     const { rows } = await this.#ask<ClaimRow>(TAKE, [emailIds, this.#options.worker, this.#lease]);
     if (rows.length === emailIds.length) return rows.map(claimOf);
     return [...rows.map(claimOf), ...(await this.#takeOver(emailIds.length, emailIds))];
-  }
-
-  /** Which of the messages are not this program's to send, nor ever were. */
-  async findForeign(emailIds: readonly string[]): Promise<string[]> {
-    return (await this.#ask<{ id: string }>(FOREIGN, [emailIds])).rows.map(({ id }) => id);
   }
 
   /**
@@ -298,7 +283,6 @@ export class Claims {
     await db.query(BEGIN_SENDING, ['[]', 1]);
     await db.query(RENEW, [none, none, 1]);
     await db.query(HAND_BACK, [none, none]);
-    await db.query(FOREIGN, [none]);
     await db.query(SETTLED, [null]);
   }
 

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { Batcher } from '../../flow/batcher.ts';
 import type { Queryable } from '../../postgres/pool.ts';
+import { OPEN } from '../retention/sweep.ts';
 import type { ProviderError } from './claim.ts';
 
 /** What is known of a message before anybody claims it. */
@@ -42,19 +43,36 @@ const FIND_EXPIRED = `
     join smtp_relay_messages m on m.email_id = e.id
    order by c.until`;
 
+/**
+ * Messages that this program has not accepted: not in this database at all, or still to be sent and without what was received.
+ * What is done is nobody's any more, and ours may have lost the message as received (`retention.raw`). $1 ids.
+ */
+const FOREIGN = `
+  select id from unnest($1::uuid[]) as asked (id)
+   where not exists (select from smtp_relay_messages where email_id = asked.id)
+     and not exists (select from emails where emails.id = asked.id and status not in ${OPEN})`;
+
 /** Reads what is needed to decide which message goes next; concurrent callers share a statement. */
 export class JobFactsReader {
   readonly #pool: pg.Pool;
   readonly #batcher: Batcher<string, JobFacts | null>;
+  readonly #foreign: Batcher<string, boolean>;
 
   constructor(pool: pg.Pool) {
     this.#pool = pool;
-    this.#batcher = new Batcher({ run: ids => this.#findAll(ids), maxItems: 200, concurrency: 2, interval: 3 });
+    const shared = { maxItems: 200, concurrency: 2, interval: 3 };
+    this.#batcher = new Batcher({ ...shared, run: ids => this.#findAll(ids) });
+    this.#foreign = new Batcher({ ...shared, run: ids => this.#areForeign(ids) });
   }
 
   /** null where there is nothing to do: somebody has it, it is done, it is not due, or not ours. */
   find(emailId: string): Promise<JobFacts | null> {
     return this.#batcher.add(emailId);
+  }
+
+  /** Whether a message is not this program's to send, nor ever was. @throws the database's error */
+  isForeign(emailId: string): Promise<boolean> {
+    return this.#foreign.add(emailId);
   }
 
   async findExpired({ takeovers, limit, but }: ExpiredSearch): Promise<JobFacts[]> {
@@ -65,6 +83,12 @@ export class JobFactsReader {
     const { rows } = await this.#pool.query<JobFacts>(FIND, [ids]);
     const found = new Map(rows.map(facts => [facts.emailId, facts]));
     return ids.map(id => found.get(id) ?? null);
+  }
+
+  async #areForeign(ids: readonly string[]): Promise<boolean[]> {
+    const { rows } = await this.#pool.query<{ id: string }>(FOREIGN, [ids]);
+    const foreign = new Set(rows.map(({ id }) => id));
+    return ids.map(id => foreign.has(id));
   }
 }
 

@@ -22,7 +22,7 @@ const GROWTH_PAUSE = 10_000;
 
 /**
  * Sends through a smarthost: the bytes as they are and the envelope as it is, over connections that are kept. What its
- * replies mean is in `classify/smtp.ts`.
+ * replies mean is in `classify.ts`.
  */
 export function createSmtpTransport(options: SmtpTransportOptions): Transport {
   const { connections, messagesPerConnection = 100, idleTimeout = 30_000, logger, ...settings } = options;

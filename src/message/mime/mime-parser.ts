@@ -1,13 +1,30 @@
 import type { Transform } from 'node:stream';
-import { MailParser, type MailParserOptions } from 'mailparser';
-import { unfold } from '../header/fields.ts';
+import type { MailParserOptions } from 'mailparser';
 import { contentRefusal } from '../refusal.ts';
 import { type BodyText, joinTexts, readBodyText } from '../text/body-text.ts';
 import { decodeText, effectiveCharset } from '../text/charset.ts';
 import type { Run } from './base64.ts';
-import { type ContentFields, readContentFields } from './content-fields.ts';
+import type { ContentFields } from './content-fields.ts';
 import { QuotedPrintableDecoder, readFlowed, UuDecoder } from './decoders.ts';
-import { effectiveEncoding, effectiveType, isKnownEncoding, isUuencoded, mayBeBody } from './part-header.ts';
+import {
+  allNodes,
+  boundariesOf,
+  contentFieldsOf,
+  depthOf,
+  type HeaderLine,
+  isEmptyMultipart,
+  type SplitNode,
+  type TreeNode,
+  TreeParser,
+} from './mailparser-tree.ts';
+import {
+  effectiveEncoding,
+  effectiveType,
+  isKnownEncoding,
+  isNamedFile,
+  isUuencoded,
+  mayBeBody,
+} from './part-header.ts';
 
 /** How far a message may be nested and divided before it is refused. */
 export interface MimeLimits {
@@ -30,54 +47,6 @@ export interface MimeParserOptions {
   readonly refuseUnknownEncodings: boolean;
 }
 
-/** A node of mailparser's tree: what this file reads of it. */
-interface TreeNode {
-  readonly node: SplitNode;
-  readonly contentType: string;
-  disposition?: string;
-  readonly isAttachment?: boolean;
-  readonly encoding?: string;
-  readonly decoder?: Transform;
-  readonly children: readonly TreeNode[];
-}
-
-/** A node of the splitter below mailparser. */
-interface SplitNode {
-  type: string;
-  value?: Buffer;
-  contentType: string | false;
-  charset: string | false;
-  encoding: string | false;
-  flowed: boolean;
-  readonly delSp: boolean;
-  disposition: string | false;
-  readonly _boundary: Buffer | false;
-  getDecoder(): Transform;
-  readonly filename: string | false;
-  readonly partNr: readonly (string | number)[];
-  /** Lines have the whole field, as it was written. */
-  readonly headers: {
-    getList(): readonly HeaderLine[];
-    hasHeader(name: string): boolean;
-  };
-  readonly parentNode?: SplitNode & { readonly multipart: string | false };
-}
-
-interface HeaderLine {
-  /** In lower case. */
-  readonly key: string;
-  readonly line: string;
-}
-
-/** The members of MailParser that its type declarations leave out. */
-interface MailParserInternals {
-  tree: TreeNode | false;
-  curnode: TreeNode | false;
-  createNode(node: SplitNode): TreeNode;
-  processHeaders(lines: readonly HeaderLine[]): Map<string, unknown>;
-  processChunk(chunk: SplitNode, done: (error?: Error) => void): void;
-}
-
 const OPTIONS: MailParserOptions = {
   skipHtmlToText: true,
   skipTextToHtml: true,
@@ -92,8 +61,6 @@ const OPTIONS: MailParserOptions = {
 const READ_FIELDS = new Set(['content-type', 'content-disposition', 'content-id']);
 const TEXT_TYPES: ReadonlySet<string> = new Set(['text/plain', 'text/html']);
 
-const Base = MailParser as unknown as new (options: MailParserOptions) => MailParser & MailParserInternals;
-
 /**
  * mailparser, but stricter:
  *
@@ -105,7 +72,7 @@ const Base = MailParser as unknown as new (options: MailParserOptions) => MailPa
  * - a part without a charset, or with one that cannot be right, keeps its characters (`charset.ts`);
  * - a text file that is shown inline, as Apple Mail sends it, keeps its name: it is an attachment.
  */
-export class MimeParser extends Base {
+export class MimeParser extends TreeParser {
   readonly #limits: MimeLimits;
   readonly #options: MimeParserOptions;
   /** Of the message and of each part, in the order met. */
@@ -250,44 +217,9 @@ export class MimeParser extends Base {
   }
 }
 
-/** Depth first, as they stand in the message. */
-function allNodes(node: TreeNode): TreeNode[] {
-  return [node, ...node.children.flatMap(allNodes)];
-}
-
-function isEmptyMultipart(node: TreeNode): boolean {
-  return node.children.length === 0 && node.contentType.startsWith('multipart/');
-}
-
 function unknownEncoding(encoding: string) {
   const text = `Content-Transfer-Encoding ${encoding.slice(0, 40)} of an attachment is not known: use base64`;
   return contentRefusal('transfer_encoding', text.replaceAll(/[^ -~]/g, '?'));
-}
-
-/** A part with a file name that stands beside a body, not for one. */
-function isNamedFile({ filename, parentNode, partNr }: SplitNode): boolean {
-  return Boolean(filename) && parentNode?.multipart === 'mixed' && Number(partNr.at(-1)) > 1;
-}
-
-function contentFieldsOf({ headers }: SplitNode): ContentFields {
-  const lines = headers.getList();
-  const fieldValue = (name: string): string | undefined => {
-    const line = lines.find(({ key }) => key === name)?.line;
-    return line === undefined ? undefined : unfold(line.slice(line.indexOf(':') + 1));
-  };
-  return readContentFields(fieldValue('content-type'), fieldValue('content-disposition'));
-}
-
-/** The boundaries of a part and of those around it. */
-function boundariesOf(node: SplitNode): string[] {
-  const own = node._boundary ? [`--${node._boundary.toString('latin1')}`] : [];
-  return node.parentNode ? [...own, ...boundariesOf(node.parentNode)] : own;
-}
-
-function depthOf(node: SplitNode): number {
-  let depth = 0;
-  for (let parent = node.parentNode; parent; parent = parent.parentNode) depth += 1;
-  return depth;
 }
 
 const EQUALS = 0x3d;
