@@ -52,7 +52,7 @@ export async function createWorker(live: LiveConfig, dependencies: ProcessDepend
 
   async function work(): Promise<void> {
     if (life.isStopping) return;
-    await delivery.outcomes.start();
+    await delivery.writeReadiness.start();
     if (life.isStopping) return;
     await heartbeat.start();
     await clock.start();
@@ -84,7 +84,7 @@ export async function createWorker(live: LiveConfig, dependencies: ProcessDepend
         role: 'worker',
         resources,
         shutRoutes: () => delivery.ways.shut,
-        reasons: () => delivery.outcomes.reasons,
+        reasons: () => delivery.writeReadiness.reasons,
       });
       const isPrepared = () => preparation.isReady;
       const { httpMetrics: metrics } = life;
@@ -99,14 +99,14 @@ export async function createWorker(live: LiveConfig, dependencies: ProcessDepend
       const begun = preparation.ready.then(work);
       begun.catch(life.fail);
       // A database that is away, or refuses what is to be written, is waited for, and nobody waits for that.
-      if (preparation.isReady) await Promise.race([begun, delivery.outcomes.tried]);
+      if (preparation.isReady) await Promise.race([begun, delivery.writeReadiness.tried]);
       return {
         ...httpPort,
         ...(publicPort !== undefined && { publicPort }),
         ...(inboxPort !== undefined && { inboxPort }),
       };
     },
-    stop: () => life.stop(() => Promise.all([preparation.stop(), delivery.outcomes.stop()])),
+    stop: () => life.stop(() => Promise.all([preparation.stop(), delivery.writeReadiness.stop()])),
   };
 }
 

@@ -36,6 +36,8 @@ const FLOORS: Readonly<Record<string, number>> = {
 };
 /** More files than this are not seen at a glance. */
 const MOST_FILES = 18;
+/** A file is what is read together. A few lines more are no reason to part one. */
+const MOST_LINES = 310;
 /** One file a command is easier to find in one folder. */
 const LISTS = new Set(['cli']);
 /**
@@ -168,6 +170,13 @@ test('no folder has more files than are seen at a glance', async () => {
   }
   const crowded = [...counts].filter(([folder, count]) => count > MOST_FILES && !LISTS.has(folder));
   assert.deepEqual(crowded, []);
+});
+
+test('no file has more lines than are read together', async () => {
+  const files = (await sourceFiles()).filter(name => name.endsWith('.ts'));
+  const lines = await Promise.all(files.map(async file => (await readFile(file, 'utf8')).split('\n').length - 1));
+  const long = files.flatMap((file, index) => ((lines[index] ?? 0) > MOST_LINES ? [relative(SRC, file)] : []));
+  assert.deepEqual(long, []);
 });
 
 test('every folder and file in src is a room', async () => {

@@ -163,6 +163,21 @@ for (const document of documents) {
   });
 }
 
+it('comments name no file that does not exist', async () => {
+  for (const file of sources.filter(name => name.endsWith('.ts'))) {
+    const source = await readFile(join(ROOT, 'src', file), 'utf8');
+    const comments = all(source, /\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm).join('\n');
+    const named = all(comments, /`([\w./-]+\.ts)`/g);
+    const known = (name: string) =>
+      existsSync(join(ROOT, name)) || sources.some(other => other === name || other.endsWith(`/${name}`));
+    assert.deepEqual(
+      named.filter(name => !known(name)),
+      [],
+      file,
+    );
+  }
+});
+
 it('docs/replies.md has every reply of the relay’s own', async () => {
   const replies = documents.find(({ name }) => name === join('docs', 'replies.md'))?.text ?? '';
   const found = new Set<string>();

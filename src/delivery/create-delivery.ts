@@ -25,7 +25,6 @@ import { Deliverer, type DelivererOptions } from './deliverer.ts';
 import { MessageTry, type SendDependencies } from './message-try.ts';
 import { createCircuitMetrics, createDeliveryMetrics } from './metrics.ts';
 import { createNoticeBuilder } from './notices/failure-notice.ts';
-import { createOutcomes, type Outcomes } from './outcomes.ts';
 import { createWholeMessages } from './outgoing/large-message.ts';
 import { createOutgoingBuilder, createTrack } from './outgoing/outgoing.ts';
 import { createProbeTurns } from './schedule/circuit.ts';
@@ -38,6 +37,7 @@ import { createSesTransport } from './transport/ses/transport.ts';
 import { createSimulator } from './transport/simulated/simulator.ts';
 import { createSmtpTransport } from './transport/smtp/transport.ts';
 import type { WorkerHeartbeat } from './worker-heartbeat.ts';
+import { createWriteReadiness, type WriteReadiness } from './write-readiness.ts';
 
 export interface DeliveryParts extends Context {
   readonly heartbeat: WorkerHeartbeat;
@@ -52,7 +52,7 @@ export interface DeliveryParts extends Context {
 export function createDelivery(parts: DeliveryParts): {
   readonly deliverer: Deliverer;
   readonly transports: Transports;
-  readonly outcomes: Outcomes;
+  readonly writeReadiness: WriteReadiness;
   readonly ways: Ways;
 } {
   const { live, pool, registry, tracer, id, onDeliveriesDue, onEventsLater } = parts;
@@ -146,7 +146,7 @@ export function createDelivery(parts: DeliveryParts): {
     logger,
     options: delivererOptions(config),
   });
-  const outcomes = createOutcomes({
+  const writeReadiness = createWriteReadiness({
     pool,
     claims,
     putOffs,
@@ -155,7 +155,7 @@ export function createDelivery(parts: DeliveryParts): {
     hasNotices: dependencies.notices !== null,
     logger,
   });
-  return { deliverer, transports, outcomes, ways };
+  return { deliverer, transports, writeReadiness, ways };
 }
 
 /** Jobs that wait, for each message that may be under way: more than enough to go on with, and ids only. */

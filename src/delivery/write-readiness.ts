@@ -8,7 +8,7 @@ import type { PutOffs } from '../store/delivery/unclaimed.ts';
 import { trySettlements } from '../store/delivery/write-settlements.ts';
 import { tryInsertMessages } from '../store/messages/insert.ts';
 
-export interface OutcomesDependencies {
+export interface WriteReadinessDependencies {
   readonly pool: pg.Pool;
   readonly claims: Claims;
   readonly putOffs: Pick<PutOffs, 'try'>;
@@ -20,7 +20,7 @@ export interface OutcomesDependencies {
 }
 
 /** Whether what a worker does can be written down. */
-export interface Outcomes {
+export interface WriteReadiness {
   /** For readiness; empty while it can. */
   readonly reasons: readonly string[];
   /**
@@ -36,7 +36,7 @@ export interface Outcomes {
 /** Milliseconds between two tries. */
 const PAUSE = { first: 500, longest: 10_000 };
 
-export function createOutcomes(dependencies: OutcomesDependencies): Outcomes {
+export function createWriteReadiness(dependencies: WriteReadinessDependencies): WriteReadiness {
   const { settler, standstill, logger } = dependencies;
   const stopped = new AbortController();
   const { signal } = stopped;
@@ -84,7 +84,7 @@ export function createOutcomes(dependencies: OutcomesDependencies): Outcomes {
  * Runs each statement of a delivery with nothing to do. Postgres checks the privileges of every table in a statement before it
  * looks at a row, so that a missing grant shows.
  */
-async function tryStatements({ pool, claims, putOffs, hasNotices }: OutcomesDependencies): Promise<void> {
+async function tryStatements({ pool, claims, putOffs, hasNotices }: WriteReadinessDependencies): Promise<void> {
   const client = await pool.connect();
   try {
     await client.query('begin');
