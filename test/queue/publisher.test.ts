@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { OutboxJob } from '../../src/message/send-job.ts';
 import { createLogger } from '../../src/observability/log.ts';
@@ -8,6 +8,7 @@ import { createRegistry } from '../../src/observability/metrics.ts';
 import type { JobQueue, RefusedJob } from '../../src/queue/jobs.ts';
 import { type JobOutbox, Publisher, type PublisherOptions } from '../../src/queue/publisher.ts';
 import { eventually } from '../support/eventually.ts';
+import { StoppedClock } from '../support/time.ts';
 
 const OPTIONS: PublisherOptions = { concurrency: 2, sweepInterval: 20, leaseTime: 600_000 };
 
@@ -79,10 +80,6 @@ class FakeOutbox implements JobOutbox {
   }
 }
 
-interface TestContext {
-  after(fn: () => Promise<void>): void;
-}
-
 function createPublisher(t: TestContext, options: Partial<PublisherOptions> = {}) {
   const queue = new FakeQueue();
   const outbox = new FakeOutbox();
@@ -141,14 +138,16 @@ describe('Publisher', () => {
   });
 
   it('leaves jobs to the outbox whose lease ends before a call could', async t => {
+    const clock = new StoppedClock(t);
     const { publisher, queue } = createPublisher(t, { leaseTime: 2_000, concurrency: 1 });
     let finish = (): void => {};
     queue.answer = () => new Promise(resolve => (finish = () => resolve([])));
     const [first, late] = [job(), job()];
     publisher.publish(first);
+    clock.pass(100);
     await eventually(() => queue.calls.length === 1);
     publisher.publish(late);
-    await sleep(2_000);
+    clock.pass(2_000);
     finish();
     await publisher.stop();
     assert.deepEqual(queue.published, [first.emailId]);
@@ -163,7 +162,13 @@ describe('Publisher', () => {
   });
 
   it('backs off from a queue that fails, keeps nothing in memory, and comes back by the outbox', async t => {
+    const clock = new StoppedClock(t);
     const { publisher, queue, outbox } = createPublisher(t);
+    const untilPassed = (probe: () => boolean) =>
+      eventually(() => {
+        clock.pass(100);
+        return probe();
+      });
     const failures = 4;
     queue.answer = () => {
       if (queue.calls.length < failures) outbox.due = [job()];
@@ -172,7 +177,7 @@ describe('Publisher', () => {
     outbox.due = [job()];
     publisher.start();
     // After so many it is two seconds before the next call.
-    await eventually(() => queue.calls.length === failures);
+    await untilPassed(() => queue.calls.length === failures);
     for (let count = 0; count < 50; count += 1) publisher.publish(job());
     await sleep(100);
     assert.equal(queue.calls.length, failures, 'no call while paused');
@@ -181,7 +186,7 @@ describe('Publisher', () => {
     queue.answer = async () => [];
     const left = Array.from({ length: 25 }, job);
     outbox.due = [...left];
-    await eventually(() => outbox.removed.length === left.length);
+    await untilPassed(() => outbox.removed.length === left.length);
     assert.deepEqual(new Set(queue.published.slice(failures)), new Set(idsOf(left)));
   });
 

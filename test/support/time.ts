@@ -1,3 +1,5 @@
+import type { TestContext } from 'node:test';
+
 /** Milliseconds. */
 let passed = 0;
 const now = performance.now.bind(performance);
@@ -11,4 +13,25 @@ const now = performance.now.bind(performance);
 export function letPass(milliseconds: number): void {
   passed += milliseconds;
   performance.now = () => now() + passed;
+}
+
+/** A clock that stands still until it is told otherwise, `performance.now()` and `setTimeout` alike, for the time of a test. */
+export class StoppedClock {
+  readonly #t: TestContext;
+  #now = 0;
+
+  constructor(t: TestContext) {
+    this.#t = t;
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    t.mock.method(performance, 'now', () => this.#now);
+  }
+
+  get now(): number {
+    return this.#now;
+  }
+
+  /** @param step what passes between two moments at which timers are due */
+  pass(milliseconds: number, step = 1): void {
+    for (const end = this.#now + milliseconds; this.#now < end; this.#t.mock.timers.tick(step)) this.#now += step;
+  }
 }
