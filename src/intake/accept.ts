@@ -1,7 +1,7 @@
 import { recipientLimit } from '../config/derived.ts';
 import type { Config } from '../config/schema.ts';
+import type { Cancellation } from '../flow/cancellation.ts';
 import type { FairScheduler } from '../flow/fair-scheduler.ts';
-import type { Standing } from '../flow/standing.ts';
 import { allAddresses } from '../message/addresses/recipients.ts';
 import { freeMemory, MAX_LINE, sha256 } from '../message/bytes.ts';
 import type { ControlSettings } from '../message/header/control-headers.ts';
@@ -23,7 +23,7 @@ import { type FactsSources, gatherFacts } from './facts.ts';
 import type { HeaderReader } from './header-reader.ts';
 import type { HeaderQuestion } from './header-steps.ts';
 import type { RateLimits } from './rate-limits.ts';
-import { MessageStanding, Steps, type StepTimes } from './steps.ts';
+import { MessageCancellation, Steps, type StepTimes } from './steps.ts';
 import type { ApiKey, Envelope, ReadHeader, Submission } from './submission.ts';
 
 /** What the path of a message has at hand. */
@@ -37,7 +37,7 @@ export interface AcceptDependencies extends FactsSources {
   /** Whether mail may go to an address at all. */
   readonly isAllowed: (address: string) => boolean;
   readonly rates: RateLimits;
-  readonly store: (message: NewMessage, standing: Standing) => Promise<StoreOutcome>;
+  readonly store: (message: NewMessage, cancellation: Cancellation) => Promise<StoreOutcome>;
   readonly findRepeat: (userId: string, claim: IdempotencyClaim) => Promise<IdempotencyOutcome | null>;
   /** Publishes the send job of a message that has been committed. */
   readonly publish: (job: OutboxJob) => void;
@@ -66,7 +66,7 @@ export interface Accepted {
 /** A message on its way. */
 interface Underway extends Submission {
   readonly key: ApiKey;
-  readonly standing: Standing;
+  readonly cancellation: Cancellation;
   readonly steps: Steps;
 }
 
@@ -82,26 +82,26 @@ export async function accept(submission: Submission, deps: AcceptDependencies): 
   const { raw, callOff, findKey, span } = submission;
   const steps = new Steps(deps.stepTimes, deps.tracer, span, callOff.signal);
   const key = await steps.take('key', findKey);
-  const standing = new MessageStanding(callOff, key, findKey);
-  const message = { ...submission, key, standing, steps };
+  const cancellation = new MessageCancellation(callOff, key, findKey);
+  const message = { ...submission, key, cancellation, steps };
   if (raw.length <= SMALL_MESSAGE && !deps.parser.needsThread(raw) && !deps.headers.isLong(raw)) {
     const began = performance.now();
     const accepted = await acceptInTurn(message, deps);
     deps.scheduler.passed(key.id, performance.now() - began);
     return accepted;
   }
-  return deps.scheduler.add(key.id, raw.length, () => acceptInTurn(message, deps), standing.signal);
+  return deps.scheduler.add(key.id, raw.length, () => acceptInTurn(message, deps), cancellation.signal);
 }
 
 async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promise<Accepted> {
-  const { key, envelope, refused, arrival, longestLine, standing, steps } = received;
+  const { key, envelope, refused, arrival, longestLine, cancellation, steps } = received;
   const { config, rates } = deps;
   const keepOriginal = config.pipeline === 'standalone';
   const { sandbox = false } = key;
   if (sandbox && !keepOriginal) throw sandboxBesideOpenSend();
   const bytes = received.raw.length;
   const work = await steps.take('header', () =>
-    deps.headers.read(received.raw, headerQuestion(received, deps), keepOriginal, standing.signal),
+    deps.headers.read(received.raw, headerQuestion(received, deps), keepOriginal, cancellation.signal),
   );
   const { header } = work;
   const { sender } = header;
@@ -124,7 +124,7 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
       received.raw,
       work.fields,
       { ...partsOptions(header.control, longestLine, config), unsigned },
-      standing.signal,
+      cancellation.signal,
     ),
   );
   try {
@@ -148,7 +148,7 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
       return buildRow({ ...told, raw, sha256, header, content, parts, claim }, keepOriginal);
     });
     const { row: message, leftOut } = built;
-    const outcome = await steps.take('store', () => deps.store(message, standing));
+    const outcome = await steps.take('store', () => deps.store(message, cancellation));
     if (outcome.kind === 'over') throw rates.refusal(counted as UsageCount, outcome.usage);
     if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };
 

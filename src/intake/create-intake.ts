@@ -74,7 +74,7 @@ export function createIntake(parts: IntakeParts): Intake {
     parser,
     headers,
     scheduler: createFairScheduler(LARGE),
-    store: (message, standing) => messages.store(message, standing),
+    store: (message, cancellation) => messages.store(message, cancellation),
     findRepeat: (userId, claim) => findIdempotency(pool, userId, claim),
     publish: job => publisher?.publish(job),
     stepTimes,

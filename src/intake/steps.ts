@@ -1,4 +1,4 @@
-import type { Standing } from '../flow/standing.ts';
+import type { Cancellation } from '../flow/cancellation.ts';
 import { Refusal } from '../message/refusal.ts';
 import type { Span, Tracer } from '../observability/tracing.ts';
 import { untilAborted } from '../platform/until-aborted.ts';
@@ -70,7 +70,7 @@ export class Steps {
 const FRESH = 400;
 
 /** Whether a message may still be stored: its client waits for it, nobody has cut it off, and its key is valid. */
-export class MessageStanding implements Standing {
+export class MessageCancellation implements Cancellation {
   readonly #controller: AbortController;
   readonly #key: ApiKey;
   readonly #look: () => Promise<ApiKey>;

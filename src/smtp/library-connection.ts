@@ -2,7 +2,7 @@ import type net from 'node:net';
 import type { SMTPServer } from 'smtp-server';
 import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import type { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
-import { Abandoned } from '../flow/standing.ts';
+import { Abandoned } from '../flow/cancellation.ts';
 import type { Admission } from '../intake/admission.ts';
 import type { Refusal } from '../message/refusal.ts';
 import type { DataExchange } from './data/exchange.ts';

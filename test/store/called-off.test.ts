@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import pg from 'pg';
-import { Abandoned, type Standing } from '../../src/flow/standing.ts';
+import { Abandoned, type Cancellation } from '../../src/flow/cancellation.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { createIntakeMetrics, Intake } from '../../src/store/intake/intake.ts';
@@ -20,12 +20,12 @@ const REVOKED = new Error('revoked');
 const WAITING = `
   select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
 
-interface Called extends Standing {
+interface Called extends Cancellation {
   readonly callOff: (reason: unknown) => void;
 }
 
 /** @param confirm what finds out whether the key is valid; it is unless given, and need not be asked */
-function standing(confirm?: (callOff: (reason: unknown) => void) => Promise<void>): Called {
+function cancellation(confirm?: (callOff: (reason: unknown) => void) => Promise<void>): Called {
   const controller = new AbortController();
   const callOff = (reason: unknown) => controller.abort(reason);
   return {
@@ -92,7 +92,7 @@ describe('a message that is called off while its statement is under way', () => 
     it(`is not stored (${name}), and its statement is over by then`, async t => {
       const { intake, lock, held, stored, pool } = await setUp(t);
       const unlock = await lock();
-      const off = standing();
+      const off = cancellation();
       const storing = assert.rejects(intake.store(create(), off), GONE);
       await held(1);
       off.callOff(GONE);
@@ -112,7 +112,7 @@ describe('a message that is called off while its statement is under way', () => 
       through: async url => (await startPgBouncer(t, url, 4)).through(url),
     });
     const unlock = await lock();
-    const off = standing();
+    const off = cancellation();
     const storing = assert.rejects(intake.store(newMessage(), off), GONE);
     await held(1);
     off.callOff(GONE);
@@ -127,7 +127,7 @@ describe('a message that is called off while its statement is under way', () => 
     const alone = newMessage();
     const first = intake.store(alone);
     await held(1);
-    const [off, other] = [standing(), newMessage()];
+    const [off, other] = [cancellation(), newMessage()];
     const gone = assert.rejects(intake.store(newMessage(), off), GONE);
     const second = intake.store(other);
     await held(2);
@@ -141,7 +141,7 @@ describe('a message that is called off while its statement is under way', () => 
   it('ends its wait for a connection, which others get', async t => {
     const { intake, pool, stored } = await setUp(t);
     const clients = await Promise.all(Array.from({ length: 4 }, () => pool.connect()));
-    const off = standing();
+    const off = cancellation();
     const storing = assert.rejects(intake.store(newMessage(), off), GONE);
     await eventually(() => pool.waitingCount === 1);
     off.callOff(GONE);
@@ -170,7 +170,7 @@ describe('a message whose commit waits for a standby', () => {
     };
     const waiting = "select pid from pg_stat_activity where wait_event = 'SyncRep'";
     await standby('nobody');
-    const [off, message] = [standing(), newMessage()];
+    const [off, message] = [cancellation(), newMessage()];
     const storing = intake.store(message, off);
     const pid = await eventually(async () => (await admin.query(waiting)).rows[0]?.pid);
     off.callOff(GONE);
@@ -193,14 +193,14 @@ describe('keys of messages whose statement takes long', () => {
     const first = intake.store(newMessage());
     await held(1);
     let isRevoked = false;
-    const revocable = standing(async callOff => {
+    const revocable = cancellation(async callOff => {
       if (isRevoked) callOff(REVOKED);
     });
     const revoked = assert.rejects(intake.store(newMessage(), revocable), REVOKED);
     const other = newMessage();
     const second = intake.store(
       other,
-      standing(async () => {}),
+      cancellation(async () => {}),
     );
     await held(2);
     isRevoked = true;
@@ -218,7 +218,7 @@ describe('keys of messages whose statement takes long', () => {
     const answer = Promise.withResolvers<void>();
     let asked = 0;
     const message = newMessage();
-    const unsure = standing(async () => {
+    const unsure = cancellation(async () => {
       asked += 1;
       if (asked > 1) await answer.promise;
     });
@@ -238,7 +238,7 @@ describe('keys of messages whose statement takes long', () => {
     const unlock = await lock();
     const failure = new Error('no database');
     let fails = false;
-    const unsure = standing(async () => {
+    const unsure = cancellation(async () => {
       if (fails) throw failure;
     });
     const storing = assert.rejects(intake.store(newMessage(), unsure), failure);

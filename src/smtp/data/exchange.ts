@@ -1,4 +1,4 @@
-import { Abandoned } from '../../flow/standing.ts';
+import { Abandoned } from '../../flow/cancellation.ts';
 import { OutcomeUnknown } from '../../postgres/errors.ts';
 import type { MessageReceived, Session } from '../session/session.ts';
 import type { IncomingMessage } from './incoming-message.ts';

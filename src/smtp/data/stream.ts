@@ -1,6 +1,6 @@
 import type { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
-import { Abandoned } from '../../flow/standing.ts';
+import { Abandoned } from '../../flow/cancellation.ts';
 import type { Refusal } from '../../message/refusal.ts';
 import type { IncomingMessage } from './incoming-message.ts';
 import { type DataPace, tooSlowRefusal, watchPace } from './watch.ts';

@@ -1,4 +1,4 @@
-import { Abandoned } from '../../flow/standing.ts';
+import { Abandoned } from '../../flow/cancellation.ts';
 import type { Accepted } from '../../intake/accept.ts';
 import type { Holder } from '../../intake/admission.ts';
 import type { Intake } from '../../intake/create-intake.ts';

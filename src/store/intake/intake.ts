@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { Histogram } from 'prom-client';
 import { Batcher } from '../../flow/batcher.ts';
-import { Abandoned, confirmAll, type Standing, WANTED, whileConfirmed } from '../../flow/standing.ts';
+import { Abandoned, type Cancellation, confirmAll, NEVER_CANCELLED, whileConfirmed } from '../../flow/cancellation.ts';
 import { sizeOfText } from '../../message/text/body-text.ts';
 import type { Registry } from '../../observability/metrics.ts';
 import { isUniqueViolation, mayBeOneRow, OutcomeUnknown } from '../../postgres/errors.ts';
@@ -26,7 +26,7 @@ const CONCURRENT_LARGE = 2;
 /** A message and whether it is still wanted. */
 interface Item {
   readonly message: NewMessage;
-  readonly standing: Standing;
+  readonly cancellation: Cancellation;
 }
 
 /** `unknown`: it was sent to the database once, its connection was lost, and it may not be sent again. */
@@ -72,22 +72,22 @@ export class Intake {
    * its id, which shows whether it was (`untilKnown`). If so, the answer is `repeated`: its job is left to the sweep of
    * the outbox, since others may have taken the lease over.
    *
-   * @param standing calls the message off: while it waits at once, and while its statement is under way by cancelling that,
+   * @param cancellation calls the message off: while it waits at once, and while its statement is under way by cancelling that,
    * where nobody else is held up by it (`Batcher`)
    * @throws the database's error or the reason why the message was called off, and nothing of it is stored; OutcomeUnknown
    * where the database stayed away after such a loss
    */
-  async store(message: NewMessage, standing: Standing = WANTED): Promise<StoreOutcome> {
-    const outcome = await this.#store({ message, standing });
-    if (outcome.kind === 'unknown') throw new OutcomeUnknown(standing.signal.reason);
+  async store(message: NewMessage, cancellation: Cancellation = NEVER_CANCELLED): Promise<StoreOutcome> {
+    const outcome = await this.#store({ message, cancellation });
+    if (outcome.kind === 'unknown') throw new OutcomeUnknown(cancellation.signal.reason);
     return outcome;
   }
 
   async #store(item: Item): Promise<Stored> {
-    const { message, standing } = item;
-    if (isLarge(message)) return this.#large.add(item, standing.signal);
-    if (message.idempotency) return this.#storeAlone(item, standing.signal);
-    return (await this.#batcher.add(item, standing.signal)) ?? this.#storeAlone(item, standing.signal);
+    const { message, cancellation } = item;
+    if (isLarge(message)) return this.#large.add(item, cancellation.signal);
+    if (message.idempotency) return this.#storeAlone(item, cancellation.signal);
+    return (await this.#batcher.add(item, cancellation.signal)) ?? this.#storeAlone(item, cancellation.signal);
   }
 
   async #storeAlone(item: Item, signal: AbortSignal): Promise<Stored> {
@@ -130,7 +130,7 @@ export class Intake {
     const messages = items.map(({ message }) => message);
     const work = async (client: Queryable, repeated: boolean): Promise<(Stored | null)[]> => {
       if (!repeated) return outcomes(messages, await this.#insert(client, messages));
-      const again = items.filter(({ standing }) => mayBeRepeated(standing)).map(({ message }) => message);
+      const again = items.filter(({ cancellation }) => mayBeRepeated(cancellation)).map(({ message }) => message);
       const stored = new Map((await this.#storeAgain(client, again)).map((outcome, index) => [again[index], outcome]));
       return messages.map(message => (stored.has(message) ? (stored.get(message) ?? null) : { kind: 'unknown' }));
     };
@@ -138,13 +138,13 @@ export class Intake {
   }
 
   async #commit<T>(items: readonly Item[], signal: AbortSignal, work: RepeatableWork<T>): Promise<T> {
-    const standings = items.map(({ standing }) => standing);
+    const cancellations = items.map(({ cancellation }) => cancellation);
     const times = items.length > 1 ? TOGETHER : ALONE;
     const beforeRepeat = async (): Promise<boolean> => {
-      await confirmAll(standings);
-      return standings.some(mayBeRepeated) && !standings.every(({ signal }) => signal.aborted);
+      await confirmAll(cancellations);
+      return cancellations.some(mayBeRepeated) && !cancellations.every(({ signal }) => signal.aborted);
     };
-    return whileConfirmed(standings, signal, async cancel => {
+    return whileConfirmed(cancellations, signal, async cancel => {
       const began = performance.now();
       try {
         return await untilKnown(this.#pool, work, { ...times, signal: cancel, beforeRepeat });
@@ -178,7 +178,7 @@ function canLinger(reason: unknown): boolean {
   return reason instanceof Abandoned;
 }
 
-function mayBeRepeated({ signal }: Standing): boolean {
+function mayBeRepeated({ signal }: Cancellation): boolean {
   return !signal.aborted || canLinger(signal.reason);
 }
 

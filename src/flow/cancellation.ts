@@ -1,7 +1,7 @@
 import { untilAborted } from '../platform/until-aborted.ts';
 
-/** Whether a message is still wanted, from its arrival to its commit. */
-export interface Standing {
+/** What may call a message off, from its arrival to its commit: its client goes away, or its key is revoked. */
+export interface Cancellation {
   /** Aborted once the message may not be stored any more; the reason is what it ends with. */
   readonly signal: AbortSignal;
   /** Whether the key was found valid not long ago, so that it need not be asked for again before a statement. */
@@ -20,7 +20,7 @@ export class Abandoned extends Error {
 }
 
 /** Of messages that nobody may call off. */
-export const WANTED: Standing = {
+export const NEVER_CANCELLED: Cancellation = {
   signal: new AbortController().signal,
   isConfirmed: true,
   confirm: async () => {},
@@ -38,9 +38,9 @@ class Unconfirmed extends Error {
 }
 
 /** Asks for the keys that nobody has asked for in a while. @throws the error of a look-up that failed */
-export async function confirmAll(standings: readonly Standing[]): Promise<void> {
-  const due = standings.filter(({ isConfirmed, signal }) => !(isConfirmed || signal.aborted));
-  if (due.length > 0) await Promise.all(due.map(standing => standing.confirm()));
+export async function confirmAll(cancellations: readonly Cancellation[]): Promise<void> {
+  const due = cancellations.filter(({ isConfirmed, signal }) => !(isConfirmed || signal.aborted));
+  if (due.length > 0) await Promise.all(due.map(cancellation => cancellation.confirm()));
 }
 
 /**
@@ -50,18 +50,18 @@ export async function confirmAll(standings: readonly Standing[]): Promise<void> 
  * @param run rejects with the signal's reason where it was cancelled and nothing came of it
  */
 export async function whileConfirmed<T>(
-  standings: readonly Standing[],
+  cancellations: readonly Cancellation[],
   signal: AbortSignal,
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   for (;;) {
     // Nearly always they are.
-    if (!standings.every(({ isConfirmed }) => isConfirmed)) await untilAborted(signal, confirmAll(standings));
+    if (!cancellations.every(({ isConfirmed }) => isConfirmed)) await untilAborted(signal, confirmAll(cancellations));
     signal.throwIfAborted();
     const cancel = new AbortController();
     const pass = () => cancel.abort(signal.reason);
     signal.addEventListener('abort', pass, { once: true });
-    const endWatch = watchKeys(standings, error => cancel.abort(error));
+    const endWatch = watchKeys(cancellations, error => cancel.abort(error));
     try {
       return await run(cancel.signal);
     } catch (error) {
@@ -74,7 +74,7 @@ export async function whileConfirmed<T>(
 }
 
 /** @returns ends the watch */
-function watchKeys(standings: readonly Standing[], onUnconfirmed: (error: Unconfirmed) => void): () => void {
+function watchKeys(cancellations: readonly Cancellation[], onUnconfirmed: (error: Unconfirmed) => void): () => void {
   let timer: NodeJS.Timeout;
   let hasEnded = false;
   const watch = (): void => {
@@ -88,7 +88,7 @@ function watchKeys(standings: readonly Standing[], onUnconfirmed: (error: Unconf
       watch();
     };
     // After a failure the time runs out: the next statement asks again, and fails where that fails again.
-    confirmAll(standings).then(goOn, () => {});
+    confirmAll(cancellations).then(goOn, () => {});
   };
   watch();
   return () => {
