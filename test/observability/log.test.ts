@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import pg from 'pg';
-import { createLogger } from '../src/observability/log.ts';
+import { createLogger } from '../../src/observability/log.ts';
 
 describe('the log', () => {
   it('shows an error of Postgres without the data that it quotes', () => {
