@@ -8,15 +8,19 @@ import { env as processEnv } from 'node:process';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type pg from 'pg';
 import { createKey } from '../src/store/keys/api-keys.ts';
 import { addDomain } from '../src/store/owners/domains.ts';
 import { addSuppression } from '../src/store/owners/suppressions.ts';
 import { runInProcess } from './cli/run-cli.ts';
 import { createDatabase } from './support/database.ts';
 import { type Command, commandsIn } from './support/document-commands.ts';
+import { seedOwner } from './support/owner.ts';
 import { openPool } from './support/pool.ts';
+import { startRelay } from './support/relay.ts';
 import { sesEnv, startFakeSes } from './support/ses/start.ts';
 import { storeMessage } from './support/stored.ts';
+import { startWorker } from './support/worker.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const shell = promisify(execFile);
@@ -59,11 +63,14 @@ class Installation {
   readonly env: Record<string, string>;
   readonly folder: string;
   readonly ids: Readonly<Record<string, string>>;
+  /** Files that documents name, by those that stand for them here. */
+  readonly files: Readonly<Record<string, string>>;
 
-  constructor(env: Record<string, string>, folder: string, ids: Readonly<Record<string, string>>) {
+  constructor({ env, folder, ids, files }: Pick<Installation, 'env' | 'folder' | 'ids' | 'files'>) {
     this.env = env;
     this.folder = folder;
     this.ids = ids;
+    this.files = files;
   }
 
   /** With the names of files and ids that a reader would put in. */
@@ -74,6 +81,7 @@ class Installation {
       if (word === '<id>' || word === '"$id"' || word === '$id') return this.ids[room] ?? word;
       if (word === '5ce7200a-ad56-46bf-acb8-629e819448e5') return this.ids['emails'] as string;
       if (word === '$OLD_PASSWORD') return 'a-password-of-old';
+      if (this.files[word] !== undefined) return this.files[word];
       return /^[\w/-]+\.csv$|^deploy\//.test(word) ? join(this.folder, word) : word;
     });
   }
@@ -86,7 +94,25 @@ metadata: {name: acme}
 spec: {owner: acme, name: acme.com}
 `;
 
-async function install(t: { after(fn: () => Promise<void>): void }): Promise<Installation> {
+interface TestContext {
+  after(fn: () => Promise<void>): void;
+}
+
+/** A relay and a worker, where a document sends something. */
+async function startProcesses(t: TestContext, databaseUrl: string, db: pg.Pool, folder: string) {
+  const owner = await seedOwner(db, { userId: 'sender', domain: 'sender.test', keyDomain: null });
+  const settings = { pipeline: 'standalone', senderDomains: 'any' };
+  const relay = await startRelay(t, { shareWith: { databaseUrl, owner }, queue: false, settings });
+  await startWorker(t, { databaseUrl });
+  const keyFile = join(folder, 'api-key');
+  await writeFile(keyFile, `${owner.apiKey}\n`);
+  return {
+    env: { OPENSEND_API_KEY: owner.apiKey, SMTP_RELAY_HOST: relay.host, SMTP_RELAY_PORT: String(relay.port) },
+    files: { '.dev/api-key': keyFile, '.dev/tls/ca.crt': relay.certificate?.caPath ?? '' },
+  };
+}
+
+async function install(t: TestContext, { sends }: { readonly sends: boolean }): Promise<Installation> {
   const databaseUrl = await createDatabase(t);
   const db = openPool(databaseUrl, 1);
   const ses = await startFakeSes(t);
@@ -125,9 +151,15 @@ async function install(t: { after(fn: () => Promise<void>): void }): Promise<Ins
     SMTP_RELAY_WEBHOOKS_ALLOWED_NETWORKS: '127.0.0.0/8',
     ...sesEnv(ses),
   };
+  const processes = sends ? await startProcesses(t, databaseUrl, db, folder) : { env: {}, files: {} };
   const made = await runInProcess(['webhooks', 'create', 'https://acme.test/hook', '--owner', 'acme', '--json'], env);
   assert.equal(made.code, 0, made.stderr);
-  return new Installation(env, folder, { emails: email, webhooks: JSON.parse(made.stdout).id });
+  return new Installation({
+    env: { ...env, ...processes.env },
+    folder,
+    ids: { emails: email, webhooks: JSON.parse(made.stdout).id },
+    files: processes.files,
+  });
 }
 
 const documents = await readDocuments();
@@ -156,7 +188,8 @@ for (const { name, commands } of documents) {
     const own = of('smtp-relay').filter(({ words }) => words.length > 1 && !RUN_ON.has(words[1] ?? ''));
     const parts = new AsyncDisposableStack();
     before(async () => {
-      if (own.length > 0) installation = await install({ after: fn => parts.defer(fn) });
+      const sends = own.some(({ words, isBlock }) => isBlock && words[1] === 'send');
+      if (own.length > 0) installation = await install({ after: fn => parts.defer(fn) }, { sends });
     });
     after(() => parts.disposeAsync());
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { DEV_COMMANDS } from '../dev/commands.ts';
@@ -88,6 +89,7 @@ async function help(command: readonly string[]): Promise<string> {
   } as unknown as NodeJS.WritableStream;
   const context = {
     env: {},
+    stdin: Readable.from([]),
     stdout: stream,
     stderr: stream,
     takeSignals: () => assert.fail('takes signals'),

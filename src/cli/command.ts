@@ -7,6 +7,8 @@ import type { Logger } from '../observability/log.ts';
 /** What a command has of the process it runs in. */
 export interface CliContext {
   readonly env: NodeJS.ProcessEnv;
+  /** For what is piped in, and for answers to questions. */
+  readonly stdin: NodeJS.ReadableStream;
   /** For what the command answers: tables, or one JSON document. */
   readonly stdout: NodeJS.WritableStream;
   /** For what people read beside the answer: notes, errors. */

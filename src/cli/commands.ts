@@ -8,6 +8,7 @@ import { addKeysCommands } from './keys/keys.ts';
 import { addLinksCommands } from './links.ts';
 import { addMigrateCommand } from './migrate.ts';
 import { addResourcesCommands } from './resources/resources.ts';
+import { addSendCommand } from './send/send.ts';
 import { addRelayCommand, addWorkerCommand } from './servers.ts';
 import { addSuppressionsCommands } from './suppressions/suppressions.ts';
 import { addWebhooksCommands } from './webhooks/webhooks.ts';
@@ -18,6 +19,7 @@ export function addCommands(program: Command, context: CliContext): void {
   addWorkerCommand(program, context);
   addMigrateCommand(program, context);
   addDoctorCommand(program, context);
+  addSendCommand(program, context);
   addKeysCommands(program, context);
   addDomainsCommands(program, context);
   addSuppressionsCommands(program, context);

@@ -40,3 +40,10 @@ export function onlyStandalone(command: Command, context: CliContext, why: strin
     }
   });
 }
+
+const WILDCARDS: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+
+/** Where a program of this machine reaches what listens on an address. */
+export function localAddress(host: string): string {
+  return WILDCARDS[host] ?? host;
+}

@@ -6,7 +6,7 @@ import { CHECKS } from '../doctor/checks.ts';
 import { type CheckReport, examine } from '../doctor/examine.ts';
 import { type Finding, type FindingState, failed, type Role } from '../doctor/finding.ts';
 import { type CliContext, examples, type JsonOptions, jsonOption, parseSpan, print, printable } from './command.ts';
-import { withDatabase } from './database.ts';
+import { localAddress, withDatabase } from './database.ts';
 import { nameserverOption } from './domains/ses.ts';
 import { CheckFailed } from './errors.ts';
 
@@ -23,7 +23,6 @@ interface DoctorOptions extends JsonOptions {
 const NAMES = CHECKS.map(({ name }) => name);
 const COLOURS = { ok: 'green', advice: 'yellow', failed: 'red', skipped: 'gray' } as const;
 const WIDTH = 'skipped'.length;
-const WILDCARDS: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 
 export function addDoctorCommand(program: Command, context: CliContext): void {
   examples(
@@ -62,7 +61,7 @@ async function look(context: CliContext, options: DoctorOptions): Promise<CheckR
   if (loaded instanceof ConfigError) return [{ check: 'configuration', milliseconds: 0, findings: problemsOf(loaded) }];
   const { config, settings, warnings } = loaded;
   const role = options.role ?? (config.pipeline === 'standalone' ? 'all' : 'relay');
-  const host = options.host ?? WILDCARDS[config.host] ?? config.host;
+  const host = options.host ?? localAddress(config.host);
   const clientName = options.name ?? options.host ?? (config.hostname || null);
   const { only, skip = [], nameserver, timeout: timeLimit } = options;
   const isWanted = (name: string) => !skip.includes(name) && (only?.includes(name) ?? true);

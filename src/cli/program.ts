@@ -27,6 +27,10 @@ export async function runProcess(
 
   const context: CliContext = {
     env: process.env,
+    // Opened when it is read: a server has none.
+    get stdin() {
+      return process.stdin;
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     takeSignals,

@@ -1,21 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { it } from 'node:test';
-import { run as runProgram } from '../../src/cli/program.ts';
 import { createDatabase } from '../support/database.ts';
+import { runInProcess } from './run-cli.ts';
 
 it('smtp-relay links ends links of an owner or a message, lists and restores them', async t => {
   const env = { DATABASE_URL: await createDatabase(t) };
-  const run = async (...args: string[]) => {
-    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-    const takeSignals = () => new AbortController().signal;
-    const context = { env, stdout, stderr, takeSignals, onHangUp: () => {}, surviveFaults: () => {} };
-    const code = await runProgram(['links', ...args], context);
-    for (const stream of [stdout, stderr]) stream.end();
-    return { code, stdout: await text(stdout), stderr: await text(stderr) };
-  };
+  const run = (...args: string[]) => runInProcess(['links', ...args], env);
   const id = randomUUID();
   assert.match((await run('end', '--owner', 'acme mail')).stdout, /lead nowhere any more/);
   assert.match((await run('end', '--owner', 'acme mail')).stdout, /had ended before/);

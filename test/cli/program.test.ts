@@ -12,6 +12,7 @@ const COMMANDS = [
   ['relay'],
   ['migrate'],
   ['doctor'],
+  ['send'],
   ['dev'],
   ['keys', 'create'],
   ['keys', 'list'],

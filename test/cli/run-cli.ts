@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import pLimit from 'p-limit';
 import { DEV_COMMANDS } from '../../dev/commands.ts';
@@ -34,8 +34,14 @@ export function runCli(args: readonly string[], env: Readonly<Record<string, str
 /**
  * Runs a command in the test's own process, which is quicker than a new one. What a library reads from the environment by
  * itself, such as AWS credentials, is the test's own then. Never rejects.
+ *
+ * @param stdin what is piped in
  */
-export async function runInProcess(args: readonly string[], env: Readonly<Record<string, string>>): Promise<CliResult> {
+export async function runInProcess(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  stdin = '',
+): Promise<CliResult> {
   const output = { stdout: '', stderr: '' };
   const collect = (name: keyof typeof output) =>
     new Writable({
@@ -46,6 +52,7 @@ export async function runInProcess(args: readonly string[], env: Readonly<Record
     });
   const context = {
     env,
+    stdin: Readable.from([stdin]),
     stdout: collect('stdout'),
     stderr: collect('stderr'),
     takeSignals: () => new AbortController().signal,

@@ -1,16 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { Webhook } from 'standardwebhooks';
-import { run as runProgram } from '../../src/cli/program.ts';
 import { createSecretBox } from '../../src/webhooks/signing.ts';
 import { createDatabase } from '../support/database.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { makeCertificate } from '../support/tls.ts';
 import { answer, startReceiver } from '../webhooks/receiver.ts';
-import { runCli } from './run-cli.ts';
+import { runCli, runInProcess } from './run-cli.ts';
 
 interface TestContext {
   after(fn: () => Promise<void>): void;
@@ -18,14 +15,8 @@ interface TestContext {
 
 const newKey = () => randomBytes(32).toString('base64');
 
-/** In this process: there are many, and each would take a second to start. */
-async function runCommand(args: readonly string[], env: Record<string, string>) {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-  const takeSignals = () => new AbortController().signal;
-  const context = { env, stdout, stderr, takeSignals, onHangUp: () => {}, surviveFaults: () => {} };
-  const code = await runProgram(['webhooks', ...args], context);
-  for (const stream of [stdout, stderr]) stream.end();
-  return { code, stdout: await text(stdout), stderr: await text(stderr) };
+function runCommand(args: readonly string[], env: Record<string, string>) {
+  return runInProcess(['webhooks', ...args], env);
 }
 
 async function setUp(t: TestContext) {

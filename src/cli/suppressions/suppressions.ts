@@ -1,5 +1,4 @@
 import { createReadStream, createWriteStream } from 'node:fs';
-import { stdin } from 'node:process';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Command, Option } from 'commander';
@@ -133,7 +132,7 @@ function addTransfers(suppressions: Command, context: CliContext): void {
 }
 
 async function importFile(context: CliContext, file: string, options: ImportOptions): Promise<void> {
-  const input = file === STANDARD ? stdin : createReadStream(file);
+  const input = file === STANDARD ? context.stdin : createReadStream(file);
   const work = new Import(options);
   try {
     await withDatabase(context, pool => work.run(pool, readSuppressionsCsv(input, options)));
