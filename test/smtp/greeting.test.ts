@@ -6,12 +6,12 @@ import tls from 'node:tls';
 import { freePort } from '../../dev/ports.ts';
 import { startRelay } from '../support/relay.ts';
 import { SmtpClient } from '../support/smtp-client.ts';
+import { holdTimers } from '../support/time.ts';
 
 const relay = await startRelay({ after });
 
 test('known defect: 100 ms pause before each greeting: none', async t => {
-  // Nothing that waits for a timer comes to pass.
-  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+  holdTimers(t);
   const client = await SmtpClient.connect(t, relay);
   await client.expect('220 relay.test ESMTP');
 });

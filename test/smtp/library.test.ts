@@ -14,6 +14,7 @@ import { RelayServer } from '../../src/smtp/server.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRelay } from '../support/relay.ts';
 import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
+import { holdTimers } from '../support/time.ts';
 
 /*
  * One test for each member of smtp-server that `src/smtp/connection.ts`, `library-connection.ts` and `server.ts` override or lean on, named after
@@ -70,8 +71,7 @@ describe('every override is tested here', () => {
 
 describe('RelayConnection', () => {
   it('init: no pause before the greeting, and a limit of connections of our own', async t => {
-    // Nothing that waits for a timer comes to pass.
-    t.mock.timers.enable({ apis: ['setTimeout'] });
+    holdTimers(t);
     await (await SmtpClient.connect(t, clear)).expect('220 ');
   });
 

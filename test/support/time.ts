@@ -15,6 +15,17 @@ export function letPass(milliseconds: number): void {
   performance.now = () => now() + passed;
 }
 
+/**
+ * Nothing that waits for a timer comes to pass where that is set during the test. Beside a relay, of which others are running:
+ * mocked timers could not clear those.
+ */
+export function holdTimers(t: TestContext): void {
+  const { setTimeout } = globalThis;
+  for (const name of ['setTimeout', 'setInterval'] as const) {
+    t.mock.method(globalThis, name, (callback: () => void) => setTimeout(callback, 600_000).unref());
+  }
+}
+
 /** A clock that stands still until it is told otherwise, `performance.now()` and `setTimeout` alike, for the time of a test. */
 export class StoppedClock {
   readonly #t: TestContext;
