@@ -10,7 +10,7 @@ const VERSIONS = 'select email_id, ctid::text, xmin::text, until from smtp_relay
 describe('the leases of messages in hand', { concurrency: true }, () => {
   for (const [what, leaseTime, renewed] of [
     ['are not written at each look into the database', 60_000, false],
-    ['are renewed before they end', 1_200, true],
+    ['are renewed before they end', 9_000, true],
   ] as const) {
     it(what, async t => {
       const sending = await startSending(t, { 'worker.leaseTime': leaseTime, 'worker.pollInterval': 50 });
@@ -21,11 +21,11 @@ describe('the leases of messages in hand', { concurrency: true }, () => {
       const begun = "select from smtp_relay_claims where state = 'sending'";
       await eventually(async () => (await sending.db.query(begun)).rowCount === 1);
       const first = await versions();
-      await sleep(1_000);
-      const later = await versions();
-      assert.equal(later.length, 1);
-      if (!renewed) assert.deepEqual(later, first);
-      else for (const [nth, { until }] of later.entries()) assert.ok(until > first[nth].until, String(until));
+      if (renewed) await eventually(async () => (await versions())[0]?.until > first[0]?.until);
+      else {
+        await sleep(1_000);
+        assert.deepEqual(await versions(), first);
+      }
       answer.resolve();
       await sending.until(id, 'sent');
       assert.equal(sending.received(id).length, 1);

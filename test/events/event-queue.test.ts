@@ -129,7 +129,7 @@ describe('queue of events', { concurrency: true }, () => {
     const handled: string[][] = [];
     open(t, {
       queueUrl: queue.url,
-      visibilityTimeout: 3,
+      visibilityTimeout: 6,
       handle: async bodies => {
         handled.push([...bodies]);
         if (away) throw new Error('the database is away');
@@ -137,7 +137,7 @@ describe('queue of events', { concurrency: true }, () => {
       },
     });
     // Longer than the message would be hidden: it is renewed, or it would be in the dead-letter queue by now.
-    await eventually(() => handled.length >= 5);
+    await eventually(() => handled.length >= 6);
     assert.deepEqual([await sizeOf(queue.url), await sizeOf(queue.deadUrl)], [1, 0]);
     away = false;
     await eventually(async () => (await sizeOf(queue.url)) === 0);
