@@ -36,8 +36,8 @@ const ROOMS = ['smtp', 'intake', 'delivery', 'events', 'tracking', 'message', 'r
 /** What runs from time to time whatever becomes of a message, counts, or puts together. */
 const BESIDE = [
   /(^|\/)(create-[\w-]+|metrics|listeners)\.ts$/,
-  /^store\/(retention|webhooks|schema|configured|delivery\/(republish|workers)|messages\/outbox|events\/later)/,
-  /^(delivery\/(worker-heartbeat|claim-upkeep)|events\/later-events)/,
+  /^store\/(retention|webhooks|inbox|intake\/idempotency|schema|configured|delivery\/(republish|workers)|messages\/outbox|events\/(later|ended-links))/,
+  /^(delivery\/(worker-heartbeat|claim-upkeep)|events\/later-events|tracking\/ended)/,
 ];
 
 /** Files of those rooms of which a function has run since it was asked last. */
