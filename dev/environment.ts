@@ -54,9 +54,7 @@ const FOR_COMMANDS = [
 export function presetEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const preset = { ...PRESETS, ...set };
-  // It is for what was captured, and refuses to stand beside anything else.
-  const isCaptured = preset.SMTP_RELAY_TRANSPORT === 'capture' && preset.SMTP_RELAY_PIPELINE === 'standalone';
-  return { SMTP_RELAY_INBOX_ENABLED: String(isCaptured), ...preset };
+  return { SMTP_RELAY_INBOX_ENABLED: String(preset.SMTP_RELAY_PIPELINE === 'standalone'), ...preset };
 }
 
 /**

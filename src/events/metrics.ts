@@ -1,7 +1,8 @@
 import { Counter, type Registry } from 'prom-client';
 import { READERS } from './ses/occurrences.ts';
 
-const WAYS = ['sns', 'sqs'] as const;
+/** `inbox`: somebody pressed a button there. */
+const WAYS = ['sns', 'sqs', 'inbox'] as const;
 const RESULTS = ['recorded', 'duplicate', 'ignored', 'unknown', 'invalid'] as const;
 const SUPPRESSIONS = ['bounced', 'complained'] as const;
 const REFUSALS = ['malformed', 'topic', 'signature', 'unavailable'] as const;

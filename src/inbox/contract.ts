@@ -26,6 +26,7 @@ export const Summary = Type.Object({
   tags: Type.Array(Tag),
   attachments: Type.Integer({ description: 'How many there are' }),
   size: orNull(Type.Integer({ description: 'Bytes as received' })),
+  sandbox: Type.Boolean({ description: 'Whether its key was in sandbox' }),
   events: Type.Record(Type.String(), Type.Integer(), { description: 'How many events there are of each type' }),
 });
 export type Summary = Static<typeof Summary>;
@@ -116,6 +117,31 @@ export const Simulate = Type.Object(
   { additionalProperties: false },
 );
 export type Simulate = Static<typeof Simulate>;
+
+export const Simulated = Type.Object({
+  recipients: Type.Array(Type.String(), { description: 'Whom it is about' }),
+});
+export type Simulated = Static<typeof Simulated>;
+
+export const Release = Type.Object(
+  {
+    to: Type.Optional(
+      Type.Array(Type.String({ maxLength: 320 }), {
+        minItems: 1,
+        maxItems: 50,
+        description: 'Its recipients unless given',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type Release = Static<typeof Release>;
+
+export const Released = Type.Object({
+  recipients: Addresses,
+  response: Type.String({ description: 'What the smarthost said' }),
+});
+export type Released = Static<typeof Released>;
 
 export const ErrorBody = Type.Object({ error: Type.String() });
 

@@ -1,12 +1,14 @@
 import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import manifest from '../../package.json' with { type: 'json' };
+import type { Config } from '../config/schema.ts';
 import { guardAccess } from '../http/access.ts';
 import { createListener, type Listener, type ListenerLimits } from '../http/listener.ts';
 import { GUARDING_FIELDS, Pages } from '../http/pages.ts';
 import { addErrorAnswers } from './errors.ts';
 import type { Inbox, InboxParts } from './inbox.ts';
 import { LiveChanges } from './live.ts';
+import { addActionRoutes } from './routes/actions.ts';
 import { addLiveRoute } from './routes/live.ts';
 import { addMessageRoutes } from './routes/message.ts';
 import { addMessagesRoutes } from './routes/messages.ts';
@@ -30,7 +32,8 @@ export function createInbox(parts: InboxParts): Pick<Listener, 'open' | 'close'>
   const logger = parts.logger.child({ room: 'inbox' });
   const listener = createListener({ name: 'inbox', host, port, limits: LIMITS, logger, metrics });
   const { server } = listener;
-  const inbox: Inbox = { ...parts, logger, changes: new LiveChanges(pool, logger) };
+  const onlyCaptured = () => sends(live.current);
+  const inbox: Inbox = { ...parts, logger, onlyCaptured, changes: new LiveChanges(pool, onlyCaptured, logger) };
   return {
     async open() {
       const pages = await Pages.load(loadPages);
@@ -50,6 +53,11 @@ export function createInbox(parts: InboxParts): Pick<Listener, 'open' | 'close'>
     },
     close: milliseconds => listener.close(milliseconds),
   };
+}
+
+/** Whether any mail goes out to people. */
+function sends({ transport, routes }: Config): boolean {
+  return transport !== 'capture' || routes.some(route => route.transport !== 'capture');
 }
 
 /** The page finds out itself which message its address names. */
@@ -75,6 +83,7 @@ function addApi(api: FastifyInstance, inbox: Inbox): void {
   addErrorAnswers(api, inbox.isPrepared);
   addMessagesRoutes(api, inbox);
   addMessageRoutes(api, inbox);
+  addActionRoutes(api, inbox);
   addLiveRoute(api, inbox);
   api.get('/api/openapi.json', { schema: { hide: true } }, () => api.swagger());
 }

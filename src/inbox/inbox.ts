@@ -18,4 +18,6 @@ export interface InboxParts extends Context {
 /** What the routes of the inbox share. */
 export interface Inbox extends Omit<InboxParts, 'loadPages' | 'metrics'> {
   readonly changes: LiveChanges;
+  /** Whether other mail goes to people, so that only what was captured, or sent with a key in sandbox, may be seen. */
+  readonly onlyCaptured: () => boolean;
 }

@@ -19,6 +19,7 @@ const INTERVAL = 300;
 /** Looks for what happens to messages, in whatever process, for as long as somebody wants to know. */
 export class LiveChanges {
   readonly #db: Queryable;
+  readonly #onlyCaptured: () => boolean;
   readonly #logger: Logger;
   readonly #listeners = new Set<ChangeListener>();
   readonly #bell = new Bell();
@@ -26,8 +27,10 @@ export class LiveChanges {
   #watching: AbortController | null = null;
   #waiting = 0;
 
-  constructor(db: Queryable, logger: Logger) {
+  /** @param onlyCaptured whether only what goes to nobody is told of */
+  constructor(db: Queryable, onlyCaptured: () => boolean, logger: Logger) {
     this.#db = db;
+    this.#onlyCaptured = onlyCaptured;
     this.#logger = logger;
   }
 
@@ -70,7 +73,7 @@ export class LiveChanges {
   }
 
   async #look(): Promise<void> {
-    const touched = await findTouched(this.#db);
+    const touched = await findTouched(this.#db, this.#onlyCaptured());
     const before = this.#states;
     this.#states = new Map(touched.map(({ id, state }) => [id, state]));
     if (before === null) return this.#bell.ring();

@@ -133,6 +133,7 @@ export function App() {
               changes={messages.changed.ids.has(selected) ? messages.changed.at : 0}
               onBack={() => select(null)}
               onRemove={() => void remove(selected)}
+              say={say}
             />
           ) : (
             <p class="nothing">Choose a message to read it. Press ? for the keys.</p>

@@ -3,6 +3,7 @@ import type { Details } from '../../src/inbox/contract.ts';
 import { ask } from '../shared/api.ts';
 import { bytes, fullTime } from '../shared/format.ts';
 import { Icon } from '../shared/icon.tsx';
+import { Actions } from './actions.tsx';
 import { Envelope } from './envelope.tsx';
 import { Status } from './status.tsx';
 import { Tabs } from './tabs.tsx';
@@ -18,12 +19,14 @@ export interface MessageProps {
   readonly changes: number;
   readonly onBack: () => void;
   readonly onRemove: () => void;
+  /** Tells what came of something that was done. */
+  readonly say: (text: string) => void;
 }
 
 type View = 'html' | 'text' | 'journey' | 'headers' | 'parts' | 'source';
 
 /** Everything about one message. */
-export function Message({ id, changes, onBack, onRemove }: MessageProps) {
+export function Message({ id, changes, onBack, onRemove, say }: MessageProps) {
   const [details, setDetails] = useState<Details | null>(null);
   const [error, setError] = useState<string | null>(null);
   const [chosen, choose] = useState<View | null>(null);
@@ -76,6 +79,7 @@ export function Message({ id, changes, onBack, onRemove }: MessageProps) {
           ))}
         </p>
         <Attachments id={id} parts={details.parts} />
+        <Actions id={id} details={details} say={say} />
       </header>
       <Tabs<View>
         label="Ways to read the message"

@@ -12,9 +12,10 @@ const TONES: Readonly<Record<string, string>> = {
 };
 
 /** Where a message stands, and whether somebody has seen it. */
-export function Status({ message: { status, events } }: { readonly message: Summary }) {
+export function Status({ message: { status, events, sandbox } }: { readonly message: Summary }) {
   return (
     <span class="badges">
+      {sandbox ? <span class="badge">sandbox</span> : null}
       {events['clicked'] ? <span class="badge accent">clicked</span> : null}
       {events['opened'] && !events['clicked'] ? <span class="badge accent">opened</span> : null}
       <span class={`badge ${TONES[status] ?? 'plain'}`}>{status}</span>

@@ -53,13 +53,17 @@ export function useMessages(query: string): Messages {
     const ended = new AbortController();
     next.current = null;
     setList(before => ({ ...before, isLoading: true }));
-    ask<Page>(pathFor(query), { signal: ended.signal }).then(
-      page => {
-        next.current = page.next;
-        setList({ ...loaded(page), messages: page.messages });
-      },
-      error => ended.signal.aborted || setList({ ...EMPTY, isLoading: false, error: String(error.message) }),
-    );
+    const first = ask<Page>(pathFor(query), { signal: ended.signal });
+    first
+      .then(async page => (page.messages.length > 0 || page.next === null ? page : askOn(query, page.next)))
+      .then(
+        page => {
+          if (ended.signal.aborted) return;
+          next.current = page.next;
+          setList({ ...loaded(page), messages: page.messages });
+        },
+        error => ended.signal.aborted || setList({ ...EMPTY, isLoading: false, error: String(error.message) }),
+      );
 
     let gathered = new Set<string>();
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -94,7 +98,7 @@ export function useMessages(query: string): Messages {
   const loadMore = useCallback(() => {
     if (next.current === null || isAsking.current) return;
     isAsking.current = true;
-    ask<Page>(pathFor(query, next.current))
+    askOn(query, next.current)
       .then(page => {
         next.current = page.next;
         setList(before => ({
@@ -110,6 +114,17 @@ export function useMessages(query: string): Messages {
   }, [query]);
 
   return { ...list, live, changed, loadMore };
+}
+
+/** Pages that are asked for at most until one has a message; where few of many are meant, there are empty ones before it. */
+const MOST_EMPTY = 50;
+
+async function askOn(query: string, after: string | null): Promise<Page> {
+  let page: Page = { messages: [], next: after };
+  for (let asked = 0; page.next !== null && page.messages.length === 0 && asked < MOST_EMPTY; asked += 1) {
+    page = await ask<Page>(pathFor(query, page.next));
+  }
+  return page;
 }
 
 function pathFor(query: string, after?: string): string {

@@ -6,7 +6,7 @@ import { deliverySetting } from '../setting.ts';
 export const inbox = {
   inbox: {
     enabled: deliverySetting({
-      doc: 'Whether the worker shows what was captured: a page and an HTTP API for staging and tests, see [testing your application](testing-your-app.md). Only with `transport: capture`, also in all `routes`: it shows the messages of every owner to whoever may open it.',
+      doc: 'Whether the worker shows what was captured: a page and an HTTP API for staging and tests, see [testing your application](testing-your-app.md). Where `transport` and all `routes` are `capture`, it shows every message of every owner; else only those that go to nobody: of keys in [sandbox](sandbox.md), and captured ones.',
       format: boolean,
       default: false,
     }),

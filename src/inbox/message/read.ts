@@ -1,8 +1,9 @@
-import type { Queryable } from '../../postgres/pool.ts';
+import { StoreError } from '../../postgres/errors.ts';
 import { type EmailStory, readEmailStory } from '../../store/emails/show.ts';
 import { eventKind } from '../../store/event-types.ts';
 import { readRawMessage } from '../../store/messages/raw.ts';
 import type { Details, PartInfo, Recipient, Summary } from '../contract.ts';
+import type { Inbox } from '../inbox.ts';
 import { asksOthers } from './safe-html.ts';
 import { type Part, Structure } from './structure.ts';
 import { pendingOf, timelineOf } from './timeline.ts';
@@ -15,9 +16,21 @@ export interface ReadMessage {
   readonly structure: Structure | null;
 }
 
-/** @throws StoreError `not-found` */
-export async function readMessage(db: Queryable, id: string): Promise<ReadMessage> {
-  const story = await readEmailStory(db, id);
+/** The whole story of a message. @throws StoreError `not-found`, also where it goes to people and only others may be seen */
+export async function readStory(
+  { pool, onlyCaptured }: Pick<Inbox, 'pool' | 'onlyCaptured'>,
+  id: string,
+): Promise<EmailStory> {
+  const story = await readEmailStory(pool, id);
+  if (onlyCaptured() && !story.raw?.captured)
+    throw new StoreError('not-found', `no captured message has the id "${id}"`);
+  return story;
+}
+
+/** The same with its bytes. @throws StoreError as `readStory` */
+export async function readMessage(inbox: Pick<Inbox, 'pool' | 'onlyCaptured'>, id: string): Promise<ReadMessage> {
+  const story = await readStory(inbox, id);
+  const db = inbox.pool;
   const raw = story.raw && (await readRawMessage(db, story.id, story.raw.sizeBytes));
   return { story, raw, structure: raw && (await Structure.read(raw)) };
 }
@@ -60,11 +73,11 @@ export function detailsOf({ story, structure }: ReadMessage, { canRelease, bodie
 }
 
 function summaryOf(story: EmailStory): Summary {
-  const { id, createdAt, status, owner, from, to, cc, bcc, subject, tags, attachments, raw, text } = story;
+  const { id, createdAt, status, owner, from, to, cc, bcc, subject, tags, attachments, raw, text, sandbox } = story;
   const events: Record<string, number> = {};
   for (const { type } of story.events) events[type] = (events[type] ?? 0) + 1;
   return {
-    ...{ id, status, owner, from, subject, events },
+    ...{ id, status, owner, from, subject, sandbox, events },
     createdAt: createdAt.toISOString(),
     to: [...to],
     cc: [...(cc ?? [])],

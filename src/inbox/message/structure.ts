@@ -48,7 +48,7 @@ export class Structure {
   static async read(raw: Buffer): Promise<Structure> {
     const splitter = new Splitter({
       ignoreEmbedded: true,
-      maxHeadSize: raw.length + 1,
+      maxHeadSize: Number.POSITIVE_INFINITY,
       maxChildNodes: Number.POSITIVE_INFINITY,
     });
     splitter.end(raw);

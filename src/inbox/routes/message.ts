@@ -1,11 +1,10 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import Type, { type Static } from 'typebox';
 import { StoreError } from '../../postgres/errors.ts';
-import { readEmailStory } from '../../store/emails/show.ts';
 import { removeMessages } from '../../store/inbox/remove.ts';
 import { Details, DetailsQuery, ErrorBody, IdParams } from '../contract.ts';
 import type { Inbox } from '../inbox.ts';
-import { detailsOf, type ReadMessage, readMessage } from '../message/read.ts';
+import { detailsOf, type ReadMessage, readMessage, readStory } from '../message/read.ts';
 import { makeSafe } from '../message/safe-html.ts';
 
 const PartParams = Type.Object({
@@ -25,7 +24,8 @@ const NOTHING_RUNS = "default-src 'none'; sandbox";
 const NOT_KEPT = 'it is not kept as it was received any more (retention.raw)';
 
 /** One message: read it in every way, remove it. */
-export function addMessageRoutes(api: FastifyInstance, { pool, live, changes }: Inbox): void {
+export function addMessageRoutes(api: FastifyInstance, inbox: Inbox): void {
+  const { pool, live, changes, onlyCaptured } = inbox;
   const canRelease = () => live.current.smtp.host !== '';
 
   api.get<{ Params: IdParams; Querystring: DetailsQuery; Reply: Details }>(
@@ -40,7 +40,7 @@ export function addMessageRoutes(api: FastifyInstance, { pool, live, changes }: 
     },
     async request => {
       const { bodies } = request.query;
-      return detailsOf(await readMessage(pool, request.params.id), { bodies, canRelease: canRelease() });
+      return detailsOf(await readMessage(inbox, request.params.id), { bodies, canRelease: canRelease() });
     },
   );
 
@@ -48,7 +48,7 @@ export function addMessageRoutes(api: FastifyInstance, { pool, live, changes }: 
     '/api/messages/:id/text',
     { schema: { summary: 'Its text', params: IdParams, produces: ['text/plain'] } },
     async (request, reply) => {
-      const { text } = await readEmailStory(pool, request.params.id);
+      const { text } = await readStory(inbox, request.params.id);
       if (text === null) throw new StoreError('not-found', 'it has no text');
       return reply.type('text/plain; charset=utf-8').send(text);
     },
@@ -58,7 +58,7 @@ export function addMessageRoutes(api: FastifyInstance, { pool, live, changes }: 
     '/api/messages/:id/source',
     { schema: { summary: 'The bytes as received', params: IdParams, produces: ['message/rfc822'] } },
     async (request, reply) => {
-      const { raw, story } = await readMessage(pool, request.params.id);
+      const { raw, story } = await readMessage(inbox, request.params.id);
       if (raw === null) throw new StoreError('not-found', NOT_KEPT);
       return file(reply, { name: `${story.id}.eml`, type: 'message/rfc822', content: raw });
     },
@@ -77,7 +77,7 @@ export function addMessageRoutes(api: FastifyInstance, { pool, live, changes }: 
       },
     },
     async (request, reply) => {
-      const message = await readMessage(pool, request.params.id);
+      const message = await readMessage(inbox, request.params.id);
       const { html, policy } = safeHtmlOf(message, request.query.remote === true);
       return reply
         .header('content-security-policy', policy)
@@ -97,7 +97,7 @@ export function addMessageRoutes(api: FastifyInstance, { pool, live, changes }: 
       },
     },
     async (request, reply) => {
-      const { structure } = await readMessage(pool, request.params.id);
+      const { structure } = await readMessage(inbox, request.params.id);
       const part = structure?.leaves.find(({ path }) => path === request.params.path);
       const content = structure?.contentOf(request.params.path);
       if (!part || !content) throw new StoreError('not-found', `there is no part ${request.params.path}`);
@@ -116,10 +116,9 @@ export function addMessageRoutes(api: FastifyInstance, { pool, live, changes }: 
     },
     async (request, reply) => {
       const { id } = request.params;
-      const removed = await removeMessages(pool, [id]);
+      const removed = await removeMessages(pool, [id], onlyCaptured());
       if (removed.length === 0) {
-        const known = await pool.query('select from emails where id = $1', [id]);
-        if (known.rowCount === 0) throw new StoreError('not-found', `no message has the id "${id}"`);
+        await readStory(inbox, id);
         throw new StoreError('conflict', 'a worker has it just now: try again in a moment');
       }
       changes.removed(removed);

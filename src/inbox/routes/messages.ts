@@ -17,7 +17,7 @@ const BATCH = 500;
 
 /** All messages: list, search, wait for, remove. */
 export function addMessagesRoutes(api: FastifyInstance, inbox: Inbox): void {
-  const { pool, changes } = inbox;
+  const { pool, changes, onlyCaptured } = inbox;
 
   api.get<{ Querystring: ListQuery; Reply: Page }>(
     '/api/messages',
@@ -32,11 +32,11 @@ export function addMessagesRoutes(api: FastifyInstance, inbox: Inbox): void {
     },
     async (request, reply) => {
       const { wait, ...query } = request.query;
-      const question = { ...questionOf(query), after: query.after, limit: query.limit };
+      const question = { ...questionOf(query), onlyCaptured: onlyCaptured(), after: query.after, limit: query.limit };
       const gone = new AbortController();
       reply.raw.once('close', () => gone.abort());
       const page = await pageWithin(question, wait === undefined ? 0 : Number.parseInt(wait, 10) * 1_000, gone.signal);
-      const isAll = Object.keys(request.query).every(name => name === 'limit');
+      const isAll = !onlyCaptured() && Object.keys(request.query).every(name => name === 'limit');
       return isAll ? { ...shown(page), total: await countInbox(pool) } : shown(page);
     },
   );
@@ -55,10 +55,16 @@ export function addMessagesRoutes(api: FastifyInstance, inbox: Inbox): void {
       let removed = 0;
       let after: string | undefined;
       do {
-        const page = await searchInbox(pool, { ...questionOf(request.query), after, limit: BATCH });
+        const page = await searchInbox(pool, {
+          ...questionOf(request.query),
+          onlyCaptured: onlyCaptured(),
+          after,
+          limit: BATCH,
+        });
         const ids = await removeMessages(
           pool,
           page.messages.map(({ id }) => id),
+          onlyCaptured(),
         );
         if (ids.length > 0) changes.removed(ids);
         removed += ids.length;

@@ -1,5 +1,6 @@
 import { newOrderedId } from '../../platform/uuid.ts';
 import type { Queryable } from '../../postgres/pool.ts';
+import { IS_CAPTURED } from './search.ts';
 
 /** What is known of a message that something happened to of late. */
 export interface Touched {
@@ -15,7 +16,7 @@ const MOST = 2_000;
 
 /**
  * What happened of late is found along the primary keys of ids that begin with the time, and by the few claims that there are. $1 an id
- * of then, $2 messages at most.
+ * of then, $2 messages at most, $3 whether only those that go to nobody.
  */
 const TOUCHED = `
   with touched as (
@@ -34,10 +35,11 @@ const TOUCHED = `
            (select count(*) from smtp_relay_attempts where email_id = t.id),
            (select string_agg(concat(d.status, d.attempt), ' ' order by d.id)
               from email_events v join webhook_deliveries d on d.event_id = v.id where v.email_id = t.id)) as state
-    from touched t join emails e on e.id = t.id left join smtp_relay_claims c on c.email_id = t.id`;
+    from touched t join emails e on e.id = t.id left join smtp_relay_claims c on c.email_id = t.id
+   where not $3 or ${IS_CAPTURED}`;
 
 /** The messages that something happened to in the last minutes. */
-export async function findTouched(db: Queryable): Promise<readonly Touched[]> {
+export async function findTouched(db: Queryable, onlyCaptured: boolean): Promise<readonly Touched[]> {
   const then = newOrderedId(Date.now() - LOOK_BACK);
-  return (await db.query<Touched>(TOUCHED, [then, MOST])).rows;
+  return (await db.query<Touched>(TOUCHED, [then, MOST, onlyCaptured])).rows;
 }

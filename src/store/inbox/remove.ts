@@ -1,13 +1,16 @@
 import type { Queryable } from '../../postgres/pool.ts';
+import { IS_CAPTURED } from './search.ts';
 
 /**
- * Messages with everything that is known of them, but for those that a worker has just now. $1 ids. All goes by our own hand, in the
+ * Messages with everything that is known of them, but for those that a worker has just now. $1 ids, $2 whether only those that go to
+ * nobody. All goes by our own hand, in the
  * order in which it refers to each other, as in `retention/messages.ts`.
  */
 const REMOVE = `
   with free as materialized (
     select id from emails e
      where id = any ($1::uuid[]) and not exists (select from smtp_relay_claims where email_id = e.id and until > now())
+       and (not $2 or ${IS_CAPTURED})
        for update skip locked
   ), event as materialized (
     select id from email_events where email_id = any (array(select id from free))
@@ -31,6 +34,10 @@ const REMOVE = `
   delete from emails where id = any (array(select id from free)) returning id`;
 
 /** Removes messages and all that belongs to them. @returns the ids of those that are gone; a worker may have the others just now */
-export async function removeMessages(db: Queryable, ids: readonly string[]): Promise<readonly string[]> {
-  return (await db.query<{ id: string }>(REMOVE, [ids])).rows.map(({ id }) => id);
+export async function removeMessages(
+  db: Queryable,
+  ids: readonly string[],
+  onlyCaptured: boolean,
+): Promise<readonly string[]> {
+  return (await db.query<{ id: string }>(REMOVE, [ids, onlyCaptured])).rows.map(({ id }) => id);
 }

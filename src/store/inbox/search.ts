@@ -21,11 +21,15 @@ export interface InboxSummary {
   readonly attachments: number;
   /** Bytes as received; null where it is not kept any more. */
   readonly size: number | null;
+  /** Its key was in sandbox. */
+  readonly sandbox: boolean;
   /** How many events there are of each type. */
   readonly events: Readonly<Record<string, number>>;
 }
 
 export interface InboxQuestion {
+  /** Whether only what was captured, or sent with a key in sandbox, may be seen: other mail goes to people. */
+  readonly onlyCaptured: boolean;
   /** As people write it (`readSearch`). */
   readonly query?: string | undefined;
   /** Further terms that have to hold. */
@@ -60,9 +64,13 @@ const SUMMARY = `
     as preview,
   case when jsonb_typeof(e.attachments) = 'array' then jsonb_array_length(e.attachments) else 0 end as attachments,
   (select size_bytes from smtp_relay_messages where email_id = e.id) as size,
+  coalesce((select sandbox from smtp_relay_messages where email_id = e.id), false) as sandbox,
   (select coalesce(jsonb_object_agg(type, n), '{}') from (
      select type, count(*) as n from email_events where email_id = e.id group by type) v) as events,
   ${EXACT} as exact`;
+
+/** SQL: whether a row `e` goes to nobody. A message that is not kept as received any more says nothing of that. */
+export const IS_CAPTURED = 'exists (select from smtp_relay_messages m where m.email_id = e.id and m.captured)';
 
 const COUNT = 'select count(*)::integer as count from (select from emails limit 100000) e';
 
@@ -78,7 +86,7 @@ export async function countInbox(db: Queryable): Promise<number> {
  * @throws StoreError `invalid` for an `after` that no page gave
  */
 export async function searchInbox(db: Queryable, question: InboxQuestion): Promise<InboxPage> {
-  const { query = '', terms = [], since, after, limit } = question;
+  const { query = '', terms = [], onlyCaptured, since, after, limit } = question;
   const wanted = [...readSearch(query), ...terms];
   const values: unknown[] = [];
   const bind = (value: unknown): string => `$${values.push(value)}`;
@@ -89,9 +97,10 @@ export async function searchInbox(db: Queryable, question: InboxQuestion): Promi
      ${since === undefined ? '' : `and e.created_at >= ${bind(since)}`}
    order by e.created_at desc, e.id desc`;
   const withBodies = wanted.some(({ field }) => field === 'text');
-  const examined = wanted.length === 0 ? limit : withBodies ? EXAMINED_WITH_BODIES : EXAMINED;
+  const isAll = wanted.length === 0 && !onlyCaptured;
+  const examined = isAll ? limit : withBodies ? EXAMINED_WITH_BODIES : EXAMINED;
   const ofAlong = [...values];
-  const conditions = ['true', ...wanted.map(term => conditionOf(term, bind))];
+  const conditions = [onlyCaptured ? IS_CAPTURED : 'true', ...wanted.map(term => conditionOf(term, bind))];
   const statement = `
   select ${SUMMARY} from (select * ${along} limit ${examined}) e
    where ${conditions.join(' and ')}
@@ -100,7 +109,7 @@ export async function searchInbox(db: Queryable, question: InboxQuestion): Promi
   const messages = rows.map(({ exact, ...message }) => ({ ...message, preview: shortened(message.preview) }));
   const last = rows.at(-1);
   if (last && rows.length === limit) return { messages, next: `${last.exact}_${last.id}` };
-  if (wanted.length === 0) return { messages, next: null };
+  if (isAll) return { messages, next: null };
   const end = `select e.id, ${EXACT} as exact ${along} offset ${examined - 1} limit 1`;
   const [reached] = (await db.query<{ id: string; exact: string }>(end, ofAlong)).rows;
   return { messages, next: reached ? `${reached.exact}_${reached.id}` : null };
