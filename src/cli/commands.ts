@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { CliContext } from './command.ts';
+import { addCompletionCommand } from './completion/completion.ts';
 import { addConfigCommands } from './config/config.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addDomainsCommands } from './domains/domains.ts';
@@ -28,4 +29,5 @@ export function addCommands(program: Command, context: CliContext): void {
   addEmailsCommands(program, context);
   addResourcesCommands(program, context);
   addConfigCommands(program, context);
+  addCompletionCommand(program, context);
 }

@@ -4,6 +4,7 @@ import { type LoadedConfig, loadConfig } from '../config/load.ts';
 import { expectedSchemaVersion, migrate } from '../store/schema/migrate.ts';
 import { PIPELINES, type Pipeline } from '../store/schema/pipeline.ts';
 import { type CliContext, examples, type JsonOptions, jsonOption, print } from './command.ts';
+import { createProgress } from './progress.ts';
 
 interface MigrateCommandOptions extends JsonOptions {
   readonly setPipeline?: Pipeline;
@@ -22,10 +23,12 @@ export function addMigrateCommand(program: Command, context: CliContext): void {
       .action(async (options: MigrateCommandOptions) => {
         // A job that only migrates needs to know no other way to the database than its own.
         const loaded = loadConfig(context.env, { checkTlsFiles: false, require: ['migrationsDatabaseUrl'] });
+        const progress = createProgress(context);
         const { applied, pipeline } = await migrate(migrationsLogin(loaded.config), {
           ...wantedPipeline(options, loaded),
           connectTimeout: loaded.config.database.connectTimeout,
-        });
+          onStep: progress,
+        }).finally(progress.end);
         const version = await expectedSchemaVersion();
         print(context, options, { applied, version, pipeline }, describe(applied, version, pipeline));
       }),

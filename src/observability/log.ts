@@ -34,7 +34,9 @@ export function createLogger(options: LogOptions): Logger {
     // Only terminals need it, so only they pay for loading it.
     const pretty: typeof import('pino-pretty') = createRequire(import.meta.url)('pino-pretty');
     const destination = options.destination;
-    return pino(base, pretty({ colorize: process.stdout.isTTY, ...(destination ? { destination } : {}) }));
+    // Not where NO_COLOR asks for none.
+    const colorize = process.stdout.isTTY && process.stdout.hasColors();
+    return pino(base, pretty({ colorize, ...(destination ? { destination } : {}) }));
   }
   // Lines that come together share a write, beside the path of messages.
   return pino(base, options.destination ?? pino.destination({ sync: false }));

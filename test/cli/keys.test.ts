@@ -90,7 +90,7 @@ describe("keys beside OpenSend, restricted by a domain's id", { concurrency: tru
     const missing = await cli.run('keys', 'show', 'nothing');
     assert.deepEqual(
       [missing.code, missing.stderr],
-      [1, 'smtp-relay: no key has this id, name or preview, or is this one\n'],
+      [1, 'smtp-relay: no key has this id, name or preview, or is this one; see: smtp-relay keys list\n'],
     );
   });
 });

@@ -19,8 +19,10 @@ import {
   jsonOption,
   note,
   print,
+  printable,
   table,
 } from '../command.ts';
+import { type ConfirmOptions, confirm, yesOption } from '../confirm.ts';
 import { pipelineOf, withDatabase } from '../database.ts';
 import { addDomainCheck, describeSetUp, setUpAtSes } from './ses.ts';
 
@@ -73,8 +75,10 @@ export function addDomainsCommands(program: Command, context: CliContext): void 
       .description('Take a domain from its owner')
       .argument('<domain>', NAME_OR_ID)
       .option('--owner <id>', OWNER_HELP)
+      .addOption(yesOption())
       .addOption(jsonOption())
-      .action(async (name: string, options: JsonOptions & { owner?: string }) => {
+      .action(async (name: string, options: JsonOptions & ConfirmOptions & { owner?: string }) => {
+        await confirm(context, options, `Take the domain ${printable(name)} from its owner`);
         const row = await withDatabase(context, pool => removeDomain(pool, name, options.owner));
         print(context, options, row, `${row.name} is no longer a domain of ${row.owner ?? 'nobody'}.\n`);
         note(context, options, 'Running relays notice within 10 seconds.');

@@ -21,8 +21,10 @@ import {
   jsonOption,
   note,
   print,
+  printable,
   table,
 } from '../command.ts';
+import { type ConfirmOptions, confirm, yesOption } from '../confirm.ts';
 import { pipelineOf, withDatabase } from '../database.ts';
 import { addSandboxCommands, nameOf, REFERENCE, requireSandbox, SANDBOX } from './sandbox.ts';
 
@@ -86,8 +88,10 @@ function addRevoke(keys: Command, context: CliContext): void {
       .description('Revoke an API key; sessions that are open with it stop within 10 seconds')
       .argument('<key>', REFERENCE)
       .option('--block', 'have it refused whatever documents and dashboards say, and leave its row; see keys unblock')
+      .addOption(yesOption())
       .addOption(jsonOption())
-      .action(async (reference: string, options: JsonOptions & { block?: boolean }) => {
+      .action(async (reference: string, options: JsonOptions & ConfirmOptions & { block?: boolean }) => {
+        await confirm(context, options, `${options.block ? 'Block' : 'Revoke'} the key ${printable(reference)}`);
         const end = options.block ? blockKey : revokeKey;
         const ended = await withDatabase(context, pool => end(pool, reference));
         print(context, options, ended, `${options.block ? 'Blocked' : 'Revoked'} ${nameOf(ended)}.\n`);

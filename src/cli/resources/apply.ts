@@ -25,6 +25,7 @@ import {
   printable,
   table,
 } from '../command.ts';
+import { type ConfirmOptions, confirm, yesOption } from '../confirm.ts';
 import { pipelineOf, withDatabase } from '../database.ts';
 import { CheckFailed } from '../errors.ts';
 
@@ -86,13 +87,19 @@ export function addApply(resources: Command, context: CliContext): void {
       .option('--dry-run', 'only show what would be done')
       .option('--secrets <folder>', 'the folder below which keys and secrets are')
       .option('--allow-empty', ALLOW_EMPTY)
+      .addOption(yesOption())
       .addOption(jsonOption())
-      .action(async (paths: string[], options: JsonOptions & SourceOptions & { dryRun?: boolean }) => {
+      .action(async (paths: string[], options: JsonOptions & SourceOptions & ConfirmOptions & { dryRun?: boolean }) => {
         const { declarations, partsFor } = await prepare(context, paths, options);
         const changes = await withDatabase(context, async pool => {
           const parts = await partsFor(pool);
           const planned = await changesOf(declarations, parts);
-          return options.dryRun || planned.length === 0 ? planned : apply(declarations, parts);
+          if (options.dryRun || planned.length === 0) return planned;
+          const removed = planned
+            .filter(({ action }) => action === 'remove')
+            .map(({ kind, name }) => `${kind}/${name}`);
+          if (removed.length > 0) await confirm(context, options, `Remove ${printable(removed.join(', '))}`);
+          return apply(declarations, parts);
         });
         tell(context, options, { declarations, changes, none: 'Nothing to do.\n' });
         if (options.dryRun) note(context, options, 'Nothing was written: this is what apply would do.');

@@ -23,10 +23,13 @@ export class Import {
   /** Of the last line that is on a list. */
   doneLine = 0;
   readonly #isStrict: boolean;
+  readonly #onBatch: () => void;
   #pending: { readonly line: number; readonly row: SuppressionImport }[] = [];
 
-  constructor({ strict = false }: { readonly strict?: boolean }) {
+  /** @param options `onBatch` is called when lines have come onto the lists */
+  constructor({ strict = false, onBatch = () => {} }: { readonly strict?: boolean; readonly onBatch?: () => void }) {
     this.#isStrict = strict;
+    this.#onBatch = onBatch;
   }
 
   /** Whether there is anything to tell of it. */
@@ -68,6 +71,7 @@ export class Import {
       this.added += added;
       this.existing += batch.length - added;
       this.doneLine = batch.at(-1)?.line ?? this.doneLine;
+      this.#onBatch();
     }
   }
 }

@@ -22,7 +22,9 @@ import {
   printable,
   table,
 } from '../command.ts';
+import { type ConfirmOptions, confirm, yesOption } from '../confirm.ts';
 import { withDatabase } from '../database.ts';
+import { createProgress } from '../progress.ts';
 import { readSuppressionsCsv, suppressionsCsvWriter } from './csv.ts';
 import { Import } from './import.ts';
 
@@ -63,8 +65,10 @@ export function addSuppressionsCommands(program: Command, context: CliContext): 
       .description("Take an address off an owner's suppression list")
       .argument('<email>')
       .requiredOption('--owner <id>', 'whose list')
+      .addOption(yesOption())
       .addOption(jsonOption())
-      .action(async (email: string, options: JsonOptions & { owner: string }) => {
+      .action(async (email: string, options: JsonOptions & ConfirmOptions & { owner: string }) => {
+        await confirm(context, options, `Let ${printable(options.owner)} send to ${printable(email)} again`);
         const row = await withDatabase(context, pool => removeSuppression(pool, options.owner, email));
         print(context, options, row, `${row.email} is no longer on the suppression list of ${row.owner}.\n`);
       }),
@@ -133,9 +137,10 @@ function addTransfers(suppressions: Command, context: CliContext): void {
 
 async function importFile(context: CliContext, file: string, options: ImportOptions): Promise<void> {
   const input = file === STANDARD ? context.stdin : createReadStream(file);
-  const work = new Import(options);
+  const progress = createProgress(context);
+  const work = new Import({ ...options, onBatch: () => progress(`line ${work.doneLine}: ${work.added} added`) });
   try {
-    await withDatabase(context, pool => work.run(pool, readSuppressionsCsv(input, options)));
+    await withDatabase(context, pool => work.run(pool, readSuppressionsCsv(input, options))).finally(progress.end);
   } catch (error) {
     // Addresses that are on the lists by now stay there, and whoever tries again should know.
     if (work.hasBegun && !options.strict) tell(context, options, work, { upToLine: work.doneLine });
@@ -182,12 +187,22 @@ function list(context: CliContext, lines: readonly Listed[], what: string): void
 }
 
 async function exportFile(context: CliContext, file: string, owner: string | undefined): Promise<void> {
+  const progress = createProgress(context);
   await withDatabase(context, async pool => {
-    const rows = Readable.from(eachSuppression(pool, owner));
+    const rows = Readable.from(counted(eachSuppression(pool, owner), rows => progress(`${rows} addresses`)));
     if (file === STANDARD) await pipeline(rows, suppressionsCsvWriter(), context.stdout, { end: false });
     // The addresses are nobody else's business.
     else await pipeline(rows, suppressionsCsvWriter(), createWriteStream(file, { mode: 0o600 }));
-  });
+  }).finally(progress.end);
+}
+
+async function* counted<T>(rows: AsyncIterable<T>, tell: (count: number) => void): AsyncGenerator<T> {
+  let count = 0;
+  for await (const row of rows) {
+    yield row;
+    count += 1;
+    tell(count);
+  }
 }
 
 function count(number: number, what: string): string {

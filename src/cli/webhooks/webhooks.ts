@@ -30,6 +30,7 @@ import {
   printable,
   table,
 } from '../command.ts';
+import { type ConfirmOptions, confirm, yesOption } from '../confirm.ts';
 import { onlyStandalone, withDatabase } from '../database.ts';
 import { addDeliveriesCommands } from './deliveries.ts';
 import { addSecretsCommands, KEEP_SECRET, secretBox } from './secrets.ts';
@@ -178,8 +179,10 @@ function addDelete(webhooks: Command, context: CliContext): void {
       .command('delete')
       .description('Remove an endpoint with its deliveries')
       .argument('<id>', 'as listed')
+      .addOption(yesOption())
       .addOption(jsonOption())
-      .action(async (id: string, options: JsonOptions) => {
+      .action(async (id: string, options: JsonOptions & ConfirmOptions) => {
+        await confirm(context, options, `Delete the webhook ${printable(id)} with its deliveries`);
         const row = await withDatabase(context, pool => deleteWebhook(pool, id));
         print(context, options, row, `Deleted ${row.url} of ${row.owner ?? 'nobody'}.\n`);
       }),

@@ -185,7 +185,8 @@ export async function listKeys(db: Queryable, owner?: string): Promise<ApiKeyLis
 export async function findByReference(db: Queryable, reference: string): Promise<ApiKeyListing> {
   const { rows } = await db.query<ApiKeyListing>(FIND_BY_REFERENCE, [reference.trim(), hashKey(reference)]);
   const [found, ...others] = rows;
-  if (!found) throw new StoreError('not-found', 'no key has this id, name or preview, or is this one');
+  if (!found)
+    throw new StoreError('not-found', 'no key has this id, name or preview, or is this one; see: smtp-relay keys list');
   if (others.length > 0) {
     const ids = rows.map(row => row.id).join(', ');
     throw new StoreError('ambiguous', `${rows.length} keys are called so; name one by its id: ${ids}`);

@@ -56,7 +56,9 @@ export async function unblockKey(db: Queryable, reference: string): Promise<ApiK
   if (!rowCount) {
     throw new StoreError(
       'not-found',
-      found ? 'the key is not blocked' : 'no key has this id, name or preview, or is this one',
+      found
+        ? 'the key is not blocked'
+        : 'no key has this id, name or preview, or is this one; see: smtp-relay keys list',
     );
   }
   if (found) await db.query(SHOW_UNBLOCKED, [found.id, BLOCKED.reason]);

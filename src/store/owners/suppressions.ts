@@ -161,7 +161,11 @@ export async function removeSuppression(db: Queryable, owner: string, address: s
   const ids = found.rows.map(({ id }) => id);
   await refuseDeclared(db, 'SuppressionList', ids, { what: 'this address' });
   const { rows } = await db.query<Suppression>(DELETE, [owner, forms]);
-  if (!rows[0]) throw new StoreError('not-found', `${email} is not on the suppression list of ${owner}`);
+  if (!rows[0])
+    throw new StoreError(
+      'not-found',
+      `${email} is not on the suppression list of ${owner}; see: smtp-relay suppressions list`,
+    );
   return rows[0];
 }
 

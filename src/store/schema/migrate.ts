@@ -35,6 +35,8 @@ export interface MigrateOptions {
   readonly lockTimeout?: number;
   /** Milliseconds to wait for a connection; 10,000 unless given. */
   readonly connectTimeout?: number;
+  /** Is told what begins: a migration, or the indexes that are built before it, which may take hours on large tables. */
+  readonly onStep?: (what: string) => void;
 }
 
 const DIRECTORY = fileURLToPath(new URL('./migrations', import.meta.url));
@@ -142,6 +144,7 @@ async function applyAll(client: pg.Client, databaseUrl: DatabaseUrl, options: Mi
     const next = await firstMissing(before);
     if (next === undefined) return applied;
     if (before.length > 0) await buildBefore(next, client, databaseUrl, options);
+    options.onStep?.(`migration ${next}`);
     const count = before.length > 0 ? 1 : Number.POSITIVE_INFINITY;
     applied.push(...(await apply(client, options, { next, count })));
   }
@@ -156,6 +159,7 @@ async function buildBefore(
 ): Promise<void> {
   const indexes = await readConcurrentIndexes(new URL(`${name}.sql`, INDEXES));
   if (indexes.length === 0) return;
+  options.onStep?.(`building the indexes of ${name}`);
   // The lock needs a transaction, which a build cannot be in.
   const guard = newClient(databaseUrl, options);
   try {
