@@ -41,6 +41,8 @@ const OTHERS = new Set([
   'psql',
   'git',
   'openssl',
+  // Run by test/clients-guide.test.ts.
+  'swaks',
 ]);
 /** They run until they are told to stop: `test/faults/process.test.ts`, `test/delivery/faults/` and `test/dev/` start them. */
 const RUN_ON = new Set(['relay', 'worker', 'dev', 'demo-postgres']);

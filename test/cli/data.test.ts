@@ -135,7 +135,7 @@ describe('smtp-relay emails', { concurrency: true }, () => {
     const cli = cliFor(await createDatabase(t));
     const missing = await cli.run('emails', 'show', '0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11');
     assert.deepEqual([missing.code, missing.stdout], [1, '']);
-    assert.match(missing.stderr, /^smtp-relay: no message has the id "0b8f7a52-.*"\n$/);
+    assert.match(missing.stderr, /^smtp-relay: no message has the id "0b8f7a52-.*"; see: smtp-relay emails list\n$/);
     for (const wrong of [
       ['--since', 'yesterday'],
       ['--limit', '0'],

@@ -16,7 +16,7 @@ interface TestContext {
 const newKey = () => randomBytes(32).toString('base64');
 
 function runCommand(args: readonly string[], env: Record<string, string>) {
-  return runInProcess(['webhooks', ...args], env);
+  return runInProcess(['webhooks', ...args], { SMTP_RELAY_DATABASE_CONNECT_TIMEOUT: '60s', ...env });
 }
 
 async function setUp(t: TestContext) {

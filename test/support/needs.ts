@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url';
 /** An independent implementation of Amazon SES (PyPI `moto`), where `.ci/run` puts it. */
 export const MOTO_SERVER = fileURLToPath(new URL('../../node_modules/.cache/moto/bin/moto_server', import.meta.url));
 
+/** The Python of a folder with Django in it (PyPI `django`), where `.ci/run` puts it. */
+export const DJANGO_PYTHON = fileURLToPath(new URL('../../node_modules/.cache/django/bin/python', import.meta.url));
+
 /** What a test may need beyond the project itself, and the command that succeeds where it is there. */
 const PROBES = {
   python3: ['python3', '-c', 'import smtplib, ssl'],
@@ -16,6 +19,9 @@ const PROBES = {
   openssl: ['openssl', 'version'],
   procTcp: ['/bin/sh', '-c', 'test -r /proc/net/tcp'],
   devFull: ['/bin/sh', '-c', 'test -c /dev/full'],
+  msmtp: ['msmtp', '--version'],
+  go: ['go', 'version'],
+  django: [DJANGO_PYTHON, '-c', 'import django'],
   moto: [MOTO_SERVER, '--help'],
   pgbouncer: ['/usr/sbin/pgbouncer', '--version'],
   chromium: ['/bin/sh', '-c', 'chromium --version'],
