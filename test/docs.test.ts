@@ -197,3 +197,13 @@ it('docs/replies.md has every reply of the relay’s own', async () => {
     [],
   );
 });
+
+describe('docs/README.md', () => {
+  it('leads to every page, each once', () => {
+    const index = documents.find(({ name }) => name === 'docs/README.md');
+    assert.ok(index);
+    const linked = all(index.prose, /\]\(([\w-]+\.md)\)/g).map(name => `docs/${name}`);
+    const pages = documents.map(({ name }) => name).filter(name => name.startsWith('docs/') && name !== index.name);
+    assert.deepEqual(linked.toSorted(), pages.toSorted());
+  });
+});
