@@ -1,4 +1,4 @@
-import type { Schema } from './values-definitions.ts';
+import type { Schema } from './schema-parts.ts';
 
 /*
  * What charts are used to have under another name. The schema lets these through, so that a template can say which value is meant:

@@ -1,27 +1,10 @@
-export type Schema = { [keyword: string]: unknown };
+import { containers, pods } from './pod-definitions.ts';
+import { anything, group, listOf, named, ref, type Schema, text, truth, where, whole, words } from './schema-parts.ts';
 
 /*
  * What values of the chart may be that are objects of Kubernetes, or names of some: as narrow as Kubernetes itself, so that what
  * it would refuse after minutes is refused before anything is applied.
  */
-
-const whole = (minimum: number, maximum?: number): Schema => ({
-  type: 'integer',
-  minimum,
-  ...(maximum !== undefined && { maximum }),
-});
-const text = (pattern: string): Schema => ({ type: 'string', pattern });
-const words = (...all: string[]): Schema => ({ enum: all });
-const truth: Schema = { type: 'boolean' };
-const anything: Schema = { type: 'object' };
-const named: Schema = { type: 'string', minLength: 1 };
-
-export function group(properties: Schema, required: readonly string[] = []): Schema {
-  return { type: 'object', properties, ...(required.length > 0 && { required }), additionalProperties: false };
-}
-
-const listOf = (items: Schema): Schema => ({ type: 'array', items });
-const ref = (name: string): Schema => ({ $ref: `#/$defs/${name}` });
 
 const OCTET = '(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])';
 const IPV4 = `${OCTET}(\\.${OCTET}){3}`;
@@ -34,6 +17,8 @@ function names(): Schema {
     /** May be empty: then the chart has a name of its own. */
     label: { type: 'string', maxLength: 253, pattern: '^([a-z]([-a-z0-9]*[a-z0-9])?)?$' },
     objectName: { type: 'string', maxLength: 253, pattern: `^(${HOST})?$` },
+    /** Of Secrets that images are pulled with. */
+    nameOrObject: { anyOf: [text(`^${HOST}$`), group({ name: text(`^${HOST}$`) }, ['name'])] },
     secretKey: { type: 'string', maxLength: 253, pattern: '^[-._a-zA-Z0-9]*$' },
     host: { type: 'string', maxLength: 253, pattern: `^(\\*\\.)?${HOST}$` },
     address: text(`^(${IPV4}|${IPV6})$`),
@@ -51,6 +36,15 @@ function names(): Schema {
       propertyNames: { pattern: '^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$' },
       additionalProperties: { type: 'string', maxLength: 63, pattern: '^([A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?)?$' },
     },
+    selector: group({
+      matchLabels: ref('labels'),
+      matchExpressions: listOf(
+        group(
+          { key: named, operator: words('In', 'NotIn', 'Exists', 'DoesNotExist'), values: listOf({ type: 'string' }) },
+          ['key', 'operator'],
+        ),
+      ),
+    }),
     annotations: {
       type: 'object',
       propertyNames: { pattern: '^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$' },
@@ -59,124 +53,19 @@ function names(): Schema {
   };
 }
 
-function containers(): Schema {
-  const port = { anyOf: [ref('port'), named] };
-  return {
-    env: listOf(group({ name: named, value: { type: 'string' }, valueFrom: anything }, ['name'])),
-    envFrom: listOf(group({ prefix: { type: 'string' }, configMapRef: anything, secretRef: anything })),
-    volumes: listOf({ type: 'object', properties: { name: named }, required: ['name'], minProperties: 2 }),
-    volumeMounts: listOf({
-      type: 'object',
-      properties: { name: named, mountPath: named, subPath: { type: 'string' }, readOnly: truth },
-      required: ['name', 'mountPath'],
-    }),
-    volumeSource: { type: 'object', minProperties: 1, maxProperties: 1 },
-    containers: listOf({
-      type: 'object',
-      properties: {
-        name: named,
-        image: named,
-        env: listOf(anything),
-        ports: listOf({ type: 'object', properties: { containerPort: port } }),
-      },
-      required: ['name'],
-    }),
-    resizePolicy: listOf(
-      group({ resourceName: words('cpu', 'memory'), restartPolicy: words('NotRequired', 'RestartContainer') }, [
-        'resourceName',
-        'restartPolicy',
-      ]),
-    ),
-    resources: group({
-      requests: { type: 'object', additionalProperties: ref('quantity') },
-      limits: { type: 'object', additionalProperties: ref('quantity') },
-      claims: listOf({ type: 'object', required: ['name'] }),
-    }),
-    probe: group(
-      {
-        enabled: truth,
-        initialDelaySeconds: whole(0),
-        periodSeconds: whole(1),
-        timeoutSeconds: whole(1),
-        failureThreshold: whole(1),
-        successThreshold: whole(1),
-        terminationGracePeriodSeconds: whole(1),
-      },
-      ['enabled'],
-    ),
-  };
-}
+/** Of a HorizontalPodAutoscaler: the field that goes with each type. */
+const METRICS = {
+  Resource: 'resource',
+  Pods: 'pods',
+  Object: 'object',
+  External: 'external',
+  ContainerResource: 'containerResource',
+} as const;
 
-function pods(): Schema {
-  const identity = { runAsUser: whole(0), runAsGroup: whole(0), runAsNonRoot: truth };
-  const profile = group(
-    { type: words('RuntimeDefault', 'Localhost', 'Unconfined'), localhostProfile: { type: 'string' } },
-    ['type'],
-  );
-  const shared = {
-    ...identity,
-    seLinuxOptions: anything,
-    seccompProfile: profile,
-    appArmorProfile: anything,
-    windowsOptions: anything,
-  };
-  const capabilities = group({ add: listOf(named), drop: listOf(named) });
-  return {
-    podSecurityContext: group({
-      ...shared,
-      fsGroup: whole(0),
-      fsGroupChangePolicy: words('OnRootMismatch', 'Always'),
-      supplementalGroups: listOf(whole(0)),
-      supplementalGroupsPolicy: words('Merge', 'Strict'),
-      seLinuxChangePolicy: named,
-      sysctls: listOf({ type: 'object', required: ['name', 'value'] }),
-    }),
-    securityContext: group({
-      ...shared,
-      allowPrivilegeEscalation: truth,
-      privileged: truth,
-      readOnlyRootFilesystem: truth,
-      procMount: named,
-      capabilities,
-    }),
-    affinity: group({ nodeAffinity: anything, podAffinity: anything, podAntiAffinity: anything }),
-    tolerations: listOf(
-      group({
-        key: { type: 'string' },
-        operator: words('Exists', 'Equal', 'Lt', 'Gt'),
-        value: { type: 'string' },
-        effect: words('', 'NoSchedule', 'PreferNoSchedule', 'NoExecute'),
-        tolerationSeconds: { type: ['integer', 'null'] },
-      }),
-    ),
-    topologySpread: {
-      type: ['array', 'null'],
-      items: group(
-        {
-          maxSkew: whole(1),
-          topologyKey: named,
-          whenUnsatisfiable: words('DoNotSchedule', 'ScheduleAnyway'),
-          labelSelector: anything,
-          minDomains: whole(1),
-          matchLabelKeys: listOf(named),
-          nodeAffinityPolicy: words('Honor', 'Ignore'),
-          nodeTaintsPolicy: words('Honor', 'Ignore'),
-        },
-        ['maxSkew', 'topologyKey', 'whenUnsatisfiable', 'labelSelector'],
-      ),
-    },
-    hostAliases: listOf(group({ ip: ref('address'), hostnames: listOf(named) }, ['ip', 'hostnames'])),
-    dnsConfig: group({
-      nameservers: listOf(ref('address')),
-      searches: listOf({ type: 'string' }),
-      options: listOf(group({ name: named, value: { type: 'string' } }, ['name'])),
-    }),
-    strategy: group({
-      type: words('RollingUpdate', 'Recreate'),
-      rollingUpdate: { anyOf: [group({ maxUnavailable: ref('count'), maxSurge: ref('count') }), { type: 'null' }] },
-    }),
-  };
-}
+const measured = (field: string): [string, Schema] => [
+  field,
+  { type: 'object', properties: { target: { type: 'object', required: ['type'] } }, required: ['target'] },
+];
 
 function scaling(): Schema {
   const rules = group({
@@ -194,23 +83,70 @@ function scaling(): Schema {
   return {
     behavior: group({ scaleUp: rules, scaleDown: rules }),
     metrics: listOf({
-      type: 'object',
-      properties: { type: words('Resource', 'Pods', 'Object', 'External', 'ContainerResource') },
-      required: ['type'],
+      ...group({ type: words(...Object.keys(METRICS)), ...Object.fromEntries(Object.values(METRICS).map(measured)) }, [
+        'type',
+      ]),
+      allOf: Object.entries(METRICS).map(([type, field]) => where('type', words(type), { required: [field] })),
     }),
     fallback: group({ failureThreshold: whole(1), replicas: whole(0), behavior: named }),
-    triggers: listOf({ type: 'object', properties: { type: named, metadata: anything }, required: ['type'] }),
+    triggers: listOf(
+      group(
+        {
+          type: named,
+          name: { type: 'string' },
+          metricType: words('AverageValue', 'Value', 'Utilization'),
+          useCachedMetrics: truth,
+          metadata: { type: 'object', additionalProperties: { type: 'string' } },
+          authenticationRef: group(
+            { name: named, kind: words('TriggerAuthentication', 'ClusterTriggerAuthentication') },
+            ['name'],
+          ),
+        },
+        ['type', 'metadata'],
+      ),
+    ),
+    podIdentity: group(
+      {
+        provider: words('aws', 'aws-eks', 'none'),
+        roleArn: text('^arn:'),
+        identityOwner: words('keda', 'workload'),
+      },
+      ['provider'],
+    ),
   };
 }
 
+const RELABELINGS = [
+  'Replace',
+  'Keep',
+  'Drop',
+  'HashMod',
+  'LabelMap',
+  'LabelDrop',
+  'LabelKeep',
+  'Lowercase',
+  'Uppercase',
+  'KeepEqual',
+  'DropEqual',
+];
+
 function network(): Schema {
+  const expression = { anyOf: [named, { type: 'number' }] };
+  const rule = {
+    for: ref('scrapeDuration'),
+    keep_firing_for: ref('scrapeDuration'),
+    labels: { type: 'object', additionalProperties: { type: 'string' } },
+    annotations: { type: 'object', additionalProperties: { type: 'string' } },
+  };
   const peer = {
     ...group({
-      podSelector: anything,
-      namespaceSelector: anything,
+      podSelector: ref('selector'),
+      namespaceSelector: ref('selector'),
       ipBlock: group({ cidr: ref('network'), except: listOf(ref('network')) }, ['cidr']),
     }),
     minProperties: 1,
+    // An address is of no pod.
+    ...where('ipBlock', anything, { maxProperties: 1 }),
   };
   const peers = listOf(peer);
   const ports = listOf(
@@ -243,10 +179,27 @@ function network(): Schema {
       },
       ['enabled', 'port', 'target'],
     ),
-    relabelings: listOf(anything),
+    relabelings: listOf(
+      group({
+        sourceLabels: listOf(named),
+        separator: { type: 'string' },
+        targetLabel: { type: 'string' },
+        regex: { type: 'string' },
+        modulus: whole(1),
+        replacement: { type: 'string' },
+        action: words(...RELABELINGS, ...RELABELINGS.map(name => name.toLowerCase())),
+      }),
+    ),
+    ruleOverride: group({ ...rule, expr: expression }),
     ruleGroups: listOf({
       type: 'object',
-      properties: { name: named, rules: listOf(anything) },
+      properties: {
+        name: named,
+        rules: listOf({
+          ...group({ ...rule, alert: named, record: named, expr: expression }, ['expr']),
+          oneOf: [{ required: ['alert'] }, { required: ['record'] }],
+        }),
+      },
       required: ['name', 'rules'],
     }),
     privateKey: group({

@@ -5,7 +5,8 @@ import { KINDS, type KindName } from '../../src/declared/kinds/kinds.ts';
 import { documentSchema } from '../../src/declared/kinds/schema.ts';
 import { chartPath } from './chart.ts';
 import { movedSchema } from './moved-values.ts';
-import { definitions, group, type Schema } from './values-definitions.ts';
+import { group, type Schema } from './schema-parts.ts';
+import { definitions } from './values-definitions.ts';
 
 /**
  * Makes values.schema.json from values.yaml: types from the defaults, descriptions and what `# @schema {…}` says from the

@@ -187,6 +187,14 @@ volumeMounts:
 
 {{- define "opensend-smtp-relay.volumeMounts" -}}
 {{- $values := eq .component "migrate" | ternary .root.Values.migrations (get .root.Values .component) -}}
+{{- include "opensend-smtp-relay.ownMounts" . }}
+{{- with concat .root.Values.extraVolumeMounts $values.extraVolumeMounts }}
+{{ tpl (toYaml .) $.root }}
+{{- end }}
+{{- end }}
+
+{{/* Without those that the values add. */}}
+{{- define "opensend-smtp-relay.ownMounts" -}}
 - name: config
   mountPath: /etc/smtp-relay
   readOnly: true
@@ -207,9 +215,6 @@ volumeMounts:
 {{- end }}
 - name: tmp
   mountPath: /tmp
-{{- with concat .root.Values.extraVolumeMounts $values.extraVolumeMounts }}
-{{ tpl (toYaml .) $.root }}
-{{- end }}
 {{- end }}
 
 {{- /* 288 is 0440: octal numbers are read in two ways by readers of YAML. */ -}}

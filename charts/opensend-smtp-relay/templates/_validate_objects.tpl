@@ -95,6 +95,39 @@ Values of names, certificates, Services, monitors and files that do not go toget
 {{- if has .path $files }}
 {{- fail (printf "secretFiles has %s, which is there already: choose another path." .path) }}
 {{- end }}
+{{- $path := .path }}
+{{- range $files }}
+{{- if or (hasPrefix (printf "%s/" .) $path) (hasPrefix (printf "%s/" $path) .) }}
+{{- fail (printf "secretFiles has %s and %s, of which one would be a file and a folder at once: choose another path." . $path) }}
+{{- end }}
+{{- end }}
 {{- $files = append $files .path }}
+{{- end }}
+
+{{- /* Keys of AWS. */}}
+{{- $key := include "opensend-smtp-relay.secretRef" (dict "root" . "secret" "awsAccessKeyId") | fromJson }}
+{{- $secret := include "opensend-smtp-relay.secretRef" (dict "root" . "secret" "awsSecretAccessKey") | fromJson }}
+{{- if and $key.name (not $secret.name) }}
+{{- fail "secrets.awsAccessKeyId is set without secrets.awsSecretAccessKey: set both, or neither where a role of the ServiceAccounts is used." }}
+{{- else if and $secret.name (not $key.name) }}
+{{- fail "secrets.awsSecretAccessKey is set without secrets.awsAccessKeyId: set both, or neither where a role of the ServiceAccounts is used." }}
+{{- end }}
+
+{{- /* The migration. */}}
+{{- $limit := (($values.migrations.resources).limits).memory }}
+{{- if and $limit (lt (include "opensend-smtp-relay.bytes" $limit | int64) 128000000) }}
+{{- fail (printf "migrations.resources.limits.memory is %v, and a migration takes 128 MB: set it to 128Mi or more." $limit) }}
+{{- end }}
+
+{{- /* Network policies. */}}
+{{- range $component := list "relay" "worker" }}
+{{- $rules := get $values.networkPolicy $component }}
+{{- range concat $rules.extraIngress $rules.extraEgress }}
+{{- range .ports }}
+{{- if and .endPort (or (not .port) (kindIs "string" .port) (lt (int .endPort) (int .port))) }}
+{{- fail (printf "networkPolicy.%s: a rule ends with the port %d, before it begins with %v: set port to a number that is not above endPort." $component (int .endPort) .port) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -70,6 +70,22 @@ Values of relay and worker that are right each on its own, but that Kubernetes r
 {{- end }}
 {{- end }}
 
+{{- /* Who it runs as. */}}
+{{- $own := $values.securityContext }}
+{{- $user := $own.runAsUser }}
+{{- if kindIs "invalid" $user }}{{ $user = $values.podSecurityContext.runAsUser }}{{ end }}
+{{- $nonRoot := $own.runAsNonRoot }}
+{{- if kindIs "invalid" $nonRoot }}{{ $nonRoot = $values.podSecurityContext.runAsNonRoot }}{{ end }}
+{{- if and $nonRoot (not (kindIs "invalid" $user)) (eq (int $user) 0) }}
+{{- fail (printf "%s.podSecurityContext has runAsNonRoot, and runAsUser is 0, which is root, so that no pod would start: set runAsUser to 1000, or leave it to the image by null." $component) }}
+{{- end }}
+{{- if and (eq (toString $own.allowPrivilegeEscalation) "false") (or $own.privileged (has "SYS_ADMIN" (($own.capabilities).add | default list)) (has "CAP_SYS_ADMIN" (($own.capabilities).add | default list))) }}
+{{- fail (printf "%s.securityContext asks for privileges and has allowPrivilegeEscalation false, which Kubernetes refuses together: leave the privileges out, since the program needs none." $component) }}
+{{- end }}
+{{- if and (eq (default "" $values.dnsPolicy) "None") (not ($values.dnsConfig).nameservers) }}
+{{- fail (printf "%s.dnsPolicy is None: set %s.dnsConfig.nameservers to the addresses that names are asked of." $component $component) }}
+{{- end }}
+
 {{- /* KEDA. */}}
 {{- $scaling := $values.autoscaling }}
 {{- if and (eq $scaling.kind "keda") $scaling.keda.fallback }}
@@ -100,10 +116,17 @@ Values of relay and worker that are right each on its own, but that Kubernetes r
 {{- end }}
 {{- $volumes = append $volumes .name }}
 {{- end }}
+{{- $paths := list }}
+{{- range include "opensend-smtp-relay.ownMounts" (dict "root" $root "component" $component) | fromYamlArray }}{{ $paths = append $paths .mountPath }}{{ end }}
 {{- range concat $root.Values.extraVolumeMounts $values.extraVolumeMounts }}
 {{- if and (not (contains "{{" .name)) (not (has .name $volumes)) (not (contains "{{" (join "" $volumes))) }}
 {{- fail (printf "extraVolumeMounts or %s.extraVolumeMounts mounts %s, which is no volume: add it to extraVolumes." $component .name) }}
 {{- end }}
+{{- $path := trimSuffix "/" .mountPath }}
+{{- if has $path $paths }}
+{{- fail (printf "extraVolumeMounts or %s.extraVolumeMounts mounts something at %s, where there is something already: choose another mountPath." $component $path) }}
+{{- end }}
+{{- $paths = append $paths $path }}
 {{- end }}
 {{- $containers := list $component "migrate" }}
 {{- range concat $values.extraContainers $values.extraInitContainers }}
