@@ -77,7 +77,7 @@ describe('beside an installation of OpenSend', () => {
     const before = await presentedSerial(t, server);
     const mailers = startMailers(server, key);
     try {
-      await eventually(() => mailers.accepted > 100, 60_000);
+      await eventually(() => mailers.accepted > 100, 180_000);
       await put(await makeCertificate({ authority }));
       // The kubelet looks at Secrets about once a minute.
       await eventually(async () => {
@@ -86,7 +86,7 @@ describe('beside an installation of OpenSend', () => {
         return false;
       }, 150_000);
       const soFar = mailers.accepted;
-      await eventually(() => mailers.accepted > soFar + 100, 60_000);
+      await eventually(() => mailers.accepted > soFar + 100, 180_000);
     } finally {
       await mailers.stop();
     }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createTransport } from 'nodemailer';
 import { eventually } from '../support/eventually.ts';
-import { get, kubectl, kubectlSays } from './support/commands.ts';
+import { get, type KubernetesList, type KubernetesObject, kubectl, kubectlSays } from './support/commands.ts';
 import { createNamespace } from './support/namespace.ts';
 import { Release } from './support/release.ts';
 
@@ -79,14 +79,33 @@ async function deliver(namespace: string, { host, tls }: { host: string; tls: ob
 
 type Data = Readonly<Record<string, string>>;
 
+/** Seconds that the startup probe of the chart waits for a pod: until it asks, and for its answer. */
+const STARTUP_WAIT = 10;
+
 /**
- * What events say of pods that were asked whether they are ready before they were. A pod whose program has not begun to listen is
- * another matter: on a busy machine that takes longer than the chart waits.
+ * What events say of pods that were asked whether they are ready before they were. Pods that were not ready when the startup probe
+ * had waited are another matter, which a busy machine brings about: the program has not begun to listen, or has no database yet.
  */
 async function warnings(namespace: string): Promise<string[]> {
   const of = ['events', '-n', namespace, '--field-selector=type=Warning,reason=Unhealthy'];
-  const { items } = await get<{ items: { message: string }[] }>(of);
-  return items.map(({ message }) => message).filter(message => !/connection refused/.test(message));
+  const { items: events } = await get<{ items: Warning[] }>(of);
+  const { items: pods } = await get<KubernetesList>(['pods', '-n', namespace]);
+  const slow = pods.filter(pod => secondsToReady(pod) > STARTUP_WAIT).map(({ metadata }) => metadata.name);
+  return events
+    .filter(({ message, involvedObject: { name } }) => !/connection refused/.test(message) && !slow.includes(name))
+    .map(({ message }) => message);
+}
+
+interface Warning {
+  readonly message: string;
+  readonly involvedObject: { readonly name: string };
+}
+
+/** From the start of its first container. */
+function secondsToReady({ status }: KubernetesObject): number {
+  const ready = status.conditions.find(({ type }: { type: string }) => type === 'Ready');
+  const started = status.containerStatuses[0].state.running?.startedAt;
+  return (Date.parse(ready.lastTransitionTime) - Date.parse(started)) / 1_000;
 }
 
 async function capturedBy(pod: string): Promise<string> {

@@ -92,7 +92,7 @@ describe('scaled by itself', { skip: missing.join(', ') || false }, () => {
       await eventually(async () => (await release.pods('relay')).length > 1, PATIENCE);
       await release.settled();
       const soFar = mailers.accepted;
-      await eventually(() => mailers.accepted > soFar + 100, 60_000);
+      await eventually(() => mailers.accepted > soFar + 100, PATIENCE);
     } finally {
       await mailers.stop();
     }
