@@ -59,7 +59,12 @@ describe('scaled by itself', { skip: missing.join(', ') || false }, () => {
           minReplicas: 0,
           maxReplicas: 3,
           behavior: quick(),
-          keda: { pollingInterval: 5, cooldownPeriod: 15, sqs: { messagesPerPod: 100 } },
+          keda: {
+            pollingInterval: 5,
+            cooldownPeriod: 15,
+            sqs: { messagesPerPod: 100 },
+            postgres: { entriesPerPod: 100 },
+          },
         },
       },
     });
@@ -68,6 +73,9 @@ describe('scaled by itself', { skip: missing.join(', ') || false }, () => {
     await eventually(() => mailers.accepted >= MESSAGES, PATIENCE);
     const result = await mailers.stop();
     await release.scaledTo('worker', 3, PATIENCE);
+    // What waits is partly in the queue and partly in the outbox: either shows enough of it.
+    await eventually(async () => (await backing.sent()) > result.accepted / 3, PATIENCE);
+    assert.equal((await release.pods('worker')).length, 3, 'no worker goes while most of it waits');
     await checkLedger(backing.db, result, { delivered: true, within: PATIENCE });
     await release.scaledTo('worker', 0, PATIENCE);
     assert.equal(await backing.sent(), result.accepted);

@@ -145,10 +145,11 @@ spec:
 
 {{/*
 What is there for workers to do. The queue holds only what workers take in a moment: the rest of a backlog is in the outbox, with a
-queue too. Claims that ran out and due webhooks show in the database only.
+queue too. A worker that has enough of an owner's jobs puts the others back there, to come again in some seconds: they are as much of a
+backlog as what is due. Claims that ran out and due webhooks show in the database only.
 */}}
 {{- define "opensend-smtp-relay.backlogQuery" -}}
-select (select count(*) from (select from smtp_relay_outbox where due_at <= now() limit 100000) as jobs) + (select count(*) from smtp_relay_claims where until < now() and state <> 'held') + (select count(*) from (select from webhook_deliveries where status in ('pending', 'failed') and next_retry_at <= now() limit 100000) as deliveries)
+select (select count(*) from (select from smtp_relay_outbox where due_at <= now() + interval '1 minute' limit 100000) as jobs) + (select count(*) from smtp_relay_claims where until < now() and state <> 'held') + (select count(*) from (select from webhook_deliveries where status in ('pending', 'failed') and next_retry_at <= now() limit 100000) as deliveries)
 {{- end }}
 
 {{- define "opensend-smtp-relay.triggerAuthentications" -}}

@@ -28,6 +28,8 @@ export function productionValues(backing: Backing): Values {
       queueUrl: backing.queueUrl,
       sqsEndpoint: backing.sqsEndpoint,
       ses: { endpoint: backing.sesEndpoint },
+      // One machine does everything here, and often much else: a database that is slow is not one that is away.
+      database: { connectTimeout: '30s', statementTimeout: '2m' },
     },
     secrets: {
       databaseUrl: { value: backing.databaseUrl },
