@@ -64,14 +64,12 @@ describe('a worker killed with -9', { concurrency: 2 }, () => {
     await fleet.spawn();
     await worker.end('SIGKILL');
     const { events } = await fleet.until(id, 'bounced');
-    assert.deepEqual(
-      events.map(({ type, payload }) => [type, payload['recipients']]),
-      [
-        ['sent', ['bounced@resend.dev']],
-        ['bounced', ['bounced@resend.dev']],
-        ['sent', ['to@example.com']],
-      ],
-    );
+    // What SES took may come before or behind what is told of the test address a moment later.
+    assert.deepEqual(events.map(({ type, payload }) => `${type} ${payload['recipients']}`).toSorted(), [
+      'bounced bounced@resend.dev',
+      'sent bounced@resend.dev',
+      'sent to@example.com',
+    ]);
     assert.deepEqual(fleet.received(id), [['to@example.com']]);
   });
 
