@@ -1,6 +1,6 @@
 import { type RequestOptions, request } from 'node:http';
 import type { TestContext } from 'node:test';
-import { startRelay, type TestRelay } from '../support/relay.ts';
+import { type RelayOptions, startRelay, type TestRelay } from '../support/relay.ts';
 import { emailIdOf, SmtpClient } from '../support/smtp-client.ts';
 import { startWorker, type TestWorker, type WorkerOptions } from '../support/worker.ts';
 
@@ -20,14 +20,17 @@ export interface SentMessage {
   readonly to?: readonly string[];
 }
 
-export type InboxOptions = Pick<WorkerOptions, 'settings' | 'loadPages'> & {
-  readonly relaySettings?: WorkerOptions['settings'];
-};
+export type InboxOptions = Pick<WorkerOptions, 'settings' | 'loadPages'> &
+  Pick<RelayOptions, 'owner'> & {
+    readonly relaySettings?: WorkerOptions['settings'];
+  };
 
 /** A relay and a worker with an inbox, on one database. */
 export async function startInbox(t: TestContext, options: InboxOptions = {}): Promise<TestInbox> {
   const capture = { pipeline: 'standalone', transport: 'capture' };
-  const relay = await startRelay(t, { queue: false, settings: { ...capture, ...options.relaySettings } });
+  const { owner } = options;
+  const relaySettings = { ...capture, ...options.relaySettings };
+  const relay = await startRelay(t, { queue: false, settings: relaySettings, ...(owner && { owner }) });
   const settings = { 'inbox.enabled': true, 'inbox.port': 0, ...options.settings };
   const { loadPages } = options;
   const worker = await startWorker(t, { databaseUrl: relay.databaseUrl, settings, ...(loadPages && { loadPages }) });

@@ -24,7 +24,7 @@ const PROBES = {
   django: [DJANGO_PYTHON, '-c', 'import django'],
   moto: [MOTO_SERVER, '--help'],
   pgbouncer: ['/usr/sbin/pgbouncer', '--version'],
-  chromium: ['/bin/sh', '-c', 'chromium --version'],
+  chromium: ['/usr/bin/chromium', '--version'],
   pytest: ['python3', '-c', 'import pytest'],
   postgres15: ['/usr/lib/postgresql/15/bin/postgres', '--version'],
 } as const;

@@ -66,13 +66,15 @@ export function App() {
   }
 
   const { live, total, isLoading, error } = messages;
+  // A page has one heading of the first level: the message's subject, where one is open.
+  const Brand = selected ? 'p' : 'h1';
   const found = `${messages.messages.length}${messages.hasMore ? '+' : ''} found`;
   return (
     <div class={`app ${selected ? 'has-message' : ''}`}>
       <header class="bar">
-        <h1>
+        <Brand class="brand">
           <Icon name="inbox" /> Inbox
-        </h1>
+        </Brand>
         <search class="search">
           <Icon name="search" />
           <label class="unseen" for="search">

@@ -54,7 +54,7 @@ export function Message({ id, changes, onBack, onRemove, say }: MessageProps) {
           <button type="button" class="quiet back" onClick={onBack} aria-label="Back to the list">
             <Icon name="back" />
           </button>
-          <h2 id="subject">{message.subject || '(no subject)'}</h2>
+          <h1 id="subject">{message.subject || '(no subject)'}</h1>
           <Status message={message} />
           <span class="actions">
             <a class="button" href={`/api/messages/${id}/source`} download={`${id}.eml`} title="Download as .eml">

@@ -24,7 +24,7 @@ export function Journey({ details: { timeline, pending } }: { readonly details: 
       </ol>
       {pending.length > 0 && (
         <section class="pending">
-          <h3>Still to come</h3>
+          <h2>Still to come</h2>
           <ul>
             {pending.map(line => (
               <li key={line}>{line}</li>
