@@ -4,6 +4,7 @@ import type { Context } from './context.ts';
 import { createHttpMetrics, type HttpMetrics } from './http/metrics.ts';
 import { type Condition, createOperational, type Operational, type OperationalParts } from './http/operational.ts';
 import type { LoadPages } from './http/pages.ts';
+import { createConfiguredObjects, type ObjectStore } from './objects/store.ts';
 import type { Logger } from './observability/log.ts';
 import { createRegistry } from './observability/metrics.ts';
 import { NO_TRACING, type Tracer } from './observability/tracing.ts';
@@ -47,6 +48,7 @@ export interface ProcessParts extends Context {
   readonly outbox: Outbox;
   /** null where jobs are not published. */
   readonly queue: SqsQueue | null;
+  readonly objects: ObjectStore;
 }
 
 /** Nothing happens before they are used. */
@@ -65,7 +67,8 @@ export function createProcessParts(
     readOutbox: () => outbox.backlog(),
     unfit: () => preparation.unfit,
   });
-  return { ...context, preparation, outbox, queue: createConfiguredQueue(live.current) };
+  const objects = createConfiguredObjects(live.current, registry);
+  return { ...context, preparation, outbox, queue: createConfiguredQueue(live.current), objects };
 }
 
 /** null where jobs are not published. */
@@ -142,7 +145,7 @@ export class ProcessLife {
 
   /** @param first stops what must not begin any more */
   async stop(first: () => Promise<unknown> = async () => {}): Promise<void> {
-    const { live, pool, queue, logger } = this.#parts;
+    const { live, pool, queue, objects, logger } = this.#parts;
     const wasRunning = this.#phase === 'running';
     this.#phase = 'stopping';
     // Load balancers still send clients here until they have heard that this process is not ready any more.
@@ -154,6 +157,7 @@ export class ProcessLife {
     // In reverse: clients first, then what serves them, the database last.
     await this.running.disposeAsync();
     queue?.close();
+    objects.close();
     await pool.end();
     clearTimeout(timer);
     await this.#operational?.close();

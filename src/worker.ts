@@ -16,6 +16,7 @@ import {
   createPublisher,
   type ProcessDependencies,
   ProcessLife,
+  type ProcessParts,
   type Startable,
 } from './process.ts';
 import { Dispatcher } from './webhooks/dispatcher.ts';
@@ -118,10 +119,11 @@ function requireStandalonePipeline({ pipeline }: Config): void {
   throw new ConfigError([{ setting: 'pipeline', source: pipeline, why, fix }]);
 }
 
-function createHousekeeping({ live, pool, registry, logger }: Context): Housekeeping {
+function createHousekeeping({ live, pool, objects, registry, logger }: ProcessParts): Housekeeping {
   const { retention, worker } = live.current;
   return new Housekeeping({
     db: pool,
+    objects,
     periods: retention,
     republishAfter: worker.republishAfter,
     metrics: createHousekeepingMetrics(registry),

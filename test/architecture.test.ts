@@ -26,6 +26,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   store: 3,
   routing: 3,
   queue: 3,
+  objects: 3,
   postgres: 2,
   'context.ts': 2,
   message: 1,

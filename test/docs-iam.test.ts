@@ -11,7 +11,16 @@ const ACTION_OF: Readonly<Record<string, string>> = {
   'sqs:SendMessageBatch': 'sqs:SendMessage',
   'sqs:DeleteMessageBatch': 'sqs:DeleteMessage',
   'sqs:ChangeMessageVisibilityBatch': 'sqs:ChangeMessageVisibility',
+  's3:CreateMultipartUpload': 's3:PutObject',
+  's3:UploadPart': 's3:PutObject',
+  's3:CompleteMultipartUpload': 's3:PutObject',
+  's3:DeleteObjects': 's3:DeleteObject',
+  's3:HeadBucket': 's3:ListBucket',
 };
+const SERVICES = [
+  { client: '@aws-sdk/client-sesv2', service: 'ses' },
+  { client: '@aws-sdk/client-s3', service: 's3' },
+];
 /** What `SesRegion.sendEmail` asks for; it has no command of the SDK. */
 const WITHOUT_COMMAND = ['ses:SendEmail', 'ses:SendRawEmail'];
 /** A command of the SDK, or an operation that `CallSqs` is given. */
@@ -25,11 +34,11 @@ interface Statement {
 
 const document = await readFile(join(ROOT, 'docs/iam.md'), 'utf8');
 
-/** The statements of the first policy below a heading. */
+/** The statements of the policies below a heading. */
 function policyOf(heading: string): readonly Statement[] {
   const [, section = ''] = document.split(`## ${heading}\n`);
-  const [, json = ''] = /```json\n([\s\S]*?)```/.exec(section) ?? [];
-  return JSON.parse(json).Statement;
+  const [own = ''] = section.split('\n## ');
+  return [...own.matchAll(/```json\n([\s\S]*?)```/g)].flatMap(([, json = '']) => JSON.parse(json).Statement);
 }
 
 function actionsOf(heading: string): string[] {
@@ -42,7 +51,7 @@ async function calledActions(): Promise<Set<string>> {
   const actions = new Set(WITHOUT_COMMAND);
   for (const name of names.filter(each => each.endsWith('.ts'))) {
     const source = await readFile(join(ROOT, name), 'utf8');
-    const service = source.includes('@aws-sdk/client-sesv2') ? 'ses' : 'sqs';
+    const service = SERVICES.find(({ client }) => source.includes(client))?.service ?? 'sqs';
     for (const [, call] of CALLS.flatMap(form => [...source.matchAll(form)])) {
       const action = `${service}:${call}`;
       actions.add(ACTION_OF[action] ?? action);
@@ -53,7 +62,7 @@ async function calledActions(): Promise<Set<string>> {
 
 describe('docs/iam.md', () => {
   it('allows what the program calls, and nothing else', async () => {
-    const documented = ['The relay', 'The worker', 'People who set domains up'].flatMap(actionsOf);
+    const documented = ['The relay', 'The worker', 'Object storage', 'People who set domains up'].flatMap(actionsOf);
     assert.deepEqual([...new Set(documented)].sort(), [...(await calledActions())].sort());
   });
 
@@ -64,7 +73,7 @@ describe('docs/iam.md', () => {
       assert.equal(Version, '2012-10-17');
       for (const { Effect, Action } of Statement as readonly Statement[]) {
         assert.equal(Effect, 'Allow');
-        for (const action of [Action].flat()) assert.match(action, /^(?:sqs|ses|sts):[A-Z]\w+$/);
+        for (const action of [Action].flat()) assert.match(action, /^(?:sqs|s3|ses|sts):[A-Z]\w+$/);
       }
     }
   });

@@ -110,6 +110,16 @@ const transportNeeds: Check = {
   },
 };
 
+const bucketForOriginals: Check = {
+  looksAt: ['pipeline', 'originals.store', 'originals.s3.bucket'],
+  run({ pipeline, originals }, sourceOf) {
+    if (pipeline !== 'standalone' || originals.store !== 's3' || originals.s3.bucket !== '') return {};
+    const fix = 'set originals.s3.bucket (SMTP_RELAY_ORIGINALS_S3_BUCKET), or originals.store to postgres';
+    const why = 'no bucket is named for what is to be kept there';
+    return { problems: [{ setting: 'originals.store', source: sourceOf('originals.store'), why, fix }] };
+  },
+};
+
 /** OpenSend's worker knows no captured messages: it would send them. */
 const captureNeedsOurWorker: Check = {
   looksAt: ['recipientsElsewhere', 'pipeline'],
@@ -201,6 +211,7 @@ export function checkTogether(
     transportNeeds,
     captureNeedsOurWorker,
     safeInbox,
+    bucketForOriginals,
     shortTrackingSecret,
     roomForOneMessage,
     anyDatabaseServer,

@@ -2,6 +2,7 @@ import { databaseLogin, greetingName } from '../config/derived.ts';
 import { perGeneration } from '../config/live.ts';
 import type { Config } from '../config/schema.ts';
 import type { Context } from '../context.ts';
+import type { ObjectStore } from '../objects/store.ts';
 import type { Logger } from '../observability/log.ts';
 import type { DatabaseClock } from '../postgres/clock.ts';
 import { listenTo, OUTBOX_CHANNEL } from '../postgres/notifications.ts';
@@ -17,7 +18,6 @@ import { Settler, Standstill } from '../store/delivery/settle.ts';
 import { JobFactsReader, PutOffs } from '../store/delivery/unclaimed.ts';
 import { Probes } from '../store/delivery/workers.ts';
 import { Outbox } from '../store/messages/outbox.ts';
-import { readRawHeader, readRawMessage, readRawSlice } from '../store/messages/raw.ts';
 import { createDomainLookup } from '../store/owners/domain-lookup.ts';
 import { createSuppressionLookup } from '../store/owners/suppressions.ts';
 import { createTokens } from '../tracking/token.ts';
@@ -25,6 +25,7 @@ import { Deliverer, type DelivererOptions } from './deliverer.ts';
 import { MessageTry, type SendDependencies } from './message-try.ts';
 import { createCircuitMetrics, createDeliveryMetrics } from './metrics.ts';
 import { createNoticeBuilder } from './notices/failure-notice.ts';
+import { createOriginals } from './originals.ts';
 import { createWholeMessages } from './outgoing/large-message.ts';
 import { createOutgoingBuilder, createTrack } from './outgoing/outgoing.ts';
 import { createProbeTurns } from './schedule/circuit.ts';
@@ -42,6 +43,7 @@ import { createWriteReadiness, type WriteReadiness } from './write-readiness.ts'
 export interface DeliveryParts extends Context {
   readonly heartbeat: WorkerHeartbeat;
   readonly clock: DatabaseClock;
+  readonly objects: ObjectStore;
   /** Webhook deliveries have become due. */
   readonly onDeliveriesDue: () => void;
   /** Events are kept that are to be told later. */
@@ -78,10 +80,10 @@ export function createDelivery(parts: DeliveryParts): {
     },
     captureTransport: () => transports.captureTransport(),
   };
+  const originals = createOriginals(pool, parts.objects);
   const outgoing = createOutgoingBuilder({
     ...departure,
-    readRaw: (emailId, sizeBytes) => readRawMessage(pool, emailId, sizeBytes),
-    readSlice: (emailId, start, length) => readRawSlice(pool, emailId, start, length),
+    ...originals,
     wholeMessages: createWholeMessages({
       concurrency: config.worker.concurrency,
       bytes: config.worker.bytesInFlight,
@@ -108,7 +110,7 @@ export function createDelivery(parts: DeliveryParts): {
       config.failureNotices === 'on'
         ? createNoticeBuilder({
             reportingMta: greetingName(config),
-            readHeader: (emailId, sizeBytes) => readRawHeader(pool, emailId, sizeBytes),
+            readHeader: originals.readHeader,
           })
         : null,
     policy: { ...config.retries, onUnknownOutcome: config.onUnknownOutcome },

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import manifest from '../../package.json' with { type: 'json' };
 import type { ConfigStatus } from '../config/live.ts';
 import type { Context } from '../context.ts';
+import type { ObjectStore } from '../objects/store.ts';
 import type { Logger } from '../observability/log.ts';
 import { createExposition, type Registry } from '../observability/metrics.ts';
 import { checkDatabase } from '../postgres/pool.ts';
@@ -21,6 +22,7 @@ export interface Condition {
 export interface OperationalParts extends Context {
   readonly role: OperationalListenerOptions['role'];
   readonly queue: SqsQueue | null;
+  readonly objects: Pick<ObjectStore, 'check'>;
   readonly ready: () => Condition;
   readonly resources: { report(): Promise<Condition | undefined> };
   /** Ways out that cannot be used just now; for workers. */
@@ -42,8 +44,9 @@ export interface Operational extends Pick<Listener, 'close'> {
 
 /** null where the configuration asks for no such listener. */
 export function createOperational(parts: OperationalParts): Operational | null {
-  const { live, role, pool, queue, ready, resources, shutRoutes, registry, metrics, logger } = parts;
-  const { httpHost: host, httpPort: port } = live.current;
+  const { live, role, pool, queue, objects, ready, resources, shutRoutes, registry, metrics, logger } = parts;
+  const { httpHost: host, httpPort: port, pipeline, originals } = live.current;
+  const hasObjects = pipeline === 'standalone' && originals.store === 's3';
   if (port === 0) return null;
   const listener = createOperationalListener({
     host,
@@ -55,7 +58,11 @@ export function createOperational(parts: OperationalParts): Operational | null {
       configuration: () => live.status(),
       resources: () => resources.report(),
       ...(shutRoutes && { shutRoutes }),
-      dependencies: { postgres: () => checkDatabase(pool), ...(queue && { sqs: () => queue.check() }) },
+      dependencies: {
+        postgres: () => checkDatabase(pool),
+        ...(queue && { sqs: () => queue.check() }),
+        ...(hasObjects && { s3: () => objects.check() }),
+      },
     },
     registry,
     metrics,

@@ -2,6 +2,7 @@ import type { Context } from '../context.ts';
 import type { Events } from '../events/create-events.ts';
 import type { HttpMetrics } from '../http/metrics.ts';
 import type { LoadPages } from '../http/pages.ts';
+import type { ObjectStore } from '../objects/store.ts';
 import type { LiveChanges } from './live.ts';
 
 export interface InboxParts extends Context {
@@ -11,6 +12,7 @@ export interface InboxParts extends Context {
   readonly isPrepared: () => boolean;
   /** Webhook deliveries have become due. */
   readonly onDeliveriesDue: () => void;
+  readonly objects: ObjectStore;
   readonly metrics: HttpMetrics;
   readonly loadPages: LoadPages;
 }

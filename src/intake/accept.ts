@@ -22,6 +22,7 @@ import { decideParties } from './decide.ts';
 import { type FactsSources, gatherFacts } from './facts.ts';
 import type { HeaderReader } from './header-reader.ts';
 import type { HeaderQuestion } from './header-steps.ts';
+import type { OriginalKeeper } from './originals.ts';
 import type { RateLimits } from './rate-limits.ts';
 import { MessageCancellation, Steps, type StepTimes } from './steps.ts';
 import type { ApiKey, Envelope, ReadHeader, Submission } from './submission.ts';
@@ -37,6 +38,7 @@ export interface AcceptDependencies extends FactsSources {
   /** Whether mail may go to an address at all. */
   readonly isAllowed: (address: string) => boolean;
   readonly rates: RateLimits;
+  readonly originals: OriginalKeeper;
   readonly store: (message: NewMessage, cancellation: Cancellation) => Promise<StoreOutcome>;
   readonly findRepeat: (userId: string, claim: IdempotencyClaim) => Promise<IdempotencyOutcome | null>;
   /** Publishes the send job of a message that has been committed. */
@@ -147,7 +149,10 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
       const content = await work.content(parts.attachments.length > 0);
       return buildRow({ ...told, raw, sha256, header, content, parts, claim }, keepOriginal);
     });
-    const { row: message, leftOut } = built;
+    const { row, leftOut } = built;
+    const { originals } = deps;
+    const put = () => originals.put(row, cancellation.signal);
+    const message = originals.goesElsewhere(row) ? await steps.take('original', put) : row;
     const outcome = await steps.take('store', () => deps.store(message, cancellation));
     if (outcome.kind === 'over') throw rates.refusal(counted as UsageCount, outcome.usage);
     if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };

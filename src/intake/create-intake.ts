@@ -4,6 +4,7 @@ import type { Context } from '../context.ts';
 import { createFairScheduler } from '../flow/fair-scheduler.ts';
 import { simulationOf } from '../message/addresses/simulator-address.ts';
 import type { Parser } from '../message/parser.ts';
+import type { ObjectStore } from '../objects/store.ts';
 import type { Publisher } from '../queue/publisher.ts';
 import { createConfiguredRoutes, perRoutes } from '../routing/declared-routes.ts';
 import { createRouteLimits, type RouteLimits } from '../routing/routes.ts';
@@ -17,6 +18,7 @@ import { type AcceptDependencies, type Accepted, accept } from './accept.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
 import { createAllowList } from './facts.ts';
 import type { HeaderReader } from './header-reader.ts';
+import { createOriginalKeeper, createOriginalMetrics } from './originals.ts';
 import { RateLimits, usageLimits } from './rate-limits.ts';
 import type { StepTimes } from './steps.ts';
 import type { ApiKey, Submission } from './submission.ts';
@@ -46,6 +48,7 @@ export interface Keys {
 export interface IntakeParts extends Context {
   readonly parser: Parser;
   readonly headers: HeaderReader;
+  readonly objects: ObjectStore;
   /** null where jobs are not published. */
   readonly publisher: Publisher | null;
   readonly lastUsed: { mark(keyId: string): void };
@@ -74,6 +77,13 @@ export function createIntake(parts: IntakeParts): Intake {
     parser,
     headers,
     scheduler: createFairScheduler(LARGE),
+    originals: createOriginalKeeper({
+      config: live.current,
+      db: pool,
+      objects: parts.objects,
+      metrics: createOriginalMetrics(parts.registry),
+      logger: parts.logger.child({ room: 'intake' }),
+    }),
     store: (message, cancellation) => messages.store(message, cancellation),
     findRepeat: (userId, claim) => findIdempotency(pool, userId, claim),
     publish: job => publisher?.publish(job),

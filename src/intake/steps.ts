@@ -5,7 +5,7 @@ import { untilAborted } from '../platform/until-aborted.ts';
 import type { ApiKey } from '../store/keys/api-keys.ts';
 
 /** The steps of a message from its end to the reply, as `accept.ts` takes them; `parse` and `facts` at the same time. */
-export const STEPS = ['key', 'header', 'parse', 'facts', 'repeat', 'decide', 'row', 'store'] as const;
+export const STEPS = ['key', 'header', 'parse', 'facts', 'repeat', 'decide', 'row', 'original', 'store'] as const;
 
 export type MessageStep = (typeof STEPS)[number];
 

@@ -1,18 +1,23 @@
 import { Counter, Histogram } from 'prom-client';
 import { period } from '../config/formats/time.ts';
 import { repeat, spread } from '../flow/loop.ts';
+import type { ObjectStore } from '../objects/store.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { endTurn, takeTurn } from '../postgres/lease.ts';
 import type { Queryable } from '../postgres/pool.ts';
 import { Republisher } from '../store/delivery/republish.ts';
+import { condemnObjects, forgetObjects } from '../store/messages/objects.ts';
 import { applyRetention, RETENTION_KINDS, type RetentionPeriods } from '../store/retention/retention.ts';
 
 export interface HousekeepingDependencies {
   readonly db: Queryable;
+  readonly objects: Pick<ObjectStore, 'remove'>;
   readonly periods: RetentionPeriods;
   /** Milliseconds; `worker.republishAfter`. */
   readonly republishAfter: number;
+  /** Milliseconds between two looks for objects that no message names; a minute unless given. */
+  readonly objectsInterval?: number;
   readonly metrics: HousekeepingMetrics;
   readonly logger: Logger;
 }
@@ -30,12 +35,19 @@ const RETENTION_REST = 20;
 /** Milliseconds that a run belongs to its worker. A longer one is joined by another worker, which does no harm. */
 const RETENTION_TURN = 6 * 3_600_000;
 const RETENTION = 'retention';
+const OBJECTS_INTERVAL = 60_000;
+/** Milliseconds for which a look at them belongs to its worker. */
+const OBJECTS_TURN = 600_000;
+const OBJECTS = 'objects';
+/** Object storage takes no more in one call. */
+const OBJECTS_AT_ONCE = 1_000;
 
 /** What a worker does beside sending: it publishes lost jobs again, and removes what has been kept for its time. */
 export class Housekeeping {
   readonly #dependencies: HousekeepingDependencies;
   readonly #republisher: Republisher;
   readonly #retentionInterval: number;
+  readonly #objectsInterval: number;
   readonly #stopped = new AbortController();
   #loops: readonly Promise<void>[] = [];
 
@@ -43,6 +55,7 @@ export class Housekeeping {
     this.#dependencies = dependencies;
     this.#republisher = new Republisher({ db: dependencies.db, after: dependencies.republishAfter });
     this.#retentionInterval = intervalFor(dependencies.periods);
+    this.#objectsInterval = dependencies.objectsInterval ?? OBJECTS_INTERVAL;
   }
 
   start(): void {
@@ -55,6 +68,7 @@ export class Housekeeping {
       this.#repeat(Math.min(RETENTION_LOOK, this.#retentionInterval), 'retention was interrupted', () =>
         this.#retain(),
       ),
+      this.#repeat(this.#objectsInterval, 'objects that no message names are not removed', () => this.#removeObjects()),
     ];
   }
 
@@ -116,6 +130,26 @@ export class Housekeeping {
       await endTurn(db, RETENTION, this.#stopped.signal.aborted ? 0 : rest);
     }
   }
+
+  /** Of messages that are kept no more, and of those that never came to be stored. */
+  async #removeObjects(): Promise<void> {
+    const { db, objects, logger, metrics } = this.#dependencies;
+    if (!(await takeTurn(db, OBJECTS, OBJECTS_TURN))) return;
+    let total = 0;
+    try {
+      for (let goesOn = true; goesOn && !this.#stopped.signal.aborted; ) {
+        const condemned = await condemnObjects(db, OBJECTS_AT_ONCE);
+        const removed = condemned.length > 0 ? await objects.remove(condemned) : [];
+        await forgetObjects(db, removed);
+        metrics.objects.inc(removed.length);
+        total += removed.length;
+        goesOn = condemned.length === OBJECTS_AT_ONCE && removed.length > 0;
+      }
+    } finally {
+      if (total > 0) logger.info({ objects: total }, 'removed objects that no message names');
+      await endTurn(db, OBJECTS, this.#stopped.signal.aborted ? 0 : this.#objectsInterval / 2);
+    }
+  }
 }
 
 /** `Infinity` where everything is kept for ever. */
@@ -129,6 +163,7 @@ function intervalFor(periods: RetentionPeriods): number {
 export interface HousekeepingMetrics {
   readonly republished: Counter;
   readonly removed: Counter<'kind'>;
+  readonly objects: Counter;
   readonly batchSeconds: Histogram<'kind'>;
 }
 
@@ -145,6 +180,11 @@ export function createHousekeepingMetrics(registry: Registry): HousekeepingMetri
       name: 'smtp_relay_retention_removed_total',
       help: `Rows removed, or emptied, after the time they are kept for; kind is one of ${RETENTION_KINDS.join(', ')}.`,
       labelNames,
+      registers,
+    }),
+    objects: new Counter({
+      name: 'smtp_relay_objects_removed_total',
+      help: 'Originals removed from object storage, since no message names them any more, or never did.',
       registers,
     }),
     batchSeconds: new Histogram<'kind'>({

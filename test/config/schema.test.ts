@@ -75,6 +75,11 @@ describe('the configuration', () => {
         connectTimeout: 5000,
         statementTimeout: 30_000,
       },
+      originals: {
+        store: 'postgres',
+        objectBytes: 262_144,
+        s3: { bucket: '', prefix: '', region: '', endpoint: '', encryption: 'bucket', kmsKeyId: '' },
+      },
       publishing: { concurrency: 8, sweepInterval: 2000, leaseTime: 5000 },
       host: '0.0.0.0',
       port: 2587,

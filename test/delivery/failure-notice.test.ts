@@ -241,13 +241,13 @@ describe('the notice builder', () => {
     const asked: unknown[] = [];
     const reading = createNoticeBuilder({
       reportingMta: 'relay.test',
-      readHeader: async (...question) => {
+      readHeader: async question => {
         asked.push(question);
         return null;
       },
     });
     assert.equal(await reading.build(claim({ raw: null }), failed), null);
-    assert.deepEqual(asked, [[ID, raw.length]]);
+    assert.deepEqual(asked, [{ emailId: ID, sizeBytes: raw.length, objectUrl: undefined }]);
   });
 
   it('is null where the header cannot be read', async () => {

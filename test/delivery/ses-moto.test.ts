@@ -1,38 +1,12 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { describe, it } from 'node:test';
 import { CreateEmailIdentityCommand, GetEmailIdentityCommand, SESv2Client } from '@aws-sdk/client-sesv2';
-import { MOTO_SERVER, needs } from '../support/needs.ts';
+import { startMoto } from '../support/moto.ts';
+import { needs } from '../support/needs.ts';
 import { CREDENTIALS } from '../support/ses/sigv4.ts';
 import { openSesTransport, outgoing } from '../support/ses/transport.ts';
 
 const REGION = 'eu-west-1';
-const LISTENING = /Running on (http:\/\/127\.0\.0\.1:\d+)/;
-
-interface TestContext {
-  after(fn: () => Promise<void> | void): void;
-}
-
-/** Starts moto's server on a free port. @returns its endpoint */
-async function startMoto(t: TestContext): Promise<string> {
-  const moto = spawn(MOTO_SERVER, ['-H', '127.0.0.1', '-p', '0'], { stdio: ['ignore', 'ignore', 'pipe'] });
-  const exited = once(moto, 'exit');
-  t.after(async () => {
-    moto.kill();
-    await exited;
-  });
-  for await (const line of createInterface(moto.stderr)) {
-    const endpoint = LISTENING.exec(line)?.[1];
-    if (endpoint) {
-      moto.stderr.resume();
-      return endpoint;
-    }
-  }
-  throw new Error('moto did not start');
-}
-
 /** What moto holds: its messages are kept under the name of the older API. */
 interface MotoData {
   readonly ses: { readonly RawMessage: readonly { readonly id: string; readonly raw_data: string }[] };

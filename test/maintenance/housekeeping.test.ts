@@ -23,6 +23,7 @@ async function start(t: TestContext, options: { republishAfter?: number; periods
   const lines: Record<string, unknown>[] = [];
   const housekeeping = new Housekeeping({
     db: pool,
+    objects: { remove: async () => [] },
     periods: { raw: FOREVER, bodies: FOREVER, events: FOREVER, deliveries: FOREVER, ...options.periods },
     republishAfter: options.republishAfter ?? 600_000,
     metrics: createHousekeepingMetrics(registry),

@@ -46,7 +46,7 @@ const RULES: readonly ((metric: MetricDescription) => string | false)[] = [
  * declared, names those of declared objects that are not ready, twenty at most.
  */
 const LABELS = new Set(
-  'account action class kind listener name node outcome ready reason region result role route rule source standing state status step transport type version way'.split(
+  'account action class kind listener name node operation outcome ready reason region result role route rule source standing state status step transport type version way'.split(
     ' ',
   ),
 );

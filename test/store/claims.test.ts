@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import type pg from 'pg';
 import { pino } from 'pino';
 import { newTrace } from '../../src/observability/tracing.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { type Claim, Claims } from '../../src/store/delivery/claims.ts';
 import { type Settlement, Settler } from '../../src/store/delivery/settle.ts';
 import { findEmail } from '../../src/store/emails/show.ts';
-import { readRawMessage } from '../../src/store/messages/raw.ts';
+import { readRawMessage, readRawSlice } from '../../src/store/messages/raw.ts';
 import { createDatabase } from '../support/database.ts';
 import { storeMessage } from '../support/stored.ts';
 
@@ -41,6 +42,8 @@ function attempt(outcome: 'sent' | 'transient' | 'permanent', recipients: readon
   return { transport: 'ses', recipients, outcome, code: null, message: null, providerMessageId: 'p1', startedAt };
 }
 
+const readerOf = (db: pg.Pool, id: string) => (start: number, length: number) => readRawSlice(db, id, start, length);
+
 describe('claims', () => {
   it('come with all that sending needs, small messages included', async t => {
     const { db, worker, row } = await openStore(t);
@@ -67,8 +70,8 @@ describe('claims', () => {
     const id = await storeMessage(db, { raw });
     const [claim] = await worker('a').claims.take([id]);
     assert.equal(claim?.message.raw, null);
-    assert.ok((await readRawMessage(db, id, claim?.message.sizeBytes ?? 0))?.equals(raw));
-    assert.equal(await readRawMessage(db, claim?.token ?? '', 1), null);
+    assert.ok((await readRawMessage(readerOf(db, id), claim?.message.sizeBytes ?? 0))?.equals(raw));
+    assert.equal(await readRawMessage(readerOf(db, claim?.token ?? ''), 1), null);
   });
 
   it('are given to one of many who ask at once', async t => {

@@ -67,10 +67,10 @@ Where pods connect to, as their configuration says it: what a NetworkPolicy has 
 {{- uniq $ports | toJson }}
 {{- end }}
 
-{{/* 443, and the ports of SQS, SES and the like where they are elsewhere. Called with root and component. */}}
+{{/* 443, and the ports of SQS, S3, SES and the like where they are elsewhere. Called with root and component. */}}
 {{- define "opensend-smtp-relay.httpsPorts" -}}
 {{- $config := include "opensend-smtp-relay.config" .root | fromJson -}}
-{{- $urls := list $config.queueUrl $config.sqsEndpoint -}}
+{{- $urls := list $config.queueUrl $config.sqsEndpoint (($config.originals).s3).endpoint -}}
 {{- if eq .component "worker" -}}
 {{- $urls = concat $urls (list ($config.ses).endpoint ($config.events).queueUrl) -}}
 {{- range include "opensend-smtp-relay.routes" .root | fromJsonArray }}{{ $urls = append $urls (.ses).endpoint }}{{ end -}}

@@ -6,7 +6,9 @@ import { createCircuitMetrics, createDeliveryMetrics } from '../../delivery/metr
 import { createSesMetrics } from '../../delivery/transport/ses/metrics.ts';
 import { createEventsMetrics } from '../../events/metrics.ts';
 import { addBuildInfo, createHttpMetrics } from '../../http/metrics.ts';
+import { createOriginalMetrics } from '../../intake/originals.ts';
 import { createHousekeepingMetrics } from '../../maintenance/housekeeping.ts';
+import { createObjectMetrics } from '../../objects/store.ts';
 import { createRegistry, type Registry } from '../../observability/metrics.ts';
 import { createClockMetrics } from '../../postgres/clock.ts';
 import { createPublisherMetrics, createQueueMetrics } from '../../queue/telemetry.ts';
@@ -60,7 +62,15 @@ const PARTS: readonly Part[] = [
   },
   { title: 'The certificate', roles: 'relay with TLS', add: createTlsMetrics },
   { title: 'The port for old devices', roles: 'relay with `tls.legacyPort`', add: createLegacyMetrics },
-  { title: 'Storing messages', roles: 'relay', add: createIntakeMetrics },
+  {
+    title: 'Storing messages',
+    roles: 'relay',
+    add(registry) {
+      createIntakeMetrics(registry);
+      createOriginalMetrics(registry);
+    },
+  },
+  { title: 'Object storage', roles: 'relay and worker', add: createObjectMetrics },
   {
     title: 'The database and the outbox',
     roles: 'relay and worker',

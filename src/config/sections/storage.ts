@@ -1,7 +1,7 @@
 import { line, sslMode } from '../formats/access.ts';
-import { awsRegion, httpUrl, oneOf, optional, path, port, postgresUrl, wholeNumber } from '../formats/format.ts';
+import { awsRegion, bytes, httpUrl, oneOf, optional, path, port, postgresUrl, wholeNumber } from '../formats/format.ts';
 import { duration } from '../formats/time.ts';
-import { setting } from '../setting.ts';
+import { OPENSEND_DELIVERS, setting } from '../setting.ts';
 
 /** Where the database is, without who logs in. */
 function withoutLogin(databaseUrl: string): string {
@@ -137,6 +137,60 @@ export const storage = {
       format: duration,
       default: 30_000,
     }),
+  },
+  originals: {
+    store: setting({
+      doc: 'Where messages are kept as they were received. `postgres`: in the database. `s3`: those of more than `originals.objectBytes` in object storage, so that the database grows by a few KB a message whatever its size; smaller ones stay in the database. What is in either place is found there under both.',
+      format: oneOf('postgres', 's3'),
+      default: 'postgres',
+      standaloneOnly: OPENSEND_DELIVERS,
+    }),
+    objectBytes: setting({
+      doc: 'With `originals.store: s3`, messages of more bytes go there. Smaller ones share a commit, which is quicker than an object.',
+      format: bytes(65_536),
+      default: 262_144,
+      standaloneOnly: OPENSEND_DELIVERS,
+    }),
+    s3: {
+      bucket: setting({
+        doc: 'The bucket. It belongs to one installation, and nobody else may remove what is below the prefix. Another one counts for what comes from then on.',
+        format: line,
+        default: '',
+        standaloneOnly: OPENSEND_DELIVERS,
+      }),
+      prefix: setting({
+        doc: 'What keys begin with, such as `mail/`; behind it stand the day and the id: `mail/2026/11/29/<id>.eml`.',
+        format: line,
+        default: '',
+        standaloneOnly: OPENSEND_DELIVERS,
+      }),
+      region: setting({
+        doc: 'The region of the bucket. Empty: `awsRegion`.',
+        format: optional(awsRegion),
+        default: '',
+        standaloneOnly: OPENSEND_DELIVERS,
+      }),
+      endpoint: setting({
+        doc: 'Where S3 is, if not where the region says: for another object storage that speaks S3, or an emulator. The bucket is then named in the path, and not in the host. `AWS_ENDPOINT_URL`, for all services of AWS, counts where this is not set.',
+        format: optional(httpUrl),
+        default: '',
+        env: 'AWS_ENDPOINT_URL_S3',
+        generalEnv: 'AWS_ENDPOINT_URL',
+        standaloneOnly: OPENSEND_DELIVERS,
+      }),
+      encryption: setting({
+        doc: 'How objects are encrypted where they are kept. `bucket`: as the bucket is set, which is `AES256` unless somebody chose otherwise. `AES256`: with keys of S3. `aws:kms`: with a key of KMS.',
+        format: oneOf('bucket', 'AES256', 'aws:kms'),
+        default: 'bucket',
+        standaloneOnly: OPENSEND_DELIVERS,
+      }),
+      kmsKeyId: setting({
+        doc: 'The key of KMS for `aws:kms`: its id, alias or ARN. Empty: the one that AWS has for S3 in the account.',
+        format: line,
+        default: '',
+        standaloneOnly: OPENSEND_DELIVERS,
+      }),
+    },
   },
   publishing: {
     concurrency: setting({

@@ -14,6 +14,7 @@ import { newTrace } from '../../observability/tracing.ts';
 import { newOrderedId } from '../../platform/uuid.ts';
 import type { Claim } from '../../store/delivery/claims.ts';
 import type { NewMessage } from '../../store/messages/new-message.ts';
+import type { KeptOriginal } from '../originals.ts';
 import { compose } from '../outgoing/compose.ts';
 import { buildFailureNotice, type FailedRecipient, NOTICE_SUBJECT, noticeText } from './failure-report.ts';
 
@@ -36,14 +37,15 @@ export interface NoticeDependencies {
   /** The host name of this worker. */
   readonly reportingMta: string;
   /** The message as received, its header at least; null where it is not kept any more. */
-  readonly readHeader: (emailId: string, sizeBytes: number) => Promise<Buffer | null>;
+  readonly readHeader: (original: KeptOriginal) => Promise<Buffer | null>;
 }
 
 export function createNoticeBuilder({ reportingMta, readHeader }: NoticeDependencies): NoticeBuilder {
   return {
     async build(claim, failed) {
       if (!mayBeNotified(claim.message.reversePath) || claim.message.userId === null) return null;
-      const raw = claim.message.raw ?? (await readHeader(claim.emailId, claim.message.sizeBytes));
+      const { sizeBytes, objectUrl } = claim.message;
+      const raw = claim.message.raw ?? (await readHeader({ emailId: claim.emailId, sizeBytes, objectUrl }));
       if (raw === null) return null;
       const fields = readFields(raw);
       if (fields === null || !mayNotify({ reversePath: claim.message.reversePath, fields })) return null;

@@ -1,6 +1,7 @@
 import { isAscii } from 'node:buffer';
 import type { Range } from '../../message/bytes.ts';
 import { isStretch, type Stretch } from '../../message/mime/skeleton.ts';
+import type { ReadSlice } from '../../store/messages/raw.ts';
 
 /** Has seen all bytes of a message, in order, before it goes out; what it makes of them is its transport's. */
 export interface Preview {
@@ -78,9 +79,6 @@ export async function* piecesOf(bytes: OutgoingBytes, size: number): AsyncGenera
   }
 }
 
-/** Some bytes of a stored message, as many as there are of `length`; null where it is not kept any more. */
-export type ReadSlice = (start: number, length: number) => Promise<Buffer | null>;
-
 /** A message cannot be read to its end: what had been handed over of it is no message. */
 export class MessageUnread extends Error {
   override readonly name = 'MessageUnread';
@@ -96,7 +94,7 @@ export class MessageUnread extends Error {
 
 /** What anybody but the log is told of it. */
 export const UNREAD_TEXT =
-  'The message could not be read from the database to its end, so that nobody was given all of it';
+  'The message could not be read to its end from where it is kept, so that nobody was given all of it';
 
 /** Bytes a round trip. No connection is held between two. */
 export const SLICE = 384 * 1024;

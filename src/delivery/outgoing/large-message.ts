@@ -9,9 +9,10 @@ import {
   type SkeletonLimits,
   type Stretch,
 } from '../../message/mime/skeleton.ts';
+import type { ReadSlice } from '../../store/messages/raw.ts';
 import { type MarkedSource, UNMARKED } from '../../tracking/rewrite.ts';
 import type { Preview } from './bytes.ts';
-import { type ReadSlice, SliceReader, StreamedBytes } from './bytes.ts';
+import { SliceReader, StreamedBytes } from './bytes.ts';
 
 /** Bytes from which on a message is read from the database while it goes out. */
 export const STREAMED_FROM = 1024 * 1024;

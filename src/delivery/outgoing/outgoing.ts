@@ -9,6 +9,7 @@ import type { DomainSettings } from '../../store/owners/domain-lookup.ts';
 import { type MarkedSource, rewriteMessage } from '../../tracking/rewrite.ts';
 import { decideTracking } from '../../tracking/settings.ts';
 import { createLinks, type Tokens } from '../../tracking/token.ts';
+import type { KeptOriginal } from '../originals.ts';
 import type { OutgoingMessage, Transport } from '../transport/contract.ts';
 import { MessageUnread, type OutgoingBytes, type Preview } from './bytes.ts';
 import { compose, type ReceivedMode, receivedField } from './compose.ts';
@@ -48,8 +49,8 @@ export type Track = (
 ) => Promise<Buffer>;
 
 export interface OutgoingDependencies {
-  readonly readRaw: (emailId: string, sizeBytes: number) => Promise<Buffer | null>;
-  readonly readSlice: (emailId: string, start: number, length: number) => Promise<Buffer | null>;
+  readonly readRaw: (original: KeptOriginal) => Promise<Buffer | null>;
+  readonly readSlice: (original: KeptOriginal, start: number, length: number) => Promise<Buffer | null>;
   readonly wholeMessages: WholeMessages;
   /** Bytes from which on a message is streamed; `STREAMED_FROM` unless given. */
   readonly streamedFrom?: number;
@@ -148,16 +149,17 @@ async function readBytes(
   { rules, preview, finish }: Recipe,
 ): Promise<ReadBytes | null> {
   const { readRaw, readSlice, wholeMessages, streamedFrom = STREAMED_FROM, sizes, logger } = dependencies;
-  const { sizeBytes, userId } = message;
+  const { sizeBytes, userId, objectUrl } = message;
+  const original = { emailId, sizeBytes, objectUrl };
   const whole = async (): Promise<Buffer | null> => {
-    const stored = message.raw ?? (await readRaw(emailId, sizeBytes));
+    const stored = message.raw ?? (await readRaw(original));
     return stored === null ? null : finish(await mend(stored, rules));
   };
   if (sizeBytes < streamedFrom) {
     const raw = await whole();
     return raw && { raw };
   }
-  const read = (start: number, length: number) => readSlice(emailId, start, length);
+  const read = (start: number, length: number) => readSlice(original, start, length);
   const options = { ...(preview && { preview }), ...(sizes && { sizes }) };
   try {
     return { raw: await streamMessage({ sizeBytes, read, rules, finish, ...options }) };

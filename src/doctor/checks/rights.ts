@@ -25,6 +25,7 @@ const RELAY: readonly Right[] = [
   { table: 'emails', column: 'id', privileges: ['select'] },
   ...on(['insert'], 'emails', 'smtp_relay_messages'),
   ...on(['select', 'insert'], 'smtp_relay_settings'),
+  ...on(['select', 'insert', 'update'], 'smtp_relay_objects'),
   ...on(ALL, 'smtp_relay_outbox', 'smtp_relay_idempotency', 'smtp_relay_key_usage', 'smtp_relay_failed_logins'),
   ...on(ALL, 'smtp_relay_message_ids'),
 ];
@@ -37,7 +38,7 @@ const WORKER: readonly Right[] = [
   ...on(['select', 'insert', 'delete'], 'email_events', 'smtp_relay_attempts', 'smtp_relay_message_ids'),
   ...on(['select', 'update'], 'webhooks'),
   ...on(ALL, 'emails', 'smtp_relay_messages', 'smtp_relay_outbox', 'smtp_relay_claims', 'smtp_relay_workers'),
-  ...on(ALL, 'webhook_deliveries', 'smtp_relay_later_events'),
+  ...on(ALL, 'webhook_deliveries', 'smtp_relay_later_events', 'smtp_relay_objects'),
 ];
 
 /** What both need where documents declare resources. */

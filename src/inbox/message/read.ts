@@ -1,7 +1,7 @@
+import { createOriginals } from '../../delivery/originals.ts';
 import { StoreError } from '../../postgres/errors.ts';
 import { type EmailStory, readEmailStory } from '../../store/emails/show.ts';
 import { eventKind } from '../../store/event-types.ts';
-import { readRawMessage } from '../../store/messages/raw.ts';
 import type { Details, PartInfo, Recipient, Summary } from '../contract.ts';
 import type { Inbox } from '../inbox.ts';
 import { asksOthers } from './safe-html.ts';
@@ -28,10 +28,13 @@ export async function readStory(
 }
 
 /** The same with its bytes. @throws StoreError as `readStory` */
-export async function readMessage(inbox: Pick<Inbox, 'pool' | 'onlyCaptured'>, id: string): Promise<ReadMessage> {
+export async function readMessage(
+  inbox: Pick<Inbox, 'pool' | 'objects' | 'onlyCaptured'>,
+  id: string,
+): Promise<ReadMessage> {
   const story = await readStory(inbox, id);
-  const db = inbox.pool;
-  const raw = story.raw && (await readRawMessage(db, story.id, story.raw.sizeBytes));
+  const originals = createOriginals(inbox.pool, inbox.objects);
+  const raw = story.raw && (await originals.readRaw({ emailId: story.id, ...story.raw }));
   return { story, raw, structure: raw && (await Structure.read(raw)) };
 }
 

@@ -34,6 +34,8 @@ export interface ClaimedMessage
   readonly traceparent: string | null;
   /** Seconds for which the limit of its tries stood still. Left out: none. */
   readonly stoodStill?: number;
+  /** Where it is in object storage, if it is. */
+  readonly objectUrl?: string | null;
   /** The message itself where it is small; null where it is to be read by `readRawMessage`. */
   readonly raw: Buffer | null;
 }

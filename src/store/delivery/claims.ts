@@ -36,7 +36,8 @@ const CLAIMED = `
   select c.email_id as "emailId", c.token, c.try, e.user_id as "userId", e."from", e."to", e.subject, e.tags,
          e.created_at as "acceptedAt", ${selectionOf(CARRIED, 'm')}, m.message_id as "messageId", m.traceparent,
          m.stood_still as "stoodStill", case when m.protocol is not null then ${objectOf(ARRIVAL, 'm')} end as arrival,
-         m.size_bytes as "sizeBytes", case when m.size_bytes <= ${SMALL} then m.raw end as raw, a.earlier
+         m.size_bytes as "sizeBytes", m.object_url as "objectUrl",
+         case when m.size_bytes <= ${SMALL} and m.object_url is null then m.raw end as raw, a.earlier
     from claimed c
     join emails e on e.id = c.email_id
     join smtp_relay_messages m on m.email_id = c.email_id

@@ -7,6 +7,7 @@ import { StoreError } from '../../postgres/errors.ts';
 import { inTransaction, type Queryable } from '../../postgres/pool.ts';
 import { LOST_FOR_GOOD } from '../delivery/claims.ts';
 import { CARRIED, copiedOf, EMAIL, namesOf, valuesOf } from '../messages/columns.ts';
+import { nameObjects } from '../messages/objects.ts';
 import {
   among,
   CANCELED,
@@ -48,10 +49,12 @@ const KEPT = copiedOf(CARRIED);
 
 /** $1 the message, $2 the copy's id, $3 its recipients, $4 to $6 those of them in To, Cc and Bcc, $7 and $8 its trace. */
 const COPY = `
-  with original as (
-    insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, message_id, resend_of, traceparent, ${namesOf(KEPT)})
-    select $2::uuid, raw, sha256, size_bytes, message_id, $1::uuid, $8, ${valuesOf(KEPT, { recipients: '$3::jsonb' })}
-      from smtp_relay_messages where email_id = $1
+  with source as materialized (
+    select object_url from smtp_relay_messages where email_id = $1
+  ), ${nameObjects('source')}, original as (
+    insert into smtp_relay_messages (email_id, raw, object_url, sha256, size_bytes, message_id, resend_of, traceparent, ${namesOf(KEPT)})
+    select $2::uuid, raw, object_url, sha256, size_bytes, message_id, $1::uuid, $8, ${valuesOf(KEPT, { recipients: '$3::jsonb' })}
+      from smtp_relay_messages where email_id = $1 and (object_url is null or exists (select from named))
     returning email_id
   ), email as (
     insert into emails (${namesOf(EMAIL)}, status)

@@ -38,6 +38,8 @@ export interface OutboxState {
 
 export interface RawSummary {
   readonly sizeBytes: number;
+  /** Where it is in object storage; null where it is in the database. */
+  readonly objectUrl: string | null;
   readonly sha256: string;
   readonly reversePath: string;
   readonly recipients: unknown;
@@ -71,7 +73,7 @@ const SHOW_OUTBOX = `
     from smtp_relay_outbox where email_id = $1`;
 
 const SHOW_RAW = `
-  select size_bytes as "sizeBytes", encode(sha256, 'hex') as sha256, reverse_path as "reversePath", recipients,
+  select size_bytes as "sizeBytes", object_url as "objectUrl", encode(sha256, 'hex') as sha256, reverse_path as "reversePath", recipients,
          body_type as "bodyType", smtp_utf8 as "smtpUtf8", client_address as "clientAddress", session_id as "sessionId", helo,
          protocol, captured
     from smtp_relay_messages where email_id = $1`;

@@ -224,9 +224,13 @@ const ALONE: UntilKnownOptions = { isFinal: isDataError, limit: 10_000, conflict
 /** Of many, one is often in somebody's way; then each is stored on its own. */
 const TOGETHER: UntilKnownOptions = { ...ALONE, conflicts: 3 };
 
-/** Bodies that are no strings are parameters of a statement that stores nothing else. */
+/** Bodies that are no strings, and originals that are objects, take a statement that stores nothing else. */
 function isLarge(message: NewMessage): boolean {
-  return [message.text, message.html].some(body => body instanceof Uint8Array) || sizeOf(message) > LARGE;
+  return (
+    message.original?.object !== undefined ||
+    [message.text, message.html].some(body => body instanceof Uint8Array) ||
+    sizeOf(message) > LARGE
+  );
 }
 
 function sizeOf(message: NewMessage): number {

@@ -6,6 +6,7 @@ import type { Queryable } from '../../postgres/pool.ts';
 import { ADMIT, type UsageCount } from '../keys/usage.ts';
 import { ARRIVAL, CARRIED, definitionsOf, EMAIL, namesOf, put, valuesOf } from './columns.ts';
 import type { NewMessage } from './new-message.ts';
+import { nameObjects } from './objects.ts';
 
 export interface InsertOptions {
   /**
@@ -15,8 +16,15 @@ export interface InsertOptions {
   readonly outboxLease: number | null;
 }
 
-/** What is kept beside the rows: messages as they were received, or only by which Message-ID their clients know them. */
-type Beside = (rows: string) => string;
+/**
+ * What is kept beside the rows: messages as they were received, there or as objects, or only by which Message-ID their clients know
+ * them.
+ */
+interface Beside {
+  readonly clause: (rows: string) => string;
+  /** What has to be so, as a column of the answer. */
+  readonly check?: (rows: string) => string;
+}
 
 interface Job {
   readonly job: boolean;
@@ -50,29 +58,46 @@ const store = ({ job, notify = '' }: Job, beside: Beside, from: Source): string 
   ), input as materialized (
     select * from durable, json_to_recordset($1::json) as message (
       ${definitionsOf(EMAIL)}, ${definitionsOf(CARRIED)}, ${definitionsOf(ARRIVAL)},
-      correlation_id text, traceparent text, message_id text, raw_from integer, raw_bytes integer, sha256 text,
+      correlation_id text, traceparent text, message_id text, raw_from integer, raw_bytes integer, sha256 text, object_url text,
       key_id uuid, recipient_count bigint, messages_per_minute bigint, recipients_per_minute bigint, messages_per_day bigint,
       recipients_per_day bigint)
-  )${from.clause}${beside(from.rows)}${job ? outboxEntry(from.rows) : ''}, stored as (
+  )${from.clause}${beside.clause(from.rows)}${job ? outboxEntry(from.rows) : ''}, stored as (
     insert into emails (${namesOf(EMAIL)}, status)
     select ${valuesOf(EMAIL, APART)}, 'queued'
       from ${from.rows}
     returning id
   )
-  select id, ${requireAll('emails', 'stored', from.rows)}${job ? requireJobs(from.rows) : ''} from ${from.rows}`;
+  select id, ${requireAll('emails', 'stored', from.rows)}${job ? requireJobs(from.rows) : ''}${beside.check?.(from.rows) ?? ''} from ${from.rows}`;
 
-const originals: Beside = rows => `, original as (
-    insert into smtp_relay_messages (email_id, raw, sha256, size_bytes, message_id, traceparent, ${namesOf(CARRIED)}, ${namesOf(ARRIVAL)})
-    select id, case when raw_bytes = length($2::bytea) then $2::bytea else substring($2::bytea from raw_from for raw_bytes) end,
+const insertOriginals = (rows: string, raw: string): string => `, original as (
+    insert into smtp_relay_messages (
+      email_id, raw, object_url, sha256, size_bytes, message_id, traceparent, ${namesOf(CARRIED)}, ${namesOf(ARRIVAL)})
+    select id, ${raw}, object_url,
            decode(sha256, 'hex'), raw_bytes, message_id, traceparent, ${valuesOf(CARRIED)}, ${valuesOf(ARRIVAL)}
       from ${rows} where raw_bytes is not null
   )`;
 
+const originals: Beside = {
+  clause: rows =>
+    insertOriginals(
+      rows,
+      'case when raw_bytes = length($2::bytea) then $2::bytea else substring($2::bytea from raw_from for raw_bytes) end',
+    ),
+};
+
+/** They are elsewhere already, so that $2 is empty. */
+const objects: Beside = {
+  clause: rows => `${insertOriginals(rows, '$2::bytea')}, ${nameObjects(rows)}`,
+  check: rows => `, ${requireAll('smtp_relay_objects', '(select object_url from named) as o', rows, 'object_url')}`,
+};
+
 /** No original is among them, so that $2 is empty. */
-const messageIds: Beside = rows => `, named as (
+const messageIds: Beside = {
+  clause: rows => `, named as (
     insert into smtp_relay_message_ids (email_id, message_id)
     select id, message_id from ${rows} where message_id is not null and $2::bytea = ''
-  )`;
+  )`,
+};
 
 /**
  * Fails, and with that rolls all back, where a trigger of the installation has kept a row out, or gave it another id: what was
@@ -80,9 +105,10 @@ const messageIds: Beside = rows => `, named as (
  *
  * @param inserted the part of the statement that says which ids it has inserted
  * @param rows those that it was to insert
+ * @param key what they have in common
  */
-const requireAll = (table: string, inserted: string, rows: string): string => {
-  const taken = `(select count(*) from ${inserted} join ${rows} using (id))`;
+const requireAll = (table: string, inserted: string, rows: string, key = 'id'): string => {
+  const taken = `(select count(*) from ${inserted} join ${rows} using (${key}))`;
   const given = `(select count(*) from ${rows})`;
   return `
          case when ${taken} <> ${given}
@@ -110,7 +136,11 @@ const JOBS = {
   withDueJob: { job: true, notify: NOTIFY },
 };
 
-const STORE = { originals: statementsFor(originals), messageIds: statementsFor(messageIds) };
+const STORE = {
+  originals: statementsFor(originals),
+  objects: statementsFor(objects),
+  messageIds: statementsFor(messageIds),
+};
 
 function statementsFor(beside: Beside) {
   const bothOf = (job: Job) => ({ all: store(job, beside, ALL), admitted: store(job, beside, ADMITTED) });
@@ -121,7 +151,8 @@ function statementsFor(beside: Beside) {
 const JSONB_VERSION = 1;
 
 /**
- * Stores messages by one statement, in the transaction of whoever calls it. Either all come with their originals, or none.
+ * Stores messages by one statement, in the transaction of whoever calls it. Either all come with their originals, or none; one whose
+ * original is an object comes alone.
  *
  * @returns the ids of those that were stored: all, but for those whose keys have reached a limit
  */
@@ -134,13 +165,18 @@ export async function insertMessages(
   const apart = messages.length === 1 && first ? apartOf(first) : NOTHING_APART;
   const { json, raws } = encode(messages);
   const lease = outboxLease === null ? [] : [outboxLease / 1000];
-  const statements = STORE[first?.original ? 'originals' : 'messageIds'];
+  const statements = STORE[besideOf(first)];
   const statement = statements[outboxLease === null ? 'alone' : outboxLease === 0 ? 'withDueJob' : 'withJob'];
   const isCounted = messages.some(({ counted }) => counted);
   const text = isCounted ? statement.admitted : statement.all;
   const values = [json, raws, apart.attachments, apart.text, apart.html, ...lease];
   const { rows } = await run(db, text, values);
   return new Set(rows.map(({ id }) => id));
+}
+
+function besideOf(message: NewMessage | undefined): keyof typeof STORE {
+  if (!message?.original) return 'messageIds';
+  return message.original.object ? 'objects' : 'originals';
 }
 
 /** Has the database look at the statement that stores what a worker writes, with nothing to store. @throws its error */
@@ -214,7 +250,8 @@ function rowOf(message: NewMessage, rawFrom: number, isAlone: boolean): string {
     message_id: message.messageId,
     ...(original && {
       raw_from: rawFrom,
-      raw_bytes: original.raw.length,
+      raw_bytes: original.object?.sizeBytes ?? original.raw.length,
+      ...(original.object && { object_url: original.object.url }),
       sha256: original.sha256.toString('hex'),
     }),
     ...(counted && countOf(counted)),

@@ -23,8 +23,12 @@ type Carried = ValuesOf<typeof CARRIED>;
 export interface OriginalMessage
   extends Omit<Carried, 'captured' | 'sandbox' | 'refused' | keyof DeliveryControls>,
     Partial<DeliveryControls> {
+  /** Empty where it is kept as an object. */
   readonly raw: Buffer;
+  /** Of the bytes received. */
   readonly sha256: Buffer;
+  /** Left out: it is kept in the row. */
+  readonly object?: KeptObject;
   /** Left out for a message that did not come by SMTP. */
   readonly arrival?: Arrival;
   /** Left out: no. */
@@ -33,6 +37,12 @@ export interface OriginalMessage
   readonly sandbox?: boolean;
   /** Left out where there are none. */
   readonly refused?: readonly string[];
+}
+
+/** A message as received that is kept outside of the database, and written down there (`noteObject`). */
+export interface KeptObject {
+  readonly url: string;
+  readonly sizeBytes: number;
 }
 
 /** How a message came in. */

@@ -31,16 +31,22 @@ export async function readRawSlice(
   return copyBytes(db, pieces, length);
 }
 
+/** Some bytes of a stored message, as many as there are of `length`; null where it is not kept any more. */
+export type ReadSlice = (start: number, length: number) => Promise<Buffer | null>;
+
 /**
  * Reads a stored message into one buffer, slice by slice: the driver would otherwise hold it several times over.
  *
  * @returns null where the message is not kept any more
+ * @throws Error where there is less of it than it had
  */
-export async function readRawMessage(db: Queryable, emailId: string, sizeBytes: number): Promise<Buffer | null> {
+export async function readRawMessage(read: ReadSlice, sizeBytes: number): Promise<Buffer | null> {
   const raw = Buffer.allocUnsafeSlow(sizeBytes);
   for (let offset = 0; offset < sizeBytes; offset += SLICE) {
-    const slice = await readRawSlice(db, emailId, offset, SLICE);
+    const length = Math.min(SLICE, sizeBytes - offset);
+    const slice = await read(offset, length);
     if (slice === null) return null;
+    if (slice.length !== length) throw new Error(`a message of ${sizeBytes} bytes ends before ${offset + length}`);
     slice.copy(raw, offset);
   }
   return raw;
@@ -54,10 +60,10 @@ const HEADER_SLICE = 64 * 1024;
  *
  * @returns null where the message is not kept any more
  */
-export async function readRawHeader(db: Queryable, emailId: string, sizeBytes: number): Promise<Buffer | null> {
+export async function readRawHeader(readSlice: ReadSlice, sizeBytes: number): Promise<Buffer | null> {
   let read = Buffer.alloc(0);
   for (let length = HEADER_SLICE; ; length *= 2) {
-    const slice = await readRawSlice(db, emailId, read.length, length);
+    const slice = await readSlice(read.length, length);
     if (slice === null) return null;
     read = Buffer.concat([read, slice]);
     const end = bodyOffset(read);

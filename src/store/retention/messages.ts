@@ -1,10 +1,11 @@
 import type { Queryable } from '../../postgres/pool.ts';
+import { unnameObjects } from '../messages/objects.ts';
 import { BEGINNING, isOpen, OPEN, RAW_BYTES, type Sweep, sweepByTime, TOLD } from './sweep.ts';
 
 /** A message is found by its Message-ID as long as its row is kept. $1 age in seconds, $2 and $3 the row to go on behind, $4 rows. */
 const RAW = `
   with candidate as (
-    select email_id, created_at, size_bytes from smtp_relay_messages
+    select email_id, created_at, case when object_url is null then size_bytes else 0 end as size_bytes from smtp_relay_messages
      where created_at < now() - make_interval(secs => $1) and (created_at, email_id) > ($2::timestamptz, $3::uuid)
      order by created_at, email_id limit $4
   ), batch as materialized (
@@ -14,8 +15,8 @@ const RAW = `
   ), removed as (
     delete from smtp_relay_messages
      where email_id = any (array(select email_id from batch where not ${isOpen('batch.email_id')}))
-    returning email_id, message_id, created_at
-  ), named as (
+    returning email_id, message_id, created_at, object_url
+  ), ${unnameObjects('removed')}, named as (
     insert into smtp_relay_message_ids (email_id, message_id, created_at)
     select email_id, message_id, created_at from removed
      where message_id is not null and exists (select from emails where id = removed.email_id offset 0)
@@ -83,7 +84,8 @@ export async function sweepBodies(db: Queryable, seconds: number): Promise<Sweep
  */
 const MESSAGES = `
   with candidate as (
-    select id, created_at, coalesce((select size_bytes from smtp_relay_messages where email_id = emails.id), 0) as size_bytes
+    select id, created_at, coalesce((
+           select size_bytes from smtp_relay_messages where email_id = emails.id and object_url is null), 0) as size_bytes
       from emails
      where created_at < now() - make_interval(secs => $1) and (created_at, id) > ($2::timestamptz, $3::uuid)
      order by created_at, id limit $4
@@ -108,8 +110,8 @@ const MESSAGES = `
   ), without_attempts as (
     delete from smtp_relay_attempts where email_id = any (array(select id from free))
   ), without_originals as (
-    delete from smtp_relay_messages where email_id = any (array(select id from free))
-  ), without_names as (
+    delete from smtp_relay_messages where email_id = any (array(select id from free)) returning object_url
+  ), ${unnameObjects('without_originals')}, without_names as (
     delete from smtp_relay_message_ids where email_id = any (array(select id from free))
   ), removed as (
     delete from emails where id = any (array(select id from free)) returning 1
