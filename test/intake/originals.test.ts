@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { freePort } from '../../dev/ports.ts';
 import { startSqs } from '../../dev/sqs.ts';
@@ -82,6 +83,34 @@ describe('originals in object storage', () => {
       create trigger condemn before insert on smtp_relay_objects for each row execute function condemn();`);
     await submit(t, relay, messageOf(relay, 300_000), '451 4.3.0');
     assert.equal((await relay.db.query('select from emails')).rowCount, 0);
+    assert.equal((await relay.db.query('select from smtp_relay_messages')).rowCount, 0);
+  });
+
+  it('are wanted no more when the client has gone, and so is what is on its way', async t => {
+    const sockets: Socket[] = [];
+    // Takes all, and says nothing.
+    const server = createServer(socket => void sockets.push(socket.resume().on('error', () => {})));
+    t.after(() => void server.close());
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const settings = {
+      pipeline: 'standalone',
+      'originals.store': 's3',
+      'originals.s3.bucket': 'b',
+      'originals.s3.endpoint': `http://127.0.0.1:${port}`,
+    };
+    const relay = await start(t, settings);
+    const from = `a@${relay.owner.domain}`;
+    const client = await SmtpClient.loggedIn(t, relay);
+    await client.command(`MAIL FROM:<${from}>`, '250 ');
+    await client.command('RCPT TO:<b@example.com>', '250 ');
+    await client.command('DATA', '354 ');
+    client.socket.write(`${messageOf(relay, 300_000)}\r\n.\r\n`);
+    await eventually(() => sockets.length > 0);
+    client.reset();
+    await eventually(() => sockets.every(({ closed }) => closed));
+    assert.equal(sockets.length, 1, 'left to itself it would have been tried again');
+    assert.equal(relay.logs.filter(({ msg }) => msg.startsWith('object storage does not take')).length, 0);
     assert.equal((await relay.db.query('select from smtp_relay_messages')).rowCount, 0);
   });
 
