@@ -106,6 +106,18 @@ export const Details = Type.Object({
 });
 export type Details = Static<typeof Details>;
 
+export const Changed = Type.Object({
+  sections: Type.Array(
+    Type.Object({
+      title: Type.String({ description: '`Header`, `HTML` or `Text`' }),
+      before: Type.String({ description: 'As received, decoded' }),
+      after: Type.String({ description: 'As sent' }),
+    }),
+    { description: 'Those that differ' },
+  ),
+});
+export type Changed = Static<typeof Changed>;
+
 export const SIMULATIONS = ['delivered', 'bounced', 'complained', 'delayed', 'opened', 'clicked'] as const;
 
 export const Simulate = Type.Object(

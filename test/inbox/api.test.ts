@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Details, Page } from '../../src/inbox/contract.ts';
+import type { Changed, Details, Page } from '../../src/inbox/contract.ts';
 import { eventually } from '../support/eventually.ts';
 import { mail, multipart } from '../support/mail.ts';
 import { rawRequest, startInbox } from './inbox.ts';
@@ -105,6 +105,24 @@ describe('the API of the inbox', () => {
     assert.ok(body.includes(`<img src="data:image/png;base64,${PIXEL}">`), body);
     const remote = await rawRequest(`${inbox.url}/api/messages/${id}/html?remote=true`);
     assert.match(String(remote.headers['content-security-policy']), /img-src data: https: http:;/);
+  });
+
+  it('tells what delivery changed: what is for the relay left out, links and pixel tracked', async t => {
+    const tracking = { 'tracking.baseUrl': 'https://track.test', 'tracking.secrets': ['a-secret-that-nobody-guesses'] };
+    const inbox = await startInbox(t, { settings: tracking });
+    const data = order('Your order').replace('MIME-Version', 'X-OpenSend-Track-Clicks: yes\r\nMIME-Version');
+    const id = await inbox.send({ data });
+    await eventually(async () => (await inbox.ask<Details>(`/api/messages/${id}`)).message.status === 'sent');
+    const { sections } = await inbox.ask<Changed>(`/api/messages/${id}/changes`);
+    const [header, html] = sections;
+    assert.deepEqual(
+      sections.map(({ title }) => title),
+      ['Header', 'HTML'],
+    );
+    assert.match(header?.before ?? '', /X-OpenSend-Tag: campaign=spring/);
+    assert.doesNotMatch(header?.after ?? '', /X-OpenSend/);
+    assert.match(html?.before ?? '', /href="https:\/\/shop\.example\/1/);
+    assert.match(html?.after ?? '', /href="https:\/\/track\.test\/t\/c\//);
   });
 
   it('waits for a message, and for one that matches', async t => {

@@ -116,7 +116,7 @@ describe('the page of the inbox', { skip: needs('chromium') }, () => {
         await row(page, 'To ada').waitFor();
         await check(page, axe, `list ${colorScheme} ${viewport.width}`);
         await page.goto(`${inbox.url}/messages/${first}`);
-        for (const name of ['HTML', 'Journey', 'Headers', 'Parts', 'Source']) {
+        for (const name of ['HTML', 'Journey', 'Headers', 'Parts', 'Source', 'Changes']) {
           await page.getByRole('tab', { name }).click();
           await page.getByRole('tab', { name, selected: true }).waitFor();
           await check(page, axe, `${name} ${colorScheme} ${viewport.width}`);
@@ -135,7 +135,7 @@ describe('the page of the inbox', { skip: needs('chromium') }, () => {
     await row(page, 'A subject').waitFor();
     assert.equal(await wide(), false);
     await row(page, 'A subject').click();
-    for (const name of ['HTML', 'Journey', 'Headers', 'Parts', 'Source']) {
+    for (const name of ['HTML', 'Journey', 'Headers', 'Parts', 'Source', 'Changes']) {
       await page.getByRole('tab', { name }).click();
       assert.equal(await wide(), false, name);
     }

@@ -7,6 +7,7 @@ import { Actions } from './actions.tsx';
 import { Envelope } from './envelope.tsx';
 import { Status } from './status.tsx';
 import { Tabs } from './tabs.tsx';
+import { Changes } from './views/changes.tsx';
 import { Headers } from './views/headers.tsx';
 import { Html } from './views/html.tsx';
 import { Journey } from './views/journey.tsx';
@@ -23,7 +24,7 @@ export interface MessageProps {
   readonly say: (text: string) => void;
 }
 
-type View = 'html' | 'text' | 'journey' | 'headers' | 'parts' | 'source';
+type View = 'html' | 'text' | 'journey' | 'headers' | 'parts' | 'source' | 'changes';
 
 /** Everything about one message. */
 export function Message({ id, changes, onBack, onRemove, say }: MessageProps) {
@@ -97,6 +98,7 @@ export function Message({ id, changes, onBack, onRemove, say }: MessageProps) {
           { name: 'headers', title: 'Headers', show: () => <Headers fields={details.headers} /> },
           { name: 'parts', title: 'Parts', show: () => <Parts id={id} parts={details.parts} /> },
           { name: 'source', title: 'Source', show: () => <Text path={`/api/messages/${id}/source`} isSource /> },
+          { name: 'changes', title: 'Changes', show: () => <Changes id={id} /> },
         ]}
       />
       {error !== null && <p class="bad">{error}</p>}

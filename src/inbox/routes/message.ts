@@ -2,8 +2,9 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import Type, { type Static } from 'typebox';
 import { StoreError } from '../../postgres/errors.ts';
 import { removeMessages } from '../../store/inbox/remove.ts';
-import { Details, DetailsQuery, ErrorBody, IdParams } from '../contract.ts';
+import { Changed, Details, DetailsQuery, ErrorBody, IdParams } from '../contract.ts';
 import type { Inbox } from '../inbox.ts';
+import { changesOf } from '../message/changes.ts';
 import { detailsOf, type ReadMessage, readMessage, readStory } from '../message/read.ts';
 import { makeSafe } from '../message/safe-html.ts';
 
@@ -62,6 +63,19 @@ export function addMessageRoutes(api: FastifyInstance, inbox: Inbox): void {
       if (raw === null) throw new StoreError('not-found', NOT_KEPT);
       return file(reply, { name: `${story.id}.eml`, type: 'message/rfc822', content: raw });
     },
+  );
+
+  api.get<{ Params: IdParams; Reply: Changed }>(
+    '/api/messages/:id/changes',
+    {
+      schema: {
+        summary: 'What became of it on its way out',
+        description: 'Header fields that were added and left out, links and pixel of tracking.',
+        params: IdParams,
+        response: { 200: Changed, 404: ErrorBody },
+      },
+    },
+    async request => changesOf(await readMessage(inbox, request.params.id), live.current.capture.directory),
   );
 
   api.get<{ Params: IdParams; Querystring: HtmlQuery }>(
