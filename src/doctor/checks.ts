@@ -1,3 +1,4 @@
+import { checkBucket } from './checks/bucket.ts';
 import { checkCertificate } from './checks/certificate.ts';
 import { checkConfiguration } from './checks/configuration.ts';
 import { checkConnection } from './checks/database.ts';
@@ -18,6 +19,7 @@ export const CHECKS: readonly DoctorCheck[] = [
   { name: 'rights', needs: 'schema', run: checkRights },
   { name: 'queue', run: checkJobs },
   { name: 'events', run: checkEvents },
+  { name: 'bucket', run: checkBucket },
   { name: 'ses', run: checkSes },
   { name: 'domains', needs: 'schema', run: checkDomains },
   { name: 'routes', run: checkWaysOut },

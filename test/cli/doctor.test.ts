@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { env as processEnv } from 'node:process';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { settings } from '../../src/config/schema.ts';
 import { type Right, rightsOf } from '../../src/doctor/checks/rights.ts';
 import { examine } from '../../src/doctor/examine.ts';
 import { type DoctorParts, ok } from '../../src/doctor/finding.ts';
+import { createBucket } from '../support/bucket.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { sqsEnv } from '../support/queue.ts';
 import { startRelay, type TestContext, type TestRelay } from '../support/relay.ts';
@@ -106,6 +109,7 @@ describe('smtp-relay doctor', { concurrency: 2 }, () => {
     assert.deepEqual(notOk, [
       'advice dead letters of the queue of jobs',
       'skipped queue of events',
+      'skipped bucket of originals',
       'skipped SES',
       'skipped sending domains',
       'advice route default',
@@ -209,6 +213,22 @@ describe('smtp-relay doctor', { concurrency: 2 }, () => {
 
     const away = await look({ AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:1' });
     assert.match(faultOf(away.found, 'queue of jobs').remedy ?? '', /AWS_ENDPOINT_URL_SQS/);
+  });
+
+  it('tells of a bucket that is not there', async t => {
+    const { env } = await startStandalone(t, { queue: false, tls: false });
+    const bucket = await createBucket(t);
+    const byS3 = {
+      ...env,
+      SMTP_RELAY_ORIGINALS_STORE: 's3',
+      SMTP_RELAY_ORIGINALS_S3_BUCKET: bucket.name,
+      AWS_ENDPOINT_URL_S3: String(bucket.settings['originals.s3.endpoint']),
+    };
+    const there = await doctor(byS3, '--only', 'bucket');
+    assert.equal(there.found.get('bucket of originals')?.detail, `S3 answers for ${bucket.name}`);
+    const gone = await doctor({ ...byS3, SMTP_RELAY_ORIGINALS_S3_BUCKET: `${bucket.name}-gone` }, '--only', 'bucket');
+    assert.match(faultOf(gone.found, 'bucket of originals').remedy ?? '', /SMTP_RELAY_ORIGINALS_S3_BUCKET/);
+    assert.deepEqual(await bucket.keys(), []);
   });
 
   it('tells what SES and DNS lack for the domains', async t => {
@@ -328,6 +348,19 @@ describe('smtp-relay doctor', { concurrency: 2 }, () => {
         ['breaks', 'failed', 'broken'],
         ['well', 'ok', 'well'],
       ],
+    );
+  });
+
+  it('names no setting in a remedy that does not exist', async () => {
+    const known = new Set(settings.map(({ env }) => env));
+    const folder = fileURLToPath(new URL('../../src/doctor', import.meta.url));
+    const files = (await readdir(folder, { recursive: true })).filter(name => name.endsWith('.ts'));
+    const texts = await Promise.all(files.map(name => readFile(join(folder, name), 'utf8')));
+    const named = texts.flatMap(text => text.match(/\bSMTP_RELAY_[A-Z0-9_]*[A-Z0-9]\b/g) ?? []);
+    assert.ok(named.length > 20);
+    assert.deepEqual(
+      named.filter(name => !known.has(name)),
+      [],
     );
   });
 
