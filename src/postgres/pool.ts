@@ -14,8 +14,11 @@ export interface PoolOptions {
   readonly connectTimeout: number;
   /** Milliseconds after which a statement is cancelled; 0 for no limit. */
   readonly statementTimeout: number;
-  /** Let Postgres keep statements for the next time; not through a pooler that gives each transaction another session. */
-  readonly preparedStatements?: boolean;
+  /**
+   * Let Postgres keep statements for the next time. `auto`: those that are `kept`, where the session is ours alone; a pooler may give
+   * each transaction another one. `on`: all that have parameters, wherever. `off` unless given.
+   */
+  readonly preparedStatements?: 'auto' | 'on' | 'off';
 }
 
 /** What can run a query: a pool, or one client. */
@@ -67,8 +70,10 @@ export function createPool(options: PoolOptions, logger: Logger): PatientPool {
       client.on('error', error => logger.debug({ err: error }, 'database connection lost'));
       const { processID } = client as unknown as { readonly processID: number | null };
       const times = { statement: String(options.statementTimeout), idle: String(IDLE_TRANSACTION_TIMEOUT) };
-      await client.query(PREPARE_SESSION, [times.statement, processID ?? 0, times.idle]);
-      if (options.preparedStatements) nameStatements(client);
+      const { rowCount } = await client.query(PREPARE_SESSION, [times.statement, processID ?? 0, times.idle]);
+      const { preparedStatements = 'off' } = options;
+      if (preparedStatements === 'on') nameStatements(client, 'all');
+      else if (preparedStatements === 'auto' && rowCount === 1) nameStatements(client, 'kept');
     },
   };
   const pool = new PatientPool(settings, logger);
@@ -116,16 +121,32 @@ export async function checkDatabase(db: Queryable): Promise<void> {
   if (rows[0]?.read_only) throw Object.assign(new Error('the database is read-only'), { code: READ_ONLY });
 }
 
+interface KeptStatement extends pg.QueryConfig {
+  readonly kept: true;
+}
+
+/**
+ * A statement that is worth keeping: it comes with every message, and its best plan is the same whatever its values and however many
+ * rows there are. Others may be better planned each time.
+ */
+export function kept(text: string, values: unknown[]): KeptStatement {
+  return { text, values, kept: true };
+}
+
+export function isKept(statement: unknown): statement is KeptStatement {
+  return typeof statement === 'object' && statement !== null && 'kept' in statement;
+}
+
 /** The part of a client that is wrapped. */
 type ClientQuery = (text: unknown, values?: unknown, callback?: unknown) => unknown;
 
 const HASH_DIGITS = 24;
 
 /**
- * Lets a client give each statement with parameters a name, the same for the same text, so that Postgres parses it once a
- * session and plans it a few times at most (PostgreSQL, PREPARE, "Notes"). Only for sessions that are ours alone.
+ * Lets a client give statements with parameters a name, the same for the same text, so that Postgres parses each once a
+ * session and plans it a few times at most (PostgreSQL, PREPARE, "Notes").
  */
-function nameStatements(client: pg.ClientBase): void {
+function nameStatements(client: pg.ClientBase, which: 'all' | 'kept'): void {
   const query = client.query.bind(client) as ClientQuery;
   const names = new Map<string, string>();
   const nameOf = (text: string): string => {
@@ -134,10 +155,12 @@ function nameStatements(client: pg.ClientBase): void {
     names.set(text, name);
     return name;
   };
-  const named: ClientQuery = (text, values, callback) =>
-    typeof text === 'string' && Array.isArray(values)
-      ? query({ name: nameOf(text), text, values }, callback)
-      : query(text, values, callback);
+  const named: ClientQuery = (statement, values, callback) => {
+    if (isKept(statement)) return query({ ...statement, name: nameOf(statement.text) }, callback);
+    return which === 'all' && typeof statement === 'string' && Array.isArray(values)
+      ? query({ name: nameOf(statement), text: statement, values }, callback)
+      : query(statement, values, callback);
+  };
   client.query = named as typeof client.query;
 }
 
@@ -165,7 +188,7 @@ function repeatConflicts(pool: pg.Pool): void {
   };
   // One with a callback, or that is an object of its own such as a cursor, is its caller's to repeat.
   const isPlain = (args: readonly unknown[]): boolean =>
-    args.every(arg => typeof arg === 'string' || Array.isArray(arg));
+    args.every(arg => typeof arg === 'string' || Array.isArray(arg) || isKept(arg));
   pool.query = ((...args: unknown[]) => (isPlain(args) ? patient(...args) : query(...args))) as typeof pool.query;
 }
 

@@ -10,7 +10,7 @@ import { Preparation } from './schema/preparation.ts';
 export function createConfiguredPool(live: LiveConfig, logger: Logger): PatientPool {
   const databaseUrl = () => databaseLogin(live.current);
   const { database, preparedStatements } = live.current;
-  const options = { ...database, databaseUrl, preparedStatements: preparedStatements === 'on' };
+  const options = { ...database, databaseUrl, preparedStatements };
   return createPool(options, logger.child({ room: 'store' }));
 }
 

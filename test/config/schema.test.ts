@@ -60,7 +60,7 @@ describe('the configuration', () => {
       sqsEndpoint: '',
       migrations: 'auto',
       migrationsDatabaseUrl: '',
-      preparedStatements: 'off',
+      preparedStatements: 'auto',
       database: {
         host: '',
         port: 0,

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
-import { createPool, type PoolOptions } from '../../src/postgres/pool.ts';
+import { createPool, kept, type PoolOptions } from '../../src/postgres/pool.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { createServer, withClient } from '../support/postgres-server.ts';
@@ -47,7 +47,7 @@ describe('pool', () => {
 
   it('repeats a single statement that was rolled back for others, and not for ever', async t => {
     const url = await createDatabase(t);
-    const pool = openPool(t, url, { preparedStatements: true });
+    const pool = openPool(t, url, { preparedStatements: 'on' });
     await pool.query(`
       create sequence seen;
       create function in_the_way(times integer, code text) returns bigint language plpgsql as $$
@@ -141,24 +141,20 @@ describe('pool', () => {
 });
 
 describe('prepared statements', () => {
-  for (const preparedStatements of [true, false]) {
-    it(`are ${preparedStatements ? 'kept, one for each text' : 'not made unless asked for'}`, async t => {
-      const databaseUrl = await createDatabase(t);
-      const options = {
-        databaseUrl,
-        poolSize: 1,
-        connectTimeout: 60_000,
-        statementTimeout: 60_000,
-        preparedStatements,
-      };
-      const pool = createPool(options, pino({ level: 'silent' }));
-      t.after(() => pool.end());
+  for (const [preparedStatements, count] of [
+    ['auto', 1],
+    ['on', 3],
+    ['off', 0],
+  ] as const) {
+    it(`are ${count}, one for each text, where they are ${preparedStatements}`, async t => {
+      const pool = openPool(t, await createDatabase(t), { preparedStatements });
       for (const value of [1, 2, 3]) {
         assert.deepEqual((await pool.query('select $1::integer as value', [value])).rows, [{ value }]);
+        assert.deepEqual((await pool.query(kept('select $1::integer as kept', [value]))).rows, [{ kept: value }]);
       }
       assert.deepEqual((await pool.query('select $1::text as text', ['a'])).rows, [{ text: 'a' }]);
       const { rows } = await pool.query("select name from pg_prepared_statements where statement like 'select $1%'");
-      assert.equal(rows.length, preparedStatements ? 2 : 0);
+      assert.equal(rows.length, count);
     });
   }
 

@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import pg from 'pg';
 import { pino } from 'pino';
 import { newTrace } from '../../src/observability/tracing.ts';
+import { isKept } from '../../src/postgres/pool.ts';
 import { type Claim, Claims } from '../../src/store/delivery/claims.ts';
 import { Republisher } from '../../src/store/delivery/republish.ts';
 import { type Settlement, Settler } from '../../src/store/delivery/settle.ts';
@@ -96,8 +97,10 @@ let statements: Statement[] = [];
 /** Notes what it sends. */
 class NotingClient extends pg.Client {
   override query(...args: unknown[]): never {
-    const [text, values] = args;
-    if (typeof text === 'string') statements.push({ text, values: Array.isArray(values) ? values : [] });
+    const [statement, values] = args;
+    if (typeof statement === 'string')
+      statements.push({ text: statement, values: Array.isArray(values) ? values : [] });
+    else if (isKept(statement)) statements.push({ text: statement.text, values: statement.values ?? [] });
     return (super.query as (...all: unknown[]) => never)(...args);
   }
 }

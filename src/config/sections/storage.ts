@@ -60,9 +60,9 @@ export const storage = {
     default: 'auto',
   }),
   preparedStatements: setting({
-    doc: 'Whether Postgres keeps statements for their next time, which spares it work. `off` where a pooler such as PgBouncer stands in between in transaction mode; `on` where there is none, or one that knows of prepared statements (PgBouncer 1.21).',
-    format: oneOf('on', 'off'),
-    default: 'off',
+    doc: 'Whether Postgres keeps statements for their next time, which spares it more than half of its work for a small message. `auto`: those that come with every message, where no pooler stands in between, which each connection finds out for itself. `on`: all, also behind a pooler, which has to know of prepared statements (PgBouncer 1.21). `off`: none.',
+    format: oneOf('auto', 'on', 'off'),
+    default: 'auto',
   }),
   database: {
     host: setting({

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { type BodyText, bytesOf } from '../../message/text/body-text.ts';
 import { type Pieces, queryStreamed, type StreamedValue } from '../../postgres/binary.ts';
 import { OUTBOX_CHANNEL } from '../../postgres/notifications.ts';
-import type { Queryable } from '../../postgres/pool.ts';
+import { kept, type Queryable } from '../../postgres/pool.ts';
 import { ADMIT, type UsageCount } from '../keys/usage.ts';
 import { ARRIVAL, CARRIED, definitionsOf, EMAIL, namesOf, put, valuesOf } from './columns.ts';
 import type { NewMessage } from './new-message.ts';
@@ -191,8 +191,10 @@ function run(db: Queryable, text: string, values: readonly StreamedValue[]): Pro
   const bytes = values.flat().reduce<number>((sum, value) => sum + (value instanceof Uint8Array ? value.length : 0), 0);
   if (bytes >= LARGE) return queryStreamed(db, text, values);
   return db.query(
-    text,
-    values.map(value => (Array.isArray(value) ? joined(value) : value)),
+    kept(
+      text,
+      values.map(value => (Array.isArray(value) ? joined(value) : value)),
+    ),
   );
 }
 

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { Batcher } from '../../flow/batcher.ts';
 import type { OutboxJob } from '../../message/send-job.ts';
+import { kept } from '../../postgres/pool.ts';
 
 /** How much waits, of all owners. */
 export interface OutboxBacklog {
@@ -125,7 +126,8 @@ export class Outbox {
     this.#pool = pool;
     this.#removals = new Batcher({
       run: async keys => {
-        await pool.query(REMOVE, [keys.map(key => key.emailId), keys.map(key => key.try)]);
+        const values = [keys.map(key => key.emailId), keys.map(key => key.try)];
+        await pool.query(kept(REMOVE, values));
         return keys.map(() => undefined);
       },
       maxItems: MAX_REMOVED_AT_ONCE,

@@ -1,7 +1,7 @@
 import { Batcher } from '../../flow/batcher.ts';
 import { comparableAddress, parseAddress, suppressionForms } from '../../message/addresses/address.ts';
 import { StoreError } from '../../postgres/errors.ts';
-import type { Queryable } from '../../postgres/pool.ts';
+import { kept, type Queryable } from '../../postgres/pool.ts';
 import { refuseDeclared } from './declaration.ts';
 
 export interface Suppression {
@@ -90,7 +90,7 @@ export async function findSuppressed<Q extends SuppressionQuestion>(
       positions.push(position);
     }
   });
-  const { rows } = await db.query<{ position: number }>(FIND_SUPPRESSED, [users, emails, positions]);
+  const { rows } = await db.query<{ position: number }>(kept(FIND_SUPPRESSED, [users, emails, positions]));
   for (const { position } of rows) suppressed.add(questions[position] as Q);
   return suppressed;
 }
