@@ -1,12 +1,13 @@
 /** Measures how fast the relay takes messages in; see README.md beside this file. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { PIPELINES, type Pipeline } from '../src/store/schema/pipeline.ts';
+import { flameGraph } from './support/flame-graph.ts';
 import { type Figure, goalTable } from './support/goals.ts';
 import { type Measurement, type MeasureOptions, measure } from './support/measure.ts';
-import { topFunctions } from './support/profile.ts';
+import { busyTime, readProfiles, topFunctions } from './support/profile.ts';
 import { problems, table } from './support/report.ts';
 import { SCENARIOS, type Scenario } from './support/scenarios.ts';
 import { startSystem } from './support/system.ts';
@@ -20,6 +21,7 @@ const HELP = `Usage: node bin/node24.js bench/intake.ts [options]
   --pipeline <name>    standalone (the default) or opensend
   --pipelining         send MAIL, RCPT and DATA in one packet
   --profile [--top <n>]  run the relay under the CPU profiler and print the n functions (20) that took most time
+  --flame <file>       also the flame graph of the thread that was busiest, as an SVG; with one scenario
   --directory <path>   for the relay's logs and profiles
   --json               all figures as JSON instead of the table
 `;
@@ -28,6 +30,8 @@ interface Options extends MeasureOptions {
   readonly scenarios: readonly Scenario[];
   readonly json: boolean;
   readonly top: number;
+  /** Where to write a flame graph. */
+  readonly flame: string | undefined;
 }
 
 function readOptions(): Options | undefined {
@@ -40,13 +44,15 @@ function readOptions(): Options | undefined {
       pipelining: { type: 'boolean', default: false },
       profile: { type: 'boolean', default: false },
       top: { type: 'string', default: '20' },
+      flame: { type: 'string' },
       directory: { type: 'string', default: join(tmpdir(), `smtp-relay-bench-${process.pid}`) },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return undefined;
-  const { directory, json, pipelining, profile } = values;
+  const { directory, flame, json, pipelining } = values;
+  const profile = values.profile || flame !== undefined;
   const pipeline = PIPELINES.find(name => name === values.pipeline);
   if (!pipeline) throw new Error(`--pipeline is one of ${PIPELINES.join(', ')}`);
   const seconds = positive('--seconds', values.seconds);
@@ -60,6 +66,7 @@ function readOptions(): Options | undefined {
     pipelining,
     profile,
     top,
+    flame,
     directory,
     json,
   };
@@ -78,6 +85,16 @@ function choose(names: string | undefined): readonly Scenario[] {
     if (!scenario) throw new Error(`no scenario "${name}"; there are ${SCENARIOS.map(one => one.name).join(', ')}`);
     return scenario;
   });
+}
+
+async function writeFlameGraph(directory: string, file: string, measurement: Measurement): Promise<void> {
+  const busiest = (await readProfiles(directory)).sort(
+    (one, other) => busyTime(other.profile) - busyTime(one.profile),
+  )[0];
+  if (!busiest) throw new Error('the relay left no profile');
+  const load = measurement.scenario.loads[0];
+  const title = `${load?.name}, ${load?.connections} connections, ${Math.round(rateOf(measurement))} messages/s: where the main thread's time goes`;
+  await writeFile(file, flameGraph(busiest.profile, title));
 }
 
 /** Rates that follow from what was measured before. @throws Error where that was not */
@@ -140,7 +157,9 @@ async function main(): Promise<number> {
       measurements.push(measurement);
       found.push(...problems(measurement));
       if (options.profile) {
-        process.stderr.write(`\n${await topFunctions(join(options.directory, scenario.name), options.top)}\n\n`);
+        const profiles = join(options.directory, scenario.name);
+        process.stderr.write(`\n${await topFunctions(profiles, options.top)}\n\n`);
+        if (options.flame) await writeFlameGraph(profiles, options.flame, measurement);
       }
     }
   } finally {

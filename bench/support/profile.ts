@@ -3,14 +3,18 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The parts of a V8 CPU profile that are used here (Chrome DevTools Protocol, Profiler.Profile). */
-interface CpuProfile {
-  readonly nodes: readonly { readonly id: number; readonly callFrame: CallFrame }[];
+export interface CpuProfile {
+  readonly nodes: readonly {
+    readonly id: number;
+    readonly callFrame: CallFrame;
+    readonly children?: readonly number[];
+  }[];
   readonly samples: readonly number[];
   /** Microseconds between the samples. */
   readonly timeDeltas: readonly number[];
 }
 
-interface CallFrame {
+export interface CallFrame {
   readonly functionName: string;
   readonly url: string;
   readonly lineNumber: number;
@@ -26,12 +30,30 @@ const NOT_WORK = new Set(['(idle)', '(root)']);
  * @param count how many functions a thread
  */
 export async function topFunctions(directory: string, count: number): Promise<string> {
-  const files = (await readdir(directory)).filter(name => name.endsWith('.cpuprofile')).sort();
-  const texts = files.map(async name => {
-    const profile = JSON.parse(await readFile(join(directory, name), 'utf8')) as CpuProfile;
-    return `${name}\n\n${describe(profile, count)}`;
-  });
-  return (await Promise.all(texts)).join('\n\n');
+  const profiles = await readProfiles(directory);
+  return profiles.map(({ name, profile }) => `${name}\n\n${describe(profile, count)}`).join('\n\n');
+}
+
+/** All of a folder, one a thread. */
+export async function readProfiles(directory: string): Promise<{ name: string; profile: CpuProfile }[]> {
+  const names = (await readdir(directory)).filter(name => name.endsWith('.cpuprofile')).sort();
+  return Promise.all(
+    names.map(async name => ({
+      name,
+      profile: JSON.parse(await readFile(join(directory, name), 'utf8')) as CpuProfile,
+    })),
+  );
+}
+
+/** Microseconds in which the thread had something to do. */
+export function busyTime({ nodes, samples, timeDeltas }: CpuProfile): number {
+  const work = new Set(nodes.filter(({ callFrame }) => isWork(callFrame)).map(({ id }) => id));
+  return samples.reduce((sum, id, index) => sum + (work.has(id) ? (timeDeltas[index + 1] ?? 0) : 0), 0);
+}
+
+/** Whether a thread that is there has something to do. */
+export function isWork({ functionName }: CallFrame): boolean {
+  return !NOT_WORK.has(functionName);
 }
 
 const PACKAGES = 12;
@@ -45,7 +67,7 @@ function describe(profile: CpuProfile, count: number): string {
     const frame = frames.get(id);
     // A sample's time runs until the next one.
     const time = profile.timeDeltas[index + 1] ?? 0;
-    if (!frame || NOT_WORK.has(frame.functionName)) return;
+    if (!frame || !isWork(frame)) return;
     busy += time;
     add(packages, packageOf(frame), time);
     add(functions, nameOf(frame), time);
@@ -83,6 +105,7 @@ function packageOf(frame: CallFrame): string {
   return /^(?:node:(?:internal\/)?[^/]+|[^/]+\/[^/]+)/.exec(file)?.[0] ?? file;
 }
 
-function fileOf({ url }: CallFrame): string {
+/** Below the project's folder where it is in there; empty for native code. */
+export function fileOf({ url }: CallFrame): string {
   return url.startsWith('file:') ? relative(ROOT, fileURLToPath(url)) : url;
 }

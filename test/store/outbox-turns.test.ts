@@ -37,6 +37,29 @@ function countByOwner(entries: readonly OutboxJob[]): Record<string, number> {
   return counts;
 }
 
+describe('Outbox.remove', () => {
+  it('does not wait for the disk, and leaves the session to commits that do', async t => {
+    await pool.query('truncate smtp_relay_outbox');
+    await fill('only', 2);
+    await pool.query(`
+      create table removals (synchronous_commit text);
+      create function note_removal() returns trigger language plpgsql as $$
+        begin insert into removals values (current_setting('synchronous_commit')); return null; end
+      $$;
+      create trigger note_removal after delete on smtp_relay_outbox execute function note_removal()`);
+    t.after(() =>
+      pool.query('drop trigger note_removal on smtp_relay_outbox; drop function note_removal; drop table removals'),
+    );
+    const alone = openPool(databaseUrl, 1);
+    t.after(() => alone.end());
+    const outbox = new Outbox(alone);
+    await outbox.remove(await outbox.leaseDue(1, 60_000));
+    assert.deepEqual((await pool.query('select * from removals')).rows, [{ synchronous_commit: 'off' }]);
+    assert.deepEqual((await alone.query('show synchronous_commit')).rows, [{ synchronous_commit: 'on' }]);
+    assert.equal((await pool.query('select 1 from smtp_relay_outbox')).rowCount, 1);
+  });
+});
+
 describe('Outbox.takeInTurn', () => {
   beforeEach(() => pool.query('truncate smtp_relay_outbox'));
 

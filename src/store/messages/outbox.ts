@@ -86,8 +86,13 @@ const DEFER = `
     from unnest($1::uuid[], $2::integer[], $3::float8[]) as held (email_id, try, seconds)
    where entry.email_id = held.email_id and entry.try = held.try`;
 
+/**
+ * Not flushed to disk at once, so that the commit of the next message need not wait for it. What a crash of the server forgets is published
+ * again, as after any crash between the two.
+ */
 const REMOVE = `
-  delete from smtp_relay_outbox as entry using unnest($1::uuid[], $2::integer[]) as done (email_id, try)
+  with lazy as materialized (select set_config('synchronous_commit', 'off', true))
+  delete from smtp_relay_outbox as entry using lazy, unnest($1::uuid[], $2::integer[]) as done (email_id, try)
    where entry.email_id = done.email_id and entry.try = done.try`;
 
 /** An entry that was refused waits longer each time, up to a minute; its lease keeps the others away meanwhile. */
