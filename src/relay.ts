@@ -21,6 +21,7 @@ import { createIntakeMetrics } from './store/intake/intake.ts';
 import { deleteOldFailedLogins } from './store/keys/failed-logins.ts';
 import { createLastUsedWriter, deleteOldKeyUsage, touchLastUsed } from './store/keys/usage.ts';
 import { deleteOldMessageIds } from './store/retention/messages.ts';
+import { deleteOldSessions } from './store/sessions/sessions.ts';
 
 export type App = Startable<ListenerPorts & { readonly httpPort?: number }>;
 
@@ -53,7 +54,10 @@ export async function createApp(live: LiveConfig, dependencies: ProcessDependenc
   const resources = await createReconciliation(parts);
   const life = new ProcessLife(parts);
   const { running } = life;
-  running.defer(async () => void (await Promise.all([preparation.stop(), publisher?.stop(), lastUsed.stop()])));
+  running.defer(
+    async () =>
+      void (await Promise.all([preparation.stop(), publisher?.stop(), lastUsed.stop(), intake.sessions.flush()])),
+  );
   running.defer(async () => void (await Promise.all([parser.close(), headers.close()])));
 
   return {
@@ -77,13 +81,14 @@ export async function createApp(live: LiveConfig, dependencies: ProcessDependenc
   };
 }
 
-/** What no longer counts is forgotten: idempotency keys, what keys have sent, failed log-ins, Message-IDs beside OpenSend. */
+/** What no longer counts is forgotten: idempotency keys, what keys have sent, failed log-ins, sessions, Message-IDs beside OpenSend. */
 function housekeeping({ live, pool, logger }: ProcessParts): Disposable {
   const sweep = () =>
     Promise.all([
       deleteExpiredIdempotency(pool),
       deleteOldKeyUsage(pool),
       deleteOldFailedLogins(pool, live.current.limits.failedLoginsPeriod),
+      deleteOldSessions(pool, live.current.sessions.kept),
       ...(live.current.pipeline === 'opensend' ? [deleteOldMessageIds(pool)] : []),
     ]);
   return startSweeps({ sweep, logger });

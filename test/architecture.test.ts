@@ -49,7 +49,7 @@ const LISTS = new Set(['cli']);
 const BOTH = ['messages', 'owners'];
 const STORES: readonly { readonly rooms: readonly string[]; readonly folders: readonly string[] }[] = [
   { rooms: ['smtp'], folders: [] },
-  { rooms: ['intake'], folders: [...BOTH, 'intake', 'keys'] },
+  { rooms: ['intake'], folders: [...BOTH, 'intake', 'keys', 'sessions'] },
   {
     rooms: ['delivery', 'events', 'webhooks', 'tracking', 'maintenance', 'domains', 'queue'],
     folders: [...BOTH, 'delivery', 'events', 'webhooks', 'emails', 'retention'],

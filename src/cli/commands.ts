@@ -11,6 +11,7 @@ import { addMigrateCommand } from './migrate.ts';
 import { addResourcesCommands } from './resources/resources.ts';
 import { addSendCommand } from './send/send.ts';
 import { addRelayCommand, addWorkerCommand } from './servers.ts';
+import { addSessionsCommands } from './sessions.ts';
 import { addSuppressionsCommands } from './suppressions/suppressions.ts';
 import { addWebhooksCommands } from './webhooks/webhooks.ts';
 
@@ -27,6 +28,7 @@ export function addCommands(program: Command, context: CliContext): void {
   addWebhooksCommands(program, context);
   addLinksCommands(program, context);
   addEmailsCommands(program, context);
+  addSessionsCommands(program, context);
   addResourcesCommands(program, context);
   addConfigCommands(program, context);
   addCompletionCommand(program, context);

@@ -14,6 +14,8 @@ import { createKeyCache, findByHash, findById, hashKey } from '../store/keys/api
 import { FailedLogins } from '../store/keys/failed-logins.ts';
 import { createOwnershipCache } from '../store/owners/domain-lookup.ts';
 import { createSuppressionLookup } from '../store/owners/suppressions.ts';
+import { createSessionLogMetrics, SessionLog } from '../store/sessions/session-log.ts';
+import { writeSessions } from '../store/sessions/sessions.ts';
 import { type AcceptDependencies, type Accepted, accept } from './accept.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
 import { createAllowList } from './facts.ts';
@@ -29,10 +31,15 @@ export interface Intake extends Pick<AcceptDependencies, 'findSuppressed' | 'isA
   /** Counts failed log-ins by subject (an address, a key), over all pods. */
   readonly failedLogins: Pick<FailedLogins, 'countOf' | 'add'>;
   readonly admission: Admission;
+  /** Takes sessions in which something was not accepted. */
+  readonly sessions: SessionLog;
   /** Whether any transport takes other characters than ASCII in local parts; which one it is shows in From. */
   readonly smtpUtf8: boolean;
   accept(submission: Submission): Promise<Accepted>;
 }
+
+export type { SessionLog } from '../store/sessions/session-log.ts';
+export type { KeptSession, SessionLine } from '../store/sessions/sessions.ts';
 
 /** API keys. What is known of them is up to nine seconds old. */
 export interface Keys {
@@ -96,11 +103,22 @@ export function createIntake(parts: IntakeParts): Intake {
     keys: createKeys(parts),
     failedLogins: new FailedLogins(pool, { period: () => live.current.limits.failedLoginsPeriod }),
     admission: new Admission(perGeneration(live, admissionLimits)),
+    sessions: createSessions(parts),
     get smtpUtf8() {
       return limits().anySmtpUtf8;
     },
     accept: submission => accept(submission, dependencies()),
   };
+}
+
+function createSessions({ live, pool, registry, id, logger }: IntakeParts): SessionLog {
+  return new SessionLog({
+    write: sessions => writeSessions(pool, sessions),
+    period: () => live.current.sessions.kept,
+    pod: id,
+    metrics: createSessionLogMetrics(registry),
+    logger: logger.child({ room: 'store' }),
+  });
 }
 
 function createKeys({ pool, isReady, lastUsed }: IntakeParts): Keys {

@@ -168,8 +168,13 @@ export abstract class LibraryConnection extends SMTPConnection implements Watche
     this.#clock.stop();
     // Nobody waits for the reply any more.
     if (this.owesReply) this.exchange?.callOff(new Abandoned());
-    if (this._upgrading && !this._closed) this.host.handshakeFailed(this.id, this.#handshakeError);
+    if (this._upgrading && !this._closed) this.#handshakeFailed(this.#handshakeError);
     super._onClose();
+  }
+
+  #handshakeFailed(error: Error | null): void {
+    this.host.handshakeFailed(this.id, error);
+    this.client.handshakeFailed(error);
   }
 
   /** Greets at once: the library waits 100 ms for clients that talk too early. */
@@ -192,6 +197,7 @@ export abstract class LibraryConnection extends SMTPConnection implements Watche
   override send(code: number, data?: string | string[] | null, context?: string | false): void {
     this.#repliedAt = performance.now();
     this.host.metrics.replied(code);
+    if (data && !this._upgrading) this.client.transcript?.said(code, data);
     const [prefix, enhancedCode] = (typeof data === 'string' && ENHANCED_CODE.exec(data)) || [];
     this.#enhancedCode = enhancedCode ?? null;
     super.send(code, prefix === undefined ? data : (data as string).slice(prefix.length), context);
@@ -208,11 +214,15 @@ export abstract class LibraryConnection extends SMTPConnection implements Watche
     const parser = new DataStream(MAX_UNENDED_LINE, {
       onCommand,
       onBareLine: (command, callback) => {
-        if (this.host.settings.bareLineEndings === 'accept' || this._upgrading) onCommand(command, callback);
-        else this.#mistake(() => this.refuse('session', bareLineCommand()), callback);
+        if (this.host.settings.bareLineEndings === 'accept' || this._upgrading) {
+          onCommand(command, callback);
+          return;
+        }
+        this.client.transcript?.heard(command, false);
+        this.#mistake(() => this.refuse('session', bareLineCommand()), callback);
       },
       onTls: () => {
-        this.host.handshakeFailed(this.id, new UnaskedTls('TLS began where a command was due'));
+        this.#handshakeFailed(new UnaskedTls('TLS began where a command was due'));
         this.destroy();
       },
     });
@@ -222,6 +232,7 @@ export abstract class LibraryConnection extends SMTPConnection implements Watche
 
   /** Bounds the session's time and the length of commands, and ends sessions between messages while draining. */
   override _onCommand(command: Buffer, callback: Done = () => {}): void {
+    if (!this._upgrading) this.client.transcript?.heard(command, Boolean(this._nextHandler));
     if (this.host.isDraining) {
       this.send(421, SHUTTING_DOWN);
     } else if (this.#clock.isOver) {

@@ -199,7 +199,11 @@ export class RelayServer extends SMTPServer implements ConnectionHost {
   override _upgrade(socket: net.Socket, callback: UpgradeCallback): void {
     const incoming = this.#incoming.ofSocket(socket);
     super._upgrade(socket, (error, tlsSocket) => {
-      if (error) this.#incoming.handshakeFailed(incoming, error);
+      if (error) {
+        this.#incoming.handshakeFailed(incoming, error);
+        // Load balancers see so whether the port is open.
+        if (incoming?.hasSpoken()) this.openSession(incoming.id, incoming.address).handshakeFailed(error);
+      }
       callback(error, tlsSocket);
     });
   }

@@ -200,6 +200,7 @@ describe('the configuration', () => {
       inbox: { enabled: false, host: '127.0.0.1', port: 8025, token: '' },
       resources: { directory: '', secretsDirectory: '', allowEmpty: false, byHand: false, interval: 30_000 },
       logLevel: 'info',
+      sessions: { kept: 86_400_000 },
       logFormat: 'json',
     };
     assert.deepEqual(config, expected);

@@ -513,6 +513,7 @@ const ELSEWHERE: Partial<Record<SettingName, string>> = {
   'limits.dataGrace': 'here, with limits.dataRate',
   recipientsElsewhere: 'read like recipientAllowList; test/intake/limits.test.ts',
   simulatedRecipients: 'test/delivery/simulated.test.ts',
+  'sessions.kept': 'asked for at each session; test/smtp/sessions.test.ts',
   simulatedDelay: 'test/delivery/sandbox.test.ts',
   longLines: 'here, of a standalone relay',
   'tracking.hitsPerHour': 'test/http/hits.test.ts',

@@ -248,7 +248,8 @@ describe('RelayServer', () => {
   });
 
   function dependencies() {
-    const session = { settings: {}, logger: { child: () => ({ info() {} }) } };
+    const intake = { sessions: { isOn: false } };
+    const session = { settings: {}, intake, logger: { child: () => ({ info() {} }) } };
     const logger = { debug() {}, info() {} };
     const times = { loginTimeout: 60_000, idleTimeout: 60_000, sessionTimeout: 60_000, proxyHeaderTimeout: 60_000 };
     const settings = { name: 'relay.test', connections: 5, connectionsPerAddress: 0, strangersPerAddress: 5, ...times };

@@ -17,6 +17,7 @@ import { createTlsMetrics } from '../../smtp/tls/certificate.ts';
 import { createHandshakeMetrics, createLegacyMetrics } from '../../smtp/tls/handshakes.ts';
 import { createIntakeMetrics } from '../../store/intake/intake.ts';
 import { createStoreMetrics } from '../../store/metrics.ts';
+import { createSessionLogMetrics } from '../../store/sessions/session-log.ts';
 import { createHitMetrics } from '../../tracking/hits.ts';
 import { createWebhooksMetrics } from '../../webhooks/metrics.ts';
 
@@ -62,6 +63,7 @@ const PARTS: readonly Part[] = [
   },
   { title: 'The certificate', roles: 'relay with TLS', add: createTlsMetrics },
   { title: 'The port for old devices', roles: 'relay with `tls.legacyPort`', add: createLegacyMetrics },
+  { title: 'Sessions that were refused something', roles: 'relay', add: createSessionLogMetrics },
   {
     title: 'Storing messages',
     roles: 'relay',

@@ -1,4 +1,5 @@
 import { oneOf } from '../formats/format.ts';
+import { delay } from '../formats/time.ts';
 import { setting } from '../setting.ts';
 
 /** What the relay writes about itself. */
@@ -14,4 +15,12 @@ export const logging = {
     format: oneOf('json', 'pretty'),
     default: 'json',
   }),
+  sessions: {
+    kept: setting({
+      doc: 'How long sessions in which something was refused or deferred are kept, for `smtp-relay sessions`: what client and relay said, without credentials and without messages, and 200 of a key or address at most. `0s`: none is kept.',
+      format: delay,
+      default: 86_400_000,
+      reloadable: true,
+    }),
+  },
 };

@@ -26,6 +26,13 @@ export interface SessionKeyDependencies {
   readonly metrics: SmtpMetrics;
 }
 
+/** Where it tells what it finds out. */
+interface KeyLog {
+  readonly logger: Logger;
+  /** The client sends as this key from now on. */
+  knownAs(key: ApiKey): void;
+}
+
 /**
  * The API key as which a client sends: by its log-in, or without one by the network that it comes from. The session is
  * counted for it, and it is looked up anew each time that it matters.
@@ -33,14 +40,14 @@ export interface SessionKeyDependencies {
 export class SessionKey {
   readonly #deps: SessionKeyDependencies;
   readonly #client: Client;
-  readonly #log: { readonly logger: Logger };
+  readonly #log: KeyLog;
   #keyHash: string | null = null;
   #attempts = 0;
   /** The key that this session is counted for. */
   #countedFor: string | null = null;
   #closed = false;
 
-  constructor(client: Client, deps: SessionKeyDependencies, log: { readonly logger: Logger }) {
+  constructor(client: Client, deps: SessionKeyDependencies, log: KeyLog) {
     this.#client = client;
     this.#deps = deps;
     this.#log = log;
@@ -85,8 +92,10 @@ export class SessionKey {
   }
 
   /** @throws Refusal 421 where the key has as many sessions as it may */
-  #countFor({ id, limits }: ApiKey): void {
+  #countFor(key: ApiKey): void {
+    const { id, limits } = key;
     if (this.#closed || this.#countedFor === id) return;
+    this.#log.knownAs(key);
     this.#stopCounting();
     const ofAll = this.#deps.live.current.limits;
     const share = keyShare(ofAll);

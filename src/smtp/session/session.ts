@@ -3,7 +3,7 @@ import type { Accepted } from '../../intake/accept.ts';
 import type { Holder } from '../../intake/admission.ts';
 import type { Intake } from '../../intake/create-intake.ts';
 import { outsideRefusal, undeclaredLocalPart, unsupportedLocalPart } from '../../intake/decide.ts';
-import type { Submission } from '../../intake/submission.ts';
+import type { ApiKey, Submission } from '../../intake/submission.ts';
 import {
   comparableAddress,
   comparableDomain,
@@ -20,7 +20,9 @@ import type { ReceivedMessage } from '../data/incoming-message.ts';
 import type { LoginResult, MessageResult } from '../metrics.ts';
 import { type PathCommand, POSTMASTER } from '../protocol/commands.ts';
 import { isFault, replyTo } from '../protocol/replies.ts';
+import { handshakeDetail, handshakeFailure } from '../tls/handshakes.ts';
 import { type Client, SessionKey, type SessionKeyDependencies } from './key.ts';
+import { Transcript } from './transcript.ts';
 
 /** What sessions share. */
 export interface SessionDependencies extends SessionKeyDependencies {
@@ -53,6 +55,8 @@ const MAX_REFUSED = 100;
 export class Session {
   /** The id of the key as which the client may send without a log-in now; null for none. */
   readonly trustedKey: Client['trustedKey'];
+  /** What is said; null where that is not kept. */
+  readonly transcript: Transcript | null;
   readonly #deps: SessionDependencies;
   readonly #client: Client;
   #childLogger: Logger | null = null;
@@ -70,6 +74,7 @@ export class Session {
     this.#deps = deps;
     this.#client = client;
     this.trustedKey = client.trustedKey;
+    this.transcript = deps.intake.sessions.isOn ? new Transcript(client, deps.intake.sessions) : null;
     this.#key = new SessionKey(client, deps, this);
   }
 
@@ -83,6 +88,17 @@ export class Session {
   /** The connection has ended. */
   closed(): void {
     this.#key.closed();
+    this.transcript?.closed();
+  }
+
+  /** @param error what ended the handshake; null where the connection just ended */
+  handshakeFailed(error: Error | null): void {
+    const said = error ? handshakeDetail(error) : 'the client closed the connection';
+    this.transcript?.failed('TLS', `tls_${handshakeFailure(error)}`, `no TLS: ${said}`);
+  }
+
+  knownAs({ id }: ApiKey): void {
+    this.transcript?.knownAs(id);
   }
 
   /** One more AUTH, whatever becomes of it. @throws Refusal 421 where the connection has had too many */
@@ -173,6 +189,7 @@ export class Session {
     if (isUnheard) metrics.unheard.inc();
     span.set({ 'smtp_relay.email_id': accepted.emailId, 'smtp_relay.recipients': accepted.recipients });
     intake.keys.markUsed(key.id);
+    this.transcript?.accepted();
     this.#linesLeft = MAX_REFUSED_LINES;
     const result = resultOf(accepted);
     metrics.messages.inc({ result });
@@ -197,6 +214,7 @@ export class Session {
   refused(step: Step, error: unknown): void {
     const { code, enhancedCode, rule } = replyTo(error);
     this.#deps.metrics.refusals.inc({ step, rule });
+    this.transcript?.refused(step, rule);
     if (step === 'AUTH') this.#deps.metrics.logins.inc({ result: loginResult(rule) });
     // Too many connections may be very many, and pools leave theirs idle until they are ended.
     const level = step === 'connect' || step === 'session' ? 'debug' : 'info';
@@ -210,6 +228,7 @@ export class Session {
   /** Counts a message whose client went before it was stored. */
   messageAbandoned(): void {
     this.#deps.metrics.messages.inc({ result: 'abandoned' });
+    this.transcript?.failed('DATA', 'abandoned', 'the client closed the connection before it had its reply');
     this.logger.info('message abandoned: the client went before it was stored');
   }
 
