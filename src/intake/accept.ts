@@ -154,7 +154,7 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
     const put = () => originals.put(row, cancellation.signal);
     const message = originals.goesElsewhere(row) ? await steps.take('original', put) : row;
     const outcome = await steps.take('store', () => deps.store(message, cancellation));
-    if (outcome.kind === 'over') throw rates.refusal(counted as UsageCount, outcome.usage);
+    if (outcome.kind === 'over') throw rates.refusal(key, counted as UsageCount, outcome.usage);
     if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };
 
     deps.publish(sendJobOf(message));

@@ -143,7 +143,11 @@ function createKeys({ pool, isReady, lastUsed }: IntakeParts): Keys {
 
 function createRateLimits(live: LiveConfig): RateLimits {
   const forAll = perGeneration(live, ({ limits }) => usageLimits(limits));
-  return new RateLimits(({ limits }) => (limits ? usageLimits(live.current.limits, limits) : forAll()));
+  return new RateLimits(({ limits, chaos }) => {
+    const { messagesPerMinute } = chaos ?? {};
+    if (messagesPerMinute) return usageLimits(live.current.limits, { ...limits, messagesPerMinute });
+    return limits ? usageLimits(live.current.limits, limits) : forAll();
+  });
 }
 
 /** Whether mail may go to an address: what is only played goes to nobody. */

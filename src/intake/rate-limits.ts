@@ -11,7 +11,7 @@ import {
 } from '../store/keys/usage.ts';
 
 /** A key as far as its limits go. */
-export type LimitedKey = Pick<ApiKey, 'id' | 'limits'>;
+export type LimitedKey = Pick<ApiKey, 'id' | 'limits' | 'chaos'>;
 
 const MAX_KEYS = 10_000;
 const DAY = 86_400_000;
@@ -51,7 +51,7 @@ export class RateLimits {
     const known = limits && this.#known.get(key.id);
     if (!known) return;
     const exceeded = exceededLimit(later(known.usage, (this.#now() - known.at) / 1000), recipients, limits);
-    if (exceeded) throw rateRefusal(exceeded);
+    if (exceeded) throw rateRefusal(exceeded, key);
   }
 
   /** What the store is to count of a message; undefined where nothing limits its key. */
@@ -61,11 +61,11 @@ export class RateLimits {
   }
 
   /** `450 4.7.1`: the store has refused it. */
-  refusal({ keyId, recipients, limits }: UsageCount, usage: KeyUsage): Refusal {
+  refusal(key: LimitedKey, { keyId, recipients, limits }: UsageCount, usage: KeyUsage): Refusal {
     this.#known.set(keyId, { usage, at: this.#now() });
     // It fitted again when the counts were read, though not a moment before and after: many messages come at once.
     const justNow = { limit: 'messagesPerMinute', allowed: limits.messagesPerMinute, retryAfter: 1 } as const;
-    return rateRefusal(exceededLimit(usage, recipients, limits) ?? justNow);
+    return rateRefusal(exceededLimit(usage, recipients, limits) ?? justNow, key);
   }
 }
 
@@ -94,9 +94,13 @@ const WORDING: Readonly<Record<keyof UsageLimits, Wording>> = {
 };
 
 /** `450 4.7.1`: the key has sent as much as it may in this minute or day. */
-export function rateRefusal({ limit, allowed, retryAfter }: Exceeded): Refusal {
+export function rateRefusal(
+  { limit, allowed, retryAfter }: Exceeded,
+  { chaos }: Pick<LimitedKey, 'chaos'> = {},
+): Refusal {
   const { rule, unit } = WORDING[limit];
-  const text = `This API key may send ${allowed} ${unit}: try again in ${retryAfter} s`;
+  const because = limit === 'messagesPerMinute' && chaos?.messagesPerMinute ? 'Chaos: this' : 'This';
+  const text = `${because} API key may send ${allowed} ${unit}: try again in ${retryAfter} s`;
   return new Refusal({ code: 450, enhancedCode: '4.7.1', text, rule });
 }
 

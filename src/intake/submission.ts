@@ -3,9 +3,10 @@ import type { Recipients } from '../message/addresses/recipients.ts';
 import type { ControlSettings } from '../message/header/control-headers.ts';
 import type { Span } from '../observability/tracing.ts';
 import type { ApiKey } from '../store/keys/api-keys.ts';
+import type { Chaos, ChaosStage } from '../store/keys/chaos-settings.ts';
 import type { Arrival } from '../store/messages/new-message.ts';
 
-export type { ApiKey };
+export type { ApiKey, Chaos, ChaosStage };
 
 /** What a session hands over at the end of DATA. */
 export interface Submission {

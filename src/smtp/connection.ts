@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type net from 'node:net';
 import type { SMTPConnection, SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import { type DataConnection, DataExchange } from './data/exchange.ts';
-import { IncomingMessage, noRoomRefusal } from './data/incoming-message.ts';
+import { CutMessage, IncomingMessage, noRoomRefusal } from './data/incoming-message.ts';
 import type { DataStream } from './data/stream.ts';
 import { type ConnectionHost, type Done, LibraryConnection } from './library-connection.ts';
 import { type AuthConnection, AuthExchange } from './protocol/auth.ts';
@@ -181,8 +181,11 @@ export class RelayConnection extends LibraryConnection implements AuthConnection
   /** Refuses before 354 what can be refused, and tells a lost client from a message that ended. */
   override handler_DATA(_command: Buffer, done: Done): void {
     const parser = this._parser as DataStream | false;
+    const refusal = this.client.refusalOfData();
     if (this.session.envelope.rcptTo.length === 0) {
       this.send(503, '5.5.1 Give MAIL and RCPT first');
+    } else if (refusal) {
+      this.refuse('DATA', refusal);
     } else if (!this.host.admission.hasRoomFor(this.client.holder, declaredSize(this.session.envelope))) {
       this.refuse('DATA', noRoomRefusal());
     } else if (parser) {
@@ -194,7 +197,10 @@ export class RelayConnection extends LibraryConnection implements AuthConnection
 
   async #receive(parser: DataStream): Promise<void> {
     const { settings, admission } = this.host;
-    const message = new IncomingMessage(settings, admission.begin(this.client.holder));
+    const holding = admission.begin(this.client.holder);
+    const message = this.client.isToBeCut()
+      ? new CutMessage(settings, holding, () => this.destroy())
+      : new IncomingMessage(settings, holding);
     this.exchange = new DataExchange(this);
     try {
       await this.exchange.run(parser, message, {

@@ -24,6 +24,8 @@ const MESSAGE_RESULTS = [
   'abandoned',
 ] as const;
 
+const CHAOS_ACTIONS = ['refuse', 'slow', 'cut', 'late'] as const;
+
 export type LoginResult = (typeof LOGIN_RESULTS)[number];
 export type MessageResult = (typeof MESSAGE_RESULTS)[number];
 
@@ -41,6 +43,8 @@ export interface SmtpMetrics {
   readonly refusals: Counter<'step' | 'rule'>;
   /** Headers of accepted messages. */
   readonly headersLeftOut: Counter<'reason'>;
+  /** What went wrong on purpose (`KeyChaos`). */
+  readonly chaos: Counter<'action'>;
   /** @param seconds from the end of a message to its 250 */
   readonly accepted: (seconds: number, trace: TraceContext) => void;
   readonly steps: StepTimes;
@@ -97,12 +101,19 @@ export function createSmtpMetrics(registry: Registry): SmtpMetrics {
       labelNames: ['reason'],
       registers,
     }),
+    chaos: new Counter({
+      name: 'smtp_relay_chaos_total',
+      help: `What went wrong on purpose, for keys in sandbox: ${CHAOS_ACTIONS.join(', ')}`,
+      labelNames: ['action'],
+      registers,
+    }),
     accepted: createAcceptance(registry),
     steps: createStepTimes(registers),
     replied: createReplyCount(registers),
   };
   for (const result of LOGIN_RESULTS) metrics.logins.inc({ result }, 0);
   for (const result of MESSAGE_RESULTS) metrics.messages.inc({ result }, 0);
+  for (const action of CHAOS_ACTIONS) metrics.chaos.inc({ action }, 0);
   for (const reason of LEFT_OUT_REASONS) metrics.headersLeftOut.inc({ reason }, 0);
   return metrics;
 }

@@ -111,6 +111,37 @@ test('a key in sandbox', async t => {
   assert.deepEqual(await stored(), [{ sandbox: false, limits: { sessions: 2 } }]);
 });
 
+test('chaos of a key in sandbox, and of no other', async t => {
+  const chaos = {
+    replies: [{ stage: 'RCPT', code: 450, percent: 10 }],
+    slowSeconds: 2,
+    messagesPerMinute: 30,
+    cutPercent: 5,
+    late: { percent: 10, seconds: 90 },
+  };
+  const system = await createSystem(t, { 'a.yaml': credential({ sandbox: true, chaos }) });
+  await system.secrets.write('billing/key', 'a key of some length');
+  const stored = () => system.rows('select chaos, chaos_until from smtp_relay_credentials');
+  await system.reconcile();
+  assert.deepEqual(await stored(), [{ chaos, chaos_until: null }]);
+  assert.deepEqual((await system.reconcile()).changes, NOTHING);
+  await system.documents.write('a.yaml', credential({ sandbox: true }));
+  assert.deepEqual((await system.reconcile()).changes, { created: 0, updated: 1, removed: 0 });
+  assert.deepEqual(await stored(), [{ chaos: null, chaos_until: null }]);
+  assert.deepEqual((await system.reconcile()).changes, NOTHING);
+  for (const wrong of [
+    { chaos },
+    { sandbox: true, chaos: { replies: [{ stage: 'QUIT', code: 450, percent: 10 }] } },
+    { sandbox: true, chaos: { replies: [{ stage: 'MAIL', code: 452, percent: 10 }] } },
+    { sandbox: true, chaos: { cutPercent: 101 } },
+  ]) {
+    await system.documents.write('a.yaml', credential(wrong));
+    const { problems } = await system.read();
+    assert.equal(problems.length, 1, JSON.stringify(wrong));
+    assert.match(String(problems[0]?.path), /^spec\.chaos/);
+  }
+});
+
 test('a key in sandbox is none beside OpenSend, and what was there stays as it is', async t => {
   const system = await createSystem(t, { 'a.yaml': credential() });
   await system.secrets.write('billing/key', 'a key of some length');

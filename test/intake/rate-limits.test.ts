@@ -26,7 +26,7 @@ it('what the database said of a key is known until the minute or the day is over
   );
   const count = { keyId: 'k', recipients: 1, limits };
   rates.check({ id: 'k' }, 1);
-  assert.equal(rates.refusal(count, usage).rule, 'messages_per_minute');
+  assert.equal(rates.refusal({ id: 'k' }, count, usage).rule, 'messages_per_minute');
   assert.throws(() => rates.check({ id: 'k' }, 1), /try again in 20 s/);
   rates.check({ id: 'other' }, 1);
   now = 12_500;

@@ -26,6 +26,7 @@ import {
 } from '../command.ts';
 import { type ConfirmOptions, confirm, yesOption } from '../confirm.ts';
 import { pipelineOf, withDatabase } from '../database.ts';
+import { addChaosCommand, chaosOf } from './chaos.ts';
 import { addSandboxCommands, nameOf, REFERENCE, requireSandbox, SANDBOX } from './sandbox.ts';
 
 interface CreateOptions extends JsonOptions {
@@ -77,6 +78,7 @@ export function addKeysCommands(program: Command, context: CliContext): void {
     'keys show 0b8f7a52-3c1e-4d8e-9a5e-2f1f6f3f7c11 --json',
   );
   addSandboxCommands(keys, context);
+  addChaosCommand(keys, context);
   addRevoke(keys, context);
   addUnblock(keys, context);
 }
@@ -179,6 +181,7 @@ function describeKey(key: ApiKeyDetails): string {
     ['Last used', key.lastUsedAt ?? 'never'],
     ['State', key.blocked ? 'blocked: refused until keys unblock' : 'active'],
     ...(key.sandbox ? [['Sandbox', 'yes: what it sends goes to nobody'] as const] : []),
+    ...(key.chaos ? [['Chaos', chaosOf(key)] as const] : []),
     ['Limits', describeLimits(key.limits)],
     ['Declared by', key.declaredBy === null ? 'no document' : `SmtpCredential/${key.declaredBy}`],
   ]);

@@ -2,6 +2,14 @@ import Type, { type Static } from 'typebox';
 import { comparableDomain } from '../../message/addresses/address.ts';
 import { hashKey, PERMISSIONS, previewOf } from '../../store/keys/api-keys.ts';
 import { BLOCKED, readBlockedKeys } from '../../store/keys/blocked-keys.ts';
+import {
+  CHAOS_CODES,
+  CHAOS_STAGES,
+  type Chaos,
+  type ChaosCode,
+  LATEST,
+  SLOWEST,
+} from '../../store/keys/chaos-settings.ts';
 import { DOMAIN_NAME, DOMAIN_OF_KEY, NO_DOMAIN, ownedDomainId } from '../../store/keys/domain.ts';
 import { comparableName, spellings } from '../../store/owners/domains.ts';
 import { FieldError } from '../problem.ts';
@@ -12,6 +20,7 @@ import {
   filePath,
   flag,
   group,
+  list,
   oneOf,
   owner,
   readDomain,
@@ -35,6 +44,40 @@ const limits = group(
   'What this credential may do, in place of the limits that are configured for all.',
 );
 
+const percent = (what: string) => count(1, 100, `How many ${what}, in percent.`);
+
+const chaos = group(
+  {
+    replies: Type.Optional(
+      list(
+        group(
+          {
+            stage: oneOf(CHAOS_STAGES, 'What is answered so; `message` is the message itself, after the dot.'),
+            code: Type.Unsafe<ChaosCode>({
+              ...{ type: 'integer', format: 'int64', enum: [...CHAOS_CODES], description: 'The reply.' },
+              expected: `one of ${CHAOS_CODES.join(', ')}`,
+            }),
+            percent: percent('are answered so'),
+          },
+          'A reply that is given on purpose.',
+        ),
+        { minItems: 1, maxItems: 20 },
+        'Replies that are given on purpose.',
+      ),
+    ),
+    slowSeconds: Type.Optional(count(1, SLOWEST, 'How long each reply from AUTH on takes.')),
+    messagesPerMinute: Type.Optional(count(1, MOST, 'The most messages a minute.')),
+    cutPercent: Type.Optional(percent('connections are cut in the middle of DATA')),
+    late: Type.Optional(
+      group(
+        { percent: percent('are late'), seconds: count(1, LATEST, 'How late.') },
+        'Messages that are accepted, and whose 250 comes late.',
+      ),
+    ),
+  },
+  'What goes wrong on purpose, for a key in sandbox only.',
+);
+
 const schema = group(
   {
     owner,
@@ -53,6 +96,7 @@ const schema = group(
         'What it sends is accepted and told of as if it had been sent, and goes to nobody. Standalone pipeline only. False where it is left out.',
       ),
     ),
+    chaos: Type.Optional(chaos),
   },
   'An API key: the password of SMTP clients.',
   exactlyOneOf('keyFile', 'keyHash'),
@@ -70,13 +114,25 @@ interface CredentialRow {
   /** Named as in the configuration; those that are left out are as configured. */
   readonly limits: Readonly<Record<string, number>>;
   readonly sandbox: boolean;
+  readonly chaos: Chaos | null;
 }
 
 function rowOf({ name, spec, text }: Source<Spec>): CredentialRow {
-  const { owner, domain, permission = 'sending_access', keyFile, keyHash, limits = {}, sandbox = false } = spec;
+  const {
+    owner,
+    domain,
+    permission = 'sending_access',
+    keyFile,
+    keyHash,
+    limits = {},
+    sandbox = false,
+    chaos = null,
+  } = spec;
   const key = text?.trim();
   if (key === '')
     throw new FieldError(['spec', 'keyFile'], 'names an empty file', 'put the key into it', 'FileUnreadable');
+  if (chaos && !sandbox)
+    throw new FieldError(['spec', 'chaos'], 'is for a key in sandbox only', 'set sandbox: true, or remove it');
   return {
     name,
     owner,
@@ -87,6 +143,7 @@ function rowOf({ name, spec, text }: Source<Spec>): CredentialRow {
     preview: key === undefined ? null : previewOf(key),
     limits: { ...limits },
     sandbox,
+    chaos,
   };
 }
 
@@ -95,7 +152,7 @@ const DECLARED = `
   declared as (
     select * from jsonb_to_recordset($1::jsonb) as x (
       id uuid, name text, owner text, domain text, permission text, "tokenHash" text, preview text, limits jsonb,
-      sandbox boolean, spellings jsonb)
+      sandbox boolean, chaos jsonb, spellings jsonb)
   ), restrictions as (
     select id, case when exists (select from smtp_relay_settings where key = 'pipeline' and value = 'opensend')
                     then coalesce(${ownedDomainId('x.owner', `x.spellings ? ${comparableName('d.name')}`)}, x.domain)
@@ -105,9 +162,10 @@ const DECLARED = `
 
 const KEEP_CREDENTIAL = (made: string): string => `
   credential as (
-    insert into smtp_relay_credentials (api_key_id, limits, sandbox)
-    select id, x.limits, x.sandbox from declared x join ${made} using (id)
-    on conflict (api_key_id) do update set limits = excluded.limits, sandbox = excluded.sandbox
+    insert into smtp_relay_credentials (api_key_id, limits, sandbox, chaos)
+    select id, x.limits, x.sandbox, nullif(x.chaos, 'null') from declared x join ${made} using (id)
+    on conflict (api_key_id) do update 
+       set limits = excluded.limits, sandbox = excluded.sandbox, chaos = excluded.chaos, chaos_until = null
   )`;
 
 const SQL = {
@@ -116,7 +174,7 @@ const SQL = {
     select o.document, o.owned_id, k.id is not null as there, k.name, k.user_id as owner,
            nullif(k.domain, '') as restriction, ${DOMAIN_NAME} as domain, k.permission, k.token_hash as "tokenHash",
            k.token_preview as preview, coalesce(c.limits, '{}') as limits,
-           coalesce(c.sandbox, false) as sandbox
+           coalesce(c.sandbox, false) as sandbox, c.chaos
       from ${ownedBy('SmtpCredential')}
       left join api_keys k on k.id = o.owned_id
       ${DOMAIN_OF_KEY}

@@ -96,6 +96,21 @@ export class IncomingMessage {
   }
 }
 
+/** One whose first bytes end it, and its connection. */
+export class CutMessage extends IncomingMessage {
+  readonly #cut: () => void;
+
+  constructor(limits: IncomingLimits, holding: Holding, cut: () => void) {
+    super(limits, holding);
+    this.#cut = cut;
+  }
+
+  override push(): number {
+    this.#cut();
+    return -1;
+  }
+}
+
 function tooLargeRefusal(limit: number): Refusal {
   return sizeRefusal('message_size', `The message is larger than ${limit} bytes: send less or a link`);
 }

@@ -105,6 +105,10 @@ const ADVICE: Readonly<Record<string, Advice>> = {
   key_revoked: { why: 'The key was revoked or blocked while the connection was open.', change: 'Use another key.' },
   key_changed: { why: 'The key was changed while the message was on its way.', change: NOTHING },
   sandbox: { why: 'The key is in sandbox, which there is not beside OpenSend.', change: 'Use another key.' },
+  chaos: {
+    why: 'The key is in sandbox, and set to have things go wrong.',
+    change: 'Nothing, where the client does what it should. smtp-relay keys chaos shows what is set, and ends it.',
+  },
   // Commands.
   syntax: {
     why: 'A command could not be read: it is unknown, too long, or its address is not one.',

@@ -65,10 +65,14 @@ export class SessionKey {
     this.#attempts += 1;
   }
 
-  /** @param password the API key */
-  async logIn(password: string): Promise<void> {
+  /**
+   * @param password the API key
+   * @param admit is asked about the key, and may refuse it
+   */
+  async logIn(password: string, admit: (key: ApiKey) => Promise<void>): Promise<void> {
     const hash = this.#deps.intake.keys.hash(password);
     const key = await this.#findLogin(hash);
+    await admit(key);
     this.#countFor(key);
     this.#deps.metrics.logins.inc({ result: 'succeeded' });
     this.#keyHash = hash;

@@ -21,7 +21,9 @@ import type { LoginResult, MessageResult } from '../metrics.ts';
 import { type PathCommand, POSTMASTER } from '../protocol/commands.ts';
 import { isFault, replyTo } from '../protocol/replies.ts';
 import { handshakeDetail, handshakeFailure } from '../tls/handshakes.ts';
+import { KeyChaos } from './chaos.ts';
 import { type Client, SessionKey, type SessionKeyDependencies } from './key.ts';
+import { beginMessageSpan, refuseMessageSpan } from './message-span.ts';
 import { Transcript } from './transcript.ts';
 
 /** What sessions share. */
@@ -61,6 +63,7 @@ export class Session {
   readonly #client: Client;
   #childLogger: Logger | null = null;
   readonly #key: SessionKey;
+  readonly #chaos: KeyChaos;
   /** Recipients of the message at hand who were refused for the suppression list. */
   #refused: readonly string[] = [];
   #reversePath = '';
@@ -76,6 +79,7 @@ export class Session {
     this.trustedKey = client.trustedKey;
     this.transcript = deps.intake.sessions.isOn ? new Transcript(client, deps.intake.sessions) : null;
     this.#key = new SessionKey(client, deps, this);
+    this.#chaos = new KeyChaos(deps.metrics);
   }
 
   /** Made when there is something to say: idle sessions have none. */
@@ -108,7 +112,10 @@ export class Session {
 
   /** AUTH: the password is the API key. */
   authenticate(password: string): Promise<void> {
-    return this.#key.logIn(password);
+    return this.#key.logIn(password, key => {
+      this.#chaos.use(key);
+      return this.#chaos.before('AUTH');
+    });
   }
 
   /** MAIL. */
@@ -117,10 +124,24 @@ export class Session {
     this.#reversePath = command.address;
     this.#refuseForeignLocalPart(command.address, command.args !== false && 'SMTPUTF8' in command.args);
     const key = await this.#key.atMail();
+    this.#chaos.use(key);
+    await this.#chaos.before('MAIL');
     const { rates } = this.#deps.intake;
     rates.check(key, 1);
     this.#mostRecipients = rates.mostRecipients(key);
     this.#holder = { key: key.id, owner: key.userId };
+  }
+
+  /** DATA. @returns why no message may begin; null where one may */
+  refusalOfData(): Refusal | null {
+    return this.#chaos.refusalOf('DATA');
+  }
+
+  /** Whether the connection is to end in the middle of the message that begins now. */
+  isToBeCut(): boolean {
+    const isCut = this.#chaos.cutsMessage();
+    if (isCut) this.transcript?.failed('DATA', 'chaos', 'chaos: the connection is cut in the middle of the message');
+    return isCut;
   }
 
   /** Whose message is under way. */
@@ -136,6 +157,7 @@ export class Session {
    * @returns the recipient's address
    */
   async recipient(command: PathCommand, smtpUtf8: boolean, others: readonly string[]): Promise<string> {
+    await this.#chaos.before('RCPT');
     const address = command.address === POSTMASTER ? await this.#postmaster() : command.address;
     this.#refuseForeignLocalPart(address, smtpUtf8);
     const { recipients, recipientsElsewhere, suppression } = this.#deps.live.current;
@@ -171,6 +193,9 @@ export class Session {
       const text = await this.#accept(message, span, started, callOff);
       span.set({ 'smtp_relay.reply_code': 250 });
       this.#deps.metrics.accepted((performance.now() - started) / 1000, span.context);
+      await this.#chaos.holdBack(callOff.signal, seconds =>
+        this.transcript?.note(`chaos: the 250 comes ${seconds} s later`),
+      );
       return text;
     } catch (error) {
       refuseMessageSpan(span, error);
@@ -182,6 +207,7 @@ export class Session {
 
   async #accept(message: MessageReceived, span: Span, started: number, callOff: AbortController): Promise<string> {
     const { intake, metrics } = this.#deps;
+    await this.#chaos.before('message', callOff.signal);
     const findKey = () => this.#key.current();
     const accepted = await intake.accept({ ...message, refused: this.#refused, findKey, callOff, span });
     const { key } = accepted;
@@ -281,29 +307,4 @@ function listed(leftOut: readonly LeftOutHeader[]): string[] | undefined {
 function loginResult(rule: string): LoginResult {
   if (rule === 'auth') return 'failed';
   return rule === 'auth_fault' || rule === 'fault' ? 'fault' : 'refused';
-}
-
-function beginMessageSpan(tracer: Tracer, { arrival, raw, beganAt }: MessageReceived): Span {
-  const span = tracer.start('smtp receive', { kind: 'server', startTime: beganAt });
-  if (!span.isRecording) return span;
-  span.set({
-    'network.protocol.name': 'smtp',
-    'network.transport': 'tcp',
-    'smtp_relay.smtp_protocol': arrival.protocol,
-    'smtp_relay.session_id': arrival.sessionId,
-    'messaging.message.body.size': raw.length,
-  });
-  tracer.start('data', { parent: span, startTime: beganAt }).end();
-  return span;
-}
-
-/** Notes what the client is told in place of a 250. */
-function refuseMessageSpan(span: Span, error: unknown): void {
-  if (error instanceof Abandoned) {
-    span.set({ 'smtp_relay.rule': 'abandoned' });
-    return;
-  }
-  const { code, rule } = replyTo(error);
-  span.set({ 'smtp_relay.reply_code': code, 'smtp_relay.rule': rule });
-  if (isFault(error)) span.fail(error);
 }

@@ -3,6 +3,7 @@ import { createLookupCache, type LookupCache } from '../../flow/lookup-cache.ts'
 import { isUniqueViolation, StoreError } from '../../postgres/errors.ts';
 import type { Queryable } from '../../postgres/pool.ts';
 import { refuseDeclared } from '../owners/declaration.ts';
+import type { Chaos } from './chaos-settings.ts';
 import { DOMAIN_NAME, DOMAIN_OF_KEY, NO_DOMAIN } from './domain.ts';
 import type { UsageLimits } from './usage.ts';
 
@@ -17,6 +18,8 @@ export interface ApiKey {
   readonly limits?: KeyLimits;
   /** What it sends goes to nobody, and is told of as if it had been sent. Left out: no. */
   readonly sandbox?: boolean;
+  /** What goes wrong on purpose; left out where nothing does, as for all that are not in sandbox. */
+  readonly chaos?: Chaos;
 }
 
 /** As in `UsageLimits`, and sessions on one pod; 0 is no limit, and what is left out is as configured. */
@@ -47,6 +50,9 @@ export interface ApiKeyDetails extends ApiKeyListing {
   readonly limits: KeyLimits | null;
   /** The name of the document that declares it; null where none does. */
   readonly declaredBy: string | null;
+  /** What goes wrong for it on purpose, and until when; null where nothing does, and where nothing is said of an end. */
+  readonly chaos: Chaos | null;
+  readonly chaosUntil: Date | null;
 }
 
 export const PERMISSIONS = ['full_access', 'sending_access'] as const;
@@ -72,12 +78,17 @@ interface KeyRow {
   readonly domainId: string | null;
   readonly limits: KeyLimits | null;
   readonly sandbox: boolean | null;
+  readonly chaos: Chaos | null;
 }
 
 const PREVIEW_LENGTH = 12;
 
+/** SQL: what goes wrong for a key whose row of `smtp_relay_credentials` is `c`, as long as it does. */
+const CHAOS = 'case when c.sandbox and coalesce(c.chaos_until > now(), true) then c.chaos end';
+
 const FOUND = `
-  select k.id, k.user_id as "userId", ${DOMAIN_NAME} as domain, restricted.id as "domainId", c.limits, c.sandbox
+  select k.id, k.user_id as "userId", ${DOMAIN_NAME} as domain, restricted.id as "domainId", c.limits, c.sandbox,
+         ${CHAOS} as chaos
     from api_keys k ${DOMAIN_OF_KEY}
     left join smtp_relay_credentials c on c.api_key_id = k.id
    where not exists (select from smtp_relay_blocked_keys b where b.token_hash = k.token_hash)`;
@@ -113,7 +124,8 @@ const FIND_BY_REFERENCE = `
    where k.id::text = lower($1) or k.token_preview = $1 or k.name = $1 or k.token_hash = $2`;
 
 const DETAILS = `
-  select c.limits, o.name as "declaredBy"
+  select c.limits, o.name as "declaredBy", ${CHAOS} as chaos,
+         case when ${CHAOS} is not null then c.chaos_until end as "chaosUntil"
     from (values ($1::uuid)) as k (id)
     left join smtp_relay_credentials c on c.api_key_id = k.id
     left join smtp_relay_declared o on o.kind = 'SmtpCredential' and k.id = any(o.owned)`;
@@ -144,7 +156,7 @@ export async function findById(db: Queryable, id: string): Promise<ApiKey | null
 
 function validKey(row: KeyRow | undefined): ApiKey | null {
   if (!row?.userId?.trim()) return null;
-  const { id, userId, domainId, limits, sandbox } = row;
+  const { id, userId, domainId, limits, sandbox, chaos } = row;
   const name = row.domain?.trim() || null;
   return {
     id,
@@ -152,6 +164,7 @@ function validKey(row: KeyRow | undefined): ApiKey | null {
     domain: domainId === null ? name : (name ?? NO_DOMAIN),
     ...(limits && { limits }),
     ...(sandbox && { sandbox }),
+    ...(chaos && { chaos }),
   };
 }
 
@@ -197,8 +210,8 @@ export async function findByReference(db: Queryable, reference: string): Promise
 /** All that is known of the key that `reference` names, as `findByReference` reads it. */
 export async function showKey(db: Queryable, reference: string): Promise<ApiKeyDetails> {
   const found = await findByReference(db, reference);
-  const { rows } = await db.query<Pick<ApiKeyDetails, 'limits' | 'declaredBy'>>(DETAILS, [found.id]);
-  return { ...found, limits: null, declaredBy: null, ...rows[0] };
+  const { rows } = await db.query<Omit<ApiKeyDetails, keyof ApiKeyListing>>(DETAILS, [found.id]);
+  return { ...found, limits: null, declaredBy: null, chaos: null, chaosUntil: null, ...rows[0] };
 }
 
 /** Deletes the key that `reference` names, as `findByReference` reads it. @throws StoreError also for one that is declared */

@@ -4,7 +4,8 @@ import { type ApiKeyListing, findByReference } from './api-keys.ts';
 
 const SET_SANDBOX = `
   insert into smtp_relay_credentials (api_key_id, limits, sandbox) values ($1, '{}', $2)
-  on conflict (api_key_id) do update set sandbox = excluded.sandbox`;
+  on conflict (api_key_id) do update
+     set sandbox = excluded.sandbox, chaos = case when excluded.sandbox then smtp_relay_credentials.chaos end`;
 
 /**
  * Puts the key that `reference` names into sandbox, or takes it out. Noticed within ten seconds, on open sessions too. Standalone
