@@ -22,6 +22,7 @@ import { deleteOldFailedLogins } from './store/keys/failed-logins.ts';
 import { createLastUsedWriter, deleteOldKeyUsage, touchLastUsed } from './store/keys/usage.ts';
 import { deleteOldMessageIds } from './store/retention/messages.ts';
 import { deleteOldSessions } from './store/sessions/sessions.ts';
+import { deleteOldTraces } from './store/sessions/traces.ts';
 
 export type App = Startable<ListenerPorts & { readonly httpPort?: number }>;
 
@@ -69,6 +70,8 @@ export async function createApp(live: LiveConfig, dependencies: ProcessDependenc
       running.defer(() => resources.stop());
       publisher?.start();
       running.use(housekeeping(parts));
+      intake.onlookers.start();
+      running.defer(() => intake.onlookers.stop());
       const drainTime = config.shutdownTimeout * DRAIN_SHARE;
       const answerTime = config.shutdownTimeout * ANSWER_SHARE;
       const smtpPorts = await openListeners({ ...parts, intake, metrics, drainTime, answerTime, running });
@@ -89,6 +92,7 @@ function housekeeping({ live, pool, logger }: ProcessParts): Disposable {
       deleteOldKeyUsage(pool),
       deleteOldFailedLogins(pool, live.current.limits.failedLoginsPeriod),
       deleteOldSessions(pool, live.current.sessions.kept),
+      deleteOldTraces(pool),
       ...(live.current.pipeline === 'opensend' ? [deleteOldMessageIds(pool)] : []),
     ]);
   return startSweeps({ sweep, logger });

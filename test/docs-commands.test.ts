@@ -12,6 +12,7 @@ import type pg from 'pg';
 import { createKey } from '../src/store/keys/api-keys.ts';
 import { addDomain } from '../src/store/owners/domains.ts';
 import { addSuppression } from '../src/store/owners/suppressions.ts';
+import { type KeptSession, writeSessions } from '../src/store/sessions/sessions.ts';
 import { runInProcess } from './cli/run-cli.ts';
 import { createDatabase } from './support/database.ts';
 import { type Command, commandsIn } from './support/document-commands.ts';
@@ -44,8 +45,8 @@ const OTHERS = new Set([
   // Run by test/clients-guide.test.ts.
   'swaks',
 ]);
-/** They run until they are told to stop: `test/faults/process.test.ts`, `test/delivery/faults/` and `test/dev/` start them. */
-const RUN_ON = new Set(['relay', 'worker', 'dev', 'demo-postgres']);
+/** They run until they are told to stop: `test/smtp/trace.test.ts`, `test/faults/process.test.ts`, `test/delivery/faults/` and `test/dev/` start them. */
+const RUN_ON = new Set(['relay', 'worker', 'dev', 'demo-postgres', 'trace']);
 /** What they find is their answer: no records in the DNS, a difference, an endpoint that is not there. */
 const MAY_END_WITH_1 = /^(?:doctor|domains check|webhooks test|resources (?:diff|list|status|validate))/;
 
@@ -114,6 +115,13 @@ async function startProcesses(t: TestContext, databaseUrl: string, db: pg.Pool, 
   };
 }
 
+/** As `docs/troubleshooting.md` shows one. */
+function refusedSession(subject: string): KeptSession {
+  const refused = { step: 'AUTH', rule: 'auth', reply: '535 5.7.8 Authentication failed', refusals: 1, lines: [] };
+  const at = { beganAt: new Date(), lastAt: new Date() };
+  return { id: '5d1c0a9be2f64e7d', subject, clientAddress: '192.0.2.7', pod: 'relay', ...at, ...refused };
+}
+
 async function install(t: TestContext, { sends }: { readonly sends: boolean }): Promise<Installation> {
   const databaseUrl = await createDatabase(t);
   const db = openPool(databaseUrl, 1);
@@ -139,6 +147,8 @@ async function install(t: TestContext, { sends }: { readonly sends: boolean }): 
   await mkdir(join(folder, 'deploy/relay'), { recursive: true });
   await writeFile(join(folder, 'deploy/relay/acme.yaml'), DOCUMENT);
   await createKey(db, { name: 'documents', owner: 'acme' });
+  const { id: subject } = await createKey(db, { name: 'shop', owner: 'acme' });
+  await writeSessions(db, [refusedSession(subject)]);
   await addDomain(db, { name: 'demo.test', owner: 'demo', region: 'us-east-1' });
   await addSuppression(db, { owner: 'demo', email: 'you@example.com', reason: 'bounced' });
   const email = await storeMessage(db, { userId: 'acme' });

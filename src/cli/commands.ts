@@ -13,6 +13,7 @@ import { addSendCommand } from './send/send.ts';
 import { addRelayCommand, addWorkerCommand } from './servers.ts';
 import { addSessionsCommands } from './sessions.ts';
 import { addSuppressionsCommands } from './suppressions/suppressions.ts';
+import { addTraceCommand } from './trace.ts';
 import { addWebhooksCommands } from './webhooks/webhooks.ts';
 
 /** Adds all commands, in the order in which the help lists them. */
@@ -29,6 +30,7 @@ export function addCommands(program: Command, context: CliContext): void {
   addLinksCommands(program, context);
   addEmailsCommands(program, context);
   addSessionsCommands(program, context);
+  addTraceCommand(program, context);
   addResourcesCommands(program, context);
   addConfigCommands(program, context);
   addCompletionCommand(program, context);

@@ -14,8 +14,10 @@ import { createKeyCache, findByHash, findById, hashKey } from '../store/keys/api
 import { FailedLogins } from '../store/keys/failed-logins.ts';
 import { createOwnershipCache } from '../store/owners/domain-lookup.ts';
 import { createSuppressionLookup } from '../store/owners/suppressions.ts';
+import { Onlookers } from '../store/sessions/onlookers.ts';
 import { createSessionLogMetrics, SessionLog } from '../store/sessions/session-log.ts';
 import { writeSessions } from '../store/sessions/sessions.ts';
+import { findTraces, writeTraceLines } from '../store/sessions/traces.ts';
 import { type AcceptDependencies, type Accepted, accept } from './accept.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
 import { createAllowList } from './facts.ts';
@@ -33,6 +35,8 @@ export interface Intake extends Pick<AcceptDependencies, 'findSuppressed' | 'isA
   readonly admission: Admission;
   /** Takes sessions in which something was not accepted. */
   readonly sessions: SessionLog;
+  /** Shows sessions as they happen, from its start on. */
+  readonly onlookers: Onlookers;
   /** Whether any transport takes other characters than ASCII in local parts; which one it is shows in From. */
   readonly smtpUtf8: boolean;
   accept(submission: Submission): Promise<Accepted>;
@@ -98,12 +102,14 @@ export function createIntake(parts: IntakeParts): Intake {
     tracer,
   };
   const dependencies = perGeneration(live, config => ({ ...shared, config }));
+  const onlookers = createOnlookers(parts);
   return {
     ...shared,
     keys: createKeys(parts),
     failedLogins: new FailedLogins(pool, { period: () => live.current.limits.failedLoginsPeriod }),
     admission: new Admission(perGeneration(live, admissionLimits)),
-    sessions: createSessions(parts),
+    sessions: createSessions(parts, onlookers),
+    onlookers,
     get smtpUtf8() {
       return limits().anySmtpUtf8;
     },
@@ -111,11 +117,21 @@ export function createIntake(parts: IntakeParts): Intake {
   };
 }
 
-function createSessions({ live, pool, registry, id, logger }: IntakeParts): SessionLog {
+function createOnlookers({ pool, id, isReady, logger }: IntakeParts): Onlookers {
+  return new Onlookers({
+    find: async () => (isReady() ? findTraces(pool) : []),
+    write: lines => writeTraceLines(pool, lines),
+    pod: id,
+    logger: logger.child({ room: 'store' }),
+  });
+}
+
+function createSessions({ live, pool, registry, id, logger }: IntakeParts, onlookers: Onlookers): SessionLog {
   return new SessionLog({
     write: sessions => writeSessions(pool, sessions),
     period: () => live.current.sessions.kept,
     pod: id,
+    onlookers,
     metrics: createSessionLogMetrics(registry),
     logger: logger.child({ room: 'store' }),
   });

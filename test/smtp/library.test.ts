@@ -248,7 +248,7 @@ describe('RelayServer', () => {
   });
 
   function dependencies() {
-    const intake = { sessions: { isOn: false } };
+    const intake = { sessions: { isHeard: false } };
     const session = { settings: {}, intake, logger: { child: () => ({ info() {} }) } };
     const logger = { debug() {}, info() {} };
     const times = { loginTimeout: 60_000, idleTimeout: 60_000, sessionTimeout: 60_000, proxyHeaderTimeout: 60_000 };

@@ -8,6 +8,7 @@ import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { adviceOn } from '../../src/smtp/session/advice.ts';
 import { createKey } from '../../src/store/keys/api-keys.ts';
+import { Onlookers } from '../../src/store/sessions/onlookers.ts';
 import { createSessionLogMetrics, SessionLog } from '../../src/store/sessions/session-log.ts';
 import { deleteOldSessions, type KeptSession, listSessions, writeSessions } from '../../src/store/sessions/sessions.ts';
 import { cliFor } from '../cli/run-cli.ts';
@@ -17,6 +18,7 @@ import { openPool } from '../support/pool.ts';
 import { startRelay, type TestRelay } from '../support/relay.ts';
 import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 
+const SILENT = createLogger({ level: 'silent', format: 'json' });
 const FROM = 'hello@acme.test';
 const SECRET = 'os_live_ffffffffffffffffffffffffffffffff';
 
@@ -198,8 +200,9 @@ describe('the sessions that are kept', () => {
       },
       period: () => 1,
       pod: 'a',
+      onlookers: new Onlookers({ find: async () => [], write: async () => {}, pod: 'a', logger: SILENT }),
       metrics,
-      logger: createLogger({ level: 'silent', format: 'json' }),
+      logger: SILENT,
     });
     const offer = (subject: string, nth: number) => {
       const id = `${subject}-${nth}`;

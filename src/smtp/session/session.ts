@@ -77,7 +77,7 @@ export class Session {
     this.#deps = deps;
     this.#client = client;
     this.trustedKey = client.trustedKey;
-    this.transcript = deps.intake.sessions.isOn ? new Transcript(client, deps.intake.sessions) : null;
+    this.transcript = deps.intake.sessions.isHeard ? new Transcript(client, deps.intake.sessions) : null;
     this.#key = new SessionKey(client, deps, this);
     this.#chaos = new KeyChaos(deps.metrics);
   }

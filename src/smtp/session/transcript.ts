@@ -35,9 +35,9 @@ const PLAIN_ENDS: ReadonlySet<string> = new Set(['idle_timeout', 'session_timeou
  */
 export class Transcript {
   readonly id: string;
-  readonly #clientAddress: string;
+  readonly clientAddress: string;
   readonly #log: SessionLog;
-  readonly #began = Date.now();
+  readonly began = Date.now();
   readonly #beganAt = performance.now();
   #keyId: string | null = null;
   #lines: SessionLine[] = [];
@@ -53,12 +53,20 @@ export class Transcript {
 
   constructor({ id, clientAddress }: Client, log: SessionLog) {
     this.id = id;
-    this.#clientAddress = clientAddress;
+    this.clientAddress = clientAddress;
     this.#log = log;
   }
 
+  get keyId(): string | null {
+    return this.#keyId;
+  }
+
+  get lines(): readonly SessionLine[] {
+    return this.#lines;
+  }
+
   get subject(): string {
-    return this.#keyId ?? clientNetwork(this.#clientAddress);
+    return this.#keyId ?? clientNetwork(this.clientAddress);
   }
 
   /** @param isAnswer to a challenge of AUTH */
@@ -119,9 +127,9 @@ export class Transcript {
     return {
       id: this.id,
       subject: this.subject,
-      clientAddress: this.#clientAddress,
-      beganAt: new Date(this.#began),
-      lastAt: new Date(this.#began + (this.#lines.at(-1)?.[0] ?? 0)),
+      clientAddress: this.clientAddress,
+      beganAt: new Date(this.began),
+      lastAt: new Date(this.began + (this.#lines.at(-1)?.[0] ?? 0)),
       step,
       rule,
       reply: reply.slice(0, LONGEST),
@@ -150,7 +158,9 @@ export class Transcript {
   }
 
   #add(by: 'C' | 'S' | '-', text: string): void {
-    this.#lines.push([Math.round(performance.now() - this.#beganAt), by, text.slice(0, LONGEST)]);
+    const line: SessionLine = [Math.round(performance.now() - this.#beganAt), by, text.slice(0, LONGEST)];
+    this.#lines.push(line);
+    this.#log.said(this, line);
     if (this.#lines.length <= MOST_LINES) return;
     this.#lines.splice(FIRST_LINES, 1);
     this.#leftOut += 1;

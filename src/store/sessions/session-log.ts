@@ -1,7 +1,8 @@
 import { Counter } from 'prom-client';
 import type { Logger } from '../../observability/log.ts';
 import type { Registry } from '../../observability/metrics.ts';
-import type { KeptSession } from './sessions.ts';
+import type { Onlookers, WatchedTranscript } from './onlookers.ts';
+import type { KeptSession, SessionLine } from './sessions.ts';
 
 /** A session, as it is when it is written. */
 export interface SessionSource {
@@ -16,6 +17,8 @@ export interface SessionLogOptions {
   /** Milliseconds that sessions are kept; 0: none is. */
   readonly period: () => number;
   readonly pod: string;
+  /** Who looks on at sessions as they happen. */
+  readonly onlookers: Onlookers;
   readonly metrics: SessionLogMetrics;
   readonly logger: Logger;
 }
@@ -46,6 +49,16 @@ export class SessionLog {
 
   get isOn(): boolean {
     return this.#options.period() > 0;
+  }
+
+  /** Whether what is said in a session that begins now is of interest to anybody. */
+  get isHeard(): boolean {
+    return this.isOn || this.#options.onlookers.isAny;
+  }
+
+  /** A line that was just added to those of a session. */
+  said(session: WatchedTranscript, line: SessionLine): void {
+    if (this.#options.onlookers.isAny) this.#options.onlookers.said(session, line);
   }
 
   /** Has a session written soon, as it is by then. As often as one likes. */
