@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LiveConfig } from './config/live.ts';
 import type { Context } from './context.ts';
+import type { Condition } from './http/health-report.ts';
 import { createHttpMetrics, type HttpMetrics } from './http/metrics.ts';
-import { type Condition, createOperational, type Operational, type OperationalParts } from './http/operational.ts';
-import type { LoadPages } from './http/pages.ts';
+import { createOperational, type Operational, type OperationalParts } from './http/operational.ts';
+import { type LoadPages, readBuiltPages } from './http/pages.ts';
 import { createConfiguredObjects, type ObjectStore } from './objects/store.ts';
 import type { Logger } from './observability/log.ts';
 import { createRegistry } from './observability/metrics.ts';
@@ -49,12 +50,13 @@ export interface ProcessParts extends Context {
   /** null where jobs are not published. */
   readonly queue: SqsQueue | null;
   readonly objects: ObjectStore;
+  readonly loadPages: LoadPages;
 }
 
 /** Nothing happens before they are used. */
 export function createProcessParts(
   live: LiveConfig,
-  { logger, tracer = NO_TRACING }: ProcessDependencies,
+  { logger, tracer = NO_TRACING, loadPages = readBuiltPages }: ProcessDependencies,
 ): ProcessParts {
   const registry = createRegistry();
   const pool = createConfiguredPool(live, logger);
@@ -68,7 +70,7 @@ export function createProcessParts(
     unfit: () => preparation.unfit,
   });
   const objects = createConfiguredObjects(live.current, registry);
-  return { ...context, preparation, outbox, queue: createConfiguredQueue(live.current), objects };
+  return { ...context, preparation, outbox, queue: createConfiguredQueue(live.current), objects, loadPages };
 }
 
 /** null where jobs are not published. */

@@ -6,7 +6,6 @@ import { createReconciliation } from './declared/reconciliation.ts';
 import { createDelivery, createSource } from './delivery/create-delivery.ts';
 import { WorkerHeartbeat } from './delivery/worker-heartbeat.ts';
 import { createEvents } from './events/create-events.ts';
-import { readBuiltPages } from './http/pages.ts';
 import { createPublic } from './http/public.ts';
 import { createInbox } from './inbox/create-inbox.ts';
 import { createHousekeepingMetrics, Housekeeping } from './maintenance/housekeeping.ts';
@@ -92,8 +91,7 @@ export async function createWorker(live: LiveConfig, dependencies: ProcessDepend
       const listener = createPublic({ ...parts, intake: events, isPrepared, onDeliveriesDue, metrics });
       running.defer(async () => listener?.close(CLOSE_TIME));
       const publicPort = await listener?.open();
-      const { loadPages = readBuiltPages } = dependencies;
-      const inbox = createInbox({ ...parts, events, isPrepared, onDeliveriesDue, metrics, loadPages });
+      const inbox = createInbox({ ...parts, events, isPrepared, onDeliveriesDue, metrics });
       running.defer(async () => inbox?.close(CLOSE_TIME));
       const inboxPort = await inbox?.open();
       await preparation.start();

@@ -6,6 +6,7 @@ import { bounds } from './sections/limits.ts';
 import { listening } from './sections/listening.ts';
 import { logging } from './sections/logging.ts';
 import { messages } from './sections/messages.ts';
+import { operator } from './sections/operator.ts';
 import { declaration } from './sections/resources.ts';
 import { storage } from './sections/storage.ts';
 import { defaultEnvName, isSetting, type NamesOf, type Setting, type ValuesOf } from './setting.ts';
@@ -18,6 +19,7 @@ const schema = {
   ...delivery,
   ...events,
   ...inbox,
+  ...operator,
   ...declaration,
   ...logging,
 };
@@ -58,6 +60,7 @@ export const settings: readonly NamedSetting[] = [
   ...flatten('Delivery', delivery),
   ...flatten('Events, tracking and webhooks', events),
   ...flatten('Inbox', inbox),
+  ...flatten("Operator's page", operator),
   ...flatten('Declared resources', declaration),
   ...flatten('Logging', logging),
 ];

@@ -1,33 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
 import manifest from '../../package.json' with { type: 'json' };
-import type { ConfigStatus } from '../config/live.ts';
 import type { Context } from '../context.ts';
 import type { ObjectStore } from '../objects/store.ts';
 import type { Logger } from '../observability/log.ts';
 import { createExposition, type Registry } from '../observability/metrics.ts';
 import { checkDatabase } from '../postgres/pool.ts';
 import type { SqsQueue } from '../queue/sqs/queue.ts';
-import { createDependencyChecks, type DependencyCheck, reportInTime } from './dependency-checks.ts';
 import { type EventLoopWatch, watchEventLoop } from './event-loop-watch.ts';
+import { type Condition, createHealthReport, type HealthChecks } from './health-report.ts';
 import { addRoute, createListener, type Listener, type ListenerLimits } from './listener.ts';
 import { addProcessMetrics, type HttpMetrics } from './metrics.ts';
-
-/** Whether something is as it shall be, and if not, why, for people. */
-export interface Condition {
-  readonly ok: boolean;
-  readonly reasons: readonly string[];
-}
+import { addOperatorPage, type OperatorPageParts } from './operator/page.ts';
+import type { LoadPages } from './pages.ts';
 
 export interface OperationalParts extends Context {
   readonly role: OperationalListenerOptions['role'];
   readonly queue: SqsQueue | null;
   readonly objects: Pick<ObjectStore, 'check'>;
   readonly ready: () => Condition;
-  readonly resources: { report(): Promise<Condition | undefined> };
-  /** Ways out that cannot be used just now; for workers. */
-  readonly shutRoutes?: () => readonly unknown[];
+  readonly resources: { report(): ReturnType<NonNullable<HealthChecks['resources']>> };
+  readonly shutRoutes?: HealthChecks['shutRoutes'];
   readonly metrics: HttpMetrics;
+  readonly loadPages: LoadPages;
 }
 
 /** The operational listener of a process. */
@@ -44,8 +39,9 @@ export interface Operational extends Pick<Listener, 'close'> {
 
 /** null where the configuration asks for no such listener. */
 export function createOperational(parts: OperationalParts): Operational | null {
-  const { live, role, pool, queue, objects, ready, resources, shutRoutes, registry, metrics, logger } = parts;
-  const { httpHost: host, httpPort: port, pipeline, originals } = live.current;
+  const { live, role, pool, queue, objects, ready, resources, shutRoutes, registry, metrics, logger, id, loadPages } =
+    parts;
+  const { httpHost: host, httpPort: port, pipeline, originals, operatorPage } = live.current;
   const hasObjects = pipeline === 'standalone' && originals.store === 's3';
   if (port === 0) return null;
   const listener = createOperationalListener({
@@ -64,6 +60,7 @@ export function createOperational(parts: OperationalParts): Operational | null {
         ...(hasObjects && { s3: () => objects.check() }),
       },
     },
+    page: operatorPage.enabled ? { live, pool, id, loadPages } : null,
     registry,
     metrics,
     logger: logger.child({ room: 'http' }),
@@ -89,22 +86,13 @@ export interface OperationalListenerOptions {
   readonly port: number;
   readonly role: 'relay' | 'worker';
   readonly version: string;
-  readonly checks: {
-    /** Whether this process can take work. What all pods share does not belong here: they would all leave at once. */
-    readonly ready: () => Condition;
-    /** Which configuration is in force. */
-    readonly configuration?: () => ConfigStatus;
-    /** The declared resources, if any, and how they stand; null is shown where that cannot be read, or not in time. */
-    readonly resources?: () => Promise<Condition | undefined>;
-    /** Ways out that cannot be used just now. */
-    readonly shutRoutes?: () => readonly unknown[];
-    /** The services that it needs. */
-    readonly dependencies: Readonly<Record<string, DependencyCheck>>;
-  };
+  readonly checks: HealthChecks;
   readonly registry: Registry;
   readonly metrics: HttpMetrics;
   readonly logger: Logger;
   readonly eventLoop?: EventLoopWatch;
+  /** What the operator's page shows beside the report; null where there is to be no page. */
+  readonly page?: Omit<OperatorPageParts, 'role' | 'version' | 'registry' | 'logger' | 'report'> | null;
 }
 
 const LIMITS: ListenerLimits = {
@@ -122,7 +110,7 @@ const LONGEST_WAIT = 8;
 const LOOK_INTERVAL = 50;
 
 /**
- * The listener for those who run the process: `/livez`, `/readyz`, `/healthz` and `/metrics`. The first two are for
+ * The listener for those who run the process: `/livez`, `/readyz`, `/healthz` and `/metrics`, and at `/` a page for people. The first two are for
  * probes and say 503 where they fail. `/healthz` is a report for people and always 200: a probe on it would have every
  * pod restarted when the database is down.
  *
@@ -137,7 +125,7 @@ export function createOperationalListener(options: OperationalListenerOptions): 
   const eventLoop = options.eventLoop ?? watchEventLoop();
   const live = () => liveness(eventLoop);
   const closing = new AbortController();
-  const report = createHealthReport(options, live);
+  const report = createHealthReport({ role, version, checks, live });
   const expose = createExposition(registry);
   addProcessMetrics(registry, { version, role });
 
@@ -160,10 +148,18 @@ export function createOperationalListener(options: OperationalListenerOptions): 
     },
   });
 
+  const page = options.page && addOperatorPage(server, { ...options.page, role, version, registry, logger, report });
+
   return {
     ...listener,
+    async open() {
+      const port = await listener.open();
+      page?.start();
+      return port;
+    },
     async close(milliseconds) {
       closing.abort();
+      page?.stop();
       await listener.close(milliseconds);
       eventLoop.stop();
     },
@@ -207,30 +203,4 @@ function liveness(eventLoop: EventLoopWatch): Condition {
   const milliseconds = eventLoop.stillFor();
   if (milliseconds === null) return { ok: true, reasons: [] };
   return { ok: false, reasons: [`the event loop stood still for ${(milliseconds / 1000).toFixed(1)} s`] };
-}
-
-/** Makes the report of `/healthz`. */
-function createHealthReport({ role, version, checks }: OperationalListenerOptions, live: () => Condition) {
-  const lookAtDependencies = createDependencyChecks(checks.dependencies);
-  const reportResources = checks.resources && reportInTime(checks.resources);
-  return async () => {
-    const [dependencies, resources] = await Promise.all([lookAtDependencies(), reportResources?.()]);
-    const ready = checks.ready();
-    const configuration = checks.configuration?.();
-    const shutRoutes = checks.shutRoutes?.();
-    const usable = !configuration?.lastError && (shutRoutes?.length ?? 0) === 0;
-    const areDeclared = resources?.ok ?? true;
-    const well = usable && areDeclared && ready.ok && live().ok && Object.values(dependencies).every(({ ok }) => ok);
-    return {
-      status: well ? 'ok' : 'degraded',
-      role,
-      version,
-      live: live(),
-      ready,
-      configuration,
-      dependencies,
-      shutRoutes,
-      resources,
-    };
-  };
 }

@@ -77,12 +77,16 @@ export class Pages {
 
   /** Adds `/assets/…`, where pages find their files. */
   addAssets(server: FastifyInstance): void {
-    server.get<{ Params: { name: string } }>('/assets/:name', { schema: { hide: true } }, (request, reply) => {
-      const { name } = request.params;
-      const file = name.endsWith('.html') ? undefined : this.#files.get(name);
-      if (!file) return answer(reply, 404);
-      return send(request, reply.header('cache-control', 'public, max-age=31536000, immutable'), file);
-    });
+    server.get<{ Params: { name: string } }>('/assets/:name', { schema: { hide: true } }, (request, reply) =>
+      this.asset(request.params.name, request, reply),
+    );
+  }
+
+  /** Answers with a file of a page. @param name as the page has it */
+  asset(name: string, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const file = name.endsWith('.html') ? undefined : this.#files.get(name);
+    if (!file) return answer(reply, 404);
+    return send(request, reply.header('cache-control', 'public, max-age=31536000, immutable'), file);
   }
 
   /** Answers with a page. @param name of its folder in `web/` */

@@ -198,6 +198,10 @@ describe('the configuration', () => {
       },
       domains: { shared: false },
       inbox: { enabled: false, host: '127.0.0.1', port: 8025, token: '' },
+      operatorPage: {
+        enabled: true,
+        guideUrl: 'https://github.com/opensend/opensend-smtp-relay/blob/main/docs/troubleshooting.md',
+      },
       resources: { directory: '', secretsDirectory: '', allowEmpty: false, byHand: false, interval: 30_000 },
       logLevel: 'info',
       sessions: { kept: 86_400_000 },

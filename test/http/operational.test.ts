@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { watchEventLoop } from '../../src/http/event-loop-watch.ts';
-import type { Condition } from '../../src/http/operational.ts';
+import type { Condition } from '../../src/http/health-report.ts';
 import { openOperational } from './support/listeners.ts';
 
 const WELL: Condition = { ok: true, reasons: [] };

@@ -1,12 +1,8 @@
 import type { TestContext } from 'node:test';
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import type { BrowserContextOptions, Page } from 'playwright-core';
 import { currentPages } from '../../dev/pages.ts';
+import { launchBrowser, PATIENCE } from '../support/browser.ts';
 import { type InboxOptions, startInbox, type TestInbox } from './inbox.ts';
-
-/** Debian's. */
-const CHROMIUM = '/usr/bin/chromium';
-/** Milliseconds for what a browser waits for, on a busy machine. */
-const PATIENCE = 60_000;
 
 export interface BrowserTest {
   readonly inbox: TestInbox;
@@ -19,7 +15,7 @@ export async function startBrowser(
   { args = [], ...options }: InboxOptions & { readonly args?: readonly string[] } = {},
 ): Promise<BrowserTest> {
   const inbox = await startInbox(t, { ...options, loadPages: currentPages });
-  const browser = await launch(args);
+  const browser = await launchBrowser(args);
   t.after(() => browser.close());
   return {
     inbox,
@@ -31,14 +27,4 @@ export async function startBrowser(
       return page;
     },
   };
-}
-
-/** Root has no sandbox of Chromium's own; the pages' are what is tested. */
-function launch(args: readonly string[]): Promise<Browser> {
-  const asRoot = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-  return chromium.launch({
-    executablePath: CHROMIUM,
-    args: [...asRoot, '--disable-dev-shm-usage', ...args],
-    timeout: PATIENCE,
-  });
 }

@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { newTrace } from '../../src/observability/tracing.ts';
 import { isKept } from '../../src/postgres/pool.ts';
 import { type Claim, Claims } from '../../src/store/delivery/claims.ts';
+import { readFleet } from '../../src/store/delivery/fleet.ts';
 import { Republisher } from '../../src/store/delivery/republish.ts';
 import { type Settlement, Settler } from '../../src/store/delivery/settle.ts';
 import { JobFactsReader } from '../../src/store/delivery/unclaimed.ts';
@@ -262,6 +263,10 @@ describe('the plans of hot statements, on tables with very many rows', () => {
     await holds(() => apply('raw'), 'smtp_relay_messages_created_at_idx', 'smtp_relay_messages_pkey');
     await holds(() => apply('events'), 'email_events_user_id_received_at_idx', 'webhook_deliveries_event_id_idx');
     await holds(() => apply('messages'), ...emails, ...ofMessage);
+  });
+
+  it('a look at the whole installation', async () => {
+    await holds(() => readFleet(pool), 'smtp_relay_attempts_pkey', 'smtp_relay_messages_created_at_idx');
   });
 
   it('lists', async () => {

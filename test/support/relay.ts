@@ -2,6 +2,7 @@ import { env } from 'node:process';
 import type pg from 'pg';
 import { fixedConfig, type LiveConfig } from '../../src/config/live.ts';
 import { assembleConfig, type Config, type SettingName } from '../../src/config/schema.ts';
+import type { LoadPages } from '../../src/http/pages.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import type { Tracer } from '../../src/observability/tracing.ts';
 import { createApp } from '../../src/relay.ts';
@@ -30,6 +31,8 @@ export interface RelayOptions {
   readonly shareWith?: Pick<TestRelay, 'databaseUrl' | 'owner'>;
   /** What OpenSend's worker cannot send of what it accepts; unless given, all of that can be sent. */
   readonly unsendable?: Unsendable;
+  /** Those that are built already unless given. */
+  readonly loadPages?: LoadPages;
   /** How the configuration changes while the relay runs; not at all unless given. */
   readonly live?: (config: Config) => LiveConfig;
 }
@@ -90,6 +93,7 @@ export async function startRelay(t: TestContext, options: RelayOptions = {}): Pr
   const app = await createApp((options.live ?? fixedConfig)(config), {
     logger: createLogger({ level: 'debug', format: 'json', destination }),
     ...(options.tracer && { tracer: options.tracer }),
+    ...(options.loadPages && { loadPages: options.loadPages }),
   });
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= app.stop());
