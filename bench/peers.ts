@@ -43,6 +43,14 @@ const { values } = parseArgs({
   },
 });
 
+/** What is started is ended before this process ends. */
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    interrupted = true;
+  });
+}
+
 function choosePeers(): Peer[] {
   const against = values.against && resolve(values.against);
   const before = against ? { folder: against } : undefined;
@@ -101,6 +109,7 @@ async function measureLoad(name: string, peers: readonly Peer[], surroundings: S
       // Nobody is always first.
       const first = round % entrants.length;
       for (const entrant of [...entrants.slice(first), ...entrants.slice(0, first)]) {
+        if (interrupted) throw new Error('interrupted');
         process.stderr.write(`${name}, round ${round + 1}: ${entrant.peer.name} …`);
         const found = await measureOnce(entrant, `round${round}`);
         process.stderr.write(` ${found.rate.toFixed(found.rate < 100 ? 1 : 0)}/s\n`);
