@@ -8,7 +8,7 @@ import { env, execPath } from 'node:process';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Page } from '../../src/inbox/contract.ts';
-import { needs } from '../support/needs.ts';
+import { needs, PYTEST } from '../support/needs.ts';
 import { startInbox } from './inbox.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -59,9 +59,7 @@ describe('the examples of tests', () => {
 
   it('run by pytest', { skip: needs('pytest') }, async t => {
     const { output, messages } = await runExample(t, () => [
-      'python3',
-      '-m',
-      'pytest',
+      PYTEST,
       '-p',
       'no:cacheprovider',
       'examples/pytest/test_inbox.py',

@@ -8,6 +8,9 @@ export const MOTO_SERVER = fileURLToPath(new URL('../../node_modules/.cache/moto
 /** The Python of a folder with Django in it (PyPI `django`), where `.ci/run` puts it. */
 export const DJANGO_PYTHON = fileURLToPath(new URL('../../node_modules/.cache/django/bin/python', import.meta.url));
 
+/** Where `.ci/run` puts it, too. */
+export const PYTEST = fileURLToPath(new URL('../../node_modules/.cache/pytest/bin/pytest', import.meta.url));
+
 /** What a test may need beyond the project itself, and the command that succeeds where it is there. */
 const PROBES = {
   python3: ['python3', '-c', 'import smtplib, ssl'],
@@ -25,7 +28,7 @@ const PROBES = {
   moto: [MOTO_SERVER, '--help'],
   pgbouncer: ['/usr/sbin/pgbouncer', '--version'],
   chromium: ['/usr/bin/chromium', '--version'],
-  pytest: ['python3', '-c', 'import pytest'],
+  pytest: [PYTEST, '--version'],
   postgres15: ['/usr/lib/postgresql/15/bin/postgres', '--version'],
 } as const;
 
