@@ -55,6 +55,19 @@ function wait(runbook: string, detail: string, title = runbook): Found {
   return { severity: 'wait', title, detail, runbook };
 }
 
+/** Rules of refusals that are limits, which the operator sets. */
+const LIMITS = [
+  ...[
+    'connections',
+    'connections_per_address',
+    'address_share',
+    'sessions_per_key',
+    'bytes_in_flight',
+    'failed_logins',
+  ],
+  ...['messages_per_minute', 'messages_per_day', 'recipients_per_minute', 'recipients_per_day'],
+];
+
 /** How many of some labels there were, or of all, in the last so many milliseconds. */
 function count({ recorder }: Evidence, name: CounterName, milliseconds: number, ...labels: string[]): number {
   return sum(recorder.counted(milliseconds).counts[name], ...labels);
@@ -108,6 +121,16 @@ const RULES: readonly Rule[] = [
     const deferred = share(evidence, 'messages', QUARTER, 'deferred');
     const detail = `${percent(deferred)} of the messages of a quarter of an hour got a 4xx because of a limit.`;
     return deferred <= 0.1 ? null : wait('Messages are put off', detail, 'Many messages are put off by limits');
+  },
+  evidence => {
+    const hit = LIMITS.map(limit => ({ limit, times: count(evidence, 'refusals', 5 * MINUTE, limit) }));
+    const often = hit.filter(({ times }) => times >= ENOUGH).map(({ limit, times }) => `${limit} (${times})`);
+    if (often.length === 0) return null;
+    return wait(
+      'Messages are put off',
+      `Refused for them in five minutes: ${often.join(', ')}.`,
+      'Limits are being hit',
+    );
   },
   evidence => {
     const refused = share(evidence, 'messages', QUARTER, 'refused');

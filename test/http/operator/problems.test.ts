@@ -78,6 +78,7 @@ const CASES: readonly (readonly [runbook: string, severity: 'bad' | 'wait', seen
   ['No worker is up', 'bad', { health: { ready: { ok: false, reasons: ['starting'] } } }],
   ['Messages are put off', 'bad', { counts: { messages: { fault: 1 } } }],
   ['Messages are put off', 'wait', { counts: { messages: { queued: 80, deferred: 20 } } }],
+  ['Messages are put off', 'wait', { counts: { refusals: { 'MAIL messages_per_minute': 20, 'DATA key_domain': 90 } } }],
   ['Many messages are refused', 'wait', { counts: { messages: { queued: 70, refused: 30 } } }],
   ['Many log-ins fail', 'wait', { counts: { logins: { failed: 90, refused: 20 } } }],
   ['Clients wait long for the 250', 'wait', { quantiles: { acceptance: 3 } }],
@@ -131,7 +132,11 @@ describe('problems on the page', () => {
     assert.deepEqual(findProblems(evidence({ fleet: null, gauges: unknown })), []);
     // A share of very few says nothing.
     assert.deepEqual(
-      findProblems(evidence({ counts: { messages: { refused: 3 }, sends: { 'ses transient': 3 } } })),
+      findProblems(
+        evidence({
+          counts: { messages: { refused: 3 }, refusals: { 'MAIL connections': 3 }, sends: { 'ses transient': 3 } },
+        }),
+      ),
       [],
     );
     assert.deepEqual(findProblems(evidence({ recent: { waiting: [4, 0, 4], busy: [0.2, 1, 0.2] } })), []);
