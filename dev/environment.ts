@@ -48,6 +48,9 @@ const FOR_COMMANDS = [
   'SMTP_RELAY_PORT',
   'SMTP_RELAY_HTTP_PORT',
   'SMTP_RELAY_TRANSPORT',
+  'SMTP_RELAY_CAPTURE_DIRECTORY',
+  'SMTP_RELAY_TLS_CERT_PATH',
+  'SMTP_RELAY_TLS_KEY_PATH',
 ] as const;
 
 /** The user's environment over the presets, for what must be known before any part runs. */
