@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 
 export type Command = 'next' | 'previous' | 'search' | 'back' | 'remove' | 'help';
 
@@ -19,11 +19,12 @@ export const KEYS: Readonly<Record<string, Command>> = {
 export function useKeys(commands: Readonly<Record<Command, () => void>>): void {
   const current = useRef(commands);
   current.current = commands;
-  useEffect(() => {
+  // Before it is painted: who sees it may press a key.
+  useLayoutEffect(() => {
     const press = (event: KeyboardEvent) => {
       const { key, target } = event;
       if (event.ctrlKey || event.metaKey || event.altKey || !(target instanceof Element)) return;
-      if (target.closest('input, select, textarea, dialog')) return;
+      if (isTypedInto(target)) return;
       const isArrow = key.startsWith('Arrow');
       // Arrows scroll what is read.
       if (isArrow && !(target === document.body || target.closest('.list'))) return;
@@ -35,4 +36,9 @@ export function useKeys(commands: Readonly<Record<Command, () => void>>): void {
     addEventListener('keydown', press);
     return () => removeEventListener('keydown', press);
   }, []);
+}
+
+/** Whether keys are for what has the focus. A dialog that was closed may keep it for a moment. */
+export function isTypedInto(target: Element): boolean {
+  return target.closest('input, select, textarea, dialog[open]') !== null;
 }

@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
+import { isTypedInto } from './keys.ts';
 
 export interface Tab<Name extends string> {
   readonly name: Name;
@@ -21,10 +22,11 @@ export function Tabs<Name extends string>({ label, tabs, chosen, onChoose }: Tab
   const choices = useRef(tabs);
   choices.current = tabs;
 
-  useEffect(() => {
+  // Before it is painted: who sees the tabs may press a key.
+  useLayoutEffect(() => {
     const press = ({ key, target, ctrlKey, metaKey, altKey }: KeyboardEvent) => {
       if (ctrlKey || metaKey || altKey || !(target instanceof Element)) return;
-      if (target.closest('input, select, textarea, dialog')) return;
+      if (isTypedInto(target)) return;
       const tab = /^[1-9]$/.test(key) ? choices.current[Number(key) - 1] : undefined;
       if (tab && !tab.isDisabled) onChoose(tab.name);
     };
