@@ -27,7 +27,7 @@ const RELAY: readonly Right[] = [
   ...on(['select', 'insert'], 'smtp_relay_settings'),
   ...on(['select', 'insert', 'update'], 'smtp_relay_objects'),
   ...on(ALL, 'smtp_relay_outbox', 'smtp_relay_idempotency', 'smtp_relay_key_usage', 'smtp_relay_failed_logins'),
-  ...on(ALL, 'smtp_relay_message_ids'),
+  ...on(ALL, 'smtp_relay_message_ids', 'smtp_relay_sessions', 'smtp_relay_traces', 'smtp_relay_trace_lines'),
 ];
 
 const WORKER: readonly Right[] = [
