@@ -54,7 +54,8 @@ export function flameGraph(profile: CpuProfile, title: string): string {
   };
   draw(root, 0, 0);
   const height = TOP + (deepest + 1) * ROW + 8;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="monospace" font-size="10.5">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="monospace" font-size="10.5" role="img">
+<title>${escaped(title)}</title>
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="6" y="18" font-family="sans-serif" font-size="14" font-weight="bold">${escaped(title)}</text>
 ${legend()}
