@@ -6,6 +6,7 @@ import { createHousekeepingMetrics, Housekeeping } from '../../src/maintenance/h
 import { createObjectMetrics, ObjectStore } from '../../src/objects/store.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { resendEmail } from '../../src/store/emails/actions.ts';
+import { removeMessages } from '../../src/store/inbox/remove.ts';
 import { applyRetention } from '../../src/store/retention/retention.ts';
 import { createBucket, type TestBucket } from '../support/bucket.ts';
 import { eventually } from '../support/eventually.ts';
@@ -129,6 +130,17 @@ describe('originals in object storage', () => {
     await clean();
     assert.deepEqual(await bucket.keys(), []);
     assert.deepEqual(await names(), []);
+  });
+
+  it('are named no more by what was deleted in the inbox', async t => {
+    const { relay, send, sentOf, names } = await start(t);
+    const { id } = await send(300_000);
+    await sentOf(id);
+    assert.deepEqual(await names(), [1]);
+    await eventually(async () => (await removeMessages(relay.db, [id], false)).length === 1);
+    assert.deepEqual(await names(), [0]);
+    const { rows } = await relay.db.query('select due_at > now() as "isDue" from smtp_relay_objects');
+    assert.deepEqual(rows, [{ isDue: true }]);
   });
 });
 

@@ -1,10 +1,10 @@
 import type { Queryable } from '../../postgres/pool.ts';
+import { removeBelongings } from '../messages/removal.ts';
 import { IS_CAPTURED } from './search.ts';
 
 /**
  * Messages with everything that is known of them, but for those that a worker has just now. $1 ids, $2 whether only those that go to
- * nobody. All goes by our own hand, in the
- * order in which it refers to each other, as in `retention/messages.ts`.
+ * nobody.
  */
 const REMOVE = `
   with free as materialized (
@@ -12,22 +12,10 @@ const REMOVE = `
      where id = any ($1::uuid[]) and not exists (select from smtp_relay_claims where email_id = e.id and until > now())
        and (not $2 or ${IS_CAPTURED})
        for update skip locked
-  ), event as materialized (
-    select id from email_events where email_id = any (array(select id from free))
-  ), without_deliveries as (
-    delete from webhook_deliveries where event_id = any (array(select id from event))
-  ), without_events as (
-    delete from email_events where id = any (array(select id from event))
-  ), without_attempts as (
-    delete from smtp_relay_attempts where email_id = any (array(select id from free))
-  ), without_claims as (
+  ), ${removeBelongings('free')}, without_claims as (
     delete from smtp_relay_claims where email_id = any (array(select id from free))
   ), without_jobs as (
     delete from smtp_relay_outbox where email_id = any (array(select id from free))
-  ), without_originals as (
-    delete from smtp_relay_messages where email_id = any (array(select id from free))
-  ), without_names as (
-    delete from smtp_relay_message_ids where email_id = any (array(select id from free))
   ), without_repeats as (
     delete from smtp_relay_idempotency where email_id = any (array(select id from free))
   )

@@ -1,5 +1,6 @@
 import type { Queryable } from '../../postgres/pool.ts';
 import { unnameObjects } from '../messages/objects.ts';
+import { removeBelongings } from '../messages/removal.ts';
 import { BEGINNING, isOpen, OPEN, RAW_BYTES, type Sweep, sweepByTime, TOLD } from './sweep.ts';
 
 /** A message is found by its Message-ID as long as its row is kept. $1 age in seconds, $2 and $3 the row to go on behind, $4 rows. */
@@ -79,8 +80,7 @@ export async function sweepBodies(db: Queryable, seconds: number): Promise<Sweep
 
 /**
  * Whole messages, with everything that is known of them. One that is not done, that a worker or a queue has, whose row somebody
- * holds, or of which an endpoint is still to hear, stays. All goes by our own hand, in the order in which it refers to each other: only
- * where this program made the tables does it go by itself. $1 age in seconds, $2 and $3 the row to go on behind, $4 rows.
+ * holds, or of which an endpoint is still to hear, stays. $1 age in seconds, $2 and $3 the row to go on behind, $4 rows.
  */
 const MESSAGES = `
   with candidate as (
@@ -101,19 +101,7 @@ const MESSAGES = `
        and not exists (select from email_events v join webhook_deliveries d on d.event_id = v.id
                         where v.email_id = emails.id and d.status not in ${TOLD} offset 0)
        for update skip locked
-  ), event as materialized (
-    select id from email_events where email_id = any (array(select id from free))
-  ), without_deliveries as (
-    delete from webhook_deliveries where event_id = any (array(select id from event))
-  ), without_events as (
-    delete from email_events where id = any (array(select id from event))
-  ), without_attempts as (
-    delete from smtp_relay_attempts where email_id = any (array(select id from free))
-  ), without_originals as (
-    delete from smtp_relay_messages where email_id = any (array(select id from free)) returning object_url
-  ), ${unnameObjects('without_originals')}, without_names as (
-    delete from smtp_relay_message_ids where email_id = any (array(select id from free))
-  ), removed as (
+  ), ${removeBelongings('free')}, removed as (
     delete from emails where id = any (array(select id from free)) returning 1
   )
   select (select count(*)::integer from removed) as removed, created_at::text as at, id
