@@ -76,12 +76,15 @@ export function createProcessParts(
 /** null where jobs are not published. */
 export function createPublisher(
   { live, queue, outbox, registry, tracer, logger }: ProcessParts,
-  attended: PublisherDependencies['attended'],
+  { attended, onPublished }: Pick<PublisherDependencies, 'attended' | 'onPublished'>,
 ): Publisher | null {
   if (queue === null) return null;
   const { publishing, queueUrl } = live.current;
   const options = { ...publishing, queueName: queueNameOf(queueUrl) };
-  return new Publisher({ queue, outbox, attended, logger: logger.child({ room: 'queue' }), registry, tracer, options });
+  return new Publisher({
+    ...{ queue, outbox, attended, onPublished, registry, tracer, options },
+    logger: logger.child({ room: 'queue' }),
+  });
 }
 
 /** What a process listens with for those who operate it. */

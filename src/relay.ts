@@ -21,6 +21,7 @@ import { createIntakeMetrics } from './store/intake/intake.ts';
 import { deleteOldFailedLogins } from './store/keys/failed-logins.ts';
 import { createLastUsedWriter, deleteOldKeyUsage, touchLastUsed } from './store/keys/usage.ts';
 import { deleteOldMessageIds } from './store/retention/messages.ts';
+import { deleteOldArrivals } from './store/sessions/arrivals.ts';
 import { deleteOldSessions } from './store/sessions/sessions.ts';
 import { deleteOldTraces } from './store/sessions/traces.ts';
 
@@ -39,7 +40,10 @@ export async function createApp(live: LiveConfig, dependencies: ProcessDependenc
   const headers = new HeaderReader(config.parsing);
   // Beside OpenSend nobody knows whether anybody takes jobs.
   const hasWorkers = async () => (await countLive(pool, LIVES_FOR)) > 0;
-  const publisher = createPublisher(parts, config.pipeline === 'standalone' ? hasWorkers : undefined);
+  const publisher = createPublisher(parts, {
+    attended: config.pipeline === 'standalone' ? hasWorkers : undefined,
+    onPublished: jobs => intake.arrivals.published(jobs),
+  });
   const lastUsed = createLastUsedWriter({ write: ids => touchLastUsed(pool, ids), logger });
   const metrics = createSmtpMetrics(registry);
   const intake = createIntake({
@@ -55,6 +59,7 @@ export async function createApp(live: LiveConfig, dependencies: ProcessDependenc
   const resources = await createReconciliation(parts);
   const life = new ProcessLife(parts);
   const { running } = life;
+  running.defer(() => intake.arrivals.flush());
   running.defer(
     async () =>
       void (await Promise.all([preparation.stop(), publisher?.stop(), lastUsed.stop(), intake.sessions.flush()])),
@@ -92,6 +97,7 @@ function housekeeping({ live, pool, logger }: ProcessParts): Disposable {
       deleteOldKeyUsage(pool),
       deleteOldFailedLogins(pool, live.current.limits.failedLoginsPeriod),
       deleteOldSessions(pool, live.current.sessions.kept),
+      deleteOldArrivals(pool, live.current.sessions.kept),
       deleteOldTraces(pool),
       ...(live.current.pipeline === 'opensend' ? [deleteOldMessageIds(pool)] : []),
     ]);

@@ -58,7 +58,7 @@ export async function createWorker(live: LiveConfig, dependencies: ProcessDepend
     await clock.start();
     running.defer(() => clock.stop());
     // At least this one takes jobs. It publishes retries when they are due, and what relays that are gone have left.
-    const publisher = createPublisher(parts, async () => true);
+    const publisher = createPublisher(parts, { attended: async () => true });
     const housekeeping = createHousekeeping(parts);
     if (life.isStopping) return;
     // Stopped in reverse: first no more comes in, then what is in hand is finished, then what that made due.

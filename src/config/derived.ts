@@ -130,3 +130,8 @@ function isSocket(host: string): boolean {
 function isLibpqs(parameters: URLSearchParams): boolean {
   return parameters.get('uselibpqcompat') === 'true';
 }
+
+/** Whether any mail goes out to people. */
+export function sendsToPeople({ transport, routes }: Pick<Config, 'transport' | 'routes'>): boolean {
+  return transport !== 'capture' || routes.some(route => route.transport !== 'capture');
+}

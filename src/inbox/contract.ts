@@ -67,9 +67,25 @@ export const Recipient = Type.Object({
 });
 export type Recipient = Static<typeof Recipient>;
 
+export const Transcript = Type.Object({
+  beganAt: Time,
+  lines: Type.Array(
+    Type.Object({
+      at: Type.Integer({ description: 'Milliseconds from the beginning' }),
+      by: Type.String({ description: '`C` the client, `S` the relay, `-` a remark' }),
+      text: Type.String(),
+    }),
+    { description: 'Without credentials, and nothing of a message but its size' },
+  ),
+});
+export type Transcript = Static<typeof Transcript>;
+
 export const Moment = Type.Object({
   at: Time,
-  stage: Type.String({ description: '`login`, `checks`, `commit`, `publish`, `claim`, `send`, `event`, `webhook` …' }),
+  stage: Type.String({
+    description:
+      '`connect`, `tls`, `login`, `receive`, `checks`, `commit`, `publish`, `claim`, `send`, `event`, `webhook` or `end`',
+  }),
   title: Type.String(),
   detail: Type.String(),
   tone: Type.String({ description: '`plain`, `good`, `bad` or `wait`' }),
@@ -100,6 +116,10 @@ export const Details = Type.Object({
       protocol: orNull(Type.String()),
     }),
   ),
+  transcript: Type.Union([Transcript, Type.Null()], {
+    description:
+      'What was said in its session, up to its 250; null where that is not kept (`sessions.kept`), or not yet',
+  }),
   timeline: Type.Array(Moment, { description: 'What happened to it, in its order' }),
   pending: Type.Array(Type.String(), { description: 'What is still to come' }),
   canRelease: Type.Boolean({ description: 'Whether a smarthost is configured that it can be released to' }),

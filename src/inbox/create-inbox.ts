@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import manifest from '../../package.json' with { type: 'json' };
-import type { Config } from '../config/schema.ts';
+import { sendsToPeople } from '../config/derived.ts';
 import { guardAccess } from '../http/access.ts';
 import { createListener, type Listener, type ListenerLimits } from '../http/listener.ts';
 import { GUARDING_FIELDS, Pages } from '../http/pages.ts';
@@ -32,7 +32,7 @@ export function createInbox(parts: InboxParts): Pick<Listener, 'open' | 'close'>
   const logger = parts.logger.child({ room: 'inbox' });
   const listener = createListener({ name: 'inbox', host, port, limits: LIMITS, logger, metrics });
   const { server } = listener;
-  const onlyCaptured = () => sends(live.current);
+  const onlyCaptured = () => sendsToPeople(live.current);
   const inbox: Inbox = { ...parts, logger, onlyCaptured, changes: new LiveChanges(pool, onlyCaptured, logger) };
   return {
     async open() {
@@ -53,11 +53,6 @@ export function createInbox(parts: InboxParts): Pick<Listener, 'open' | 'close'>
     },
     close: milliseconds => listener.close(milliseconds),
   };
-}
-
-/** Whether any mail goes out to people. */
-function sends({ transport, routes }: Config): boolean {
-  return transport !== 'capture' || routes.some(route => route.transport !== 'capture');
 }
 
 /** The page finds out itself which message its address names. */

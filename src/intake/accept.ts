@@ -63,6 +63,8 @@ export interface Accepted {
   readonly recipients: number;
   /** Headers of it that the row cannot carry. */
   readonly leftOut: readonly LeftOutHeader[];
+  /** When nothing was found against it, as `performance.now()` tells it; null where nothing new was stored. */
+  readonly decidedAt: number | null;
 }
 
 /** A message on its way. */
@@ -132,7 +134,7 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
   try {
     const claim = await idempotencyClaim(header, envelope, parts);
     const earlier = claim && (await steps.take('repeat', () => deps.findRepeat(key.userId, claim)));
-    const accepted = { key, captured, sandbox, bytes, recipients: recipients.length, leftOut: [] };
+    const accepted = { key, captured, sandbox, bytes, recipients: recipients.length, leftOut: [], decidedAt: null };
     if (earlier) return { ...accepted, emailId: repeatedId(earlier), repeated: true };
 
     const contentFields = keepOriginal ? parts.contentFields : rewrittenContentFields(parts);
@@ -150,6 +152,7 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
       return buildRow({ ...told, raw, sha256, header, content, parts, claim }, keepOriginal);
     });
     const { row, leftOut } = built;
+    const decidedAt = performance.now();
     const { originals } = deps;
     const put = () => originals.put(row, cancellation.signal);
     const message = originals.goesElsewhere(row) ? await steps.take('original', put) : row;
@@ -158,7 +161,7 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
     if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };
 
     deps.publish(sendJobOf(message));
-    return { ...accepted, emailId: message.id, repeated: false, leftOut };
+    return { ...accepted, emailId: message.id, repeated: false, leftOut, decidedAt };
   } finally {
     free(raw, parts);
   }

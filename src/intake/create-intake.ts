@@ -1,3 +1,4 @@
+import { sendsToPeople } from '../config/derived.ts';
 import { type LiveConfig, perGeneration } from '../config/live.ts';
 import type { Config } from '../config/schema.ts';
 import type { Context } from '../context.ts';
@@ -14,6 +15,8 @@ import { createKeyCache, findByHash, findById, hashKey } from '../store/keys/api
 import { FailedLogins } from '../store/keys/failed-logins.ts';
 import { createOwnershipCache } from '../store/owners/domain-lookup.ts';
 import { createSuppressionLookup } from '../store/owners/suppressions.ts';
+import { ArrivalLog } from '../store/sessions/arrival-log.ts';
+import { writeArrivals, writePublished } from '../store/sessions/arrivals.ts';
 import { Onlookers } from '../store/sessions/onlookers.ts';
 import { createSessionLogMetrics, SessionLog } from '../store/sessions/session-log.ts';
 import { writeSessions } from '../store/sessions/sessions.ts';
@@ -35,6 +38,8 @@ export interface Intake extends Pick<AcceptDependencies, 'findSuppressed' | 'isA
   readonly admission: Admission;
   /** Takes sessions in which something was not accepted. */
   readonly sessions: SessionLog;
+  /** Takes how messages arrived that go to nobody. */
+  readonly arrivals: ArrivalLog;
   /** Shows sessions as they happen, from its start on. */
   readonly onlookers: Onlookers;
   /** Whether any transport takes other characters than ASCII in local parts; which one it is shows in From. */
@@ -42,8 +47,9 @@ export interface Intake extends Pick<AcceptDependencies, 'findSuppressed' | 'isA
   accept(submission: Submission): Promise<Accepted>;
 }
 
+export type { ArrivalLog } from '../store/sessions/arrival-log.ts';
 export type { SessionLog } from '../store/sessions/session-log.ts';
-export type { KeptSession, SessionLine } from '../store/sessions/sessions.ts';
+export type { KeptSession, SessionLine, SessionStep } from '../store/sessions/sessions.ts';
 
 /** API keys. What is known of them is up to nine seconds old. */
 export interface Keys {
@@ -109,6 +115,7 @@ export function createIntake(parts: IntakeParts): Intake {
     failedLogins: new FailedLogins(pool, { period: () => live.current.limits.failedLoginsPeriod }),
     admission: new Admission(perGeneration(live, admissionLimits)),
     sessions: createSessions(parts, onlookers),
+    arrivals: createArrivals(parts),
     onlookers,
     get smtpUtf8() {
       return limits().anySmtpUtf8;
@@ -133,6 +140,19 @@ function createSessions({ live, pool, registry, id, logger }: IntakeParts, onloo
     pod: id,
     onlookers,
     metrics: createSessionLogMetrics(registry),
+    logger: logger.child({ room: 'store' }),
+  });
+}
+
+function createArrivals({ live, pool, id, logger }: IntakeParts): ArrivalLog {
+  return new ArrivalLog({
+    write: arrivals => writeArrivals(pool, arrivals),
+    writePublished: published => writePublished(pool, published),
+    wants: perGeneration(live, config => {
+      if (config.pipeline !== 'standalone' || config.sessions.kept === 0) return 'none';
+      return sendsToPeople(config) ? 'captured' : 'all';
+    }),
+    pod: id,
     logger: logger.child({ room: 'store' }),
   });
 }

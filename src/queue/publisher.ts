@@ -34,6 +34,8 @@ export interface PublisherDependencies {
   readonly registry: Registry;
   /** Left out, nothing is traced. */
   readonly tracer?: Tracer;
+  /** Is told of jobs that the queue has. */
+  readonly onPublished?: ((jobs: readonly OutboxJob[]) => void) | undefined;
   readonly options: PublisherOptions;
 }
 
@@ -58,6 +60,7 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #metrics: PublisherMetrics;
   readonly #tracer: Tracer;
+  readonly #onPublished: (jobs: readonly OutboxJob[]) => void;
   readonly #stopped = new AbortController();
   readonly #calls = new Set<Promise<unknown>>();
   readonly #pending = new PendingJobs(MAX_PENDING);
@@ -72,12 +75,14 @@ export class Publisher {
   readonly #pauses = new Pauses(PAUSES);
   #sweeping: Promise<void> = Promise.resolve();
 
-  constructor({ queue, outbox, attended, logger, registry, tracer = NO_TRACING, options }: PublisherDependencies) {
+  constructor(dependencies: PublisherDependencies) {
+    const { queue, outbox, attended, logger, registry, tracer = NO_TRACING, options } = dependencies;
     this.#queue = queue;
     this.#outbox = outbox;
     this.#logger = logger;
     this.#options = options;
     this.#tracer = tracer;
+    this.#onPublished = dependencies.onPublished ?? (() => {});
     const depth = queue.depth?.bind(queue);
     this.#pace = depth && attended ? new QueuePace({ depth, attended }) : null;
     this.#helpings = new OutboxHelpings({ outbox, pace: this.#pace, leaseTime: options.leaseTime });
@@ -192,7 +197,9 @@ export class Publisher {
     const refusedJobs = new Set(refused.map(({ job }) => job));
     this.#metrics.published('published', jobs.length - refusedJobs.size);
     this.#metrics.published('refused', refusedJobs.size);
-    await this.#remove(jobs.filter(job => !refusedJobs.has(job)));
+    const published = jobs.filter(job => !refusedJobs.has(job));
+    this.#onPublished(published);
+    await this.#remove(published);
     if (refused.length === 0) return;
     this.#logger.warn({ reason: refused[0]?.reason, jobs: refused.length }, 'queue refused jobs; they are tried again');
     const failures = refused.map(({ job, reason }) => ({ emailId: job.emailId, try: job.try, reason }));

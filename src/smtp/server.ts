@@ -124,8 +124,8 @@ export class RelayServer extends SMTPServer implements ConnectionHost {
     const connection = new RelayConnection(this, socket, options);
     this.connections.add(connection);
     connection.on('error', error => this.emit('error', error));
-    connection.init();
     this.#open.set(connection.session, connection);
+    connection.init();
   }
 
   override onClose(session: SMTPServerSession): void {
@@ -169,8 +169,10 @@ export class RelayServer extends SMTPServer implements ConnectionHost {
     callback();
   }
 
-  override onSecure(socket: TLSSocket, _session: SMTPServerSession, callback: Callback): void {
-    this.#deps.handshakes.secured(socket.getProtocol());
+  override onSecure(socket: TLSSocket, session: SMTPServerSession, callback: Callback): void {
+    const protocol = socket.getProtocol();
+    this.#deps.handshakes.secured(protocol);
+    this.#open.get(session)?.client.secured(protocol, socket.getCipher().standardName);
     callback();
   }
 

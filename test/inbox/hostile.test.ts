@@ -6,6 +6,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mail } from '../support/mail.ts';
 import { needs } from '../support/needs.ts';
+import { emailIdOf, SmtpClient } from '../support/smtp-client.ts';
 import { startBrowser } from './browser.ts';
 
 /** Each by another way out: scripts, styles, pictures, frames, forms, links that connect ahead, redirects. */
@@ -113,6 +114,22 @@ describe('a hostile message', { skip: needs('chromium') }, () => {
     assert.ok(world.connections() > 0);
     for (const path of ['/script', '/script.js', '/frame', '/object', '/embed', '/refresh', '/form'])
       assert.ok(!asked.includes(path), path);
+    assert.match(await page.title(), /^Inbox/);
+  });
+
+  it('in what its client says in the session is text, too', async t => {
+    const { inbox, open } = await startBrowser(t);
+    const evil = `<img/src=x/onerror="document.title='ran'">`;
+    const client = await SmtpClient.loggedIn(t, inbox.relay);
+    await client.command(`EHLO ${evil}`, '250 ');
+    const data = html('<p>Hi</p>', 'Hello');
+    const to = [`"<b>${evil.replaceAll('"', '')}"@example.com`];
+    const id = emailIdOf(await client.transact({ from: 'shop@acme.test', to, data }, '250 '));
+    const page = await open(`/messages/${id}`);
+    await page.getByRole('tab', { name: 'Session' }).click();
+    await page.getByRole('cell', { name: `EHLO ${evil}` }).waitFor();
+    await page.getByRole('cell', { name: 'RCPT TO:<"<b><img' }).waitFor();
+    assert.equal(await page.locator('.transcript :is(img, b)').count(), 0);
     assert.match(await page.title(), /^Inbox/);
   });
 

@@ -21,19 +21,20 @@ export interface SentMessage {
 }
 
 export type InboxOptions = Pick<WorkerOptions, 'settings' | 'loadPages'> &
-  Pick<RelayOptions, 'owner'> & {
+  Pick<RelayOptions, 'owner' | 'queue'> & {
     readonly relaySettings?: WorkerOptions['settings'];
   };
 
 /** A relay and a worker with an inbox, on one database. */
 export async function startInbox(t: TestContext, options: InboxOptions = {}): Promise<TestInbox> {
   const capture = { pipeline: 'standalone', transport: 'capture' };
-  const { owner } = options;
+  const { owner, queue = false } = options;
   const relaySettings = { ...capture, ...options.relaySettings };
-  const relay = await startRelay(t, { queue: false, settings: relaySettings, ...(owner && { owner }) });
+  const relay = await startRelay(t, { queue, settings: relaySettings, ...(owner && { owner }) });
   const settings = { 'inbox.enabled': true, 'inbox.port': 0, ...options.settings };
   const { loadPages } = options;
-  const worker = await startWorker(t, { databaseUrl: relay.databaseUrl, settings, ...(loadPages && { loadPages }) });
+  const jobs = { databaseUrl: relay.databaseUrl, queue: relay.queue };
+  const worker = await startWorker(t, { ...jobs, settings, ...(loadPages && { loadPages }) });
   const url = `http://127.0.0.1:${worker.inboxPort}`;
   return {
     relay,

@@ -57,6 +57,9 @@ describe('the page of the inbox', { skip: needs('chromium') }, () => {
     await row(page, 'Your order').getByText('bounced').waitFor();
     await page.getByRole('tab', { name: 'Journey' }).click();
     await page.getByText('email.bounced').waitFor();
+    await page.getByText('Logged in', { exact: true }).waitFor();
+    await page.getByRole('tab', { name: 'Session' }).click();
+    await page.getByRole('cell', { name: 'RCPT TO:<hidden@example.com>' }).waitFor();
     await page.getByRole('tab', { name: 'Headers' }).click();
     await page.getByRole('cell', { name: 'Your order' }).waitFor();
     await page.getByRole('tab', { name: 'Source' }).click();
@@ -119,7 +122,9 @@ describe('the page of the inbox', { skip: needs('chromium') }, () => {
         // Each view in both schemes and both sizes, by two of the four together.
         const isWide = viewport === SIZES[0];
         const views =
-          (colorScheme === 'light') === isWide ? ['HTML', 'Headers', 'Source'] : ['Journey', 'Parts', 'Changes'];
+          (colorScheme === 'light') === isWide
+            ? ['HTML', 'Headers', 'Source', 'Session']
+            : ['Journey', 'Parts', 'Changes', 'Session'];
         for (const name of views) {
           await page.getByRole('tab', { name }).click();
           await page.getByRole('tab', { name, selected: true }).waitFor();
@@ -139,7 +144,7 @@ describe('the page of the inbox', { skip: needs('chromium') }, () => {
     await row(page, 'A subject').waitFor();
     assert.equal(await wide(), false);
     await row(page, 'A subject').click();
-    for (const name of ['HTML', 'Journey', 'Headers', 'Parts', 'Source', 'Changes']) {
+    for (const name of ['HTML', 'Journey', 'Session', 'Headers', 'Parts', 'Source', 'Changes']) {
       await page.getByRole('tab', { name }).click();
       assert.equal(await wide(), false, name);
     }

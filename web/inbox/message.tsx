@@ -12,6 +12,7 @@ import { Headers } from './views/headers.tsx';
 import { Html } from './views/html.tsx';
 import { Journey } from './views/journey.tsx';
 import { Attachments, Parts } from './views/parts.tsx';
+import { Session } from './views/session.tsx';
 import { Text } from './views/text.tsx';
 
 export interface MessageProps {
@@ -24,7 +25,7 @@ export interface MessageProps {
   readonly say: (text: string) => void;
 }
 
-type View = 'html' | 'text' | 'journey' | 'headers' | 'parts' | 'source' | 'changes';
+type View = 'html' | 'text' | 'journey' | 'session' | 'headers' | 'parts' | 'source' | 'changes';
 
 /** Everything about one message. */
 export function Message({ id, changes, onBack, onRemove, say }: MessageProps) {
@@ -95,6 +96,7 @@ export function Message({ id, changes, onBack, onRemove, say }: MessageProps) {
             show: () => <Text path={`/api/messages/${id}/text`} />,
           },
           { name: 'journey', title: 'Journey', show: () => <Journey details={details} /> },
+          { name: 'session', title: 'Session', show: () => <Session details={details} /> },
           { name: 'headers', title: 'Headers', show: () => <Headers fields={details.headers} /> },
           { name: 'parts', title: 'Parts', show: () => <Parts id={id} parts={details.parts} /> },
           { name: 'source', title: 'Source', show: () => <Text path={`/api/messages/${id}/source`} isSource /> },

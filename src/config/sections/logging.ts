@@ -17,7 +17,7 @@ export const logging = {
   }),
   sessions: {
     kept: setting({
-      doc: 'How long sessions in which something was refused or deferred are kept, for `smtp-relay sessions`: what client and relay said, without credentials and without messages, and 200 of a key or address at most. `0s`: none is kept.',
+      doc: 'How long sessions in which something was refused or deferred are kept, for `smtp-relay sessions`: what client and relay said, without credentials and without messages, and 200 of a key or address at most; and for as long the sessions of messages that go to nobody, for the [inbox](testing-your-app.md). `0s`: none is kept.',
       format: delay,
       default: 86_400_000,
       reloadable: true,

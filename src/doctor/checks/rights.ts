@@ -28,6 +28,7 @@ const RELAY: readonly Right[] = [
   ...on(['select', 'insert', 'update'], 'smtp_relay_objects'),
   ...on(ALL, 'smtp_relay_outbox', 'smtp_relay_idempotency', 'smtp_relay_key_usage', 'smtp_relay_failed_logins'),
   ...on(ALL, 'smtp_relay_message_ids', 'smtp_relay_sessions', 'smtp_relay_traces', 'smtp_relay_trace_lines'),
+  ...on(ALL, 'smtp_relay_arrivals'),
 ];
 
 const WORKER: readonly Right[] = [
@@ -37,6 +38,7 @@ const WORKER: readonly Right[] = [
   ...on(['select', 'insert', 'update'], 'smtp_relay_send_rates', 'smtp_relay_probes'),
   ...on(['select', 'insert', 'delete'], 'email_events', 'smtp_relay_attempts', 'smtp_relay_message_ids'),
   ...on(['select', 'update'], 'webhooks'),
+  ...on(['select', 'delete'], 'smtp_relay_arrivals'),
   ...on(ALL, 'emails', 'smtp_relay_messages', 'smtp_relay_outbox', 'smtp_relay_claims', 'smtp_relay_workers'),
   ...on(ALL, 'webhook_deliveries', 'smtp_relay_later_events', 'smtp_relay_objects'),
 ];

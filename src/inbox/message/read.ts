@@ -2,6 +2,7 @@ import { createOriginals } from '../../delivery/originals.ts';
 import { StoreError } from '../../postgres/errors.ts';
 import { type EmailStory, readEmailStory } from '../../store/emails/show.ts';
 import { eventKind } from '../../store/event-types.ts';
+import { findArrival, type KeptArrival } from '../../store/sessions/arrivals.ts';
 import type { Details, PartInfo, Recipient, Summary } from '../contract.ts';
 import type { Inbox } from '../inbox.ts';
 import { asksOthers } from './safe-html.ts';
@@ -14,6 +15,8 @@ export interface ReadMessage {
   /** As received; null where it is not kept any more. */
   readonly raw: Buffer | null;
   readonly structure: Structure | null;
+  /** What was said in its session; null where that is not kept. */
+  readonly arrival: KeptArrival | null;
 }
 
 /** The whole story of a message. @throws StoreError `not-found`, also where it goes to people and only others may be seen */
@@ -35,7 +38,8 @@ export async function readMessage(
   const story = await readStory(inbox, id);
   const originals = createOriginals(inbox.pool, inbox.objects);
   const raw = story.raw && (await originals.readRaw({ emailId: story.id, ...story.raw }));
-  return { story, raw, structure: raw && (await Structure.read(raw)) };
+  const arrival = await findArrival(inbox.pool, story.id);
+  return { story, raw, structure: raw && (await Structure.read(raw)), arrival };
 }
 
 /** Links that people may want to follow; a newsletter has hundreds. */
@@ -48,7 +52,7 @@ export interface DetailsOptions extends Pick<Details, 'canRelease'> {
 }
 
 /** All that is known of a message, for people and programs. */
-export function detailsOf({ story, structure }: ReadMessage, { canRelease, bodies }: DetailsOptions): Details {
+export function detailsOf({ story, structure, arrival }: ReadMessage, { canRelease, bodies }: DetailsOptions): Details {
   const { html } = story;
   return {
     message: summaryOf(story),
@@ -69,10 +73,15 @@ export function detailsOf({ story, structure }: ReadMessage, { canRelease, bodie
       helo: story.raw.helo,
       protocol: story.raw.protocol,
     },
-    timeline: timelineOf(story),
+    transcript: arrival && transcriptOf(arrival),
+    timeline: timelineOf(story, arrival),
     pending: pendingOf(story),
     canRelease,
   };
+}
+
+function transcriptOf({ beganAt, lines }: KeptArrival): Details['transcript'] {
+  return { beganAt: beganAt.toISOString(), lines: lines.map(([at, by, text]) => ({ at, by, text })) };
 }
 
 function summaryOf(story: EmailStory): Summary {

@@ -1,12 +1,25 @@
 import type { EmailStory, StoryAttempt, StoryDelivery, StoryEvent } from '../../store/emails/show.ts';
 import { EVENTS, eventKind, eventName } from '../../store/event-types.ts';
+import type { KeptArrival } from '../../store/sessions/arrivals.ts';
+import type { SessionStep } from '../../store/sessions/sessions.ts';
 import type { Moment } from '../contract.ts';
 
-/** What happened to a message, in its order. */
-export function timelineOf(story: EmailStory): Moment[] {
+/** What happened to a message, in its order. @param arrival what was said in its session; null where that is not kept */
+export function timelineOf(story: EmailStory, arrival: KeptArrival | null): Moment[] {
+  const before = arrival === null ? [] : arrivalMoments(arrival, story);
+  // By the relay's clock; what follows is by those of the worker and the database, and has come later whatever they say.
+  const known = new Set(before.map(({ stage }) => stage));
+  const publishedAt = arrival?.publishedAt ?? null;
+  return [
+    ...before,
+    ...storedMoments(story).filter(({ stage }) => !known.has(stage)),
+    ...(publishedAt ? [moment(publishedAt, 'publish', 'Published', 'the queue has its job', 'plain')] : []),
+    ...laterMoments(story),
+  ];
+}
+
+function laterMoments(story: EmailStory): Moment[] {
   const moments: Moment[] = [
-    ...(story.raw === null ? [] : [arrivalOf(story)]),
-    moment(story.createdAt, 'commit', 'Stored', `250 2.0.0 Ok: queued as ${story.id}`, 'good'),
     ...story.attempts.flatMap(attemptMoments),
     ...story.events.map(eventMoment),
     ...story.deliveries.filter(({ attemptedAt }) => attemptedAt !== null).map(deliveryMoment),
@@ -15,11 +28,38 @@ export function timelineOf(story: EmailStory): Moment[] {
   return moments.toSorted((a, b) => Date.parse(a.at) - Date.parse(b.at));
 }
 
-function arrivalOf({ raw, createdAt }: EmailStory): Moment {
-  const { clientAddress, helo, protocol, sizeBytes } = raw as NonNullable<EmailStory['raw']>;
+function receivedFrom({ raw }: EmailStory): string {
+  if (raw === null) return '';
+  const { clientAddress, helo, protocol, sizeBytes } = raw;
   const from =
     clientAddress === null ? 'made by this program' : `${clientAddress} (${helo ?? ''}) with ${protocol ?? ''}`;
-  return moment(createdAt, 'receive', 'Received', `${from}, ${sizeBytes} bytes`, 'plain');
+  return `${from}, ${sizeBytes} bytes`;
+}
+
+function storedMoments(story: EmailStory): Moment[] {
+  const { raw, createdAt, id } = story;
+  const stored = moment(createdAt, 'commit', 'Stored', `250 2.0.0 Ok: queued as ${id}`, 'good');
+  return raw === null ? [stored] : [moment(createdAt, 'receive', 'Received', receivedFrom(story), 'plain'), stored];
+}
+
+const STEPS: readonly (readonly [step: SessionStep, title: string, tone: Tone])[] = [
+  ['connect', 'Connected', 'plain'],
+  ['tls', 'Encrypted', 'plain'],
+  ['login', 'Logged in', 'plain'],
+  ['receive', 'Received', 'plain'],
+  ['checks', 'Checked', 'plain'],
+  ['commit', 'Stored', 'good'],
+];
+
+/** The way to the 250. A session may have had other messages before: what was said last counts. */
+function arrivalMoments({ beganAt, lines }: KeptArrival, story: EmailStory): Moment[] {
+  return STEPS.flatMap(([step, title, tone]) => {
+    const line = lines.findLast(([, , , ends]) => ends === step);
+    if (line === undefined) return [];
+    const [at, , text] = line;
+    const detail = step === 'receive' ? receivedFrom(story) : text;
+    return [moment(new Date(beganAt.getTime() + at), step, title, detail, tone)];
+  });
 }
 
 /** What has not happened yet. */

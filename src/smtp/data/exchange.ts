@@ -42,7 +42,7 @@ export class DataExchange {
     try {
       await parser.receive(message, receiving);
       this.#owesReply = true;
-      client.transcript?.note(`a message of ${message.size} bytes`);
+      client.transcript?.note(`a message of ${message.size} bytes`, 'receive');
       if (this.#connection.isClosed) this.callOff(new Abandoned());
       const { envelope, arrival } = this.#connection.described();
       const { beganAt } = message;

@@ -1,5 +1,4 @@
 import { Abandoned } from '../../flow/cancellation.ts';
-import type { Accepted } from '../../intake/accept.ts';
 import type { Holder } from '../../intake/admission.ts';
 import type { Intake } from '../../intake/create-intake.ts';
 import { outsideRefusal, undeclaredLocalPart, unsupportedLocalPart } from '../../intake/decide.ts';
@@ -12,15 +11,15 @@ import {
   localPartOf,
 } from '../../message/addresses/address.ts';
 import { tooManyRecipients } from '../../message/addresses/recipients.ts';
-import type { LeftOutHeader } from '../../message/header/row-headers.ts';
 import { Refusal } from '../../message/refusal.ts';
 import type { Logger } from '../../observability/log.ts';
 import type { Span, Tracer } from '../../observability/tracing.ts';
 import type { ReceivedMessage } from '../data/incoming-message.ts';
-import type { LoginResult, MessageResult } from '../metrics.ts';
+import type { LoginResult } from '../metrics.ts';
 import { type PathCommand, POSTMASTER } from '../protocol/commands.ts';
 import { isFault, replyTo } from '../protocol/replies.ts';
 import { handshakeDetail, handshakeFailure } from '../tls/handshakes.ts';
+import { logAccepted, resultOf } from './accepted-line.ts';
 import { KeyChaos } from './chaos.ts';
 import { type Client, SessionKey, type SessionKeyDependencies } from './key.ts';
 import { beginMessageSpan, refuseMessageSpan } from './message-span.ts';
@@ -77,7 +76,8 @@ export class Session {
     this.#deps = deps;
     this.#client = client;
     this.trustedKey = client.trustedKey;
-    this.transcript = deps.intake.sessions.isHeard ? new Transcript(client, deps.intake.sessions) : null;
+    const { sessions, arrivals } = deps.intake;
+    this.transcript = sessions.isHeard ? new Transcript(client, sessions, arrivals) : null;
     this.#key = new SessionKey(client, deps, this);
     this.#chaos = new KeyChaos(deps.metrics);
   }
@@ -101,8 +101,13 @@ export class Session {
     this.transcript?.failed('TLS', `tls_${handshakeFailure(error)}`, `no TLS: ${said}`);
   }
 
-  knownAs({ id }: ApiKey): void {
-    this.transcript?.knownAs(id);
+  /** TLS begins. */
+  secured(protocol: string | null, cipher: string): void {
+    this.transcript?.note(`TLS: ${protocol ?? 'unknown'}, ${cipher}`, 'tls');
+  }
+
+  knownAs(key: ApiKey): void {
+    this.transcript?.knownAs(key);
   }
 
   /** One more AUTH, whatever becomes of it. @throws Refusal 421 where the connection has had too many */
@@ -215,24 +220,11 @@ export class Session {
     if (isUnheard) metrics.unheard.inc();
     span.set({ 'smtp_relay.email_id': accepted.emailId, 'smtp_relay.recipients': accepted.recipients });
     intake.keys.markUsed(key.id);
-    this.transcript?.accepted();
+    this.transcript?.accepted(accepted);
     this.#linesLeft = MAX_REFUSED_LINES;
-    const result = resultOf(accepted);
-    metrics.messages.inc({ result });
+    metrics.messages.inc({ result: resultOf(accepted) });
     for (const { reason } of accepted.leftOut) metrics.headersLeftOut.inc({ reason });
-    this.logger.info(
-      {
-        emailId: accepted.emailId,
-        traceId: span.context.correlationId,
-        owner: key.userId,
-        bytes: accepted.bytes,
-        recipients: accepted.recipients,
-        headersLeftOut: listed(accepted.leftOut),
-        ...(isUnheard && { unheard: true }),
-        ms: Math.round(performance.now() - started),
-      },
-      `message ${result}`,
-    );
+    logAccepted(this.logger, accepted, { traceId: span.context.correlationId, isUnheard, started });
     return `Ok: queued as ${accepted.emailId}`;
   }
 
@@ -287,21 +279,6 @@ export class Session {
     if (!this.#deps.intake.smtpUtf8) throw unsupportedLocalPart();
     if (!smtpUtf8) throw undeclaredLocalPart();
   }
-}
-
-function resultOf({ repeated, sandbox, captured }: Accepted): MessageResult {
-  if (repeated) return 'repeated';
-  return sandbox ? 'sandbox' : captured ? 'captured' : 'queued';
-}
-
-/** A client may send very many. */
-const LISTED_HEADERS = 30;
-
-/** What of a message's headers is not sent, for the log; nothing where all of them are. */
-function listed(leftOut: readonly LeftOutHeader[]): string[] | undefined {
-  if (leftOut.length === 0) return undefined;
-  const names = leftOut.slice(0, LISTED_HEADERS).map(({ name, reason }) => `${name.slice(0, 126)} (${reason})`);
-  return leftOut.length > LISTED_HEADERS ? [...names, `${leftOut.length - LISTED_HEADERS} more`] : names;
 }
 
 function loginResult(rule: string): LoginResult {

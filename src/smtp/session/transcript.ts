@@ -1,10 +1,12 @@
-import type { KeptSession, SessionLine, SessionLog } from '../../intake/create-intake.ts';
+import type { Accepted } from '../../intake/accept.ts';
+import type { ArrivalLog, KeptSession, SessionLine, SessionLog, SessionStep } from '../../intake/create-intake.ts';
+import type { ApiKey } from '../../intake/submission.ts';
 import { clientNetwork } from '../../platform/networks.ts';
 import type { Client } from './key.ts';
 
 /** Lines that are kept of one session: so many from its beginning, and the rest from its end. */
 const MOST_LINES = 120;
-const FIRST_LINES = 20;
+const FIRST_LINES = 40;
 /** Characters of one. */
 const LONGEST = 200;
 
@@ -31,12 +33,14 @@ const PLAIN_ENDS: ReadonlySet<string> = new Set(['idle_timeout', 'session_timeou
 
 /**
  * What a client and the relay say to each other, without credentials and without messages, from the last thing that went well.
- * Whatever is not accepted has the session written by the log.
+ * Whatever is not accepted has the session written by the log. Where messages go to nobody, each of them has its part written, too,
+ * behind what the session began with.
  */
 export class Transcript {
   readonly id: string;
   readonly clientAddress: string;
   readonly #log: SessionLog;
+  readonly #arrivals: ArrivalLog;
   readonly began = Date.now();
   readonly #beganAt = performance.now();
   #keyId: string | null = null;
@@ -49,12 +53,18 @@ export class Transcript {
   #last: Refused | null = null;
   #refusals = 0;
   #accepted = 0;
-  #isAccepted = false;
+  /** The message whose 250 is said next; empty for one that nobody wants to see. */
+  #isAccepted: { readonly emailId: string } | null = null;
+  /** Whether messages of this session are to be seen, so that its beginning is kept; and that, from the first of them on. */
+  #isSeen: boolean;
+  #beginning: readonly SessionLine[] | null = null;
 
-  constructor({ id, clientAddress }: Client, log: SessionLog) {
+  constructor({ id, clientAddress }: Client, log: SessionLog, arrivals: ArrivalLog) {
     this.id = id;
     this.clientAddress = clientAddress;
     this.#log = log;
+    this.#arrivals = arrivals;
+    this.#isSeen = arrivals.wants(false);
   }
 
   get keyId(): string | null {
@@ -72,6 +82,7 @@ export class Transcript {
   /** @param isAnswer to a challenge of AUTH */
   heard(command: Buffer, isAnswer: boolean): void {
     const text = isAnswer ? '(hidden)' : shown(command);
+    if (this.#isSeen && /^MAIL$/i.test(text.slice(0, 4))) this.#beginning ??= this.#lines.slice(0, FIRST_LINES);
     if (!isAnswer) this.#verb = /^\(/.test(text) ? 'session' : text.slice(0, 4).toUpperCase();
     this.#add('C', text);
   }
@@ -79,14 +90,15 @@ export class Transcript {
   /** A reply; several lines where it is a list. */
   said(code: number, data: string | readonly string[]): void {
     const lines = typeof data === 'string' ? [data] : data;
+    const step = this.#stepOf(code);
     for (const [index, line] of lines.entries())
-      this.#add('S', `${code}${index < lines.length - 1 ? '-' : ' '}${line}`);
+      this.#add('S', `${code}${index < lines.length - 1 ? '-' : ' '}${line}`, step);
     const about = this.#about;
     this.#about = null;
     if (code >= 400)
       this.#refuse({ ...(about ?? this.#unnamed(code, lines.join(' '))), reply: `${code} ${lines.join(' ')}` });
-    else if (code === 235 || (code === 250 && this.#isAccepted)) this.#wentWell();
-    this.#isAccepted = false;
+    else if (step === 'login' || step === 'commit') this.#wentWell();
+    this.#isAccepted = null;
   }
 
   /** Names the step and the rule of what is said next. */
@@ -95,8 +107,8 @@ export class Transcript {
   }
 
   /** Something that only we know, and that is nobody's reply. */
-  note(text: string): void {
-    this.#add('-', text);
+  note(text: string, step?: SessionStep): void {
+    this.#add('-', text, step);
   }
 
   /** The same, where it is why the client does not get what it wants. */
@@ -105,14 +117,23 @@ export class Transcript {
     this.#refuse({ step, rule, reply: text });
   }
 
-  knownAs(keyId: string): void {
-    this.#keyId = keyId;
+  knownAs({ id, sandbox = false }: ApiKey): void {
+    this.#keyId = id;
+    this.#isSeen ||= this.#arrivals.wants(sandbox);
   }
 
-  /** The message that was just received is stored; its 250 is said next. */
-  accepted(): void {
+  /** The message that was just received is stored; its 250 is said next, maybe much later. */
+  accepted({ emailId, decidedAt, captured, sandbox }: Accepted): void {
     this.#accepted += 1;
-    this.#isAccepted = true;
+    const isSeen = decidedAt !== null && this.#arrivals.wants(captured || sandbox);
+    this.#isAccepted = { emailId: isSeen ? emailId : '' };
+    if (!isSeen) return;
+    this.#add('-', 'nothing was found against the message', 'checks', decidedAt);
+    this.#arrived(emailId);
+  }
+
+  #arrived(emailId: string): void {
+    this.#arrivals.keep({ emailId, keyId: this.#keyId, beganAt: new Date(this.began), lines: this.#written() });
   }
 
   /** The connection has ended. What was said since it was written last is written, too. */
@@ -122,8 +143,6 @@ export class Transcript {
 
   snapshot(): Omit<KeptSession, 'pod'> {
     const { step, rule, reply } = this.#last ?? NOTHING_REFUSED;
-    const gap: SessionLine[] =
-      this.#leftOut === 0 ? [] : [[this.#lines[FIRST_LINES]?.[0] ?? 0, '-', `${this.#leftOut} lines left out`]];
     return {
       id: this.id,
       subject: this.subject,
@@ -134,15 +153,25 @@ export class Transcript {
       rule,
       reply: reply.slice(0, LONGEST),
       refusals: this.#refusals,
-      lines: [...this.#lines.slice(0, FIRST_LINES), ...gap, ...this.#lines.slice(FIRST_LINES)],
+      lines: this.#written(),
     };
+  }
+
+  /** As they are written: with a remark in the place of those that are not kept. */
+  #written(): SessionLine[] {
+    const gap: SessionLine[] =
+      this.#leftOut === 0 ? [] : [[this.#lines[FIRST_LINES]?.[0] ?? 0, '-', `${this.#leftOut} lines left out`]];
+    return [...this.#lines.slice(0, FIRST_LINES), ...gap, ...this.#lines.slice(FIRST_LINES)];
   }
 
   /** One reply in place of the lines, so that sessions in which nothing happens cost next to nothing. */
   #wentWell(): void {
-    if (this.#last !== null) return;
+    const { emailId = '' } = this.#isAccepted ?? {};
+    if (emailId !== '') this.#arrived(emailId);
+    // Log-in is a part of what messages that are to be seen begin with.
+    if (this.#last !== null || (this.#isSeen && this.#isAccepted === null)) return;
     const messages = this.#accepted === 1 ? '1 message' : `${this.#accepted} messages`;
-    this.#lines = [];
+    this.#lines = [...(this.#beginning ?? [])];
     this.note(
       this.#accepted === 0
         ? 'logged in; what was said until then went well'
@@ -157,13 +186,21 @@ export class Transcript {
     this.#log.offer(this);
   }
 
-  #add(by: 'C' | 'S' | '-', text: string): void {
-    const line: SessionLine = [Math.round(performance.now() - this.#beganAt), by, text.slice(0, LONGEST)];
+  #add(by: 'C' | 'S' | '-', text: string, step?: SessionStep, at = performance.now()): void {
+    const said = [Math.round(at - this.#beganAt), by, text.slice(0, LONGEST)] as const;
+    const line: SessionLine = step ? [...said, step] : said;
     this.#lines.push(line);
     this.#log.said(this, line);
     if (this.#lines.length <= MOST_LINES) return;
     this.#lines.splice(FIRST_LINES, 1);
     this.#leftOut += 1;
+  }
+
+  /** Which step of the way of a message a reply ends; STARTTLS is answered with 220, too. */
+  #stepOf(code: number): SessionStep | undefined {
+    if (code === 220 && this.#lines.length === 0) return 'connect';
+    if (code === 235) return 'login';
+    return code === 250 && this.#isAccepted ? 'commit' : undefined;
   }
 
   /** What is wrong with the command alone has no rule. */

@@ -33,6 +33,7 @@ const TOUCHED = `
   select t.id, concat_ws(' ', e.status, c.state,
            (select count(*) from email_events where email_id = t.id),
            (select count(*) from smtp_relay_attempts where email_id = t.id),
+           (select concat('arrived ', published_at) from smtp_relay_arrivals where email_id = t.id),
            (select string_agg(concat(d.status, d.attempt), ' ' order by d.id)
               from email_events v join webhook_deliveries d on d.event_id = v.id where v.email_id = t.id)) as state
     from touched t join emails e on e.id = t.id left join smtp_relay_claims c on c.email_id = t.id

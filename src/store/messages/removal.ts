@@ -16,6 +16,8 @@ export function removeBelongings(rows: string): string {
     delete from email_events where id = any (array(select id from event))
   ), without_attempts as (
     delete from smtp_relay_attempts where email_id = ${those}
+  ), without_arrivals as (
+    delete from smtp_relay_arrivals where email_id = ${those}
   ), without_originals as (
     delete from smtp_relay_messages where email_id = ${those} returning object_url
   ), ${unnameObjects('without_originals')}, without_names as (

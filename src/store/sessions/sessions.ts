@@ -1,7 +1,10 @@
 import type { Queryable } from '../../postgres/pool.ts';
 
+/** What a line may be the end of, on the way of a message. */
+export type SessionStep = 'connect' | 'tls' | 'login' | 'receive' | 'checks' | 'commit';
+
 /** One line of a session: milliseconds from its beginning, who says it (client, relay, or a remark of ours), and what. */
-export type SessionLine = readonly [at: number, by: 'C' | 'S' | '-', text: string];
+export type SessionLine = readonly [at: number, by: 'C' | 'S' | '-', text: string, step?: SessionStep];
 
 /** A session in which something was not accepted. No line of it has a credential, or anything of a message but its size. */
 export interface KeptSession {
