@@ -79,7 +79,8 @@ test-cluster-policies: $(INSTALLED) ## try the chart's NetworkPolicies in force,
 	@IMAGE="$(IMAGE):$(IMAGE_TAG)" node bin/node24.js test/cluster/run.ts test/cluster/enforced/network-policies.scenario.ts
 
 test-image: $(INSTALLED) ## try the built images: what they hold, how they start, stop and report
-	@ENGINE="$(ENGINE)" RUN_FLAGS="$(RUN_FLAGS)" IMAGE="$(IMAGE):$(IMAGE_TAG)" node bin/node24.js test/support/run.ts test/image/image.ts
+	@ENGINE="$(ENGINE)" RUN_FLAGS="$(RUN_FLAGS)" BUILD_FLAGS="$(BUILD_FLAGS)" BASE="$(BASE)" IMAGE="$(IMAGE):$(IMAGE_TAG)" \
+	  node bin/node24.js test/support/run.ts test/image/image.ts test/image/documents.ts
 
 $(INSTALLED): package-lock.json
 	@node -e 'if (parseInt(process.versions.node) < 20) { console.error("This needs Node 20 or later, and found " + process.versions.node); process.exit(1) }' \

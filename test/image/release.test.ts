@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { env } from 'node:process';
 import { test } from 'node:test';
 import { parse, parseAllDocuments } from 'yaml';
+import { linesFor } from '../docs/who-runs.ts';
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 const WORKFLOW = parse(read('.github/workflows/release.yml'));
@@ -81,4 +85,41 @@ test('OpenVEX statements have what the format asks for', () => {
     assert.ok(impact.length > 20);
     for (const { '@id': id } of products) assert.match(id, /^pkg:oci\/opensend-smtp-relay\?repository_url=ghcr\.io\//);
   }
+});
+
+test('what docs/image.md has people verify is tried before there is a release', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'smtp-relay-release-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  for (const name of ['docs', 'dist', 'programs']) mkdirSync(join(folder, name));
+  writeFileSync(join(folder, 'docs/image.md'), read('docs/image.md'));
+  for (const name of ['cosign', 'docker']) {
+    writeFileSync(join(folder, 'programs', name), `#!/bin/sh\necho "${name} $*" >> '${folder}/calls'\n`, {
+      mode: 0o755,
+    });
+  }
+  const { status, stderr } = spawnSync(
+    'bash',
+    ['-euo', 'pipefail', '-c', scriptOf('What docs/image.md has people verify')],
+    {
+      cwd: folder,
+      encoding: 'utf8',
+      env: {
+        PATH: `${join(folder, 'programs')}:${env['PATH']}`,
+        GITHUB_REF_NAME: 'v4.5.6',
+        GITHUB_REPOSITORY: 'acme/mail',
+        IMAGE: 'ghcr.io/acme/opensend-smtp-relay',
+      },
+    },
+  );
+  assert.equal(status, 0, stderr);
+  const calls = readFileSync(join(folder, 'calls'), 'utf8').trim().split('\n');
+  const commands = linesFor('.github/workflows/release.yml');
+  assert.equal(calls.length, commands.length);
+  for (const [index, { line }] of commands.filter(({ isBlock }) => isBlock).entries()) {
+    const typed = line.replaceAll('<owner>', 'acme').replaceAll('<repository>', 'mail').replaceAll('1.2.3', '4.5.6');
+    assert.equal(calls[index], typed.replaceAll("'", ''));
+  }
+  const identity = calls.filter(call => call.startsWith('cosign')).map(call => /identity-regexp (\S+)/.exec(call)?.[1]);
+  assert.deepEqual([...new Set(identity)], [identity[0]], 'one identity in all');
+  assert.match(identity[0] ?? '', /^\^https:\/\/github\\\.com\/acme\/mail\//);
 });

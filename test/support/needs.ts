@@ -8,6 +8,12 @@ export const MOTO_SERVER = fileURLToPath(new URL('../../node_modules/.cache/moto
 /** The Python of a folder with Django in it (PyPI `django`), where `.ci/run` puts it. */
 export const DJANGO_PYTHON = fileURLToPath(new URL('../../node_modules/.cache/django/bin/python', import.meta.url));
 
+/** The folder of `aws` (PyPI `awscli`), where `.ci/run` puts it. */
+export const AWS_FOLDER = fileURLToPath(new URL('../../node_modules/.cache/awscli/bin', import.meta.url));
+
+/** Helm, kubectl and an API server, where `tools/chart/tools.sh --server` puts them. */
+export const K8S_TOOLS = fileURLToPath(new URL('../../.cache/k8s-tools/bin', import.meta.url));
+
 /** Where `.ci/run` puts it, too. */
 export const PYTEST = fileURLToPath(new URL('../../node_modules/.cache/pytest/bin/pytest', import.meta.url));
 
@@ -15,6 +21,8 @@ export const PYTEST = fileURLToPath(new URL('../../node_modules/.cache/pytest/bi
 const PROBES = {
   python3: ['python3', '-c', 'import smtplib, ssl'],
   curl: ['curl', '--version'],
+  jq: ['jq', '--version'],
+  aws: [`${AWS_FOLDER}/aws`, '--version'],
   swaks: ['/bin/sh', '-c', 'swaks --support 2>&1 | grep -q "TLS supported"'],
   bash: ['bash', '--version'],
   zsh: ['zsh', '--version'],
@@ -22,6 +30,8 @@ const PROBES = {
   openssl: ['openssl', 'version'],
   procTcp: ['/bin/sh', '-c', 'test -r /proc/net/tcp'],
   devFull: ['/bin/sh', '-c', 'test -c /dev/full'],
+  helm: [`${K8S_TOOLS}/helm`, 'version'],
+  kubernetes: [`${K8S_TOOLS}/kube-apiserver`, '--version'],
   msmtp: ['msmtp', '--version'],
   go: ['go', 'version'],
   django: [DJANGO_PYTHON, '-c', 'import django'],

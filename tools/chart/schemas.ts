@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { projectPath } from './chart.ts';
+import { CRD_MODULES, customResourceFiles, moduleFolder } from './go-modules.ts';
 
 /*
  * Makes the JSON Schemas that kubeconform checks manifests with, so that it fetches none from the web: of Kubernetes from the
@@ -27,17 +27,6 @@ const KUBERNETES_MODULES = {
   '1.37.2': 'k8s.io/kubernetes@v1.37.2',
 } as const;
 
-const CRD_MODULES: readonly { readonly module: string; readonly folders: readonly string[] }[] = [
-  { module: 'github.com/cert-manager/cert-manager@v1.21.2', folders: ['deploy/crds'] },
-  { module: 'github.com/kedacore/keda/v2@v2.21.0', folders: ['config/crd/bases'] },
-  {
-    module: 'github.com/prometheus-operator/prometheus-operator@v0.85.0',
-    folders: ['example/prometheus-operator-crd'],
-  },
-  { module: 'sigs.k8s.io/gateway-api@v1.6.3', folders: ['config/crd/standard'] },
-  { module: 'github.com/external-secrets/external-secrets@v1.3.2', folders: ['config/crds/bases'] },
-];
-
 type Json = { [key: string]: unknown };
 
 const cache = projectPath('.cache/k8s-tools/schemas');
@@ -53,16 +42,12 @@ if (!(await readdir(folder).catch(() => []))[0]) {
   const partial = `${folder}.partial`;
   for (const [version, module] of Object.entries(KUBERNETES_MODULES))
     await writeKubernetes(module, join(partial, version));
-  for (const { module, folders } of CRD_MODULES) await writeCustomResources(module, folders, join(partial, 'custom'));
+  for (const source of CRD_MODULES) {
+    for (const file of customResourceFiles(source)) await writeCustomResources(file, join(partial, 'custom'));
+  }
   await rename(partial, folder);
 }
 console.log(folder);
-
-/** Where the Go module cache has it; downloaded where it has not. */
-function moduleFolder(module: string): string {
-  const answer = execFileSync('go', ['mod', 'download', '-json', module], { cwd: '/', encoding: 'utf8' });
-  return (JSON.parse(answer) as { Dir: string }).Dir;
-}
 
 async function writeKubernetes(module: string, target: string): Promise<void> {
   const file = join(moduleFolder(module), 'api/openapi-spec/swagger.json');
@@ -92,15 +77,9 @@ function withReferences(name: string, definitions: Record<string, Json>, found: 
   return found;
 }
 
-async function writeCustomResources(module: string, folders: readonly string[], target: string): Promise<void> {
-  const root = moduleFolder(module);
-  for (const name of folders) {
-    for (const file of await readdir(join(root, name))) {
-      if (!file.endsWith('.yaml')) continue;
-      for (const document of parseAllDocuments(await readFile(join(root, name, file), 'utf8'))) {
-        await writeCustomResource(document.toJS() as CustomResource | null, target);
-      }
-    }
+async function writeCustomResources(file: string, target: string): Promise<void> {
+  for (const document of parseAllDocuments(await readFile(file, 'utf8'))) {
+    await writeCustomResource(document.toJS() as CustomResource | null, target);
   }
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the tools that check the chart into .cache/k8s-tools/bin: tools/chart/tools.sh [--all]. What is there already is left alone, so
-# that a second run takes no time. --all builds Helm 4 and kustomize too, which only `make manifests` and `.ci/chart --all` use.
+# Installs the tools that check the chart into .cache/k8s-tools/bin: tools/chart/tools.sh [--all] [--server]. What is there already is
+# left alone, so that a second run takes no time. --all builds Helm 4 and kustomize too, which only `make manifests` and `.ci/chart --all`
+# use; --server builds a Kubernetes API server and kubectl, which tests of the documentation's commands use: five CPU minutes more.
 #
 # Needs Go 1.26 or later. Each folder of tools/chart/go is a Go module that names its tools, and pins them and all that they are made of.
 set -euo pipefail
@@ -8,6 +9,9 @@ cd "$(dirname "$0")/../.."
 readonly BIN=$PWD/.cache/k8s-tools/bin
 # Helm thinks of a cluster of Kubernetes 1.20 where it asks none, unless it is told otherwise when it is built.
 readonly KUBERNETES_MINOR=34
+# The API server says what it is by what it is told when it is built.
+readonly KUBERNETES_VERSION=$(sed -n 's/^\tk8s.io\/kubernetes \(v[0-9.]*\).*/\1/p' tools/chart/go/server/go.mod)
+readonly SERVER_FLAGS="-X k8s.io/component-base/version.gitVersion=$KUBERNETES_VERSION -X k8s.io/client-go/pkg/version.gitVersion=$KUBERNETES_VERSION"
 readonly HELM_FLAGS="-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=$KUBERNETES_MINOR -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=$KUBERNETES_MINOR"
 
 export PATH=$PATH:/usr/local/go/bin CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOWORK=off
@@ -25,6 +29,7 @@ build() {
   (cd "$folder" && go_install "$flags" tool)
   # Not to take the place of Helm 3.
   [ "$module" != all ] || mv "$work/bin/helm" "$work/bin/helm4"
+  [ "$module" != server ] || mv "$work/bin/server" "$work/bin/etcd"
   mv "$work/bin"/* "$BIN/"
   echo "$stamp" > "$BIN/.$module.stamp"
 }
@@ -68,5 +73,10 @@ need_go() {
 
 build helm "$HELM_FLAGS"
 build kube-score
-[ "${1:-}" != --all ] || build all
+for flag; do
+  case $flag in
+    --all) build all ;;
+    --server) build server "$SERVER_FLAGS" ;;
+  esac
+done
 install_promtool

@@ -18,7 +18,7 @@ export interface Container {
   logs(): Promise<string>;
 }
 
-const { ENGINE = 'docker', IMAGE = 'opensend-smtp-relay:latest', RUN_FLAGS = '' } = env;
+const { ENGINE = 'docker', IMAGE = 'opensend-smtp-relay:latest', RUN_FLAGS = '', BUILD_FLAGS = '', BASE = '' } = env;
 const [PROGRAM = 'docker', ...GLOBAL] = ENGINE.split(' ');
 const LIMIT = { timeout: 120_000, maxBuffer: 64 * 1024 * 1024 };
 
@@ -33,6 +33,24 @@ const FLAGS = [...RESTRICTED, ...RUN_FLAGS.split(' ').filter(Boolean)];
 export function engine(...args: string[]): Promise<{ stdout: string; stderr: string }> {
   return promisify(execFile)(PROGRAM, [...GLOBAL, ...args], LIMIT);
 }
+
+/** As the Makefile builds; what is typed comes after it, and counts. */
+const BUILD = [
+  ENGINE.includes('podman') ? '--format docker' : '',
+  BUILD_FLAGS,
+  BASE === '' ? '' : `--build-arg NODE_IMAGE=${BASE}`,
+].join(' ');
+
+/** A program that does what `docker` does where it is called so, by the engine under test and with the flags that it needs here. */
+export const DOCKER = `#!/bin/sh
+command=$1
+shift
+case $command in
+  build) exec ${ENGINE} build ${BUILD} "$@" ;;
+  run) exec ${ENGINE} run ${RUN_FLAGS} "$@" ;;
+  *) exec ${ENGINE} "$command" "$@" ;;
+esac
+`;
 
 /** What the engine knows of an image. */
 export async function inspect(image: string): Promise<ImageFacts> {

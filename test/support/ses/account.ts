@@ -34,6 +34,8 @@ export class Account {
   readonly options: AccountOptions;
   readonly identities = new Map<string, Identity>();
   readonly tlsPolicies: Map<string, string> | null;
+  /** The account's own list. */
+  readonly suppressed: { readonly email: string; readonly reason: 'BOUNCE' | 'COMPLAINT'; readonly at: Date }[] = [];
   /** Configuration sets for which sending is paused. */
   readonly pausedSets = new Set<string>();
   maxSendRate: number;

@@ -10,6 +10,7 @@ export interface Call {
   readonly caller: Caller;
   /** What stands for `:name` in the path, decoded. */
   readonly name: string;
+  readonly query: URLSearchParams;
   readonly body: Buffer;
 }
 
@@ -24,7 +25,7 @@ export interface Operation {
 const NAME = '([^/?]+)';
 const identityPath = (suffix = '') => new RegExp(`^/v2/email/identities/${NAME}${suffix}$`);
 
-/** Those of the SES API v2 that the relay calls (REST JSON 1). */
+/** Those of the SES API v2 that the relay calls, and people by the documentation (REST JSON 1). */
 export const OPERATIONS: readonly Operation[] = [
   { name: 'SendEmail', method: 'POST', path: /^\/v2\/email\/outbound-emails$/, run: sendEmail },
   { name: 'GetAccount', method: 'GET', path: /^\/v2\/email\/account$/, run: getAccount },
@@ -51,6 +52,12 @@ export const OPERATIONS: readonly Operation[] = [
     method: 'PUT',
     path: new RegExp(`^/v2/email/configuration-sets/${NAME}/delivery-options$`),
     run: putDeliveryOptions,
+  },
+  {
+    name: 'ListSuppressedDestinations',
+    method: 'GET',
+    path: /^\/v2\/email\/suppression\/addresses$/,
+    run: listSuppressed,
   },
 ];
 
@@ -143,6 +150,19 @@ function putDeliveryOptions({ account, name, body }: Call): object {
   account.tlsPolicy(name);
   account.tlsPolicies?.set(name, read<DeliveryOptions>(body).TlsPolicy ?? 'OPTIONAL');
   return {};
+}
+
+function listSuppressed({ account, query }: Call): object {
+  const from = Date.parse(query.get('StartDate') ?? '1970-01-01T00:00:00Z');
+  const to = Date.parse(query.get('EndDate') ?? '9999-01-01T00:00:00Z');
+  const listed = account.suppressed.filter(({ at }) => at.getTime() >= from && at.getTime() <= to);
+  return {
+    SuppressedDestinationSummaries: listed.map(({ email, reason, at }) => ({
+      EmailAddress: email,
+      Reason: reason,
+      LastUpdateTime: at.getTime() / 1_000,
+    })),
+  };
 }
 
 function describe(identity: Identity) {

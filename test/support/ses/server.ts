@@ -141,7 +141,8 @@ export class FakeSes {
       throw new SesError(THROTTLED.status, fault.name ?? THROTTLED.name, fault.message ?? THROTTLED.message);
     }
     const name = decodeURIComponent(operation.path.exec(path)?.[1] ?? '');
-    return operation.run({ account: this.account, mailbox: this.mailbox, caller: verified, name, body });
+    const { searchParams: query } = new URL(url, this.endpoint);
+    return operation.run({ account: this.account, mailbox: this.mailbox, caller: verified, name, query, body });
   }
 }
 

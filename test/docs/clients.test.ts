@@ -8,10 +8,10 @@ import { env, execPath } from 'node:process';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { DJANGO_PYTHON, needs } from './support/needs.ts';
-import { startRelay, type TestRelay } from './support/relay.ts';
+import { DJANGO_PYTHON, needs } from '../support/needs.ts';
+import { startRelay, type TestRelay } from '../support/relay.ts';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const GUIDE = await readFile(join(ROOT, 'docs/clients.md'), 'utf8');
 const KEY = 'os_live_xxxxxxxxxxxx';
 const DOMAIN = 'yourdomain.com';

@@ -4,6 +4,8 @@ export interface Command {
   readonly text: string;
   /** Its words, quotes resolved; the first is the program, `npx` left out. */
   readonly words: readonly string[];
+  /** All of the line that it stands on, pipes and redirections included: what is pasted. */
+  readonly line: string;
   /** It stands in a block, to be copied as it is; else in running text. */
   readonly isBlock: boolean;
 }
@@ -13,6 +15,9 @@ const ANY_FENCED = /^ *```[\s\S]*?^ *```$/gm;
 const INDENTED = /^ {4}((?:node|npx|npm|make|smtp-relay) .*)$/gm;
 const INLINE =
   /`((?:npx smtp-relay|smtp-relay|node (?:bin|bench|examples)\/|make|npm run)(?: [^`\n]*|(?<=\/)[^`\n]*|))`/g;
+/** Of others, with something behind the program's name. */
+const INLINE_OF_OTHERS =
+  /`((?:aws|cosign|curl|docker|git|go|helm|jq|kubectl|openssl|podman|psql|swaks) [a-z-][^`\n]*)`/g;
 /** Outside quotes. */
 const SEPARATOR = /(?: (?:\||;|&&) |; (?=do |done))(?=(?:[^']*'[^']*')*[^']*$)/;
 const ASSIGNMENT = /^[A-Z][A-Z0-9_]*=/;
@@ -22,7 +27,7 @@ export function commandsIn(markdown: string): Command[] {
   const blocks = [...markdown.matchAll(FENCED)].map(([, block = '']) => block);
   const prose = markdown.replaceAll(ANY_FENCED, '');
   const indented = [...prose.matchAll(INDENTED)].map(([, line = '']) => line);
-  const inline = [...prose.matchAll(INLINE)].map(([, line = '']) => line);
+  const inline = [INLINE, INLINE_OF_OTHERS].flatMap(form => [...prose.matchAll(form)].map(([, line = '']) => line));
   return [
     ...[...blocks.flatMap(linesOf), ...indented].flatMap(line => parse(line, true)),
     ...inline.flatMap(line => parse(line, false)),
@@ -43,8 +48,8 @@ function linesOf(block: string): string[] {
 }
 
 function parse(line: string, isBlock: boolean): Command[] {
-  return line
-    .replace(/(?:^|\s)# .*$/, '')
+  const whole = line.replace(/(?:^|\s)# .*$/, '').trim();
+  return whole
     .split(SEPARATOR)
     .map(part => part.replace(/^do /, '').trim())
     .flatMap(text => {
@@ -54,7 +59,7 @@ function parse(line: string, isBlock: boolean): Command[] {
       if (words[0] === 'npx') words.shift();
       const end = words.findIndex(word => /^\d?>/.test(word));
       const own = end === -1 ? words : words.slice(0, end);
-      return own.length === 0 || own[0] === 'done' ? [] : [{ text, words: own, isBlock }];
+      return own.length === 0 || own[0] === 'done' ? [] : [{ text, words: own, line: whole, isBlock }];
     });
 }
 
