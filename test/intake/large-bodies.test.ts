@@ -120,9 +120,10 @@ describe('known defect: a large text was copied into JSON', () => {
         },
       },
       parse: () => {},
+      bind: () => {},
       describe: () => {},
       execute: () => {},
-      sync: () => query?.callback(null, { rows: [] }),
+      sync: () => query?.callback(null, [{ rows: [] }, { rows: [] }]),
     };
     let query: { callback: (error: null, result: unknown) => void; submit: (to: unknown) => void } | undefined;
     const db = {

@@ -29,6 +29,7 @@ const SESSION = `
          current_setting('idle_in_transaction_session_timeout') as idle_timeout,
          current_setting('lock_timeout') as lock_timeout,
          current_setting('synchronous_commit') as synchronous_commit,
+         current_setting('plan_cache_mode') as plan_cache_mode,
          (select count(*)::int from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) as locks,
          (select count(*)::int from pg_listening_channels()) as channels,
          (select count(*)::int from pg_prepared_statements where name <> '') as statements,
@@ -134,6 +135,13 @@ describe('through PgBouncer in transaction mode', { skip: needs('pgbouncer') }, 
       ids.filter(id => sent.filter(other => other === id).length !== 1),
       [],
     );
+  });
+
+  it('a large message, whose statement has settings of its own, is stored and sent', async t => {
+    const client = await SmtpClient.loggedIn(t, relay);
+    const data = messageFrom(FROM, { body: `${'x'.repeat(70)}\r\n`.repeat(6_000) });
+    const id = emailIdOf(await client.transact({ from: FROM, to: ['b@example.com'], data }, '250 '));
+    await eventually(async () => (await statusOf(id)) === 'sent');
   });
 
   it('looks for jobs in place of listening', async () => {

@@ -79,6 +79,11 @@ const IN_ALPHABET = new Uint8Array(256);
 for (const char of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/') {
   IN_ALPHABET[char.charCodeAt(0)] = 1;
 }
+/** The same for two bytes at a time, in either order: all of a large message is looked up here. */
+const BOTH_IN_ALPHABET = new Uint8Array(256 * 256);
+for (const [pair] of BOTH_IN_ALPHABET.entries()) {
+  BOTH_IN_ALPHABET[pair] = (IN_ALPHABET[pair & 0xff] as number) & (IN_ALPHABET[pair >> 8] as number);
+}
 
 /**
  * Takes long runs of Base64 lines out of a message. No such line is a header field, or a boundary: those begin with `--`.
@@ -182,9 +187,10 @@ interface Found {
 
 /** @param lineChars of each line; null for any length that is not too short */
 function* findRuns(raw: Buffer, lineChars: number | null): Generator<Found> {
+  const pairs = pairsOf(raw);
   let start = 0;
   while (start < raw.length) {
-    const run = runAt(raw, start, lineChars);
+    const run = runAt(raw, pairs, start, lineChars);
     if (run.end - run.start >= MIN_RUN) yield run;
     const next = raw.indexOf('\n', run.end);
     if (next === -1) return;
@@ -192,18 +198,35 @@ function* findRuns(raw: Buffer, lineChars: number | null): Generator<Found> {
   }
 }
 
+/** The same bytes two at a time; none where they do not lie so in memory. */
+function pairsOf({ buffer, byteOffset, length }: Buffer): Uint16Array {
+  return byteOffset % 2 === 0 ? new Uint16Array(buffer, byteOffset, length >> 1) : new Uint16Array();
+}
+
 /** The Base64 lines that begin at `start`, which is the start of a line; none where the first is another. */
-function runAt(raw: Buffer, start: number, lineChars: number | null): Found {
+function runAt(raw: Buffer, pairs: Uint16Array, start: number, lineChars: number | null): Found {
   const { length } = raw;
   let end = start;
   let characters = 0;
   for (;;) {
-    let position = end;
-    while (position < length && IN_ALPHABET[raw[position] as number] === 1) position += 1;
+    const position = alphabetEnd(raw, pairs, end);
     const chars = position - end;
     const isOther = lineChars === null ? chars < MIN_LINE : chars !== lineChars;
     if (isOther || position === length || raw[position] !== CR) return { start, end, characters };
     characters += chars;
     end = position + 2;
   }
+}
+
+/** The first place from `start` on whose byte is no character of Base64. */
+function alphabetEnd(raw: Buffer, pairs: Uint16Array, start: number): number {
+  let position = start;
+  if (position % 2 === 1 && IN_ALPHABET[raw[position] as number] === 1) position += 1;
+  if (position % 2 === 0) {
+    let pair = position >> 1;
+    while (pair < pairs.length && BOTH_IN_ALPHABET[pairs[pair] as number] === 1) pair += 1;
+    position = Math.max(position, pair << 1);
+  }
+  while (position < raw.length && IN_ALPHABET[raw[position] as number] === 1) position += 1;
+  return position;
 }
