@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { linesFor } from '../docs/who-runs.ts';
 import { installBacking } from './support/backing.ts';
+import { kubectlSays } from './support/commands.ts';
 import { createNamespace } from './support/namespace.ts';
 import { frugal } from './support/production.ts';
 import { Release, type Values } from './support/release.ts';
@@ -40,6 +42,12 @@ describe('a migration that cannot succeed', () => {
       console.log(`${what}: failed after ${Math.round(took / 1000)} s`);
       assert.match(said, reason, what);
       assert.ok(took < AT_ONCE, `${what}: ${took} ms`);
+    }
+    // The last one's pod never ran; those before it say why they ended.
+    for (const { line } of linesFor('test/cluster/migrations.scenario.ts')) {
+      const [program, ...args] = line.split(' ');
+      assert.equal(program, 'kubectl');
+      assert.match(await kubectlSays(['-n', NAMESPACE, ...args]), /refuses the login/, line);
     }
   });
 });

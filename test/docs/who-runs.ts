@@ -16,7 +16,7 @@ const OWN = new Set(['smtp-relay', 'node', 'make', 'npm', 'npx', 'biome']);
 const SHELL = new Set(['aws', 'comm', 'curl', 'export', 'go', 'join', 'jq', 'openssl', 'sort', 'uniq', 'while']);
 const CLUSTER = new Set(['helm', 'kubectl']);
 /** What only pods that run can answer. */
-const IN_PODS = /^kubectl (?:-n \S+ )?(?:exec|port-forward|logs) |^helm test \S/;
+const IN_PODS = /^kubectl (?:-n \S+ )?(?:exec|port-forward) |^helm test \S/;
 /** What Helm 3 does not know. */
 const OF_HELM_4 = /^helm .*--(?:server-side|force-conflicts)/;
 /** What only a registry with a signed release can answer. */
@@ -29,6 +29,7 @@ export const RUNNERS: readonly Runner[] = [
   { by: '.ci/two-commands', takes: ({ line }) => line === '. .dev/env' },
   { by: '.github/workflows/release.yml', takes: ({ line }) => OF_A_RELEASE.test(line) },
   { by: 'test/image/documents.ts', takes: ({ words: [program] }) => program === 'docker' },
+  { by: 'test/cluster/migrations.scenario.ts', takes: ({ line }) => /^kubectl logs .*=migrate/.test(line) },
   {
     by: 'test/cluster/documents.scenario.ts',
     takes: ({ line, document }) => IN_PODS.test(line) || (document === 'docs/helm-4.md' && OF_HELM_4.test(line)),

@@ -14,8 +14,17 @@ export const AWS_FOLDER = fileURLToPath(new URL('../../node_modules/.cache/awscl
 /** Helm, kubectl and an API server, where `tools/chart/tools.sh --server` puts them. */
 export const K8S_TOOLS = fileURLToPath(new URL('../../.cache/k8s-tools/bin', import.meta.url));
 
+/** Packages of Java by the client that sends with them (Maven), and WordPress (Debian), where `.ci/run` puts them. */
+export const JAVA_FOLDER = fileURLToPath(new URL('../../node_modules/.cache/java', import.meta.url));
+export const WORDPRESS = fileURLToPath(new URL('../../node_modules/.cache/wordpress', import.meta.url));
+
 /** Where `.ci/run` puts it, too. */
 export const PYTEST = fileURLToPath(new URL('../../node_modules/.cache/pytest/bin/pytest', import.meta.url));
+
+/** Succeeds where packages are there, and a compiler. */
+function javac(client: string): readonly [string, ...string[]] {
+  return ['/bin/sh', '-c', `ls '${JAVA_FOLDER}/${client}'/*.jar && javac --version && keytool -help`];
+}
 
 /** What a test may need beyond the project itself, and the command that succeeds where it is there. */
 const PROBES = {
@@ -35,6 +44,12 @@ const PROBES = {
   msmtp: ['msmtp', '--version'],
   go: ['go', 'version'],
   django: [DJANGO_PYTHON, '-c', 'import django'],
+  rails: ['ruby', '-e', 'require "rails"; require "action_mailer/railtie"'],
+  phpmailer: ['php', '/usr/share/php/libphp-phpmailer/autoload.php'],
+  symfonyMailer: ['php', '/usr/share/php/Symfony/Component/Mailer/autoload.php'],
+  wordpress: ['php', `${WORDPRESS}/wp-includes/version.php`],
+  spring: javac('spring'),
+  keycloak: javac('keycloak'),
   moto: [MOTO_SERVER, '--help'],
   pgbouncer: ['/usr/sbin/pgbouncer', '--version'],
   chromium: ['/usr/bin/chromium', '--version'],
