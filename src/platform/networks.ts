@@ -43,6 +43,21 @@ export function clientNetwork(text: string): string {
   return `${groups.join(':')}::/64`;
 }
 
+/** Ranges of which everybody may have the same: they name machines of one's own, and nobody elsewhere. */
+const OWN_RANGES: ReadonlySet<string> = new Set('private loopback linkLocal uniqueLocal carrierGradeNat'.split(' '));
+
+/**
+ * The network of a public address, as wide as that of a whole site, so that it names nobody: 24 bits of IPv4, 48 of IPv6. Private
+ * addresses are as they are, and so is what is no address.
+ */
+export function withoutHost(text: string): string {
+  const address = readAddress(text);
+  if (address === null || OWN_RANGES.has(address.range())) return text;
+  return address instanceof ipaddr.IPv6
+    ? `${ipaddr.IPv6.networkAddressFromCIDR(`${address}/48`)}/48`
+    : `${ipaddr.IPv4.networkAddressFromCIDR(`${address}/24`)}/24`;
+}
+
 /** All IPv4 addresses, as IPv6 has them. */
 const MAPPED = ipaddr.IPv6.parse('::ffff:0:0');
 const MAPPED_PREFIX_BITS = 96;

@@ -200,6 +200,7 @@ describe('the configuration', () => {
       inbox: { enabled: false, host: '127.0.0.1', port: 8025, token: '' },
       operatorPage: {
         enabled: true,
+        sessions: 'masked',
         guideUrl: 'https://github.com/opensend/opensend-smtp-relay/blob/main/docs/troubleshooting.md',
       },
       resources: { directory: '', secretsDirectory: '', allowEmpty: false, byHand: false, interval: 30_000 },

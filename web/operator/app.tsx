@@ -5,6 +5,7 @@ import { Charts } from './charts.tsx';
 import { Fleet } from './fleet.tsx';
 import { Panels } from './panels.tsx';
 import { Problems } from './problems.tsx';
+import { Refused } from './refused.tsx';
 import { useOverview } from './use-overview.ts';
 
 export function App() {
@@ -44,6 +45,7 @@ export function App() {
             <Problems overview={overview} isLost={live === 'lost'} />
             <Charts role={overview.role} history={history} />
             <Panels overview={overview} />
+            {overview.hasSessions && <Refused isPaused={isPaused} />}
             <Fleet overview={overview} />
           </>
         ) : (

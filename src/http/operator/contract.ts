@@ -159,6 +159,8 @@ export interface Overview {
   readonly shutRoutes: readonly ShutRoute[];
   /** null where nothing is declared, or it cannot be read. */
   readonly declared: Declared | null;
+  /** Whether `/sessions` tells what clients were refused. */
+  readonly hasSessions: boolean;
   /** null while the database cannot be read. */
   readonly fleet: FleetView | null;
 }

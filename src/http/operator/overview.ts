@@ -65,9 +65,15 @@ export function createOverview(parts: OverviewParts): () => Promise<Overview> {
       },
       certificateEndsAt: certificateEndsAt === null ? null : new Date(certificateEndsAt).toISOString(),
       tallies: talliesOf(recorder.counted(), role),
+      hasSessions: sessionsShown(role, config) !== 'off',
       declared: resources ? declaredView(resources) : null,
     };
   };
+}
+
+/** Relays alone read sessions, which they have written: the role of a worker may not. */
+export function sessionsShown(role: 'relay' | 'worker', { operatorPage }: Config): Config['operatorPage']['sessions'] {
+  return role === 'relay' ? operatorPage.sessions : 'off';
 }
 
 async function readGauges(registry: Registry): Promise<Gauges> {

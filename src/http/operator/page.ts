@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { answer } from '../listener.ts';
 import { GUARDING_FIELDS, type LoadPages, Pages } from '../pages.ts';
-import { createOverview, type OverviewParts } from './overview.ts';
+import { addSessionRoutes } from '../sessions/routes.ts';
+import { createOverview, type OverviewParts, sessionsShown } from './overview.ts';
 import { Recorder } from './recorder.ts';
 
 export interface OperatorPageParts extends Omit<OverviewParts, 'recorder'> {
@@ -27,7 +28,8 @@ export interface OperatorPage {
  * what is in memory; while somebody does, all is asked once a sample, for all who follow.
  */
 export function addOperatorPage(server: FastifyInstance, parts: OperatorPageParts): OperatorPage {
-  const { loadPages, registry, role, logger, interval } = parts;
+  const { loadPages, registry, role, logger, interval, pool, live } = parts;
+  const shownSessions = sessionsShown(role, live.current);
   const viewers = new Set<Viewer>();
   const recorder = new Recorder({
     ...{ registry, role },
@@ -58,6 +60,10 @@ export function addOperatorPage(server: FastifyInstance, parts: OperatorPagePart
   }
 
   addFiles(server, loadPages);
+  if (shownSessions !== 'off') {
+    const kept = () => live.current.sessions.kept;
+    addSessionRoutes(server, { pool, kept, isMasked: shownSessions === 'masked', fields: GUARDING_FIELDS });
+  }
   server.get('/live', async (_request, reply) => {
     if (viewers.size >= MOST_VIEWERS) return answer(reply.header('retry-after', '30'), 503);
     reply.hijack();

@@ -38,7 +38,8 @@ export interface SessionFilter {
 const MOST_OF_SUBJECT = 200;
 const MOST = 100_000;
 
-const COLUMNS = `
+/** SQL: a row of `smtp_relay_sessions` as `KeptSession`. */
+export const SESSION_COLUMNS = `
   id, subject, client_address as "clientAddress", pod, began_at as "beganAt", last_at as "lastAt", step, rule, reply,
   refusals, lines`;
 
@@ -66,13 +67,13 @@ const WRITE = `
                       order by last_at desc offset greatest(0, ${MOST_OF_SUBJECT} - w.sessions)) old))`;
 
 const LIST = `
-  select ${COLUMNS} from smtp_relay_sessions
+  select ${SESSION_COLUMNS} from smtp_relay_sessions
    where ($1::text is null or subject = $1) and ($2::text is null or client_address = $2)
      and ($3::timestamptz is null or last_at >= $3)
    order by last_at desc limit $4`;
 
 const FIND = `
-  select ${COLUMNS} from smtp_relay_sessions where id = $1`;
+  select ${SESSION_COLUMNS} from smtp_relay_sessions where id = $1`;
 
 const DELETED_AT_ONCE = 5_000;
 

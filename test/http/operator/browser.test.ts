@@ -7,6 +7,7 @@ import { accessibilityFaults, launchBrowser, openPage } from '../../support/brow
 import { eventually } from '../../support/eventually.ts';
 import { needs } from '../../support/needs.ts';
 import { startRelay } from '../../support/relay.ts';
+import { SmtpClient } from '../../support/smtp-client.ts';
 
 /** What the page and its files may weigh together, compressed. */
 const MOST_BYTES = 50_000;
@@ -40,6 +41,31 @@ describe("the operator's page in a browser", { skip: needs('chromium') }, () => 
         assert.deepEqual(faults, []);
         await page.context().close();
       }
+    }
+  });
+
+  it('opens what was said in a session that was refused something, from the keyboard', async t => {
+    const httpPort = await freePort();
+    const relay = await startRelay(t, { settings: { httpPort, httpHost: '127.0.0.1' }, loadPages: currentPages });
+    const client = await SmtpClient.loggedIn(t, relay);
+    await client.command('MAIL FROM:<shop@acme.test> X=1', '555 ');
+    const browser = await launchBrowser();
+    t.after(() => browser.close());
+    for (const scheme of ['light', 'dark'] as const) {
+      const { page, faults } = await openPage(browser, `http://127.0.0.1:${httpPort}/`, { width: 390, scheme });
+      const subject = page.locator('.subject > summary');
+      await subject.getByText('A parameter was used that the relay does not offer.').waitFor();
+      await subject.focus();
+      await page.keyboard.press('Enter');
+      await page.keyboard.press('Tab');
+      await page.keyboard.press('Enter');
+      await page.getByText('Switch the option off in the client').waitFor();
+      await page.getByText('MAIL FROM:<***@acme.test> X=***').waitFor();
+      assert.deepEqual(await accessibilityFaults(page), [], scheme);
+      const widths = await page.evaluate<number[]>('[innerWidth, document.documentElement.scrollWidth]');
+      assert.equal(widths[1], widths[0], 'nothing is beside the window');
+      assert.deepEqual(faults, []);
+      await page.context().close();
     }
   });
 

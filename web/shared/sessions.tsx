@@ -1,0 +1,80 @@
+import { useEffect, useState } from 'preact/hooks';
+import type { RefusedSession, SessionStory } from '../../src/http/sessions/contract.ts';
+import { ask } from './api.ts';
+import { fullTime, shortTime } from './format.ts';
+
+const SPEAKERS = { C: 'client', S: 'relay', '-': 'remark' } as const;
+
+/** Sessions in which something was refused, each with what was said in it when it is opened. */
+export function Sessions({ sessions }: { readonly sessions: readonly RefusedSession[] }) {
+  return (
+    <ul class="sessions">
+      {sessions.map(session => (
+        <li key={session.id}>
+          <Session session={session} />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Session({ session }: { readonly session: RefusedSession }) {
+  const { id, clientAddress, lastAt, reply } = session;
+  const [isOpen, setIsOpen] = useState(false);
+  return (
+    <details class="session" onToggle={event => setIsOpen(event.currentTarget.open)}>
+      <summary>
+        <time dateTime={lastAt} title={fullTime(lastAt)}>
+          {shortTime(lastAt)}
+        </time>
+        <span class="soft">{clientAddress}</span>
+        <code>{reply}</code>
+      </summary>
+      {isOpen && <Story key={`${id} ${lastAt}`} session={session} />}
+    </details>
+  );
+}
+
+/** Why, what to change, and the transcript, which is asked for now. */
+function Story({ session }: { readonly session: RefusedSession }) {
+  const { id, pod, why, change, step, rule, refusals } = session;
+  const [story, setStory] = useState<SessionStory | string | null>(null);
+
+  useEffect(() => {
+    ask<SessionStory>(`/sessions/${encodeURIComponent(id)}`).then(setStory, (error: Error) => setStory(error.message));
+  }, [id]);
+
+  return (
+    <div class="story">
+      <p>
+        <b>{why}</b> {change}
+      </p>
+      {story === null || typeof story === 'string' ? (
+        <p class="soft" role="status">
+          {story ?? 'Looking …'}
+        </p>
+      ) : (
+        <Transcript story={story} />
+      )}
+      <p class="soft">
+        {refusals === 1 ? 'Refused once' : `Refused ${refusals.toLocaleString()} times`}, last at {step} ({rule}), on{' '}
+        {pod}. Session {id}.
+      </p>
+    </div>
+  );
+}
+
+/** What client and relay said to each other. */
+function Transcript({ story: { lines } }: { readonly story: SessionStory }) {
+  return (
+    <ol class="transcript" aria-label="Transcript">
+      {lines.map(([at, by, text], nth) => (
+        <li key={nth} class={SPEAKERS[by]}>
+          <span class="at">{(at / 1_000).toFixed(3)}</span>
+          <abbr title={SPEAKERS[by]}>{by}</abbr>
+          <span>{text}</span>
+        </li>
+      ))}
+    </ol>
+  );
+}
