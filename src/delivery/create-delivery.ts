@@ -13,6 +13,7 @@ import { createQueueMetrics, queueNameOf, sqsAttributes } from '../queue/telemet
 import { createConfiguredRoutes, type DeclaredRoutes, perRoutes } from '../routing/declared-routes.ts';
 import { Claims } from '../store/delivery/claims.ts';
 import { createJournal } from '../store/delivery/journal.ts';
+import { readOldestWaiting } from '../store/delivery/oldest-waiting.ts';
 import { SharedSendRates } from '../store/delivery/send-rates.ts';
 import { Settler, Standstill } from '../store/delivery/settle.ts';
 import { JobFactsReader, PutOffs } from '../store/delivery/unclaimed.ts';
@@ -23,7 +24,7 @@ import { createSuppressionLookup } from '../store/owners/suppressions.ts';
 import { createTokens } from '../tracking/token.ts';
 import { Deliverer, type DelivererOptions } from './deliverer.ts';
 import { MessageTry, type SendDependencies } from './message-try.ts';
-import { createCircuitMetrics, createDeliveryMetrics } from './metrics.ts';
+import { createCircuitMetrics, createDeliveryMetrics, createWaitingMetrics } from './metrics.ts';
 import { createNoticeBuilder } from './notices/failure-notice.ts';
 import { createOriginals } from './originals.ts';
 import { createWholeMessages } from './outgoing/large-message.ts';
@@ -120,6 +121,7 @@ export function createDelivery(parts: DeliveryParts): {
     tracer,
     logger,
   };
+  createWaitingMetrics(registry, () => readOldestWaiting(pool));
   const circuitMetrics = createCircuitMetrics(registry);
   const ways = createWays({
     ...departure,

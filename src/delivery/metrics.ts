@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import { TRANSPORT_KINDS } from '../config/transports/list.ts';
-import type { Registry } from '../observability/metrics.ts';
+import { createReading, type Registry } from '../observability/metrics.ts';
 import type { Outcome, RouteFault } from './transport/contract.ts';
 
 const OUTCOMES = ['sent', 'transient', 'permanent', 'unknown'] as const satisfies readonly Outcome['kind'][];
@@ -82,6 +82,21 @@ export function createDeliveryMetrics(registry: Registry, standsStill: () => boo
 }
 
 export type DeliveryMetrics = ReturnType<typeof createDeliveryMetrics>;
+
+/** How long messages wait, whatever for. @param readOldest asked for at scrapes, at most once a second; seconds */
+export function createWaitingMetrics(registry: Registry, readOldest: () => Promise<number>): void {
+  const read = createReading({ read: readOldest });
+  new Gauge({
+    name: 'smtp_relay_oldest_waiting_seconds',
+    help: 'For how long the oldest message that is to be sent has waited since it was accepted, in the whole installation, be it due, to be tried again or put back; without those that wait for a person; 0 where none waits',
+    registers: [registry],
+    async collect() {
+      const seconds = await read();
+      if (seconds === null) this.remove();
+      else this.set(seconds);
+    },
+  });
+}
 
 const REASONS = ['connect', 'credentials', 'paused', 'quota', 'throttled'] as const satisfies readonly RouteFault[];
 

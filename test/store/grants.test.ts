@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
 import type pg from 'pg';
+import { freePort } from '../../dev/ports.ts';
 import { createTables } from '../../src/declared/kinds/kinds.ts';
 import { createDeclarationReader } from '../../src/declared/plan/declarations.ts';
 import { reconcile } from '../../src/declared/reconcile.ts';
@@ -10,12 +11,15 @@ import { createEventIntake } from '../../src/events/intake.ts';
 import { createEventsMetrics } from '../../src/events/metrics.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { endTurn, giveLeaseBack, takeLease, takeTurn } from '../../src/postgres/lease.ts';
+import { readFleet } from '../../src/store/delivery/fleet.ts';
+import { readOldestWaiting } from '../../src/store/delivery/oldest-waiting.ts';
 import { Republisher } from '../../src/store/delivery/republish.ts';
 import { deleteExpiredIdempotency } from '../../src/store/intake/idempotency.ts';
 import { deleteOldFailedLogins } from '../../src/store/keys/failed-logins.ts';
 import { deleteOldKeyUsage } from '../../src/store/keys/usage.ts';
 import { applyRetention } from '../../src/store/retention/retention.ts';
 import { migrate } from '../../src/store/schema/migrate.ts';
+import { listSubjects } from '../../src/store/sessions/subjects.ts';
 import { listDeliveries, readBacklog } from '../../src/store/webhooks/deliveries.ts';
 import { disableWebhook } from '../../src/store/webhooks/outcomes.ts';
 import { createWebhook, parkDisabled } from '../../src/store/webhooks/webhooks.ts';
@@ -24,6 +28,7 @@ import { newSecret } from '../../src/webhooks/signing.ts';
 import { box, createFolder, document, SECRET_KEY } from '../declared/support.ts';
 import { ses } from '../events/support/ses.ts';
 import { SILENT } from '../events/support/system.ts';
+import { followEvents, overviewThat } from '../http/operator/support.ts';
 import { createDatabase } from '../support/database.ts';
 import { shared } from '../support/environment.ts';
 import { eventually } from '../support/eventually.ts';
@@ -89,8 +94,11 @@ function refusals(logs: readonly LogLine[]): LogLine[] {
 
 /** What a relay does at its start, for a client, and at its leisure. */
 async function runRelay(t: TestContext, databaseUrl: string, owner: Owner): Promise<string> {
+  const httpPort = await freePort();
   const settings = {
     pipeline: 'standalone',
+    httpHost: '127.0.0.1',
+    httpPort,
     migrations: 'none',
     suppression: 'recipient',
     'limits.messagesPerMinute': 100,
@@ -108,6 +116,9 @@ async function runRelay(t: TestContext, databaseUrl: string, owner: Owner): Prom
   const message = { from, to: ['someone@example.com'], data };
   const id = emailIdOf(await client.transact(message, '250 '));
   assert.equal(emailIdOf(await client.transact(message, '250 ')), id);
+  // The page does without what workers write, and says so.
+  const { fleet, mayReadFleet } = await overviewThat(await followEvents(t, `http://127.0.0.1:${httpPort}`), () => true);
+  assert.deepEqual([fleet, mayReadFleet], [null, false]);
   await relay.stop();
   assert.deepEqual(refusals(relay.logs), []);
   return id;
@@ -132,6 +143,12 @@ describe('the grants of docs/security.md', () => {
     await deleteExpiredIdempotency(relay);
     await deleteOldKeyUsage(relay);
     await deleteOldFailedLogins(relay, 1);
+    // What pages show: of sessions on relays, of the whole installation on workers.
+    assert.equal((await listSubjects(relay, 5)).length, 2);
+    assert.ok((await readOldestWaiting(worker)) > 0);
+    await readFleet(worker);
+    await assert.rejects(readFleet(relay), REFUSED);
+    await assert.rejects(listSubjects(worker, 5), REFUSED);
 
     const running = await startWorker(context, {
       databaseUrl: urlOf('smtp_worker'),

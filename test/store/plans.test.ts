@@ -7,6 +7,7 @@ import { newTrace } from '../../src/observability/tracing.ts';
 import { isKept } from '../../src/postgres/pool.ts';
 import { type Claim, Claims } from '../../src/store/delivery/claims.ts';
 import { readFleet } from '../../src/store/delivery/fleet.ts';
+import { readOldestWaiting } from '../../src/store/delivery/oldest-waiting.ts';
 import { Republisher } from '../../src/store/delivery/republish.ts';
 import { type Settlement, Settler } from '../../src/store/delivery/settle.ts';
 import { JobFactsReader } from '../../src/store/delivery/unclaimed.ts';
@@ -266,7 +267,9 @@ describe('the plans of hot statements, on tables with very many rows', () => {
   });
 
   it('a look at the whole installation', async () => {
-    await holds(() => readFleet(pool), 'smtp_relay_attempts_pkey', 'smtp_relay_messages_created_at_idx');
+    const indexes = ['smtp_relay_attempts_pkey', 'smtp_relay_messages_created_at_idx'];
+    await holds(() => readFleet(pool), ...indexes, 'smtp_relay_open_emails');
+    await holds(() => readOldestWaiting(pool), 'smtp_relay_open_emails');
   });
 
   it('lists', async () => {

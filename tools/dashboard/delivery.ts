@@ -11,9 +11,13 @@ export const OUTBOX: Row = {
     },
     {
       title: 'Oldest job',
-      description: 'For how long the first one has been due.',
+      description:
+        'For how long the first job has been due, and for how long the oldest message has waited, also one that is tried again later.',
       unit: 's',
-      queries: { [`max(${series('smtp_relay_outbox_oldest_due_seconds')})`]: 'oldest' },
+      queries: {
+        [`max(${series('smtp_relay_outbox_oldest_due_seconds')})`]: 'due',
+        [`max(${series('smtp_relay_oldest_waiting_seconds')})`]: 'message',
+      },
     },
     {
       title: 'Publishing',

@@ -3,14 +3,18 @@ import { span } from '../shared/format.ts';
 import { ago, Card, Counts, Lines } from './parts.tsx';
 
 /** What the database tells of all processes together. */
-export function Fleet({ overview: { fleet, declared } }: { readonly overview: Overview }) {
+export function Fleet({ overview: { fleet, declared, mayReadFleet } }: { readonly overview: Overview }) {
   return (
     <section aria-labelledby="fleet">
       <h2 id="fleet">The whole installation</h2>
       <div class="grid">
         {fleet === null ? (
           <Card title="All of it">
-            <p class="soft">The database cannot be read just now.</p>
+            <p class="soft">
+              {mayReadFleet
+                ? 'The database cannot be read just now.'
+                : 'The database role of this process may not read it: the page of a worker shows it.'}
+            </p>
           </Card>
         ) : (
           <Known fleet={fleet} />
@@ -26,7 +30,7 @@ export function Fleet({ overview: { fleet, declared } }: { readonly overview: Ov
 }
 
 function Known({ fleet }: { readonly fleet: FleetView }) {
-  const { acceptedPerSecond, workers, liveWorkers, inHand, held, outcomes, shutWays } = fleet;
+  const { acceptedPerSecond, workers, liveWorkers, inHand, held, oldestWaiting, outcomes, shutWays } = fleet;
   if (acceptedPerSecond === null)
     return (
       <Card title="All of it">
@@ -39,6 +43,10 @@ function Known({ fleet }: { readonly fleet: FleetView }) {
         <Lines
           rows={[
             ['Accepted', `${acceptedPerSecond.toLocaleString()}/s`],
+            [
+              'Oldest message to be sent',
+              oldestWaiting === 0 ? 'none waits' : `waits for ${span(1_000 * oldestWaiting)}`,
+            ],
             ['Claimed by workers', inHand.toLocaleString()],
             ['Held for a person', held.toLocaleString(), held > 0 ? 'wait' : ''],
             ['Ways out that rest', shutWays.join(', ') || 'none', shutWays.length > 0 ? 'wait' : ''],

@@ -2,7 +2,7 @@ import { createLiveConfigMetrics } from '../../config/live.ts';
 import { replaceBetweenMarkers } from '../../config/reference.ts';
 import { createDeclarationMetrics } from '../../declared/metrics.ts';
 import { createUnreconciledMetric } from '../../declared/unreconciled.ts';
-import { createCircuitMetrics, createDeliveryMetrics } from '../../delivery/metrics.ts';
+import { createCircuitMetrics, createDeliveryMetrics, createWaitingMetrics } from '../../delivery/metrics.ts';
 import { createSesMetrics } from '../../delivery/transport/ses/metrics.ts';
 import { createEventsMetrics } from '../../events/metrics.ts';
 import { addBuildInfo, createHttpMetrics } from '../../http/metrics.ts';
@@ -90,7 +90,14 @@ const PARTS: readonly Part[] = [
     add: registry => createPublisherMetrics(registry, { pending: nothing, depth: nothing, isFull: () => false }),
   },
   { title: 'Taking jobs', roles: 'worker', add: createQueueMetrics },
-  { title: 'Sending', roles: 'worker', add: registry => createDeliveryMetrics(registry) },
+  {
+    title: 'Sending',
+    roles: 'worker',
+    add: registry => {
+      createDeliveryMetrics(registry);
+      createWaitingMetrics(registry, async () => 0);
+    },
+  },
   { title: 'Ways out', roles: 'worker', add: createCircuitMetrics },
   { title: 'Amazon SES', roles: 'worker', add: createSesMetrics },
   { title: 'Events of providers', roles: 'worker', add: createEventsMetrics },

@@ -127,6 +127,8 @@ export interface FleetView {
   readonly inHand: number;
   /** Messages that wait for a person. */
   readonly held: number;
+  /** Seconds since the acceptance of the message that waits longest, be it due or to be tried again; 0 where none does. */
+  readonly oldestWaiting: number;
   /** Messages accepted a second, in the last ten; null beside OpenSend, whose tables are not counted. */
   readonly acceptedPerSecond: number | null;
   /** Outcomes of the last minutes by transport, of the newest thousand. */
@@ -161,6 +163,8 @@ export interface Overview {
   readonly declared: Declared | null;
   /** Whether `/sessions` tells what clients were refused. */
   readonly hasSessions: boolean;
-  /** null while the database cannot be read. */
+  /** null while the database cannot be read, and where it may not be. */
   readonly fleet: FleetView | null;
+  /** Whether this process may read of the whole installation: the role of a relay has no right to what workers write. */
+  readonly mayReadFleet: boolean;
 }

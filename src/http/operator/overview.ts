@@ -34,7 +34,7 @@ const MOST_LINES = 12;
 export function createOverview(parts: OverviewParts): () => Promise<Overview> {
   const { role, version, id, live, pool, registry, report, recorder } = parts;
   const startedAt = new Date(Date.now() - 1_000 * process.uptime()).toISOString();
-  const askFleet = reportInTime(() => readFleet(pool));
+  const askFleet = reportInTime(() => readFleet(pool).catch(forbidden));
 
   return async () => {
     const config = live.current;
@@ -45,7 +45,8 @@ export function createOverview(parts: OverviewParts): () => Promise<Overview> {
       readGauges(registry),
       readRooms(registry, config, role),
     ]);
-    const fleet = known && fleetView(known, pipeline === 'standalone');
+    const mayReadFleet = known !== 'forbidden';
+    const fleet = known && mayReadFleet ? fleetView(known, pipeline === 'standalone') : null;
     const sample = recorder.latest;
     const evidence = { role, health, recorder, sample, gauges, fleet, now: Date.now() };
     const problems = findProblems(evidence).map(
@@ -54,7 +55,20 @@ export function createOverview(parts: OverviewParts): () => Promise<Overview> {
     const { configuration, dependencies, shutRoutes = [], resources, ready } = health;
     const { certificateEndsAt } = gauges;
     return {
-      ...{ sample, role, version, pipeline, id, startedAt, isReady: ready.ok, problems, shutRoutes, rooms, fleet },
+      ...{
+        sample,
+        role,
+        version,
+        pipeline,
+        id,
+        startedAt,
+        isReady: ready.ok,
+        problems,
+        shutRoutes,
+        rooms,
+        fleet,
+        mayReadFleet,
+      },
       dependencies: Object.entries(dependencies).map(([name, { ok, latencyMs, lastError = null }]) => ({
         ...{ name, ok, latencyMs, lastError },
       })),
@@ -69,6 +83,12 @@ export function createOverview(parts: OverviewParts): () => Promise<Overview> {
       declared: resources ? declaredView(resources) : null,
     };
   };
+}
+
+/** What a refused right comes to. @throws whatever else it is */
+function forbidden(error: unknown): 'forbidden' {
+  if ((error as { code?: unknown }).code === '42501') return 'forbidden';
+  throw error;
 }
 
 /** Relays alone read sessions, which they have written: the role of a worker may not. */

@@ -38,6 +38,8 @@ type Rule = (evidence: Evidence) => Found | null;
 
 const MINUTE = 60_000;
 const QUARTER = 15 * MINUTE;
+/** After which mail servers tell a sender that a message is late (Postfix: `delay_warning_time`). */
+const HOURS_TO_WAIT = 4;
 /** Fewer than this say nothing of a share. */
 const ENOUGH = 20;
 
@@ -183,6 +185,12 @@ const RULES: readonly Rule[] = [
     return late <= 300
       ? null
       : wait('Messages are delivered late', `One in twenty took longer than ${seconds(late)} in ten minutes.`);
+  },
+  ({ fleet }) => {
+    const waited = fleet?.oldestWaiting ?? 0;
+    return waited <= HOURS_TO_WAIT * 3_600
+      ? null
+      : wait('A message waits for hours', `The oldest was accepted ${(waited / 3_600).toFixed(1)} hours ago.`);
   },
   evidence => {
     const throttled = count(evidence, 'throttled', QUARTER);

@@ -1,4 +1,5 @@
 import type { Queryable } from '../../postgres/pool.ts';
+import { OLDEST_WAITING } from './oldest-waiting.ts';
 import { LIVES_FOR } from './workers.ts';
 
 /** What the database tells of the whole installation. */
@@ -9,6 +10,8 @@ export interface Fleet {
   /** Messages that workers have claimed, and those that wait for a person; counted up to a limit. */
   readonly inHand: number;
   readonly held: number;
+  /** Seconds since the acceptance of the message that waits longest; 0 where none does. */
+  readonly oldestWaiting: number;
   /** Messages accepted in the last seconds, counted up to a limit; 0 beside OpenSend, whose tables have none of this. */
   readonly accepted: number;
   /** Outcomes of calls to transports in the last minutes, among the newest. */
@@ -37,7 +40,7 @@ const READ = `
                     from smtp_relay_workers where seen_at > now() - make_interval(secs => $1)
                    order by started_at limit ${MOST_WORKERS}) w) as workers,
          (select count(*)::integer from smtp_relay_workers where seen_at > now() - make_interval(secs => $1)) as "liveWorkers",
-         claims."inHand", claims.held,
+         claims."inHand", claims.held, ${OLDEST_WAITING} as "oldestWaiting",
          (select count(*)::integer
             from (select from smtp_relay_messages where created_at > now() - interval '${ACCEPTED_WITHIN} seconds'
                    limit ${MOST_ACCEPTED}) m) as accepted,
