@@ -5,10 +5,15 @@ import { sendsToPeople } from '../config/derived.ts';
 import { guardAccess } from '../http/access.ts';
 import { createListener, type Listener, type ListenerLimits } from '../http/listener.ts';
 import { GUARDING_FIELDS, Pages } from '../http/pages.ts';
+import { HeaderReader } from '../intake/header-reader.ts';
+import { createRehearsalIntake } from '../intake/rehearsal.ts';
+import { Parser } from '../message/parser.ts';
+import { Rehearsal } from '../smtp/rehearsal.ts';
 import { addErrorAnswers } from './errors.ts';
 import type { Inbox, InboxParts } from './inbox.ts';
 import { LiveChanges } from './live.ts';
 import { addActionRoutes } from './routes/actions.ts';
+import { addKeyRoutes } from './routes/keys.ts';
 import { addLiveRoute } from './routes/live.ts';
 import { addMessageRoutes } from './routes/message.ts';
 import { addMessagesRoutes } from './routes/messages.ts';
@@ -33,7 +38,12 @@ export function createInbox(parts: InboxParts): Pick<Listener, 'open' | 'close'>
   const listener = createListener({ name: 'inbox', host, port, limits: LIMITS, logger, metrics });
   const { server } = listener;
   const onlyCaptured = () => sendsToPeople(live.current);
-  const inbox: Inbox = { ...parts, logger, onlyCaptured, changes: new LiveChanges(pool, onlyCaptured, logger) };
+  const parser = new Parser(live.current.parsing);
+  const headers = new HeaderReader(live.current.parsing);
+  const rehearsed = createRehearsalIntake({ ...parts, logger, parser, headers, isReady: parts.isPrepared });
+  const changes = new LiveChanges(pool, onlyCaptured, logger);
+  const rehearsal = new Rehearsal(live, rehearsed);
+  const inbox: Inbox = { ...parts, logger, onlyCaptured, changes, rehearsal };
   return {
     async open() {
       const pages = await Pages.load(loadPages);
@@ -51,7 +61,10 @@ export function createInbox(parts: InboxParts): Pick<Listener, 'open' | 'close'>
       logger.info({ host, port: opened, token: token !== '' }, 'the inbox is open');
       return opened;
     },
-    close: milliseconds => listener.close(milliseconds),
+    async close(milliseconds) {
+      await listener.close(milliseconds);
+      await Promise.all([parser.close(), headers.close()]);
+    },
   };
 }
 
@@ -79,6 +92,7 @@ function addApi(api: FastifyInstance, inbox: Inbox): void {
   addMessagesRoutes(api, inbox);
   addMessageRoutes(api, inbox);
   addActionRoutes(api, inbox);
+  addKeyRoutes(api, inbox);
   addLiveRoute(api, inbox);
   api.get('/api/openapi.json', { schema: { hide: true } }, () => api.swagger());
 }

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { isUnreachable, StoreError } from '../postgres/errors.ts';
+import { isForbidden, isUnreachable, StoreError } from '../postgres/errors.ts';
 
 const STATUS: Readonly<Record<StoreError['code'], number>> = {
   'not-found': 404,
@@ -7,6 +7,9 @@ const STATUS: Readonly<Record<StoreError['code'], number>> = {
   conflict: 409,
   invalid: 400,
 };
+
+const FORBIDDEN =
+  'the role that this worker logs in to the database with has no right to that: run the grants for the inbox of docs/security.md, "Database roles"';
 
 /** Answers of the API say in `error` what is wrong, and nothing of what is inside. */
 export function addErrorAnswers(api: FastifyInstance, isPrepared: () => boolean): void {
@@ -19,6 +22,7 @@ export function addErrorAnswers(api: FastifyInstance, isPrepared: () => boolean)
     const { statusCode = 500, message } = error as { statusCode?: number; message: string };
     if (statusCode >= 400 && statusCode < 500) return reply.code(statusCode).send({ error: message });
     request.log.error(error);
+    if (isForbidden(error)) return reply.code(409).send({ error: FORBIDDEN });
     if (isUnreachable(error)) return reply.code(503).send({ error: 'the database cannot be reached just now' });
     throw error;
   });

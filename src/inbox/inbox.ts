@@ -3,6 +3,7 @@ import type { Events } from '../events/create-events.ts';
 import type { HttpMetrics } from '../http/metrics.ts';
 import type { LoadPages } from '../http/pages.ts';
 import type { ObjectStore } from '../objects/store.ts';
+import type { Rehearsal } from '../smtp/rehearsal.ts';
 import type { LiveChanges } from './live.ts';
 
 export interface InboxParts extends Context {
@@ -20,6 +21,8 @@ export interface InboxParts extends Context {
 /** What the routes of the inbox share. */
 export interface Inbox extends Omit<InboxParts, 'loadPages' | 'metrics'> {
   readonly changes: LiveChanges;
+  /** Says what the relay would answer to a message under another key. */
+  readonly rehearsal: Rehearsal;
   /** Whether other mail goes to people, so that only what was captured, or sent with a key in sandbox, may be seen. */
   readonly onlyCaptured: () => boolean;
 }

@@ -73,6 +73,8 @@ export interface IntakeParts extends Context {
   readonly isReady: () => boolean;
   readonly metrics: IntakeMetrics;
   readonly stepTimes: StepTimes;
+  /** Takes the place of what would store; left out, all is stored. */
+  readonly instead?: Pick<AcceptDependencies, 'store' | 'originals' | 'findRepeat'>;
 }
 
 /** Messages that are read in threads and stored at one time, of all keys, and bytes of them; one that is larger is alone. */
@@ -106,6 +108,7 @@ export function createIntake(parts: IntakeParts): Intake {
     publish: job => publisher?.publish(job),
     stepTimes,
     tracer,
+    ...parts.instead,
   };
   const dependencies = perGeneration(live, config => ({ ...shared, config }));
   const onlookers = createOnlookers(parts);

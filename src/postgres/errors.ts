@@ -16,6 +16,11 @@ export function isUniqueViolation(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === '23505';
 }
 
+/** SQLSTATE insufficient_privilege: the role has no right to what was asked. */
+export function isForbidden(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === '42501';
+}
+
 /** SQLSTATE class 22, data exceptions: a value that Postgres cannot store, such as a character that its encoding lacks. */
 export function isDataException(error: unknown): boolean {
   return error instanceof Error && 'code' in error && /^22/.test(String(error.code));

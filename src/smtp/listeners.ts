@@ -127,7 +127,14 @@ function followCertificate(
   });
 }
 
-function sessionDependencies({ live, intake, metrics, tracer, logger }: ListenersParts): SessionDependencies {
+/** What sessions of this process share. */
+export function sessionDependencies({
+  live,
+  intake,
+  metrics,
+  tracer,
+  logger,
+}: Pick<ListenersParts, 'live' | 'intake' | 'metrics' | 'tracer' | 'logger'>): SessionDependencies {
   const child = logger.child({ room: 'smtp' });
   const limits = () => live.current.limits;
   const guard = new LoginGuard({ failedLogins: intake.failedLogins, limits, metrics, logger: child });

@@ -385,7 +385,7 @@ describe('smtp-relay doctor', { concurrency: 2 }, () => {
       );
       return [...new Set(all)].sort();
     };
-    assert.deepEqual(print(rightsOf('relay', true)), [...granted.smtp_relay].sort());
-    assert.deepEqual(print(rightsOf('worker', true)), [...granted.smtp_worker].sort());
+    assert.deepEqual(print(rightsOf('relay', { declares: true, hasInbox: true })), [...granted.smtp_relay].sort());
+    assert.deepEqual(print(rightsOf('worker', { declares: true, hasInbox: true })), [...granted.smtp_worker].sort());
   });
 });

@@ -123,11 +123,12 @@ describe('the page of the inbox', { skip: needs('chromium') }, () => {
         const isWide = viewport === SIZES[0];
         const views =
           (colorScheme === 'light') === isWide
-            ? ['HTML', 'Headers', 'Source', 'Session']
-            : ['Journey', 'Parts', 'Changes', 'Session'];
+            ? ['HTML', 'Headers', 'Source', 'Session', 'Keys']
+            : ['Journey', 'Parts', 'Changes', 'Session', 'Keys'];
         for (const name of views) {
           await page.getByRole('tab', { name }).click();
           await page.getByRole('tab', { name, selected: true }).waitFor();
+          if (name === 'Keys') await page.getByText('accepted', { exact: true }).waitFor();
           await check(page, axe, `${name} ${colorScheme} ${viewport.width}`);
         }
         await page.context().close();
@@ -144,7 +145,7 @@ describe('the page of the inbox', { skip: needs('chromium') }, () => {
     await row(page, 'A subject').waitFor();
     assert.equal(await wide(), false);
     await row(page, 'A subject').click();
-    for (const name of ['HTML', 'Journey', 'Session', 'Headers', 'Parts', 'Source', 'Changes']) {
+    for (const name of ['HTML', 'Journey', 'Session', 'Headers', 'Parts', 'Source', 'Changes', 'Keys']) {
       await page.getByRole('tab', { name }).click();
       assert.equal(await wide(), false, name);
     }

@@ -15,7 +15,9 @@ import { readFleet } from '../../src/store/delivery/fleet.ts';
 import { readOldestWaiting } from '../../src/store/delivery/oldest-waiting.ts';
 import { Republisher } from '../../src/store/delivery/republish.ts';
 import { deleteExpiredIdempotency } from '../../src/store/intake/idempotency.ts';
+import { setChaos } from '../../src/store/keys/chaos.ts';
 import { deleteOldFailedLogins } from '../../src/store/keys/failed-logins.ts';
+import { setSandbox } from '../../src/store/keys/sandbox.ts';
 import { deleteOldKeyUsage } from '../../src/store/keys/usage.ts';
 import { applyRetention } from '../../src/store/retention/retention.ts';
 import { migrate } from '../../src/store/schema/migrate.ts';
@@ -44,7 +46,7 @@ const REFUSED = { code: '42501' };
 const ROLES = ['smtp_owner', 'smtp_relay', 'smtp_worker'] as const;
 type Role = (typeof ROLES)[number];
 
-const [makeRoles = '', grants = '', resourceGrants = ''] = await readStatements();
+const [makeRoles = '', grants = '', resourceGrants = '', inboxGrants = ''] = await readStatements();
 
 /** The SQL of "Database roles" in docs/security.md, block by block. */
 async function readStatements(): Promise<string[]> {
@@ -180,6 +182,33 @@ describe('the grants of docs/security.md', () => {
     for (const sql of ['select from api_keys', 'insert into api_keys (name) values (null)']) {
       await assert.rejects(worker.query(sql), REFUSED, sql);
     }
+  });
+
+  it('are enough for the inbox, which can make no key and put none into sandbox', async t => {
+    const { context, urlOf, grant, owner, worker } = await createSystem(t);
+    const { keyId, userId } = await seedOwner(owner);
+    await setSandbox(owner, keyId, true);
+    const databaseUrl = urlOf('smtp_worker');
+    const started = await startWorker(context, {
+      databaseUrl,
+      settings: { 'inbox.enabled': true, 'inbox.port': 0, migrations: 'none' },
+    });
+    const keys = () => fetch(`http://127.0.0.1:${started.inboxPort}/api/keys`);
+    const refused = await keys();
+    assert.equal(refused.status, 409);
+    assert.match(await refused.text(), /run the grants for the inbox of docs\/security\.md/);
+    await grant(inboxGrants);
+    assert.deepEqual(
+      ((await (await keys()).json()) as { id: string }[]).map(({ id }) => id),
+      [keyId],
+    );
+    const raw = messageFrom('hello@acme.test');
+    const id = await storeMessage(owner, { recipients: ['ann@example.com'], userId, raw });
+    const tried = await fetch(`http://127.0.0.1:${started.inboxPort}/api/messages/${id}/keys`);
+    assert.equal(tried.status, 200, await tried.text());
+    await setChaos(worker, keyId, { cutPercent: 5 }, null);
+    for (const sql of ['update smtp_relay_credentials set sandbox = true', 'insert into api_keys (name) values (null)'])
+      await assert.rejects(worker.query(sql), REFUSED, sql);
   });
 
   it('are enough to reconcile, for each of both', async t => {

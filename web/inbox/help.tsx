@@ -4,7 +4,7 @@ const ROWS = [
   [['j', '↓'], 'next message'],
   [['k', '↑'], 'previous message'],
   [['/'], 'search'],
-  [['1', '…', '8'], 'HTML, text, journey, session, headers, parts, source, changes'],
+  [['1', '…', '9'], 'HTML, text, journey, session, headers, parts, source, changes, keys'],
   [['Delete', '#'], 'delete the message'],
   [['Esc'], 'back to the list'],
   [['?'], 'these keys'],

@@ -11,6 +11,7 @@ import { Changes } from './views/changes.tsx';
 import { Headers } from './views/headers.tsx';
 import { Html } from './views/html.tsx';
 import { Journey } from './views/journey.tsx';
+import { Keys } from './views/keys.tsx';
 import { Attachments, Parts } from './views/parts.tsx';
 import { Session } from './views/session.tsx';
 import { Text } from './views/text.tsx';
@@ -25,7 +26,7 @@ export interface MessageProps {
   readonly say: (text: string) => void;
 }
 
-type View = 'html' | 'text' | 'journey' | 'session' | 'headers' | 'parts' | 'source' | 'changes';
+type View = 'html' | 'text' | 'journey' | 'session' | 'headers' | 'parts' | 'source' | 'changes' | 'keys';
 
 /** Everything about one message. */
 export function Message({ id, changes, onBack, onRemove, say }: MessageProps) {
@@ -101,6 +102,7 @@ export function Message({ id, changes, onBack, onRemove, say }: MessageProps) {
           { name: 'parts', title: 'Parts', show: () => <Parts id={id} parts={details.parts} /> },
           { name: 'source', title: 'Source', show: () => <Text path={`/api/messages/${id}/source`} isSource /> },
           { name: 'changes', title: 'Changes', show: () => <Changes id={id} /> },
+          { name: 'keys', title: 'Keys', show: () => <Keys id={id} details={details} /> },
         ]}
       />
       {error !== null && <p class="bad">{error}</p>}

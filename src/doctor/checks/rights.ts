@@ -52,9 +52,26 @@ const DECLARING: readonly Right[] = [
   ...on(['select', 'delete'], 'webhook_deliveries'),
 ];
 
-/** What a role needs of the tables. @param declares whether documents declare resources, which the process reconciles */
-export function rightsOf(role: Role, declares: boolean): readonly Right[] {
-  return [...(role === 'worker' ? [] : RELAY), ...(role === 'relay' ? [] : WORKER), ...(declares ? DECLARING : [])];
+/** What the worker needs where it has the inbox. */
+const INBOX: readonly Right[] = [
+  ...on(['select'], 'api_keys', 'smtp_relay_credentials', 'smtp_relay_blocked_keys', 'smtp_relay_key_usage'),
+  ...on(['select'], 'smtp_relay_sessions'),
+  { table: 'smtp_relay_credentials', column: 'chaos', privileges: ['update'] },
+  { table: 'smtp_relay_credentials', column: 'chaos_until', privileges: ['update'] },
+];
+
+/** What of an installation asks for more rights. */
+export interface Asks {
+  /** Documents declare resources, which the process reconciles. */
+  readonly declares: boolean;
+  /** The worker has the inbox. */
+  readonly hasInbox: boolean;
+}
+
+/** What a role needs of the tables. */
+export function rightsOf(role: Role, { declares, hasInbox }: Asks): readonly Right[] {
+  const worker = [...WORKER, ...(hasInbox ? INBOX : [])];
+  return [...(role === 'worker' ? [] : RELAY), ...(role === 'relay' ? [] : worker), ...(declares ? DECLARING : [])];
 }
 
 /** A table that is not there is the schema's affair. */
@@ -78,7 +95,8 @@ interface Lack {
 export async function checkRights({ db, config, role }: DoctorParts): Promise<Finding[]> {
   const what = 'rights';
   const { directory, byHand } = config.resources;
-  const lacks = await lackingOf(db, rightsOf(role, directory !== '' && !byHand));
+  const asks = { declares: directory !== '' && !byHand, hasInbox: config.inbox.enabled };
+  const lacks = await lackingOf(db, rightsOf(role, asks));
   if (lacks.length === 0) return [ok(what, 'the role has all that it needs')];
   const detail = `the role may not ${lacks.map(describe).join('; ')}`;
   return [failed(what, detail, 'run the grants of docs/security.md, "Database roles", as the owner of the tables')];

@@ -73,6 +73,7 @@ export function detailsOf({ story, structure, arrival }: ReadMessage, { canRelea
       helo: story.raw.helo,
       protocol: story.raw.protocol,
     },
+    keyId: arrival?.keyId ?? null,
     transcript: arrival && transcriptOf(arrival),
     timeline: timelineOf(story, arrival),
     pending: pendingOf(story),

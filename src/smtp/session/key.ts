@@ -92,7 +92,7 @@ export class SessionKey {
       });
     if (key !== null) return key;
     await guard.failed(clientAddress, hash);
-    throw new Refusal({ code: 535, enhancedCode: '5.7.8', text: 'Authentication failed', rule: 'auth' });
+    throw authenticationFailed();
   }
 
   /** @throws Refusal 421 where the key has as many sessions as it may */
@@ -147,6 +147,11 @@ export class SessionKey {
     this.#log.logger.warn({ key: id }, 'the key of a trusted network does not exist');
     throw new Refusal({ code: 530, enhancedCode: '5.7.0', text: 'Authentication required', rule: 'key_revoked' });
   }
+}
+
+/** `535 5.7.8`: the key is unknown, revoked or blocked. */
+export function authenticationFailed(): Refusal {
+  return new Refusal({ code: 535, enhancedCode: '5.7.8', text: 'Authentication failed', rule: 'auth' });
 }
 
 const KEYS_UNREACHABLE = 'Temporary fault on our side, the key cannot be checked: try again later';
