@@ -65,6 +65,8 @@ export function createListener(options: ListenerOptions): Listener {
     keepAliveTimeout: limits.keepAliveTimeout,
     routerOptions: { maxParamLength: limits.urlLength },
     exposeHeadRoutes: false,
+    // What a schema does not know is refused rather than dropped.
+    ajv: { customOptions: { removeAdditional: false } },
     http: {
       maxHeaderSize: limits.headerBytes,
       headersTimeout: limits.headersTimeout,

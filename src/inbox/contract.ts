@@ -103,7 +103,7 @@ export const Details = Type.Object({
   asksOthers: Type.Boolean({ description: 'Whether its HTML asks for pictures or styles from elsewhere' }),
   headers: Type.Array(Field, { description: 'As received, decoded, in their order' }),
   parts: Type.Array(PartInfo, { description: 'The MIME tree, each part behind the one that holds it' }),
-  links: Type.Array(Type.String(), { description: 'Where its HTML leads' }),
+  links: Type.Array(Type.String(), { description: 'Where its HTML leads, or its text where it has none' }),
   envelope: Type.Object({
     from: Type.String({ description: 'MAIL FROM; empty is the null reverse-path' }),
     recipients: Type.Array(Recipient),
@@ -214,12 +214,16 @@ export const ErrorBody = Type.Object({ error: Type.String() });
 export const IdParams = Type.Object({ id: Type.String({ format: 'uuid' }) });
 export type IdParams = Static<typeof IdParams>;
 
-export const DetailsQuery = Type.Object({
-  bodies: Type.Boolean({ default: true, description: 'Whether `text` and `html` are wanted' }),
-});
+/** A slip of the pen in a condition must not be answered, or delete, as if it were not there. */
+const ONLY_THESE = { additionalProperties: false };
+
+export const DetailsQuery = Type.Object(
+  { bodies: Type.Boolean({ default: true, description: 'Whether `text` and `html` are wanted' }) },
+  ONLY_THESE,
+);
 export type DetailsQuery = Static<typeof DetailsQuery>;
 
-export const Search = {
+const search = {
   query: Type.Optional(
     Type.String({
       description:
@@ -236,15 +240,21 @@ export const Search = {
   ),
 };
 
-export const ListQuery = Type.Object({
-  ...Search,
-  after: Type.Optional(Type.String({ description: '`next` of the page before' })),
-  limit: Type.Integer({ minimum: 1, maximum: 500, default: 50 }),
-  wait: Type.Optional(
-    Type.String({
-      pattern: '^([1-9]|[1-5]\\d|60)s$',
-      description: 'How long to wait for a first message, `1s` to `60s`. An empty list afterwards: none came.',
-    }),
-  ),
-});
+export const SearchQuery = Type.Object(search, ONLY_THESE);
+export type SearchQuery = Static<typeof SearchQuery>;
+
+export const ListQuery = Type.Object(
+  {
+    ...search,
+    after: Type.Optional(Type.String({ description: '`next` of the page before' })),
+    limit: Type.Integer({ minimum: 1, maximum: 500, default: 50 }),
+    wait: Type.Optional(
+      Type.String({
+        pattern: '^([1-9]|[1-5]\\d|60)s$',
+        description: 'How long to wait for a first message, `1s` to `60s`. An empty list afterwards: none came.',
+      }),
+    ),
+  },
+  ONLY_THESE,
+);
 export type ListQuery = Static<typeof ListQuery>;

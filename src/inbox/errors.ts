@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifySchemaValidationError } from 'fastify';
 import { isForbidden, isUnreachable, StoreError } from '../postgres/errors.ts';
 
 const STATUS: Readonly<Record<StoreError['code'], number>> = {
@@ -11,6 +11,23 @@ const STATUS: Readonly<Record<StoreError['code'], number>> = {
 const FORBIDDEN =
   'the role that this worker logs in to the database with has no right to that: run the grants for the inbox of docs/security.md, "Database roles"';
 
+type RequestError = Pick<FastifyError, 'statusCode' | 'message' | 'validation'>;
+
+/** What a value has to be where the rule that it breaks says so in no words of people. */
+const FORMS: Readonly<Record<string, string>> = {
+  'date-time': 'a time, such as 2026-11-29T11:06:00Z',
+  uuid: 'an id, such as 5ce7200a-ad56-46bf-acb8-629e819448e5',
+  wait: '1s to 60s',
+};
+
+function explain({ instancePath, keyword, params, message = '' }: FastifySchemaValidationError): string {
+  const name = instancePath.slice(1).replaceAll('/', '.');
+  if (keyword === 'additionalProperties') return `there is no ${params['additionalProperty']}: see /api/openapi.json`;
+  if (keyword === 'enum') return `${name} has to be one of ${(params['allowedValues'] as string[]).join(', ')}`;
+  const form = keyword === 'format' ? FORMS[String(params['format'])] : FORMS[name];
+  return form === undefined ? `${name} ${message}`.trim() : `${name} has to be ${form}`;
+}
+
 /** Answers of the API say in `error` what is wrong, and nothing of what is inside. */
 export function addErrorAnswers(api: FastifyInstance, isPrepared: () => boolean): void {
   api.addHook('onRequest', async (_request, reply) => {
@@ -19,7 +36,10 @@ export function addErrorAnswers(api: FastifyInstance, isPrepared: () => boolean)
   });
   api.setErrorHandler((error, request, reply) => {
     if (error instanceof StoreError) return reply.code(STATUS[error.code]).send({ error: error.message });
-    const { statusCode = 500, message } = error as { statusCode?: number; message: string };
+    const { statusCode = 500, message, validation } = error as RequestError;
+    if (validation !== undefined) return reply.code(400).send({ error: validation.map(explain).join('; ') });
+    if (statusCode === 415)
+      return reply.code(415).send({ error: 'say it as JSON, with content-type: application/json' });
     if (statusCode >= 400 && statusCode < 500) return reply.code(statusCode).send({ error: message });
     request.log.error(error);
     if (isForbidden(error)) return reply.code(409).send({ error: FORBIDDEN });

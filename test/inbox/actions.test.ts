@@ -101,8 +101,10 @@ describe('simulating', () => {
       400,
       'x@example.com is no recipient: ada@example.com',
     ]);
-    assert.match(String(await status({ type: 'exploded' })), /^400,body\/type must be equal to one of/);
-    assert.match(String(await status({})), /^400,body must have required property 'type'/);
+    const types = 'delivered, bounced, complained, delayed, opened, clicked';
+    assert.deepEqual(await status({ type: 'exploded' }), [400, `type has to be one of ${types}`]);
+    assert.deepEqual(await status({}), [400, "must have required property 'type'"]);
+    assert.match(String(await status({ type: 'bounced', to: 'ada@example.com' })), /^400,there is no to/);
   });
 });
 

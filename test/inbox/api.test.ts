@@ -172,6 +172,14 @@ describe('the API of the inbox', () => {
       assert.equal((await inbox.worker.db.query(`select from ${table}`)).rowCount, 0, table);
   });
 
+  it('tells where a text leads that has no HTML beside it', async t => {
+    const inbox = await startInbox(t);
+    const text = 'Confirm (https://app.example.com/confirm?code=4711), or see https://app.example.com/help.';
+    const id = await inbox.send({ data: plain('Confirm', text), to: ['ada@example.com'] });
+    const { links } = await inbox.ask<Details>(`/api/messages/${id}`);
+    assert.deepEqual(links, ['https://app.example.com/confirm?code=4711', 'https://app.example.com/help']);
+  });
+
   it('says what is wrong with a request', async t => {
     const { url } = await startInbox(t);
     const wrong = async (path: string) => {
@@ -179,9 +187,14 @@ describe('the API of the inbox', () => {
       return [status, JSON.parse(body).error];
     };
     assert.deepEqual(await wrong('/api/messages?after=x'), [400, 'after is not what a page gave as next']);
-    assert.match(String(await wrong('/api/messages?limit=0')), /^400,querystring\/limit must be >= 1/);
-    assert.match(String(await wrong('/api/messages?wait=5m')), /^400,querystring\/wait must match/);
-    assert.match(String(await wrong('/api/messages/no-id')), /^400,params\/id must match format "uuid"/);
+    assert.deepEqual(await wrong('/api/messages?limit=0'), [400, 'limit must be >= 1']);
+    assert.deepEqual(await wrong('/api/messages?wait=5m'), [400, 'wait has to be 1s to 60s']);
+    assert.match(String(await wrong('/api/messages?since=now')), /^400,since has to be a time, such as 2026-/);
+    assert.match(String(await wrong('/api/messages/no-id')), /^400,id has to be an id, such as/);
+    const slip = [400, 'there is no recipient: see /api/openapi.json'];
+    assert.deepEqual(await wrong('/api/messages?recipient=ada@example.com'), slip);
+    const deleted = await rawRequest(`${url}/api/messages?recipient=ada@example.com`, { method: 'DELETE' });
+    assert.deepEqual([deleted.status, JSON.parse(deleted.body).error], slip, 'and nothing is deleted by it');
     assert.equal((await wrong('/api/messages/5ce7200a-ad56-46bf-acb8-629e819448e5'))[0], 404);
   });
 

@@ -46,6 +46,10 @@ export async function readMessage(
 const MOST_LINKS = 200;
 const HREF = /<a\b[^>]*?\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))/gi;
 
+const IN_TEXT = /https?:\/\/[^\s<>"']+/gi;
+/** What stands behind a link in a sentence. */
+const PUNCTUATION = /[.,;:!?)\]}]+$/;
+
 export interface DetailsOptions extends Pick<Details, 'canRelease'> {
   /** Whether they are wanted, which may have many megabytes. */
   readonly bodies: boolean;
@@ -65,7 +69,7 @@ export function detailsOf({ story, structure, arrival }: ReadMessage, { canRelea
     asksOthers: html !== null && asksOthers(html),
     headers: [...(structure?.headers ?? [])],
     parts: structure ? partsOf(structure.root, 0, null) : [],
-    links: html === null ? [] : linksIn(html),
+    links: html === null ? linksInText(story.text ?? '') : linksIn(html),
     envelope: { from: story.raw?.reversePath ?? '', recipients: recipientsOf(story) },
     session: story.raw && {
       id: story.raw.sessionId,
@@ -119,6 +123,15 @@ function linksIn(html: string): string[] {
   for (const [, double, single, bare] of html.matchAll(HREF)) {
     const link = (double ?? single ?? bare ?? '').replaceAll('&amp;', '&').trim();
     if (/^https?:/i.test(link)) found.add(link);
+    if (found.size === MOST_LINKS) break;
+  }
+  return [...found];
+}
+
+function linksInText(text: string): string[] {
+  const found = new Set<string>();
+  for (const [link] of text.matchAll(IN_TEXT)) {
+    found.add(link.replace(PUNCTUATION, ''));
     if (found.size === MOST_LINKS) break;
   }
   return [...found];

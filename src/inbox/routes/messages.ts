@@ -3,11 +3,8 @@ import Type, { type Static } from 'typebox';
 import type { SearchTerm } from '../../store/inbox/query.ts';
 import { removeMessages } from '../../store/inbox/remove.ts';
 import { countInbox, type InboxPage, type InboxQuestion, searchInbox } from '../../store/inbox/search.ts';
-import { ErrorBody, ListQuery, Page, Search } from '../contract.ts';
+import { ErrorBody, ListQuery, Page, SearchQuery } from '../contract.ts';
 import type { Inbox } from '../inbox.ts';
-
-const SearchQuery = Type.Object(Search);
-type SearchQuery = Static<typeof SearchQuery>;
 
 const Removed = Type.Object({ removed: Type.Integer({ description: 'How many are gone' }) });
 type Removed = Static<typeof Removed>;
@@ -48,7 +45,7 @@ export function addMessagesRoutes(api: FastifyInstance, inbox: Inbox): void {
         summary: 'Delete messages',
         description: 'All that match what is given; without anything, all.',
         querystring: SearchQuery,
-        response: { 200: Removed },
+        response: { 200: Removed, 400: ErrorBody },
       },
     },
     async request => {
