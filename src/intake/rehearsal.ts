@@ -1,11 +1,15 @@
 import { createRegistry } from '../observability/metrics.ts';
 import { NO_TRACING } from '../observability/tracing.ts';
 import { exceededLimit, readKeyUsage } from '../store/keys/usage.ts';
+import { ARRIVAL } from '../store/messages/columns.ts';
 import { createSessionLogMetrics, SessionLog } from '../store/sessions/session-log.ts';
 import type { AcceptDependencies } from './accept.ts';
 import { createIntake, type Intake, type IntakeParts } from './create-intake.ts';
 import type { OriginalKeeper } from './originals.ts';
-import type { ApiKey } from './submission.ts';
+import type { ApiKey, Submission } from './submission.ts';
+
+/** Nothing came in: what is told of it is text, which nobody reads. */
+export const NO_ARRIVAL = Object.fromEntries(Object.keys(ARRIVAL).map(name => [name, ''])) as Submission['arrival'];
 
 /** Originals stay where they are. */
 const NOWHERE: OriginalKeeper = {

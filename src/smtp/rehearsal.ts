@@ -1,5 +1,6 @@
 import type { LiveConfig } from '../config/live.ts';
 import type { Intake } from '../intake/create-intake.ts';
+import { NO_ARRIVAL } from '../intake/rehearsal.ts';
 import type { Envelope } from '../intake/submission.ts';
 import { Refusal } from '../message/refusal.ts';
 import { createLogger } from '../observability/log.ts';
@@ -99,7 +100,7 @@ export class Rehearsal {
     signal.addEventListener('abort', end, { once: true });
     try {
       incoming.push(dotted(raw));
-      const arrival = { clientAddress, sessionId: 'rehearsal', helo: 'rehearsal', protocol: 'ESMTPSA', receivedBy: '' };
+      const arrival = { ...NO_ARRIVAL, clientAddress };
       await session.message({ ...(await incoming.take()), envelope, arrival, beganAt: Date.now() }, callOff);
     } finally {
       signal.removeEventListener('abort', end);
