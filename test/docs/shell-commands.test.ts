@@ -34,6 +34,8 @@ const GO = JSON.parse(
 );
 /** A module of the project's, small, for lines about Go. */
 const GO_MODULE = join(ROOT, 'tools/chart/go/kube-score');
+const [, GO_VERSION = ''] =
+  /(github\.com\/zegl\/kube-score v\S+)/.exec(await readFile(join(GO_MODULE, 'go.mod'), 'utf8')) ?? [];
 /** A line that writes a file, and the file. */
 const WRITES = [{ line: /> ([\w.-]+)$/ }, { line: /^go (?:get|mod)/, file: 'go.mod' }] as readonly {
   line: RegExp;
@@ -110,7 +112,7 @@ function filledIn(line: string): string {
     .replaceAll(ID_OF_THE_DOCUMENTS, emailIds[0])
     .replaceAll('host:2587', `${relay.host}:${relay.port}`)
     .replaceAll('<the file of tls.certPath>', relay.certificate?.certPath ?? '')
-    .replaceAll('<module>@<version>', 'github.com/zegl/kube-score');
+    .replaceAll('<module>@<version>', GO_VERSION.replace(' ', '@'));
 }
 
 /** What a line has to have brought, where it is more than anything at all. */
