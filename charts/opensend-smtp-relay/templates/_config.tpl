@@ -79,10 +79,22 @@ the load balancer sends no more. Targets of an NLB by address get new connection
 {{- $_ := set $own "resources" (dict "directory" "/etc/smtp-relay-resources" "secretsDirectory" "/etc/smtp-relay-secrets") -}}
 {{- if .Values.declared.allowEmpty }}{{ $_ := set $own.resources "allowEmpty" true }}{{ end -}}
 {{- end -}}
+{{- /* Without a token the program answers this pod alone, which kubectl port-forward comes from. */ -}}
+{{- if and (default .Values.demo.enabled (.Values.config.inbox | default dict).enabled) (include "opensend-smtp-relay.secretRef" (dict "root" . "secret" "inboxToken") | fromJson).name -}}
+{{- $_ := set $own "inbox" (dict "host" "0.0.0.0" "port" 8025) -}}
+{{- end -}}
 {{- if .Values.demo.enabled -}}
 {{- $_ := set $own "transport" "capture" -}}
+{{- $_ := set $own "inbox" (mergeOverwrite (dict "enabled" true) ($own.inbox | default dict)) -}}
 {{- end -}}
 {{- mergeOverwrite $own (deepCopy .Values.config) | toJson }}
+{{- end }}
+
+{{/* Whether pods and proxies of the cluster can reach the inbox. */}}
+{{- define "opensend-smtp-relay.servesInbox" -}}
+{{- $inbox := (include "opensend-smtp-relay.config" . | fromJson).inbox | default dict -}}
+{{- $isLocal := regexMatch "^(127\\..*|localhost|::1)$" ($inbox.host | default "127.0.0.1") -}}
+{{- if and (include "opensend-smtp-relay.hasWorker" .) $inbox.enabled (not $isLocal) }}true{{ end }}
 {{- end }}
 
 {{/* Milliseconds of a duration as the program reads it: 500ms, 10s, 5m, 1h. */}}
@@ -127,7 +139,7 @@ Which settings those are is said by the program (files/settings.json). Called wi
 {{- end -}}
 {{- end -}}
 {{- range $name, $secret := .root.Values.secrets -}}
-{{- if and $secret.value (has $name (list "smtpPassword" "webhooksSecretKeys" "databaseUrl" "awsAccessKeyId" "awsSecretAccessKey")) -}}
+{{- if and $secret.value (has $name (list "smtpPassword" "webhooksSecretKeys" "inboxToken" "databaseUrl" "awsAccessKeyId" "awsSecretAccessKey")) -}}
 {{- /* A new login to the same database is taken over. */ -}}
 {{- $lines = append $lines (printf "%s=%s" $name (regexReplaceAll "//[^@/]*@" $secret.value "//")) -}}
 {{- end -}}

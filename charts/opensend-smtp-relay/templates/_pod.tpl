@@ -124,6 +124,11 @@ spec:
           containerPort: {{ int $config.publicPort }}
           protocol: TCP
         {{- end }}
+        {{- if and (eq .component "worker") (include "opensend-smtp-relay.servesInbox" .root) }}
+        - name: inbox
+          containerPort: {{ default 8025 $config.inbox.port | int }}
+          protocol: TCP
+        {{- end }}
         - name: http
           containerPort: {{ int $config.httpPort }}
           protocol: TCP

@@ -12,6 +12,7 @@ databasePassword: PGPASSWORD
 smtpPassword: SMTP_RELAY_SMTP_PASSWORD
 trackingSecrets: TRACKING_SECRET
 webhooksSecretKeys: SMTP_RELAY_WEBHOOKS_SECRET_KEYS
+inboxToken: SMTP_RELAY_INBOX_TOKEN
 awsAccessKeyId: AWS_ACCESS_KEY_ID
 awsSecretAccessKey: AWS_SECRET_ACCESS_KEY
 {{- end }}
@@ -20,7 +21,7 @@ awsSecretAccessKey: AWS_SECRET_ACCESS_KEY
 {{- define "opensend-smtp-relay.secretsOf" -}}
 {{- $all := dict
       "relay" (list "databaseUrl" "migrationsDatabaseUrl" "databasePassword" "awsAccessKeyId" "awsSecretAccessKey")
-      "worker" (list "databaseUrl" "migrationsDatabaseUrl" "databasePassword" "smtpPassword" "trackingSecrets" "webhooksSecretKeys" "awsAccessKeyId" "awsSecretAccessKey")
+      "worker" (list "databaseUrl" "migrationsDatabaseUrl" "databasePassword" "smtpPassword" "trackingSecrets" "webhooksSecretKeys" "inboxToken" "awsAccessKeyId" "awsSecretAccessKey")
       "migrate" (list "databaseUrl" "migrationsDatabaseUrl" "databasePassword") -}}
 {{- get $all . | toJson }}
 {{- end }}
