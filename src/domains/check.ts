@@ -125,7 +125,7 @@ function answersTo({ purpose, value }: DnsRecord, answer: string, region: string
 }
 
 /** A domain without a record of its own is under that of a domain above it (RFC 7489 section 6.6.3). */
-async function checkDmarc(dns: Dns, name: string): Promise<Check> {
+export async function checkDmarc(dns: Dns, name: string): Promise<Check> {
   const what = `DNS _dmarc.${name} TXT`;
   const labels = name.split('.');
   for (let above = 0; above < labels.length - 1; above += 1) {
@@ -210,7 +210,7 @@ export function accountIn(region: string): string {
 }
 
 /** Answers; none where the name has no such record; the text of the error where DNS could not say. */
-async function lookUp(query: () => Promise<string[]>): Promise<string[] | string> {
+export async function lookUp(query: () => Promise<string[]>): Promise<string[] | string> {
   const found = await attempt(() => orNone(query()));
   return found instanceof Error ? `DNS does not say: ${found.message}` : found;
 }

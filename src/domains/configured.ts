@@ -20,8 +20,7 @@ export function checkConfiguredDomain(
   domain: Parameters<typeof checkDomain>[0]['domain'],
   nameserver?: string,
 ): Promise<DomainReport> {
-  const dns = new Resolver(DNS);
-  if (nameserver !== undefined) dns.setServers([nameserver]);
+  const dns = createResolver(nameserver);
   return withSes(config, domain.region, ses =>
     checkDomain({
       domain: { ...domain, name: normaliseDomain(domain.name) },
@@ -32,6 +31,13 @@ export function checkConfiguredDomain(
       defaultConfigurationSet: config.ses.configurationSet,
     }),
   );
+}
+
+/** @param nameserver as above */
+export function createResolver(nameserver?: string): Resolver {
+  const dns = new Resolver(DNS);
+  if (nameserver !== undefined) dns.setServers([nameserver]);
+  return dns;
 }
 
 /** Does work with SES in a region, as configured, and hangs up after it. */

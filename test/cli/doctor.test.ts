@@ -334,6 +334,56 @@ describe('smtp-relay doctor', { concurrency: 2 }, () => {
     assert.match(faultOf(folder.found, 'route default').remedy ?? '', /SMTP_RELAY_CAPTURE_DIRECTORY/);
   });
 
+  it('looks at routes that documents declare, and tells of those that cannot be used', async t => {
+    const { relay, env } = await startStandalone(t, { queue: false });
+    const { host, port, owner, db } = relay;
+    const declare = (name: string, settings: object) =>
+      db.query(
+        "insert into smtp_relay_routes (id, name, domains, transport, settings) values (gen_random_uuid(), $1, $2, 'smtp', $3)",
+        [...[name, JSON.stringify([`${name}.test`]), JSON.stringify(settings)]],
+      );
+    const smarthost = { host, port: String(port), user: 'apikey', caPath: relay.certificate?.caPath };
+    await declare('good', { ...smarthost, password: owner.apiKey });
+    await declare('refused', { ...smarthost, password: 'os_live_wrong' });
+    await declare('away', { host, port: '1' });
+    await declare('broken', { host, port: 'none' });
+    const { found } = await doctor(env, '--only', 'routes');
+    assert.match(found.get('route good')?.detail ?? '', /takes the log-in of apikey$/);
+    assert.match(faultOf(found, 'route refused').remedy ?? '', /those of the route/);
+    assert.match(faultOf(found, 'route away').detail, /ECONNREFUSED/);
+    assert.match(faultOf(found, 'route broken').remedy ?? '', /smtp-relay resources list/);
+    assert.doesNotMatch(JSON.stringify([...found]), /os_live_wrong/);
+    const away = await doctor({ ...env, DATABASE_URL: 'postgres://relay:x@127.0.0.1:1/relay' }, '--only', 'routes');
+    assert.deepEqual([...away.found.keys()], ['route default', 'declared routes']);
+    assert.equal(away.found.get('declared routes')?.state, 'skipped');
+  });
+
+  it('tells what DNS lacks for domains that go by a smarthost', async t => {
+    const zone: Zone = {};
+    const nameserver = await startDns(t, zone);
+    const { relay, env } = await startStandalone(t, { queue: false, tls: false });
+    const { domain } = relay.owner;
+    const bySmarthost = { ...env, SMTP_RELAY_TRANSPORT: 'smtp', SMTP_RELAY_SMTP_HOST: '127.0.0.1' };
+    const only = ['--only', 'database', 'schema', 'domains', '--nameserver', nameserver];
+    const captured = await doctor(env, ...only);
+    assert.equal(captured.found.get('sending domains')?.detail, 'nothing leaves this machine');
+    const bare = await doctor(bySmarthost, ...only);
+    assert.deepEqual(
+      [`DNS ${domain} TXT`, `DNS ${domain} MX`, `DNS _dmarc.${domain} TXT`].map(what => bare.found.get(what)?.state),
+      ['advice', 'advice', 'advice'],
+    );
+    assert.match(bare.found.get(`DNS ${domain} TXT`)?.detail ?? '', /no SPF: publish one/);
+    zone[domain] = { TXT: ['v=spf1 -all', 'v=spf1 include:host.test ~all'], MX: ['0 .'] };
+    zone[`_dmarc.${domain}`] = { TXT: ['v=DMARC1; p=reject'] };
+    const twice = await doctor(bySmarthost, ...only);
+    assert.match(faultOf(twice.found, `DNS ${domain} TXT`).detail, /2 records of SPF, so none counts/);
+    assert.match(twice.found.get(`DNS ${domain} MX`)?.detail ?? '', /bounces to MAIL FROM/);
+    zone[domain] = { TXT: ['v=spf1 include:host.test ~all', 'other'], MX: ['10 mx.host.test'] };
+    const complete = await doctor(bySmarthost, ...only);
+    assert.equal(complete.found.get(domain)?.detail, '3 of 3 records and settings are right');
+    assert.ok(complete.ok);
+  });
+
   it('ends in time whatever hangs, and looks at the rest meanwhile', async () => {
     const hangs = { name: 'hangs', run: () => new Promise<never>(() => {}) };
     const behind = { name: 'behind', needs: 'hangs', run: async () => [ok('behind', 'well')] };

@@ -3,28 +3,29 @@ import { access } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { greetingName } from '../../config/derived.ts';
 import type { RouteSettings } from '../../config/transports/list.ts';
-import { createRoutes } from '../../delivery/transport/routes.ts';
 import { SmtpSessionError } from '../../delivery/transport/smtp/connection.ts';
 import { SmtpSession } from '../../delivery/transport/smtp/session.ts';
 import { advice, type DoctorParts, type Finding, failed, ok, skipped } from '../finding.ts';
+import { routesInForce } from '../routes-in-force.ts';
 
 /** Milliseconds for each answer of a smarthost. */
 const TIMEOUT = 5_000;
 
 /** The ways out beside SES: smarthosts are logged in to, without a message, and folders have to take files. */
-export async function checkWaysOut({ config, role }: DoctorParts, signal: AbortSignal): Promise<Finding[]> {
+export async function checkWaysOut({ config, role, db }: DoctorParts, signal: AbortSignal): Promise<Finding[]> {
   if (config.pipeline === 'opensend') return [skipped('ways out', "OpenSend's worker sends")];
   if (role === 'relay') return [skipped('ways out', 'the worker sends')];
   const name = greetingName(config);
+  const { routes, findings } = await routesInForce({ config, db });
   const found = await Promise.all(
-    createRoutes(config).all.map(route => {
+    routes.all.map(route => {
       const what = `route ${route.name}`;
       if (route.transport === 'smtp') return checkSmarthost(what, route.settings, name, signal);
       if (route.transport === 'capture') return checkFolder(what, route.settings.directory);
       return ok(what, 'Amazon SES');
     }),
   );
-  return found;
+  return [...found, ...findings];
 }
 
 async function checkSmarthost(
