@@ -38,8 +38,34 @@ export function createLogger(options: LogOptions): Logger {
     const colorize = process.stdout.isTTY && process.stdout.hasColors();
     return pino(base, pretty({ colorize, ...(destination ? { destination } : {}) }));
   }
-  // Lines that come together share a write, beside the path of messages.
-  return pino(base, options.destination ?? pino.destination({ sync: false }));
+  return pino(base, options.destination ?? standardOutput());
+}
+
+/** Characters of lines that are written at once, and milliseconds after which fewer are. */
+const GATHERED = 4 * 1024;
+const LATEST = 10;
+
+/** Lines that come together share a write, beside the path of messages. The last are written before the process ends. */
+function standardOutput(): DestinationStream {
+  const output = pino.destination({ sync: false });
+  let lines = '';
+  let timer: NodeJS.Timeout | undefined;
+  const writeOut = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (lines !== '') output.write(lines);
+    lines = '';
+  };
+  // Before pino's own listeners, which write what it was given until then.
+  process.prependListener('beforeExit', writeOut);
+  process.prependListener('exit', writeOut);
+  return {
+    write(line) {
+      lines += line;
+      if (lines.length >= GATHERED) writeOut();
+      else timer ??= setTimeout(writeOut, LATEST).unref();
+    },
+  };
 }
 
 /** A child keeps the level that its parent had. So where the level may change, every entry gets as far as this question. */

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, it, type TestContext } from 'node:test';
 import pg from 'pg';
 import { createLogger } from '../../src/observability/log.ts';
 
@@ -17,4 +19,42 @@ describe('the log', () => {
     assert.match(lines.join(''), /22P02/);
     assert.doesNotMatch(lines.join(''), /secret/);
   });
+
+  for (const [how, end] of [
+    ['by itself', ''],
+    ['at once', 'process.exit()'],
+    ['by a fault', 'throw new Error()'],
+  ] as const) {
+    it(`loses no line of a process that ends ${how}`, async t => {
+      const output = await allOutput(logging(t, `for (let i = 0; i < 5000; i += 1) logger.info({ i }); ${end}`));
+      const lines = output.trim().split('\n');
+      assert.deepEqual(
+        lines.map(line => JSON.parse(line).i),
+        Array.from({ length: 5_000 }, (_, i) => i),
+      );
+    });
+  }
+
+  it('shows a line of a process that goes on', async t => {
+    const child = logging(t, "logger.info('here'); setInterval(() => {}, 60_000);");
+    const [line] = await once(child.stdout as NodeJS.ReadableStream, 'data');
+    assert.equal(JSON.parse(line).msg, 'here');
+  });
 });
+
+/** A process that logs to its standard output. */
+function logging(t: TestContext, program: string): ChildProcess {
+  const url = new URL('../../src/observability/log.ts', import.meta.url);
+  const start = `import { createLogger } from '${url}'; const logger = createLogger({ level: 'info', format: 'json' });`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', `${start} ${program}`], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  return child;
+}
+
+async function allOutput({ stdout }: ChildProcess): Promise<string> {
+  let output = '';
+  for await (const chunk of stdout ?? []) output += chunk;
+  return output;
+}
