@@ -40,6 +40,8 @@ export interface ConnectionHost extends SMTPServer {
   handshakeFailed(id: string, error: Error | null): void;
 }
 
+/** Behind this reply the socket is TLS's. */
+const TLS_BEGINS = 220;
 const ENHANCED_CODE = /^([245]\.\d{1,3}\.\d{1,3}) /;
 /** As many as the library allows of unknown commands. */
 const MAX_MISTAKES = 10;
@@ -198,10 +200,23 @@ export abstract class LibraryConnection extends SMTPConnection implements Watche
     this.#repliedAt = performance.now();
     this.host.metrics.replied(code);
     if (data && !this._upgrading) this.client.transcript?.said(code, data);
+    if (code !== TLS_BEGINS) this.#holdReplies();
     const [prefix, enhancedCode] = (typeof data === 'string' && ENHANCED_CODE.exec(data)) || [];
     this.#enhancedCode = enhancedCode ?? null;
     super.send(code, prefix === undefined ? data : (data as string).slice(prefix.length), context);
     this.#enhancedCode = null;
+  }
+
+  /**
+   * Has what is said in this moment go out in one packet where more than one command has come in one (RFC 2920). A command that has
+   * to wait for something holds no reply up but its own.
+   */
+  #holdReplies(): void {
+    const parser = this._parser as DataStream | false;
+    const socket = this._socket;
+    if (!parser || socket.writableCorked > 0 || !parser.hasMore) return;
+    socket.cork();
+    process.nextTick(() => socket.uncork());
   }
 
   override _getEnhancedStatusCode(code: number, context?: string | false): string {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { after, describe, it } from 'node:test';
+import { Socket } from 'node:net';
+import { after, describe, it, type TestContext } from 'node:test';
 import { startRelay } from '../support/relay.ts';
 import { base64, emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
 
@@ -24,6 +25,20 @@ async function readReplies(client: SmtpClient, last: string): Promise<string | n
   return reply.code === 250 ? emailIdOf(reply) : null;
 }
 
+/** Counts what is written on the relay's side of connections from now on: each is a packet, or a record of TLS. */
+function countWrites(t: TestContext): () => number {
+  let count = 0;
+  const prototype = Socket.prototype as unknown as Record<string, (...args: unknown[]) => void>;
+  for (const name of ['_write', '_writev']) {
+    const write = prototype[name];
+    t.mock.method(prototype, name, function (this: Socket, ...args: unknown[]) {
+      if (this.localPort === relay.port) count += 1;
+      write?.apply(this, args);
+    });
+  }
+  return () => count;
+}
+
 describe('PIPELINING', () => {
   it('a whole session in one packet: log-in, messages, QUIT', async t => {
     const client = await SmtpClient.secured(t, relay);
@@ -36,6 +51,24 @@ describe('PIPELINING', () => {
     await client.expect('221 ');
     await client.closed;
     assert.deepEqual(await subjectsOf(ids as string[]), ['one', 'two', 'three']);
+  });
+
+  it('what came in one packet is answered in one', async t => {
+    const client = await SmtpClient.loggedIn(t, relay);
+    const writes = countWrites(t);
+    const envelope = 'MAIL FROM:<a@acme.test>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n';
+    await client.send(envelope);
+    await client.expect('250 2.1.0');
+    await client.expect('250 2.1.5');
+    await client.expect('354 ');
+    assert.equal(writes(), 1);
+    // A client that knows nothing else sends what follows a message with it.
+    await client.send(`${messageFrom('a@acme.test', {})}\r\n.\r\n${envelope}`);
+    await client.expect('250 2.0.0');
+    await client.expect('250 2.1.0');
+    await client.expect('250 2.1.5');
+    await client.expect('354 ');
+    assert.equal(writes(), 2);
   });
 
   it('goes on behind a message that is refused', async t => {
