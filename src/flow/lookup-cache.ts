@@ -36,7 +36,8 @@ export function createLookupCache<V>(options: LookupCacheOptions<V>): LookupCach
   });
   return {
     async lookup(key) {
-      const found = await cache.fetch(key);
+      // What is there is given at once: `fetch` makes promises of its own.
+      const found = cache.get(key) ?? (await cache.fetch(key));
       if (!found) throw new Error('the look-up ended without an answer');
       return found.value;
     },

@@ -246,6 +246,6 @@ async function bodyHash(text: BodyText | null): Promise<string | null> {
   return text === null ? null : (await sha256(bytesOf(text))).toString('hex');
 }
 
-function digest(value: unknown): Promise<Buffer> {
+function digest(value: unknown): Buffer | Promise<Buffer> {
   return sha256(Buffer.from(JSON.stringify(value)));
 }

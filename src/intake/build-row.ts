@@ -65,11 +65,11 @@ export async function buildRow(message: AcceptedMessage, keepOriginal: boolean):
     tags: header.control.tags,
     trace,
     messageId: content.messageId,
-    original: keepOriginal ? await originalOf(message) : null,
+    original: keepOriginal ? originalOf(message, await hashOf(message)) : null,
     idempotency: claim,
     ...(counted && { counted }),
   };
-  await refuseUnstorable(row);
+  if (hasNulInFields(row) || (await hasNul(row.text)) || (await hasNul(row.html))) throw nulRefusal();
   if (!keepOriginal && row.attachments.length > 0) refuseLongFields(row);
   return { row, leftOut: content.leftOut };
 }
@@ -96,13 +96,17 @@ function addressOf({ address }: Mailbox): string {
   return address;
 }
 
-async function originalOf(message: AcceptedMessage): Promise<OriginalMessage> {
-  const { raw, envelope, header, arrival, captured, sandbox, refused, ...known } = message;
+function hashOf({ raw, sha256: known }: AcceptedMessage): Buffer | Promise<Buffer> {
+  return known ? bytesOf(known) : sha256(raw);
+}
+
+function originalOf(message: AcceptedMessage, hash: Buffer): OriginalMessage {
+  const { raw, envelope, header, arrival, captured, sandbox, refused } = message;
   const { to, cc, bcc } = header.recipients;
   const { idempotencyKey, tags, ...controls } = header.control;
   return {
     raw,
-    sha256: known.sha256 ? bytesOf(known.sha256) : await sha256(raw),
+    sha256: hash,
     reversePath: envelope.reversePath,
     recipients: [...to, ...cc, ...bcc].map(addressOf),
     bodyType: envelope.bodyType,
@@ -129,12 +133,11 @@ function refuseUnstorableNames({ sender, recipients }: ReadHeader, replyTo: read
 }
 
 /**
- * Refuses what Postgres would: it stores no NUL in text or JSON, and the message would be tried again for ever. What it refuses
- * for another reason is a fault of the installation, and not the client's.
+ * Postgres stores no NUL in text or JSON, and the message would be tried again for ever. What it refuses for another reason is a
+ * fault of the installation, and not the client's.
  */
-async function refuseUnstorable(row: NewMessage): Promise<void> {
-  const isNul = textsOf(row).some(text => text?.includes('\0'));
-  if (isNul || (await hasNul(row.text)) || (await hasNul(row.html))) throw nulRefusal();
+function hasNulInFields(row: NewMessage): boolean {
+  return textsOf(row).some(text => text?.includes('\0'));
 }
 
 function nulRefusal(): Refusal {

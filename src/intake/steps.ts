@@ -17,6 +17,14 @@ export interface StepTimes {
   add(step: MessageStep, milliseconds: number): void;
 }
 
+/** A step that has begun. */
+interface Underway {
+  readonly step: MessageStep;
+  /** null where nobody looks. */
+  readonly span: Span | null;
+  readonly began: number;
+}
+
 /** Takes the steps of one message as long as it is wanted, times them, and shows them in its trace where somebody looks. */
 export class Steps {
   readonly #times: StepTimes;
@@ -37,32 +45,39 @@ export class Steps {
   take<T>(step: MessageStep, work: () => T): T {
     this.#signal.throwIfAborted();
     const span = this.span.isRecording ? this.#tracer.start(step, { parent: this.span }) : null;
-    const began = performance.now();
-    const end = (): void => {
-      this.#times.add(step, performance.now() - began);
-      span?.end();
-    };
-    const fail = (error: unknown): never => {
-      // A refusal is what the step is for.
-      if (!(error instanceof Refusal || this.#signal.aborted)) span?.fail(error);
-      end();
-      throw error;
-    };
+    const underway: Underway = { step, span, began: performance.now() };
     let result: T;
     try {
       result = work();
     } catch (error) {
-      return fail(error);
+      this.#failed(underway, error);
+      throw error;
     }
-    if (!(result instanceof Promise)) {
-      end();
-      return result;
-    }
-    const answer = QUESTIONS.has(step) ? untilAborted(this.#signal, result) : result;
-    return answer.then(value => {
-      end();
+    if (result instanceof Promise) return this.#wait(underway, result) as T;
+    this.#ended(underway);
+    return result;
+  }
+
+  async #wait<T>(underway: Underway, promised: Promise<T>): Promise<T> {
+    try {
+      const value = await (QUESTIONS.has(underway.step) ? untilAborted(this.#signal, promised) : promised);
+      this.#ended(underway);
       return value;
-    }, fail) as T;
+    } catch (error) {
+      this.#failed(underway, error);
+      throw error;
+    }
+  }
+
+  #ended({ step, span, began }: Underway): void {
+    this.#times.add(step, performance.now() - began);
+    span?.end();
+  }
+
+  #failed(underway: Underway, error: unknown): void {
+    // A refusal is what the step is for.
+    if (!(error instanceof Refusal || this.#signal.aborted)) underway.span?.fail(error);
+    this.#ended(underway);
   }
 }
 

@@ -118,8 +118,8 @@ export function freeMemory({ buffer, byteLength }: Uint8Array): void {
 /** Bytes; hashing more takes so long that Node's thread pool does it. */
 const WORTH_A_THREAD = 64 * 1024;
 
-/** SHA-256. */
-export async function sha256(bytes: Uint8Array): Promise<Buffer> {
+/** SHA-256; of few bytes at once. */
+export function sha256(bytes: Uint8Array): Buffer | Promise<Buffer> {
   if (bytes.length < WORTH_A_THREAD) return hash('sha256', bytes, 'buffer');
-  return Buffer.from(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
+  return subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>).then(digest => Buffer.from(digest));
 }

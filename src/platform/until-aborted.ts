@@ -3,14 +3,21 @@
  *
  * @throws the signal's reason
  */
-export async function untilAborted<T>(signal: AbortSignal, promised: Promise<T>): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void => aborted.reject(signal.reason);
-  if (signal.aborted) abort();
-  else signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([promised, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
+export function untilAborted<T>(signal: AbortSignal, promised: Promise<T>): Promise<T> {
+  // Every message comes by here: `Promise.race` would make four promises more.
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+    promised.then(
+      value => {
+        signal.removeEventListener('abort', abort);
+        resolve(value);
+      },
+      error => {
+        signal.removeEventListener('abort', abort);
+        reject(error);
+      },
+    );
+  });
 }

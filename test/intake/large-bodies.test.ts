@@ -142,8 +142,8 @@ describe('known defect: a large text was copied into JSON', () => {
 
   it('it is a parameter of its own, written from where it is', async () => {
     const { json, slices } = await written(Buffer.alloc(3 * MIB, '\x01'), Buffer.alloc(MIB, '<'));
-    assert.equal(JSON.parse(json)[0].text, null);
-    assert.equal(JSON.parse(json)[0].html, null);
+    const [row] = JSON.parse(json);
+    assert.deepEqual([row.text, row.html], [undefined, undefined]);
     assert.ok(json.length < 1_000);
     assert.ok(Math.max(...slices) <= MIB / 4, 'slice by slice');
     assert.ok(slices.reduce((sum, length) => sum + length, 0) > 4 * MIB);

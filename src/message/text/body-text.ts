@@ -132,8 +132,11 @@ export function sizeOfText(text: BodyText | null): number {
 }
 
 /** With pauses for others, where it is large. */
-export async function hasNul(text: BodyText | null): Promise<boolean> {
-  if (text === null || typeof text === 'string') return text?.includes('\0') === true;
+export function hasNul(text: BodyText | null): boolean | Promise<boolean> {
+  return text === null || typeof text === 'string' ? text?.includes('\0') === true : hasNulByte(text);
+}
+
+async function hasNulByte(text: Uint8Array): Promise<boolean> {
   for (let start = 0; start < text.length; start += BYTES_A_TURN) {
     if (start > 0) await setImmediate();
     if (text.subarray(start, start + BYTES_A_TURN).includes(0)) return true;

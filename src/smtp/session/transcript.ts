@@ -225,10 +225,16 @@ const RULES: Readonly<Record<number, string>> = {
 
 function shown(command: Buffer): string {
   const line = command.toString('latin1', 0, LONGEST);
-  const text = SHOWN.test(line)
-    ? command.toString('utf8', 0, LONGEST)
-    : (MECHANISM.exec(line) ?? NAMED.exec(line))?.[0];
+  if (SHOWN.test(line)) return legible(PLAIN.test(line) ? line : command.toString('utf8', 0, LONGEST));
+  const text = (MECHANISM.exec(line) ?? NAMED.exec(line))?.[0];
   if (text === undefined) return `(${command.length} bytes that are no command)`;
-  const rest = SHOWN.test(line) || command.length === text.length ? '' : ' (hidden)';
-  return `${text.replaceAll(KEY, '(a key, hidden)').replaceAll(/[^\P{Cc}\t]/gu, '?')}${rest}`;
+  return command.length === text.length ? legible(text) : `${legible(text)} (hidden)`;
+}
+
+/** Printable characters of ASCII. */
+const PLAIN = /^[ -~]*$/;
+
+function legible(text: string): string {
+  const keyless = text.replaceAll(KEY, '(a key, hidden)');
+  return PLAIN.test(keyless) ? keyless : keyless.replaceAll(/[^\P{Cc}\t]/gu, '?');
 }

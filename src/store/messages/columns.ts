@@ -117,12 +117,21 @@ export function copiedOf<C extends Columns>(columns: C): Columns {
   return Object.fromEntries(Object.entries(columns).filter(([, { isCopied = true }]) => isCopied));
 }
 
-/** Adds the values of some columns to a row of `json_to_recordset`; a list without anything in it is null. */
-export function put<C extends Columns>(row: Record<string, unknown>, columns: C, values: Partial<ValuesOf<C>>): void {
-  for (const [property, { name }] of Object.entries(columns)) {
-    const value = values[property];
-    row[name] = Array.isArray(value) && value.length === 0 ? null : value;
-  }
+/**
+ * Writes the values of some columns as members of a JSON object, each behind a comma. What is absent, and a list without anything in
+ * it, is left out: `json_to_recordset` makes null of it.
+ */
+export function membersOf<C extends Columns>(columns: C): (values: Partial<ValuesOf<C>>) => string {
+  const members = Object.entries(columns).map(([property, { name }]) => ({ property, start: `,"${name}":` }));
+  return values => {
+    let json = '';
+    for (const { property, start } of members) {
+      const value: unknown = values[property];
+      if (value === undefined || value === null || (Array.isArray(value) && value.length === 0)) continue;
+      json += start + JSON.stringify(value);
+    }
+    return json;
+  };
 }
 
 function listed(columns: Columns, one: (column: Column<unknown>) => string): string {

@@ -4,7 +4,7 @@ import { type Pieces, queryStreamed, type StreamedValue } from '../../postgres/b
 import { OUTBOX_CHANNEL } from '../../postgres/notifications.ts';
 import { kept, type Queryable } from '../../postgres/pool.ts';
 import { ADMIT, type UsageCount } from '../keys/usage.ts';
-import { ARRIVAL, CARRIED, definitionsOf, EMAIL, namesOf, put, valuesOf } from './columns.ts';
+import { ARRIVAL, CARRIED, definitionsOf, EMAIL, membersOf, namesOf, valuesOf } from './columns.ts';
 import type { NewMessage } from './new-message.ts';
 import { nameObjects } from './objects.ts';
 
@@ -241,12 +241,19 @@ function stringOf(text: BodyText | null, isAlone: boolean): string | null {
   return isAlone ? null : bytesOf(text).toString();
 }
 
-const { attachments, ...BUT_ATTACHMENTS } = EMAIL;
+const { attachments, html, text, ...OTHERS } = EMAIL;
+
+const MEMBERS = {
+  others: membersOf(OTHERS),
+  bodies: membersOf({ html, text }),
+  carried: membersOf(CARRIED),
+  arrival: membersOf(ARRIVAL),
+};
 
 /** Attachments are JSON already; they are put in as they are. */
 function rowOf(message: NewMessage, rawFrom: number, isAlone: boolean): string {
   const { original, trace, counted } = message;
-  const row: Record<string, unknown> = {
+  const row = {
     correlation_id: trace.correlationId,
     traceparent: trace.traceparent,
     message_id: message.messageId,
@@ -258,16 +265,13 @@ function rowOf(message: NewMessage, rawFrom: number, isAlone: boolean): string {
     }),
     ...(counted && countOf(counted)),
   };
-  put(row, BUT_ATTACHMENTS, {
-    ...message,
-    html: stringOf(message.html, isAlone),
-    text: stringOf(message.text, isAlone),
-  });
-  if (original) put(row, CARRIED, original);
-  if (original?.arrival) put(row, ARRIVAL, original.arrival);
-  const json = JSON.stringify(row);
-  if (message.attachments.length === 0 || (isAlone && message.attachmentsJson)) return json;
-  return `${json.slice(0, -1)},"${attachments.name}":${attachmentsOf(message)}}`;
+  const bodies = { html: stringOf(message.html, isAlone), text: stringOf(message.text, isAlone) };
+  const json = [JSON.stringify(row).slice(0, -1), MEMBERS.others(message), MEMBERS.bodies(bodies)];
+  if (original) json.push(MEMBERS.carried(original));
+  if (original?.arrival) json.push(MEMBERS.arrival(original.arrival));
+  if (message.attachments.length > 0 && !(isAlone && message.attachmentsJson))
+    json.push(`,"${attachments.name}":${attachmentsOf(message)}`);
+  return `${json.join('')}}`;
 }
 
 function countOf({ keyId, recipients, limits }: UsageCount) {
