@@ -180,6 +180,12 @@ export class RelayConnection extends LibraryConnection implements AuthConnection
 
   /** Refuses before 354 what can be refused, and tells a lost client from a message that ended. */
   override handler_DATA(_command: Buffer, done: Done): void {
+    const slowness = this.client.slowness();
+    if (slowness) void slowness.then(() => this.#beginData(done));
+    else this.#beginData(done);
+  }
+
+  #beginData(done: Done): void {
     const parser = this._parser as DataStream | false;
     const refusal = this.client.refusalOfData();
     if (this.session.envelope.rcptTo.length === 0) {

@@ -34,8 +34,8 @@ export interface ConnectionHost extends SMTPServer {
   openSession(id: string, clientAddress: string): Session;
   /** What is known of the connection since its acceptance. */
   incoming(id: string): Incoming | undefined;
-  /** Why the connection is one too many; null where it is not. */
-  refusalOf(id: string): Refusal | null;
+  /** What the client is told in place of the greeting, after which its connection ends; null, in most cases at once, where it is greeted. */
+  refusalOf(id: string): Refusal | null | Promise<Refusal | null>;
   /** @param error what ended the handshake; null where the connection just ended */
   handshakeFailed(id: string, error: Error | null): void;
 }
@@ -182,9 +182,14 @@ export abstract class LibraryConnection extends SMTPConnection implements Watche
   /** Greets at once: the library waits 100 ms for clients that talk too early. */
   override init(): void {
     this._setListeners(() => {
+      const greet = (refusal: Refusal | null): void => {
+        if (refusal === null) return void this.connectionReady();
+        this.refuse('connect', refusal);
+        this.close();
+      };
       const refusal = this.host.refusalOf(this.id);
-      if (refusal) this.refuse('connect', refusal);
-      else this.connectionReady();
+      if (refusal instanceof Promise) void refusal.then(greet);
+      else greet(refusal);
     });
   }
 

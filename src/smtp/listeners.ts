@@ -10,6 +10,7 @@ import { AddressCounts, createTrust } from './incoming-connections.ts';
 import type { ServerSettings } from './library-options.ts';
 import { observeListeners, type SmtpMetrics } from './metrics.ts';
 import { RelayServer } from './server.ts';
+import { ConnectChaos } from './session/connect-chaos.ts';
 import { LoginGuard } from './session/login-guard.ts';
 import type { SessionDependencies } from './session/session.ts';
 import { createTlsMetrics, readTlsPair, type TlsPair, watchTlsPair } from './tls/certificate.ts';
@@ -138,7 +139,8 @@ export function sessionDependencies({
   const child = logger.child({ room: 'smtp' });
   const limits = () => live.current.limits;
   const guard = new LoginGuard({ failedLogins: intake.failedLogins, limits, metrics, logger: child });
-  return { live, intake, guard, sessions: new Tally(), metrics, tracer, logger: child };
+  const connectChaos = new ConnectChaos(intake.keys, metrics);
+  return { live, intake, guard, sessions: new Tally(), metrics, tracer, logger: child, connectChaos };
 }
 
 function serverSettings(config: Config, { legacyTls, ...mode }: ListenerMode): ServerSettings {

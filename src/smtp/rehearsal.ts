@@ -61,7 +61,10 @@ export class Rehearsal {
   async try(keyId: string, message: RehearsedMessage, signal: AbortSignal): Promise<Rehearsed> {
     if ((await this.#intake.keys.findById(keyId)) === null) return refused('AUTH', authenticationFailed());
     const { envelope, clientAddress, raw } = message;
-    const session = new Session({ id: 'rehearsal', clientAddress, trustedKey: () => keyId }, this.#deps);
+    const session = new Session(
+      { id: 'rehearsal', clientAddress, isNamed: false, trustedKey: () => keyId },
+      this.#deps,
+    );
     const refusals: RehearsedRefusal[] = [];
     let step: Step = 'MAIL';
     try {

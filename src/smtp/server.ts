@@ -155,13 +155,14 @@ export class RelayServer extends SMTPServer implements ConnectionHost {
   openSession(id: string, clientAddress: string): Session {
     const isNamed = this.#incoming.get(id)?.isNamed ?? false;
     const trustedKey = isNamed ? () => this.#deps.trustedKey(clientAddress) : () => null;
-    return new Session({ id, clientAddress, trustedKey }, this.#deps.session);
+    return new Session({ id, clientAddress, isNamed, trustedKey }, this.#deps.session);
   }
 
-  /** Why the connection is one too many; null where it is not. */
-  refusalOf(id: string): Refusal | null {
+  /** Why the connection is one too many, or what goes wrong on purpose for it; null where it is to be greeted. */
+  refusalOf(id: string): Refusal | null | Promise<Refusal | null> {
     if (this.#deps.countConnections() > this.settings.connections) return tooManyConnections();
-    return this.#incoming.get(id)?.refusal ?? null;
+    const { refusal = null, isNamed = false, address = '' } = this.#incoming.get(id) ?? {};
+    return refusal ?? (isNamed ? this.#deps.session.connectChaos.refusalOf(address) : null);
   }
 
   /** Greets at once: the library waits a turn, and a client that has spoken by then is turned away. */

@@ -35,6 +35,53 @@ const always = (stage: NonNullable<Chaos['replies']>[number]['stage'], code: 421
 });
 
 describe('chaos of a key in sandbox', () => {
+  for (const [code, reply] of [
+    [421, '421 4.3.2'],
+    [450, '450 4.2.0'],
+    [451, '451 4.3.0'],
+    [550, '550 5.7.1'],
+  ] as const) {
+    it(`refuses connections with ${code} in place of the greeting, of addresses that the key has logged in from`, async t => {
+      const { twin, key } = await startChaos(t, always('connect', code));
+      // Nobody knows the address as yet.
+      const first = await SmtpClient.secured(t, twin);
+      await first.logIn(key);
+      await first.transact(message, '250 ');
+      const refused = async () => {
+        const client = await SmtpClient.connect(t, twin);
+        await client.expect(
+          `${reply} Chaos: the API key that logs in from here is in sandbox, and 100 % are told so here`,
+        );
+        await client.closed;
+      };
+      await refused();
+      // Never two in a row.
+      await SmtpClient.greeted(t, twin);
+      await refused();
+      await first.transact(message, '250 ');
+      await setChaos(twin.db, 'staging', null, null);
+      let inARow = 0;
+      await eventually(async () => {
+        const { code: greeting } = await (await SmtpClient.connect(t, twin)).reply();
+        inARow = greeting === 220 ? inARow + 1 : 0;
+        return inARow === 5;
+      });
+    });
+  }
+
+  it('leaves connections alone of an address that another key sends from, too', async t => {
+    const { relay, key } = await startChaos(t, always('connect', 421));
+    const staging = await SmtpClient.secured(t, relay);
+    await staging.logIn(key);
+    await (await SmtpClient.connect(t, relay)).expect('421 ');
+    // Another program at the same address gets in at its next try, and spoils it.
+    await SmtpClient.loggedIn(t, relay);
+    await staging.transact(message, '250 ');
+    const again = await SmtpClient.secured(t, relay);
+    await again.logIn(key);
+    for (let nth = 0; nth < 5; nth += 1) await SmtpClient.loggedIn(t, relay);
+  });
+
   it('refuses at AUTH, with which a 421 ends the connection', async t => {
     const { twin, key } = await startChaos(t, always('AUTH', 421));
     const client = await SmtpClient.secured(t, twin);
@@ -133,8 +180,8 @@ describe('chaos of a key in sandbox', () => {
     const began = performance.now();
     await client.logIn(twin.owner.apiKey);
     await client.transact(message, '250 ');
-    // AUTH, MAIL, RCPT and the message; timers fire a little early.
-    assert.ok(performance.now() - began > 3_990);
+    // AUTH, MAIL, RCPT, DATA and the message; timers fire a little early.
+    assert.ok(performance.now() - began > 4_990);
   });
 
   it('ends by itself, and with the sandbox', async t => {

@@ -249,7 +249,8 @@ describe('RelayServer', () => {
 
   function dependencies() {
     const intake = { sessions: { isHeard: false } };
-    const session = { settings: {}, intake, logger: { child: () => ({ info() {} }) } };
+    const connectChaos = { refusalOf: () => null };
+    const session = { settings: {}, intake, connectChaos, logger: { child: () => ({ info() {} }) } };
     const logger = { debug() {}, info() {} };
     const times = { loginTimeout: 60_000, idleTimeout: 60_000, sessionTimeout: 60_000, proxyHeaderTimeout: 60_000 };
     const settings = { name: 'relay.test', connections: 5, connectionsPerAddress: 0, strangersPerAddress: 5, ...times };

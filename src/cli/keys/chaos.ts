@@ -41,7 +41,11 @@ export function addChaosCommand(keys: Command, context: CliContext): void {
         `refuse: ${CHAOS_STAGES.join(', ')} (after the dot) with ${CHAOS_CODES.join(', ')}; may be repeated`,
         parseReply,
       )
-      .option('--slow <time>', 'let each reply from AUTH on take so long, such as 2s', seconds(SLOWEST))
+      .option(
+        '--slow <time>',
+        'let each reply to AUTH, MAIL, RCPT, DATA and the message take so long, such as 2s',
+        seconds(SLOWEST),
+      )
       .option('--rate <count>', 'accept so many messages a minute, over all pods', parseRate)
       .option('--cut <percent>', 'cut so many connections in the middle of DATA', parsePercent)
       .option('--late <time[:percent]>', 'accept messages and say so only so much later, such as 90s:10', parseLate)

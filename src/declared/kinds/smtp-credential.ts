@@ -52,7 +52,10 @@ const chaos = group(
       list(
         group(
           {
-            stage: oneOf(CHAOS_STAGES, 'What is answered so; `message` is the message itself, after the dot.'),
+            stage: oneOf(
+              CHAOS_STAGES,
+              'What is answered so; `connect` is the greeting, for addresses that the key has logged in from, and `message` the message itself, after the dot.',
+            ),
             code: Type.Unsafe<ChaosCode>({
               ...{ type: 'integer', format: 'int64', enum: [...CHAOS_CODES], description: 'The reply.' },
               expected: `one of ${CHAOS_CODES.join(', ')}`,

@@ -28,13 +28,17 @@ export class KeyChaos {
 
   /** Before a step is taken: takes as long as it is to take. @throws Refusal where it is to fail */
   async before(stage: ChaosStage, signal = NEVER): Promise<void> {
-    const { slowSeconds = 0 } = this.#chaos ?? {};
-    if (slowSeconds > 0) {
-      this.#metrics.chaos.inc({ action: 'slow' });
-      await rest(slowSeconds * 1000, signal, false);
-    }
+    await this.slowness(signal);
     const refusal = this.refusalOf(stage);
     if (refusal) throw refusal;
+  }
+
+  /** Takes as long as a reply is to take; null where that is no longer than ever. */
+  slowness(signal = NEVER): Promise<void> | null {
+    const { slowSeconds = 0 } = this.#chaos ?? {};
+    if (slowSeconds === 0) return null;
+    this.#metrics.chaos.inc({ action: 'slow' });
+    return rest(slowSeconds * 1000, signal, false);
   }
 
   /** What a step is refused with, where it is; null where not. */
@@ -44,7 +48,8 @@ export class KeyChaos {
       drawn -= percent;
       if (drawn >= 0) continue;
       this.#metrics.chaos.inc({ action: 'refuse' });
-      const text = `Chaos: this API key is in sandbox, and ${percent} % are told so here`;
+      const whose = stage === 'connect' ? 'the API key that logs in from here' : 'this API key';
+      const text = `Chaos: ${whose} is in sandbox, and ${percent} % are told so here`;
       return new Refusal({ code, enhancedCode: ENHANCED[code] ?? '4.0.0', text, rule: 'chaos' });
     }
     return null;

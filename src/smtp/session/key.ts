@@ -13,6 +13,8 @@ import type { LoginGuard } from './login-guard.ts';
 export interface Client {
   readonly id: string;
   readonly clientAddress: string;
+  /** Whether that is the client's, and not that of a load balancer. */
+  readonly isNamed: boolean;
   /** The id of the key as which it may send without a log-in now; null for none. */
   readonly trustedKey: () => string | null;
 }

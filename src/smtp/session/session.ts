@@ -21,6 +21,7 @@ import { isFault, replyTo } from '../protocol/replies.ts';
 import { handshakeDetail, handshakeFailure } from '../tls/handshakes.ts';
 import { logAccepted, resultOf } from './accepted-line.ts';
 import { KeyChaos } from './chaos.ts';
+import type { ConnectChaos } from './connect-chaos.ts';
 import { type Client, SessionKey, type SessionKeyDependencies } from './key.ts';
 import { beginMessageSpan, refuseMessageSpan } from './message-span.ts';
 import { Transcript } from './transcript.ts';
@@ -30,6 +31,8 @@ export interface SessionDependencies extends SessionKeyDependencies {
   readonly intake: Intake;
   readonly tracer: Tracer;
   readonly logger: Logger;
+  /** Shared by all listeners. */
+  readonly connectChaos: ConnectChaos;
 }
 
 const NOBODY: Holder = { key: '', owner: '' };
@@ -118,9 +121,15 @@ export class Session {
   /** AUTH: the password is the API key. */
   authenticate(password: string): Promise<void> {
     return this.#key.logIn(password, key => {
-      this.#chaos.use(key);
+      this.#useChaos(key);
       return this.#chaos.before('AUTH');
     });
+  }
+
+  #useChaos(key: ApiKey): void {
+    this.#chaos.use(key);
+    const { clientAddress, isNamed } = this.#client;
+    if (isNamed) this.#deps.connectChaos.seen(clientAddress, key);
   }
 
   /** MAIL. */
@@ -129,12 +138,17 @@ export class Session {
     this.#reversePath = command.address;
     this.#refuseForeignLocalPart(command.address, command.args !== false && 'SMTPUTF8' in command.args);
     const key = await this.#key.atMail();
-    this.#chaos.use(key);
+    this.#useChaos(key);
     await this.#chaos.before('MAIL');
     const { rates } = this.#deps.intake;
     rates.check(key, 1);
     this.#mostRecipients = rates.mostRecipients(key);
     this.#holder = { key: key.id, owner: key.userId };
+  }
+
+  /** DATA, before anything else: takes as long as its reply is to take; null where that is no longer than ever. */
+  slowness(): Promise<void> | null {
+    return this.#chaos.slowness();
   }
 
   /** DATA. @returns why no message may begin; null where one may */

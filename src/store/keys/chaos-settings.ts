@@ -1,5 +1,7 @@
-/** Where a client may be refused on purpose; `message` is the reply to the message itself, after the dot. */
-export const CHAOS_STAGES = ['AUTH', 'MAIL', 'RCPT', 'DATA', 'message'] as const;
+/**
+ * Where a client may be refused on purpose; `connect` in place of the greeting, for addresses that the key has logged in from; `message` is the reply to the message itself, after the dot.
+ */
+export const CHAOS_STAGES = ['connect', 'AUTH', 'MAIL', 'RCPT', 'DATA', 'message'] as const;
 export type ChaosStage = (typeof CHAOS_STAGES)[number];
 
 export const CHAOS_CODES = [421, 450, 451, 550] as const;
@@ -13,7 +15,7 @@ export const LATEST = 1_800;
 export interface Chaos {
   /** Of those of one stage, at most one is given. */
   readonly replies?: readonly { readonly stage: ChaosStage; readonly code: ChaosCode; readonly percent: number }[];
-  /** Each reply from AUTH on takes so long. */
+  /** Each reply to AUTH, MAIL, RCPT, DATA and the message takes so long. */
   readonly slowSeconds?: number;
   /** In place of the key's own limit. */
   readonly messagesPerMinute?: number;
@@ -35,6 +37,7 @@ export function describeChaos(chaos: Chaos): string[] {
 }
 
 const AT: Readonly<Record<ChaosStage, string>> = {
+  connect: 'when they connect',
   AUTH: 'to AUTH',
   MAIL: 'to MAIL',
   RCPT: 'to RCPT',
