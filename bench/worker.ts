@@ -1,7 +1,7 @@
 /** Measures how fast the worker sends, how soon, and in how much memory; see README.md beside this file. */
 import { mkdir } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
@@ -15,6 +15,7 @@ import { generate } from './support/measure.ts';
 import { topFunctions } from './support/profile.ts';
 import { startRelay } from './support/relay.ts';
 import { type Stage, type System, startSystem } from './support/system.ts';
+import { usageOfTree } from './support/usage.ts';
 
 const HELP = `Usage: node bin/node24.js bench/worker.ts [options]
 
@@ -22,6 +23,8 @@ const HELP = `Usage: node bin/node24.js bench/worker.ts [options]
   --messages <n>       for throughput (20000)
   --seconds <n>        for latency (20)
   --rate <n>           messages a second for latency (300)
+  --rounds <n>         times that throughput is measured (1)
+  --against <folder>   in each of them also the worker of another checkout, its packages installed
   --profile [--top <n>]  run the worker under the CPU profiler and print the n functions (25) that took most time
   --directory <path>   for logs and profiles
 `;
@@ -32,6 +35,8 @@ const { values } = parseArgs({
     messages: { type: 'string', default: '20000' },
     seconds: { type: 'string', default: '20' },
     rate: { type: 'string', default: '300' },
+    rounds: { type: 'string', default: '1' },
+    against: { type: 'string' },
     profile: { type: 'boolean', default: false },
     top: { type: 'string', default: '25' },
     directory: { type: 'string', default: join(tmpdir(), `smtp-relay-bench-${process.pid}`) },
@@ -96,24 +101,48 @@ async function untilSent({ db }: Context, count: number): Promise<void> {
   }
 }
 
+/** This checkout's worker, and in turns with it another's where that is asked for. */
 async function throughput(context: Context): Promise<void> {
-  const { ses, db } = context;
+  const { against } = values;
+  const workers = [
+    { name: 'throughput' },
+    ...(against ? [{ name: 'against', main: resolve(against, 'src/main.ts') }] : []),
+  ];
+  for (let round = 0; round < Number(values.rounds); round += 1) {
+    // Nobody is always first.
+    for (const worker of round % 2 === 0 ? workers : workers.toReversed()) await throughputOf(worker, context);
+  }
+}
+
+async function throughputOf({ name, main }: { name: string; main?: string }, context: Context): Promise<void> {
+  const { ses, db, system } = context;
   const count = Number(values.messages);
+  await db.query('truncate emails cascade');
   await seed(context, count, smallMessage);
   await db.query('vacuum analyze');
-  const before = ses.usage().cpuSeconds;
-  const worker = await startWorker({ ...context, profile: values.profile });
+  const cpu = () => ({
+    SES: ses.usage().cpuSeconds,
+    Postgres: usageOfTree(system.pids.postgres).cpuSeconds,
+    SQS: usageOfTree(system.pids.sqs).cpuSeconds,
+  });
+  const earlier = (await ses.notes()).length;
+  const before = cpu();
+  const worker = await startWorker({ ...context, profile: values.profile, ...(main && { main }) });
   await untilSent(context, count);
   const { cpuSeconds, peakBytes } = worker.usage();
+  const after = cpu();
   await worker.stop();
-  const times = (await ses.notes()).map(({ at }) => at);
+  const times = (await ses.notes()).slice(earlier).map(({ at }) => at);
   // The middle: without the start of the process, and without the last stragglers.
   const [from, to] = [times[Math.floor(count * 0.1)] ?? 0, times[Math.floor(count * 0.9)] ?? 0];
   const rate = (count * 0.8) / ((to - from) / 1000);
-  const perThousand = (seconds: number) => ((seconds / count) * 1000).toFixed(2);
+  const perThousand = (seconds: number) => ((seconds / count) * 1000).toFixed(3);
+  const others = (['Postgres', 'SES', 'SQS'] as const).map(
+    what => `${what} ${perThousand(after[what] - before[what])}`,
+  );
   console.log(
-    `throughput: ${Math.round(rate)} sends/s of 2 KB, ${times.length} sent of ${count}; CPU s/1000: worker ` +
-      `${perThousand(cpuSeconds)}, SES ${perThousand(ses.usage().cpuSeconds - before)}; worker's peak RSS ${Math.round(peakBytes / MB)} MB`,
+    `${name}: ${Math.round(rate)} sends/s of 2 KB, ${times.length} sent of ${count}; CPU s/1000: worker ` +
+      `${perThousand(cpuSeconds)}, ${others.join(', ')}; worker's peak RSS ${Math.round(peakBytes / MB)} MB`,
   );
 }
 

@@ -4,7 +4,7 @@ import { CREDENTIALS } from '../../test/support/ses/sigv4.ts';
 import { type Program, type ProgramOptions, startProgram } from '../support/program.ts';
 import type { Stage, System } from '../support/system.ts';
 
-export interface WorkerOptions extends Pick<ProgramOptions, 'directory' | 'profile'> {
+export interface WorkerOptions extends Pick<ProgramOptions, 'main' | 'directory' | 'profile'> {
   readonly system: Pick<System, 'sqsEndpoint'>;
   readonly stage: Stage;
   readonly ses: { readonly endpoint: string };
@@ -14,9 +14,16 @@ export interface WorkerOptions extends Pick<ProgramOptions, 'directory' | 'profi
 
 /** Starts `smtp-relay worker`. @throws as `startProgram` */
 export function startWorker(options: WorkerOptions): Promise<Program> {
-  const { directory, profile } = options;
+  const { main, directory, profile } = options;
   const isReady = async (logFile: string) => (await readFile(logFile, 'utf8')).includes('"msg":"working"');
-  return startProgram({ command: 'worker', directory, profile, env: environmentOf(options), isReady });
+  return startProgram({
+    command: 'worker',
+    directory,
+    profile,
+    env: environmentOf(options),
+    isReady,
+    ...(main && { main }),
+  });
 }
 
 function environmentOf({ system, stage, ses, env }: WorkerOptions): NodeJS.ProcessEnv {

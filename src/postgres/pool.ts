@@ -121,7 +121,7 @@ export async function checkDatabase(db: Queryable): Promise<void> {
   if (rows[0]?.read_only) throw Object.assign(new Error('the database is read-only'), { code: READ_ONLY });
 }
 
-interface KeptStatement extends pg.QueryConfig {
+export interface KeptStatement extends pg.QueryConfig {
   readonly kept: true;
 }
 
@@ -141,10 +141,15 @@ export function isKept(statement: unknown): statement is KeptStatement {
 type ClientQuery = (text: unknown, values?: unknown, callback?: unknown) => unknown;
 
 const HASH_DIGITS = 24;
+/**
+ * Milliseconds for which Postgres may keep plans, at first and at most. A plan that was made while a table was small can read all of
+ * it, and would go on doing so, however much it has grown, until somebody analyses it.
+ */
+const PLANS_LAST = { first: 500, most: 10_000 };
 
 /**
  * Lets a client give statements with parameters a name, the same for the same text, so that Postgres parses each once a
- * session and plans it a few times at most (PostgreSQL, PREPARE, "Notes").
+ * session and plans it a few times (PostgreSQL, PREPARE, "Notes").
  */
 function nameStatements(client: pg.ClientBase, which: 'all' | 'kept'): void {
   const query = client.query.bind(client) as ClientQuery;
@@ -155,8 +160,20 @@ function nameStatements(client: pg.ClientBase, which: 'all' | 'kept'): void {
     names.set(text, name);
     return name;
   };
+  let plansLast = PLANS_LAST.first;
+  let plansUntil = performance.now() + plansLast;
+  const dropOldPlans = (): void => {
+    const now = performance.now();
+    if (now < plansUntil) return;
+    plansLast = Math.min(2 * plansLast, PLANS_LAST.most);
+    plansUntil = now + plansLast;
+    query('discard plans', () => {});
+  };
   const named: ClientQuery = (statement, values, callback) => {
-    if (isKept(statement)) return query({ ...statement, name: nameOf(statement.text) }, callback);
+    if (isKept(statement)) {
+      dropOldPlans();
+      return query({ ...statement, name: nameOf(statement.text) }, callback);
+    }
     return which === 'all' && typeof statement === 'string' && Array.isArray(values)
       ? query({ name: nameOf(statement), text: statement, values }, callback)
       : query(statement, values, callback);

@@ -7,6 +7,7 @@ import { createPool, kept, type PoolOptions } from '../../src/postgres/pool.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { createServer, withClient } from '../support/postgres-server.ts';
+import { letPass } from '../support/time.ts';
 
 function openPool(t: TestContext, databaseUrl: string, options: Partial<PoolOptions> = {}) {
   const settings = { poolSize: 2, connectTimeout: 60_000, statementTimeout: 20_000, ...options };
@@ -157,6 +158,23 @@ describe('prepared statements', () => {
       assert.equal(rows.length, count);
     });
   }
+
+  it('are planned anew when their table has grown', async t => {
+    const pool = openPool(t, await createDatabase(t), { preparedStatements: 'auto', poolSize: 1 });
+    await pool.query('create table growing (id integer primary key) with (autovacuum_enabled = off)');
+    await pool.query('vacuum analyze growing');
+    const find = () => pool.query(kept('select id from growing where id = $1', [1]));
+    const plan = async () => {
+      const { rows } = await pool.query("select name from pg_prepared_statements where statement like '%growing%'");
+      return JSON.stringify((await pool.query(`explain (format json) execute ${rows[0].name}(1)`)).rows);
+    };
+    for (let times = 0; times < 10; times += 1) await find();
+    await pool.query('insert into growing select generate_series(1, 20000)');
+    assert.match(await plan(), /Seq Scan/);
+    letPass(10_000);
+    assert.deepEqual((await find()).rows, [{ id: 1 }]);
+    assert.match(await plan(), /Index Only Scan|Index Scan|Bitmap/);
+  });
 
   it('waits where the server has no connection to spare, until it has one', async t => {
     const server = await createServer(t, { settings: { max_connections: '6', superuser_reserved_connections: '0' } });

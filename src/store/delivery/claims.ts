@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { Batcher } from '../../flow/batcher.ts';
 import { startStopwatch } from '../../flow/stopwatch.ts';
-import type { Queryable } from '../../postgres/pool.ts';
+import { type KeptStatement, kept, type Queryable } from '../../postgres/pool.ts';
 import { ARRIVAL, CARRIED, objectOf, selectionOf } from '../messages/columns.ts';
 import { type AttemptOutcome, type Claim, type ClaimRow, claimOf } from './claim.ts';
 
@@ -188,7 +188,7 @@ export class Claims {
    * the others, nothing is to be done: somebody has them, they are done, or their next try is in the outbox.
    */
   async take(emailIds: readonly string[]): Promise<Claim[]> {
-    const { rows } = await this.#ask<ClaimRow>(TAKE, [emailIds, this.#options.worker, this.#lease]);
+    const { rows } = await this.#ask<ClaimRow>(kept(TAKE, [emailIds, this.#options.worker, this.#lease]));
     if (rows.length === emailIds.length) return rows.map(claimOf);
     return [...rows.map(claimOf), ...(await this.#takeOver(emailIds.length, emailIds))];
   }
@@ -255,7 +255,7 @@ export class Claims {
       token: claim.token,
       recipients,
     }));
-    const { rows } = await this.#ask<{ emailId: string }>(BEGIN_SENDING, [JSON.stringify(input), this.#lease]);
+    const { rows } = await this.#ask<{ emailId: string }>(kept(BEGIN_SENDING, [JSON.stringify(input), this.#lease]));
     const begun = new Set(rows.map(({ emailId }) => emailId));
     return beginnings.map(({ claim }) => begun.has(claim.emailId));
   }
@@ -265,9 +265,12 @@ export class Claims {
     if (claims.length > 0) await this.#ask(RENEW, [...keysOf(claims), this.#lease]);
   }
 
-  async #ask<R extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<pg.QueryResult<R>> {
+  async #ask<R extends pg.QueryResultRow>(
+    statement: string | KeptStatement,
+    values?: readonly unknown[],
+  ): Promise<pg.QueryResult<R>> {
     try {
-      return await this.#pool.query<R>(text, [...values]);
+      return await this.#pool.query<R>(statement, values && [...values]);
     } catch (error) {
       this.#faultAt = performance.now();
       throw error;

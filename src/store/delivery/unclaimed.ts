@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { Batcher } from '../../flow/batcher.ts';
-import type { Queryable } from '../../postgres/pool.ts';
+import { kept, type Queryable } from '../../postgres/pool.ts';
 import { OPEN } from '../retention/sweep.ts';
 import type { ProviderError } from './claim.ts';
 
@@ -80,7 +80,7 @@ export class JobFactsReader {
   }
 
   async #findAll(ids: readonly string[]): Promise<(JobFacts | null)[]> {
-    const { rows } = await this.#pool.query<JobFacts>(FIND, [ids]);
+    const { rows } = await this.#pool.query<JobFacts>(kept(FIND, [ids]));
     const found = new Map(rows.map(facts => [facts.emailId, facts]));
     return ids.map(id => found.get(id) ?? null);
   }

@@ -1,4 +1,4 @@
-import type { Queryable } from '../../postgres/pool.ts';
+import { kept, type Queryable } from '../../postgres/pool.ts';
 import { gravestOf, gravestStatus } from '../events/gravest-status.ts';
 import { releaseHeld } from '../events/incoming.ts';
 import { insertMessages } from '../messages/insert.ts';
@@ -78,9 +78,9 @@ const KEEP_FOR_LATER = `
  * @returns in the order of the settlements
  */
 export async function writeSettlements(db: Queryable, settlements: readonly Facts[]): Promise<Settled[]> {
-  await db.query(HOLD_ROWS, [settlements.map(({ settlement }) => settlement.claim.emailId)]);
+  await db.query(kept(HOLD_ROWS, [settlements.map(({ settlement }) => settlement.claim.emailId)]));
   const input = storableJson(settlements.map(inputOf));
-  const { rows } = await db.query<{ emailId: string; deliveries: number }>(SETTLE, [input]);
+  const { rows } = await db.query<{ emailId: string; deliveries: number }>(kept(SETTLE, [input]));
   const owned = new Set(rows.map(({ emailId }) => emailId));
   const isOwned = ({ settlement }: Facts) => owned.has(settlement.claim.emailId);
   const mine = settlements.filter(isOwned).map(({ settlement }) => settlement);
