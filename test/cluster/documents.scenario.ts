@@ -101,7 +101,8 @@ async function forwarded(line: string, shell: Shell): Promise<void> {
   const child = spawn('bash', ['-c', `exec ${typed}`], { cwd: shell.folder, env: shell.env, stdio: 'ignore' });
   const closed = once(child, 'close');
   try {
-    await eventually(async () => (await fetch(`http://127.0.0.1:${port}/`)).ok, 60_000);
+    // An inbox with a token asks for it.
+    await eventually(async () => (await fetch(`http://127.0.0.1:${port}/`)).status < 500, 60_000);
   } finally {
     child.kill();
     await closed;
