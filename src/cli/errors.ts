@@ -5,14 +5,15 @@ import { explainDatabaseError, isDatabaseRefusal } from '../postgres/explain.ts'
 import { ForeignInstallation, PipelineMismatch, PipelineUnstated } from '../store/schema/pipeline.ts';
 
 /** Exit codes that scripts can rely on. */
-const EXIT = { ok: 0, failure: 1, usage: 2, refused: 3 } as const;
+const EXIT = { ok: 0, failure: 1, usage: 2, refused: 3, interrupted: 130 } as const;
 
 export const EXIT_CODES_HELP = `
 Exit codes:
   0  done
   1  it failed: database unreachable, not found, something missing, ...
   2  wrong usage or wrong configuration
-  3  the database refuses: its password, its name, its certificate or its rights are wrong, and trying again does not help`;
+  3  the database refuses: its password, its name, its certificate or its rights are wrong, and trying again does not help
+  130  interrupted by Ctrl-C or SIGTERM`;
 
 /** The command did its work, and what it looked at is not as it should be. The answer says what; the text is for people. */
 export class CheckFailed extends Error {
@@ -22,6 +23,11 @@ export class CheckFailed extends Error {
     super(message);
     this.name = 'CheckFailed';
   }
+}
+
+/** Somebody has ended it before it was done. The text says what is done, and how to go on. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
 }
 
 export interface Failure {
@@ -35,6 +41,7 @@ export function explain(error: unknown): Failure {
   if (error instanceof CommanderError) return { message: null, exitCode: error.exitCode === 0 ? EXIT.ok : EXIT.usage };
   if (isMisconfigured(error)) return usage(error.message);
   if (error instanceof StoreError) return error.code === 'invalid' ? usage(error.message) : failure(error.message);
+  if (error instanceof Interrupted) return { message: error.message, exitCode: EXIT.interrupted };
   const message = explainFault(error) ?? (error instanceof Error ? error.message : String(error));
   return { message, exitCode: isDatabaseRefusal(error) ? EXIT.refused : EXIT.failure };
 }

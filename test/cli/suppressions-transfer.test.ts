@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text as readAll } from 'node:stream/consumers';
@@ -9,8 +9,11 @@ import { describe, it, type TestContext } from 'node:test';
 import { suppressionTable } from '../../src/declared/kinds/suppression-list.ts';
 import { importSuppressions } from '../../src/store/owners/suppressions.ts';
 import { createDatabase } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
 import { withClient } from '../support/postgres-server.ts';
 import { cliFor, MAIN } from './run-cli.ts';
+
+const INTERRUPTED = 'interrupted: what is on the lists stays there, and importing the file again adds the rest';
 
 async function setUp(t: TestContext) {
   const url = await createDatabase(t);
@@ -23,6 +26,56 @@ async function setUp(t: TestContext) {
   };
   return { url, directory, write, cli: cliFor(url) };
 }
+
+/** A command as a process of its own, which signals reach. */
+function start(url: string, ...args: string[]) {
+  const child = spawn(process.execPath, [MAIN, 'suppressions', ...args], { env: { DATABASE_URL: url } });
+  const output = Promise.all([readAll(child.stdout), readAll(child.stderr)]);
+  const ended = new Promise<number | null>(resolve => child.once('exit', resolve));
+  return { child, result: async () => ({ code: await ended, stdout: (await output)[0], stderr: (await output)[1] }) };
+}
+
+const onTheList = (url: string): Promise<number> =>
+  withClient(
+    url,
+    async client => (await client.query('select count(*)::integer as n from email_suppressions')).rows[0].n,
+  );
+
+describe('smtp-relay suppressions interrupted by Ctrl-C', () => {
+  it('tells how far an import has come, and what to do', async t => {
+    const { url } = await setUp(t);
+    const { child, result } = start(url, 'import', '-', '--owner', 'acme');
+    child.stdin.on('error', () => {});
+    child.stdin.write(Array.from({ length: 2_500 }, (_, nth) => `a${nth}@x.test\n`).join(''));
+    await eventually(async () => (await onTheList(url)) === 2_000);
+    child.kill('SIGINT');
+    const { code, stdout, stderr } = await result();
+    const added = await onTheList(url);
+    assert.deepEqual([code, stderr.trim()], [130, `smtp-relay: ${INTERRUPTED}`]);
+    assert.match(stdout, new RegExp(`^${added} added, 0 there already, 0 bad, up to line \\d+; it ended early\\.\n$`));
+  });
+
+  it('leaves the file of an earlier export as it was', async t => {
+    const { url, write, directory } = await setUp(t);
+    const file = await write('out.csv', 'earlier');
+    await withClient(url, async client => {
+      await client.query(
+        `insert into email_suppressions (user_id, email, reason) select 'acme', 'a' || n || '@x.test', 'manual' from generate_series(1, 5000) n`,
+      );
+      // The export waits for the table, which somebody else holds.
+      await client.query('begin; lock table email_suppressions in access exclusive mode');
+      const { child, result } = start(url, 'export', file);
+      const waits = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+      // By another connection: a transaction sees activity as it was when it first looked.
+      await eventually(() => withClient(url, async other => (await other.query(waits)).rowCount === 1));
+      child.kill('SIGINT');
+      await eventually(async () => (await readdir(directory)).includes('out.csv'));
+      await client.query('commit');
+      assert.equal((await result()).code, 130);
+    });
+    assert.deepEqual([await readFile(file, 'utf8'), await readdir(directory)], ['earlier', ['out.csv']]);
+  });
+});
 
 describe('smtp-relay suppressions import and export', { concurrency: true }, () => {
   it('imports what it exported, once', async t => {

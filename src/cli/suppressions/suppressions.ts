@@ -1,7 +1,8 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { Readable } from 'node:stream';
+import { createReadStream } from 'node:fs';
+import { addAbortSignal, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Command, Option } from 'commander';
+import type pg from 'pg';
 import {
   addSuppression,
   eachSuppression,
@@ -24,9 +25,11 @@ import {
 } from '../command.ts';
 import { type ConfirmOptions, confirm, yesOption } from '../confirm.ts';
 import { withDatabase } from '../database.ts';
+import { Interrupted } from '../errors.ts';
 import { createProgress } from '../progress.ts';
 import { readSuppressionsCsv, suppressionsCsvWriter } from './csv.ts';
 import { Import } from './import.ts';
+import { replaceFile } from './replace-file.ts';
 
 interface AddOptions extends JsonOptions {
   readonly owner: string;
@@ -135,8 +138,12 @@ function addTransfers(suppressions: Command, context: CliContext): void {
   );
 }
 
+const INTERRUPTED = 'interrupted: what is on the lists stays there, and importing the file again adds the rest';
+
 async function importFile(context: CliContext, file: string, options: ImportOptions): Promise<void> {
+  const signal = context.takeSignals();
   const input = file === STANDARD ? context.stdin : createReadStream(file);
+  addAbortSignal(signal, input as Readable);
   const progress = createProgress(context);
   const work = new Import({ ...options, onBatch: () => progress(`line ${work.doneLine}: ${work.added} added`) });
   try {
@@ -144,6 +151,7 @@ async function importFile(context: CliContext, file: string, options: ImportOpti
   } catch (error) {
     // Addresses that are on the lists by now stay there, and whoever tries again should know.
     if (work.hasBegun && !options.strict) tell(context, options, work, { upToLine: work.doneLine });
+    if (signal.aborted) throw new Interrupted(options.strict ? 'interrupted: nothing was imported' : INTERRUPTED);
     throw error;
   }
   if (options.strict && work.bad.length > 0) {
@@ -188,12 +196,17 @@ function list(context: CliContext, lines: readonly Listed[], what: string): void
 
 async function exportFile(context: CliContext, file: string, owner: string | undefined): Promise<void> {
   const progress = createProgress(context);
-  await withDatabase(context, async pool => {
+  const signal = context.takeSignals();
+  const write = async (pool: pg.Pool) => {
     const rows = Readable.from(counted(eachSuppression(pool, owner), rows => progress(`${rows} addresses`)));
-    if (file === STANDARD) await pipeline(rows, suppressionsCsvWriter(), context.stdout, { end: false });
-    // The addresses are nobody else's business.
-    else await pipeline(rows, suppressionsCsvWriter(), createWriteStream(file, { mode: 0o600 }));
-  }).finally(progress.end);
+    if (file === STANDARD) await pipeline(rows, suppressionsCsvWriter(), context.stdout, { end: false, signal });
+    else await replaceFile(file, output => pipeline(rows, suppressionsCsvWriter(), output, { signal }));
+  };
+  try {
+    await withDatabase(context, write).finally(progress.end);
+  } catch (error) {
+    throw signal.aborted ? new Interrupted('interrupted: the export is not whole') : error;
+  }
 }
 
 async function* counted<T>(rows: AsyncIterable<T>, tell: (count: number) => void): AsyncGenerator<T> {
