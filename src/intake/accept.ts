@@ -168,9 +168,10 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
 }
 
 /** The next large message takes its place. */
-function free(raw: Buffer, { text, html, attachmentsJson }: MessageParts): void {
+function free(raw: Buffer, { text, html, attachmentsJson, contentApart }: MessageParts): void {
   freeMemory(raw);
-  for (const bytes of [text, html, attachmentsJson]) if (bytes instanceof Uint8Array) freeMemory(bytes);
+  for (const bytes of [text, html, attachmentsJson, contentApart?.content])
+    if (bytes instanceof Uint8Array) freeMemory(bytes);
 }
 
 function headerQuestion({ envelope, key }: Underway, { config, rates }: AcceptDependencies): HeaderQuestion {

@@ -62,6 +62,7 @@ export async function buildRow(message: AcceptedMessage, keepOriginal: boolean):
     headers: content.headers,
     attachments: parts.attachments,
     attachmentsJson: parts.attachmentsJson,
+    ...(parts.contentApart && { contentApart: parts.contentApart }),
     tags: header.control.tags,
     trace,
     messageId: content.messageId,

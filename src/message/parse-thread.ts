@@ -39,8 +39,10 @@ export default async function parse({ raw, options }: ParseTask): Promise<unknow
 
 /** Hands the answer's memory over to the main thread without a copy (piscina's Transferable). */
 function moved(answer: ParseAnswer): unknown {
-  const { text, html, attachmentsJson } = answer.parts ?? {};
-  const own = [text, html, attachmentsJson].map(bytes => (typeof bytes === 'string' ? null : ownMemory(bytes)));
+  const { text, html, attachmentsJson, contentApart } = answer.parts ?? {};
+  const own = [text, html, attachmentsJson, contentApart?.content].map(bytes =>
+    typeof bytes === 'string' ? null : ownMemory(bytes),
+  );
   const memory = [answer.raw.buffer, ...own].filter(buffer => buffer !== null);
   return move({ [transferableSymbol]: memory, [valueSymbol]: answer } as never);
 }

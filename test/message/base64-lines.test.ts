@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { Base64Lines } from '../../src/message/mime/base64.ts';
 import { type MessageParts, readParts } from '../../src/message/mime/parts.ts';
 import { base64Lines, mail } from '../support/mail.ts';
-import { PARTS_OPTIONS } from './read-parts.ts';
+import { PARTS_OPTIONS, rowAttachmentsOf } from './read-parts.ts';
 
 describe('Base64 for a JSON string', () => {
   it('has CRLF between lines of 76 characters, however its bytes come', () => {
@@ -24,9 +24,8 @@ describe('Base64 for a JSON string', () => {
       const text = 'a line of text\r\n'.repeat(2_000);
       const body = encoding === 'base64' ? base64Lines(Buffer.from(text)) : text.slice(0, -2);
       const raw = mail('Content-Type: image/png', `Content-Transfer-Encoding: ${encoding}`, '', body);
-      const { attachmentsJson } = await readParts(raw, PARTS_OPTIONS);
-      const [attachment] = JSON.parse(Buffer.from(attachmentsJson ?? '').toString());
-      assert.equal(attachment.content, base64Lines(Buffer.from(text)), encoding);
+      const [attachment] = rowAttachmentsOf(await readParts(raw, PARTS_OPTIONS));
+      assert.equal(attachment?.content, base64Lines(Buffer.from(text)), encoding);
     }
   });
 
@@ -62,6 +61,20 @@ describe('Base64 for a JSON string', () => {
     }
   });
 
+  it('is apart from the JSON where it is the largest, large, and came in full lines', async () => {
+    const type = `Content-Type: multipart/mixed; boundary=${BOUNDARY}`;
+    const [small, larger, largest] = [1_000, 57 * 2_000, 57 * 3_000].map(size => base64Lines(randomBytes(size)));
+    const read = (...contents: (string | undefined)[]) =>
+      readParts(
+        mail(type, '', ...contents.flatMap(lines => [`--${BOUNDARY}`, PDF, '', lines ?? '']), `--${BOUNDARY}--`),
+        PARTS_OPTIONS,
+      );
+    const { contentApart } = await read(small, larger, largest, small);
+    assert.equal(contentApart?.index, 2);
+    assert.equal(Buffer.from(contentApart.content).toString(), largest);
+    assert.equal((await read(small, small)).contentApart, undefined);
+  });
+
   it('counts for the limit as what it is', async () => {
     const raw = mail(PDF, '', base64Lines(randomBytes(57 * 2_000)));
     const limit = 76 * 2_000;
@@ -73,7 +86,6 @@ describe('Base64 for a JSON string', () => {
 const BOUNDARY = 'a-boundary';
 const PDF = 'Content-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64';
 
-function told({ text, html, attachments, attachmentsJson }: MessageParts) {
-  const sizes = attachments.map(({ size }) => size);
-  return { text, html, sizes, json: attachmentsJson && JSON.parse(Buffer.from(attachmentsJson).toString()) };
+function told({ text, html, attachments, ...encoded }: MessageParts) {
+  return { text, html, sizes: attachments.map(({ size }) => size), row: rowAttachmentsOf(encoded) };
 }

@@ -53,7 +53,7 @@ describe('the parser', () => {
     const parsed = await parse(parser, whole.raw);
     assert.equal(parsed.raw.length, 0, 'what nobody needs any more does not come back');
     assert.equal(parsed.parts.text, 'Grüße\n');
-    assert.deepEqual(attachmentsOf(parsed.parts.attachmentsJson), [
+    assert.deepEqual(attachmentsOf(parsed.parts), [
       { filename: 'é.png', content: IMAGE, content_type: 'image/png', content_id: null },
     ]);
   });

@@ -1,4 +1,5 @@
-import { type PartsOptions, readParts } from '../../src/message/mime/parts.ts';
+import assert from 'node:assert/strict';
+import { type MessageParts, type PartsOptions, readParts } from '../../src/message/mime/parts.ts';
 import { type BodyText, bytesOf } from '../../src/message/text/body-text.ts';
 
 export const PARTS_OPTIONS: PartsOptions = {
@@ -25,8 +26,8 @@ export interface ReadMessage {
 
 /** Reads a message as the opensend pipeline does. */
 export async function read(raw: Buffer, options: Partial<PartsOptions> = {}): Promise<ReadMessage> {
-  const { text, html, attachmentsJson } = await readParts(raw, { ...PARTS_OPTIONS, ...options });
-  return { text: stringOf(text), html: stringOf(html), attachments: attachmentsOf(attachmentsJson) };
+  const parts = await readParts(raw, { ...PARTS_OPTIONS, ...options });
+  return { text: stringOf(parts.text), html: stringOf(parts.html), attachments: attachmentsOf(parts) };
 }
 
 /** A body, whichever way it is in memory. */
@@ -34,7 +35,21 @@ export function stringOf(text: BodyText | null): string | null {
   return text === null ? null : bytesOf(text).toString();
 }
 
-export function attachmentsOf(json: Uint8Array | null): Attachment[] {
-  const entries = JSON.parse(json ? Buffer.from(json).toString() : '[]') as (Attachment & { content: string })[];
-  return entries.map(entry => ({ ...entry, content: Buffer.from(entry.content, 'base64') }));
+export function attachmentsOf(parts: Encoded): Attachment[] {
+  return rowAttachmentsOf(parts).map(entry => ({ ...entry, content: Buffer.from(entry.content, 'base64') }));
+}
+
+type Encoded = Pick<MessageParts, 'attachmentsJson' | 'contentApart'>;
+
+/** As the row has them. */
+export function rowAttachmentsOf({ attachmentsJson, contentApart }: Encoded) {
+  const json = attachmentsJson ? Buffer.from(attachmentsJson).toString() : '[]';
+  const entries = JSON.parse(json) as (Omit<Attachment, 'content'> & { content: string })[];
+  if (contentApart === undefined) return entries;
+  const { index, content } = contentApart;
+  assert.equal(entries[index]?.content, '', 'it is in one place only');
+  return entries.with(index, {
+    ...(entries[index] as (typeof entries)[number]),
+    content: Buffer.from(content).toString(),
+  });
 }

@@ -149,6 +149,13 @@ export class FullLines {
     this.#pieces.push(piece.subarray(kept));
   }
 
+  /** As it is without JSON: what was in full lines, as it came. */
+  plain(): Buffer {
+    return Buffer.concat(
+      this.#pieces.map(piece => (Buffer.isBuffer(piece) ? unescaped(piece) : withoutLastBreak(piece))),
+    );
+  }
+
   /** Bytes within a JSON string. */
   get length(): number {
     return this.#pieces.reduce((sum, piece) => sum + (Buffer.isBuffer(piece) ? piece.length : lengthOf(piece)), 0);
@@ -161,6 +168,57 @@ export class FullLines {
       at += Buffer.isBuffer(piece) ? piece.copy(target, at) : copyRun(piece, target, at);
     return at;
   }
+}
+
+/** What one attachment has in place of an empty content. JSON would have it escaped, and parsed again by the database. */
+export interface ContentApart {
+  /** Of the attachment. */
+  readonly index: number;
+  /** Base64, CRLF after each 76 characters. */
+  readonly content: Uint8Array;
+}
+
+export interface EncodedAttachments {
+  readonly attachmentsJson: Uint8Array | null;
+  readonly contentApart?: ContentApart;
+}
+
+/** Bytes that need no decoding of a content that goes apart. */
+const WORTH_GOING_APART = 64 * 1024;
+
+/** @param descriptions what each has beside its content */
+export function encodeAttachments(descriptions: readonly object[], contents: readonly FullLines[]): EncodedAttachments {
+  const apart = largestOf(contents);
+  const heads = descriptions.map((description, index) => {
+    return Buffer.from(`${index === 0 ? '[' : '"},'}${JSON.stringify(description).slice(0, -1)},"content":"`);
+  });
+  const inJson = contents.map((content, index) => (index === apart ? null : content));
+  const end = Buffer.from('"}]');
+  const length = [...heads, ...inJson, end].reduce((sum, piece) => sum + (piece?.length ?? 0), 0);
+  const json = Buffer.allocUnsafeSlow(length);
+  let at = 0;
+  for (const [index, head] of heads.entries()) {
+    at += head.copy(json, at);
+    at = inJson[index]?.copy(json, at) ?? at;
+  }
+  end.copy(json, at);
+  const content = contents[apart]?.plain();
+  return { attachmentsJson: json, ...(content && { contentApart: { index: apart, content } }) };
+}
+
+/** The place of the one that is to go apart; -1 where there is none. */
+function largestOf(contents: readonly FullLines[]): number {
+  const sizes = contents.map(({ hiddenBytes }) => hiddenBytes);
+  const largest = Math.max(...sizes);
+  return largest < WORTH_GOING_APART ? -1 : sizes.indexOf(largest);
+}
+
+function unescaped(encoded: Buffer): Buffer {
+  return Buffer.from(encoded.toString('latin1').replaceAll(BREAK.toString(), '\r\n'), 'latin1');
+}
+
+function withoutLastBreak({ lines }: Run): Buffer {
+  return lines.subarray(0, -2);
 }
 
 /** No break stands before the first line of a run, nor behind its last one. */

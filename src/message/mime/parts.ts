@@ -6,7 +6,16 @@ import type { MendingFacts } from '../mending/mend.ts';
 import { contentRefusal, type Refusal, sizeRefusal } from '../refusal.ts';
 import { type BodyText, mapLines, readBodyText } from '../text/body-text.ts';
 import { contentId, fileName, mediaType, namedContentIds } from './attachment-fields.ts';
-import { Base64Lines, type Elided, elideBase64, FullLines, type Run } from './base64.ts';
+import {
+  Base64Lines,
+  type ContentApart,
+  type Elided,
+  type EncodedAttachments,
+  elideBase64,
+  encodeAttachments,
+  FullLines,
+  type Run,
+} from './base64.ts';
 import { type ContentFields, joinContentFields } from './content-fields.ts';
 import { type MimeLimits, MimeParser } from './mime-parser.ts';
 import { isSpecialVersion, mayBeBody, type PartHeader } from './part-header.ts';
@@ -38,6 +47,8 @@ export interface MessageParts {
    * megabytes and comes from another thread.
    */
   readonly attachmentsJson: Uint8Array | null;
+  /** The largest content, where it is large and came as it is stored: it is empty in `attachmentsJson`. */
+  readonly contentApart?: ContentApart;
   /** Of the message and all parts together. */
   readonly contentFields: ContentFields;
   /** How it is mended when it is sent as it was received; absent where nothing is to be mended. */
@@ -117,11 +128,11 @@ async function read({ raw, runs }: Elided, options: PartsOptions) {
   const html = await parser.bodyOf('text/html');
   const text = (await parser.bodyOf('text/plain')) ?? (html === null ? await collector.takeBody() : null);
   const attachments = collector.finish(html ?? '');
-  const attachmentsJson = collector.json(attachments);
+  const contents = collector.encode(attachments);
   const contentFields = { ...joinContentFields(parser.contentFields), ...(empty > 0 && { emptyMultiparts: empty }) };
   const isBroken = options.breakLines && attachments.length > 0;
   const bodies = isBroken ? breakBody(text, html) : { text, html };
-  const parts: MessageParts = { ...bodies, attachments, attachmentsJson, contentFields };
+  const parts: MessageParts = { ...bodies, attachments, ...contents, contentFields };
   const metRuns = options.contents ? collector.runs : parser.metRuns;
   return { parts, metAllRuns: metRuns === runs.size };
 }
@@ -203,22 +214,11 @@ class AttachmentCollector {
     return this.#attachments.map(info => (isNamed(info.contentId) ? info : { ...info, contentId: null }));
   }
 
-  json(attachments: readonly AttachmentInfo[]): Uint8Array | null {
-    if (this.#contents.length === 0) return null;
-    const heads = attachments.map(({ filename, contentType, contentId }, index) => {
-      const rest = JSON.stringify({ filename, content_type: contentType, content_id: contentId });
-      return Buffer.from(`${index === 0 ? '[' : '"},'}${rest.slice(0, -1)},"content":"`);
+  encode(attachments: readonly AttachmentInfo[]): EncodedAttachments {
+    const descriptions = attachments.map(({ filename, contentType, contentId }) => {
+      return { filename, content_type: contentType, content_id: contentId };
     });
-    const end = Buffer.from('"}]');
-    const length = [...heads, ...this.#contents, end].reduce((sum, piece) => sum + piece.length, 0);
-    const json = Buffer.allocUnsafeSlow(length);
-    let at = 0;
-    for (const [index, head] of heads.entries()) {
-      at += head.copy(json, at);
-      at = this.#contents[index]?.copy(json, at) ?? at;
-    }
-    end.copy(json, at);
-    return json;
+    return this.#contents.length === 0 ? { attachmentsJson: null } : encodeAttachments(descriptions, this.#contents);
   }
 
   /** How many of those that were taken out are content of attachments. */

@@ -236,7 +236,11 @@ function isLarge(message: NewMessage): boolean {
 function sizeOf(message: NewMessage): number {
   const bodies = sizeOfText(message.text) + sizeOfText(message.html);
   const headers = Object.values(message.headers).reduce((sum, { length }) => sum + length, 0);
-  return bodies + headers + (message.attachmentsJson?.length ?? 0) + (message.original?.raw.length ?? 0);
+  return bodies + headers + attachmentBytes(message) + (message.original?.raw.length ?? 0);
+}
+
+function attachmentBytes({ attachmentsJson, contentApart }: NewMessage): number {
+  return (attachmentsJson?.length ?? 0) + (contentApart?.content.length ?? 0);
 }
 
 export interface IntakeMetrics {

@@ -39,14 +39,16 @@ interface Source {
 
 /** What of the only message may travel beside the JSON. */
 const APART = {
-  attachments: 'coalesce($3::jsonb, attachments)',
+  attachments: `case when $7::text is null then coalesce($3::jsonb, attachments)
+                     else jsonb_set($3::jsonb, array[$6::text, 'content'], to_jsonb($7::text)) end`,
   text: 'coalesce($4::text, text)',
   html: 'coalesce($5::text, html)',
 };
 
 /**
  * $1: the messages, JSON; $2: their raw bytes, one behind the other; $3, $4, $5: attachments, text and HTML of the only message,
- * where they do not travel in $1; $6: seconds of the lease. `from`: where the rows are, and what says so.
+ * where they do not travel in $1; $6, $7: which attachment's content is not in $3, and that; $8: seconds of the lease. `from`: where the
+ * rows are, and what says so.
  *
  * A commit that does not wait for its flush to disk would break the promise behind a 250, so a weaker setting of the
  * role or database is overruled for this transaction; a stronger one (remote_apply) stays.
@@ -119,7 +121,7 @@ const requireAll = (table: string, inserted: string, rows: string, key = 'id'): 
 /** The lease counts from now, not from the beginning of a transaction that may have waited for a lock. */
 const outboxEntry = (rows: string): string => `, job as (
     insert into smtp_relay_outbox (email_id, user_id, correlation_id, traceparent, leased_until)
-    select id, user_id, correlation_id, traceparent, clock_timestamp() + make_interval(secs => $6) from ${rows}
+    select id, user_id, correlation_id, traceparent, clock_timestamp() + make_interval(secs => $8) from ${rows}
     returning email_id as id
   )`;
 const requireJobs = (rows: string): string => `, ${requireAll('smtp_relay_outbox', 'job', rows)}`;
@@ -169,7 +171,7 @@ export async function insertMessages(
   const statement = statements[outboxLease === null ? 'alone' : outboxLease === 0 ? 'withDueJob' : 'withJob'];
   const isCounted = messages.some(({ counted }) => counted);
   const text = isCounted ? statement.admitted : statement.all;
-  const values = [json, raws, apart.attachments, apart.text, apart.html, ...lease];
+  const values = [json, raws, apart.attachments, apart.text, apart.html, apart.index, apart.content, ...lease];
   const { rows } = await run(db, text, values);
   return new Set(rows.map(({ id }) => id));
 }
@@ -181,7 +183,7 @@ function besideOf(message: NewMessage | undefined): keyof typeof STORE {
 
 /** Has the database look at the statement that stores what a worker writes, with nothing to store. @throws its error */
 export async function tryInsertMessages(db: Queryable): Promise<void> {
-  await db.query(STORE.originals.withDueJob.all, ['[]', Buffer.alloc(0), null, null, null, 0]);
+  await db.query(STORE.originals.withDueJob.all, ['[]', Buffer.alloc(0), null, null, null, null, null, 0]);
 }
 
 /** Bytes from which on parameters are not to be copied by the driver. */
@@ -204,12 +206,17 @@ function joined(pieces: Pieces): Buffer {
 }
 
 /** What of a message travels beside its JSON, in the binary form of its type. */
-type Apart = Readonly<Record<'attachments' | 'text' | 'html', Pieces | null>>;
+interface Apart extends Readonly<Record<'attachments' | 'text' | 'html' | 'content', Pieces | null>> {
+  /** Of the attachment that has the content. */
+  readonly index: number | null;
+}
 
-const NOTHING_APART: Apart = { attachments: null, text: null, html: null };
+const NOTHING_APART: Apart = { attachments: null, text: null, html: null, index: null, content: null };
 
-function apartOf({ attachmentsJson, text, html }: NewMessage): Apart {
+function apartOf({ attachmentsJson, contentApart, text, html }: NewMessage): Apart {
   return {
+    index: contentApart?.index ?? null,
+    content: contentApart ? [contentApart.content] : null,
     attachments: attachmentsJson && [Buffer.of(JSONB_VERSION), attachmentsJson],
     text: binaryText(text),
     html: binaryText(html),
@@ -286,6 +293,7 @@ function countOf({ keyId, recipients, limits }: UsageCount) {
 }
 
 function attachmentsOf(message: NewMessage): string {
+  if (message.contentApart) throw new Error('a message whose content is apart is stored alone');
   if (message.attachmentsJson) return Buffer.from(message.attachmentsJson).toString();
   return JSON.stringify(
     message.attachments.map(({ filename, contentType, contentId, size }) => ({

@@ -1,4 +1,5 @@
 import type { DeliveryControls } from '../../message/header/control-headers.ts';
+import type { ContentApart } from '../../message/mime/base64.ts';
 import type { TraceContext } from '../../observability/tracing.ts';
 import type { KeyUsage, UsageCount } from '../keys/usage.ts';
 import type { ARRIVAL, CARRIED, EMAIL, ValuesOf } from './columns.ts';
@@ -7,6 +8,8 @@ import type { ARRIVAL, CARRIED, EMAIL, ValuesOf } from './columns.ts';
 export interface NewMessage extends ValuesOf<typeof EMAIL> {
   /** `emails.attachments` with contents, as UTF-8 JSON; null stores the descriptions only. */
   readonly attachmentsJson: Uint8Array | null;
+  /** What one of them has in place of its content there. Such a message is stored alone. */
+  readonly contentApart?: ContentApart;
   readonly trace: TraceContext;
   /** The client's Message-ID without its angle brackets. */
   readonly messageId: string | null;
