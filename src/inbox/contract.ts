@@ -139,39 +139,6 @@ export const Changed = Type.Object({
 });
 export type Changed = Static<typeof Changed>;
 
-export const Key = Type.Object({
-  id: Type.String(),
-  name: Type.String(),
-  owner: orNull(Type.String()),
-  domain: orNull(Type.String({ description: 'The only domain that it may send from; null for any' })),
-  sandbox: Type.Boolean(),
-  blocked: Type.Boolean(),
-});
-export type Key = Static<typeof Key>;
-
-export const Refused = Type.Object({
-  step: Type.String({ description: '`AUTH`, `MAIL`, `RCPT` or `DATA`' }),
-  recipient: orNull(Type.String({ description: 'Of RCPT' })),
-  reply: Type.String({ description: 'As the client would see it' }),
-  rule: Type.String(),
-  why: Type.String({ description: 'The reason in plain words' }),
-  change: Type.String({ description: 'What to change, or whom to ask' }),
-});
-export type Refused = Static<typeof Refused>;
-
-export const KeyVerdict = Type.Object({
-  key: Key,
-  accepted: Type.Boolean({ description: 'Whether it would be accepted, though maybe not for all recipients' }),
-  refusals: Type.Array(Refused),
-});
-export type KeyVerdict = Static<typeof KeyVerdict>;
-
-export const Verdicts = Type.Object({
-  verdicts: Type.Array(KeyVerdict),
-  left: Type.Integer({ description: 'Keys that were not tried, since there are many: name one as `key`' }),
-});
-export type Verdicts = Static<typeof Verdicts>;
-
 export const SIMULATIONS = ['delivered', 'bounced', 'complained', 'delayed', 'opened', 'clicked'] as const;
 
 export const Simulate = Type.Object(

@@ -13,10 +13,12 @@ import { addErrorAnswers } from './errors.ts';
 import type { Inbox, InboxParts } from './inbox.ts';
 import { LiveChanges } from './live.ts';
 import { addActionRoutes } from './routes/actions.ts';
+import { addChaosRoutes } from './routes/chaos.ts';
 import { addKeyRoutes } from './routes/keys.ts';
 import { addLiveRoute } from './routes/live.ts';
 import { addMessageRoutes } from './routes/message.ts';
 import { addMessagesRoutes } from './routes/messages.ts';
+import { addSessionRoutes } from './routes/sessions.ts';
 
 const LIMITS: ListenerLimits = {
   connections: 500,
@@ -71,7 +73,7 @@ export function createInbox(parts: InboxParts): Pick<Listener, 'open' | 'close'>
 /** The page finds out itself which message its address names. */
 function addPages(server: FastifyInstance, pages: Pages): void {
   pages.addAssets(server);
-  for (const url of ['/', '/messages/:id']) {
+  for (const url of ['/', '/messages/:id', '/sessions', '/chaos']) {
     server.get(url, { schema: { hide: true } }, (request, reply) => pages.show('inbox', request, reply));
   }
 }
@@ -93,6 +95,8 @@ function addApi(api: FastifyInstance, inbox: Inbox): void {
   addMessageRoutes(api, inbox);
   addActionRoutes(api, inbox);
   addKeyRoutes(api, inbox);
+  addChaosRoutes(api, inbox);
+  addSessionRoutes(api, inbox);
   addLiveRoute(api, inbox);
   api.get('/api/openapi.json', { schema: { hide: true } }, () => api.swagger());
 }

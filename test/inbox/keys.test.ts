@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import type { KeyVerdict, Verdicts } from '../../src/inbox/contract.ts';
+import type { KeyVerdict, Verdicts } from '../../src/inbox/keys-contract.ts';
 import { createKey } from '../../src/store/keys/api-keys.ts';
 import { blockKey } from '../../src/store/keys/blocked-keys.ts';
 import { setChaos } from '../../src/store/keys/chaos.ts';

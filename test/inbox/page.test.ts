@@ -7,6 +7,7 @@ import type { Page } from '../../src/inbox/contract.ts';
 import { eventually } from '../support/eventually.ts';
 import { mail } from '../support/mail.ts';
 import { needs } from '../support/needs.ts';
+import { axeProblems } from './axe.ts';
 import { startBrowser } from './browser.ts';
 import type { TestInbox } from './inbox.ts';
 
@@ -181,21 +182,7 @@ describe('the page of the inbox', { skip: needs('chromium') }, () => {
   });
 });
 
-interface AxeResult {
-  readonly violations: readonly {
-    readonly id: string;
-    readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
-  }[];
-}
-
 /** @throws AssertionError with what axe-core found */
 async function check(page: BrowserPage, axe: string, what: string): Promise<void> {
-  await page.evaluate(axe);
-  const { violations } = (await page.evaluate(
-    `axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })`,
-  )) as AxeResult;
-  const found = violations.flatMap(({ id, nodes }) =>
-    nodes.map(({ html, failureSummary }) => `${id}: ${html}: ${failureSummary}`),
-  );
-  assert.deepEqual(found, [], what);
+  assert.deepEqual(await axeProblems(page, axe), [], what);
 }

@@ -1,10 +1,12 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { ask } from '../shared/api.ts';
 import { Icon } from '../shared/icon.tsx';
+import { Chaos } from './chaos.tsx';
 import { Help } from './help.tsx';
-import { type Command, useKeys } from './keys.ts';
+import { type Command, type Place, useKeys } from './keys.ts';
 import { List } from './list.tsx';
 import { Message } from './message.tsx';
+import { Refused } from './refused.tsx';
 import { useMessages } from './use-messages.ts';
 import { Welcome } from './welcome.tsx';
 
@@ -15,7 +17,7 @@ export function App() {
   const [search, setSearch] = useState(() => new URLSearchParams(location.search).get('query') ?? '');
   const query = useLater(search, TYPING);
   const messages = useMessages(query.trim());
-  const [selected, select] = useSelection();
+  const { place, selected, select, go } = usePlace();
   const [isHelpOpen, setHelpOpen] = useState(false);
   const [said, say] = useState('');
   const box = useRef<HTMLInputElement>(null);
@@ -49,8 +51,14 @@ export function App() {
   const commands: Readonly<Record<Command, () => void>> = {
     next: () => move(1),
     previous: () => move(-1),
-    search: () => box.current?.focus(),
+    search: () => {
+      go('messages');
+      box.current?.focus();
+    },
     back: () => (isHelpOpen ? setHelpOpen(false) : select(null)),
+    messages: () => go('messages'),
+    sessions: () => go('sessions'),
+    chaos: () => go('chaos'),
     remove: () => void (selected && remove(selected)),
     help: () => setHelpOpen(open => !open),
   };
@@ -67,7 +75,7 @@ export function App() {
 
   const { live, total, isLoading, error } = messages;
   // A page has one heading of the first level: the message's subject, where one is open.
-  const Brand = selected ? 'p' : 'h1';
+  const Brand = selected || place !== 'messages' ? 'p' : 'h1';
   const found = `${messages.messages.length}${messages.hasMore ? '+' : ''} found`;
   return (
     <div class={`app ${selected ? 'has-message' : ''}`}>
@@ -75,6 +83,22 @@ export function App() {
         <Brand class="brand">
           <Icon name="inbox" /> Inbox
         </Brand>
+        <nav class="places" aria-label="Pages">
+          {PLACES.map(([name, title]) => (
+            <a
+              key={name}
+              href={PATHS[name]}
+              aria-current={name === place ? 'page' : undefined}
+              onClick={event => {
+                if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+                event.preventDefault();
+                go(name);
+              }}
+            >
+              {title}
+            </a>
+          ))}
+        </nav>
         <search class="search">
           <Icon name="search" />
           <label class="unseen" for="search">
@@ -102,7 +126,8 @@ export function App() {
           <Icon name="help" />
         </button>
       </header>
-      <main class="panes">
+      {place !== 'messages' && <main class="place">{place === 'chaos' ? <Chaos say={say} /> : <Refused />}</main>}
+      <main class="panes" hidden={place !== 'messages'}>
         <section class="list-pane" aria-label="Messages">
           <div class="list-head">
             <span>{total === null ? found : `${total.toLocaleString()} ${total === 1 ? 'message' : 'messages'}`}</span>
@@ -171,11 +196,22 @@ function useLater<T>(value: T, milliseconds: number): T {
   return later;
 }
 
-/** The message that the address names: `/messages/<id>`. */
-function useSelection(): readonly [string | null, (id: string | null) => void] {
+const PLACES: readonly (readonly [place: Place, title: string])[] = [
+  ['messages', 'Messages'],
+  ['sessions', 'Refused'],
+  ['chaos', 'Chaos'],
+];
+const PATHS: Readonly<Record<Place, string>> = { messages: '/', sessions: '/sessions', chaos: '/chaos' };
+
+/** The page and the message that the address names: `/messages/<id>`. */
+function usePlace() {
   const [selected, setSelected] = useState(idInAddress);
+  const [place, setPlace] = useState(placeInAddress);
   useEffect(() => {
-    const look = () => setSelected(idInAddress());
+    const look = () => {
+      setSelected(idInAddress());
+      setPlace(placeInAddress());
+    };
     addEventListener('popstate', look);
     return () => removeEventListener('popstate', look);
   }, []);
@@ -187,8 +223,19 @@ function useSelection(): readonly [string | null, (id: string | null) => void] {
       else history.pushState(null, '', path);
     }
     setSelected(id);
+    setPlace('messages');
   }, []);
-  return [selected, select];
+  const go = useCallback((to: Place) => {
+    if (to === placeInAddress()) return;
+    history.pushState(null, '', PATHS[to]);
+    setSelected(null);
+    setPlace(to);
+  }, []);
+  return { place, selected, select, go };
+}
+
+function placeInAddress(): Place {
+  return PLACES.find(([place]) => place !== 'messages' && PATHS[place] === location.pathname)?.[0] ?? 'messages';
 }
 
 function idInAddress(): string | null {

@@ -7,6 +7,7 @@ const ROWS = [
   [['1', '…', '9'], 'HTML, text, journey, session, headers, parts, source, changes, keys'],
   [['Delete', '#'], 'delete the message'],
   [['Esc'], 'back to the list'],
+  [['m', 'r', 'c'], 'messages, refused sessions, chaos'],
   [['?'], 'these keys'],
 ] as const;
 

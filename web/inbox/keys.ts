@@ -1,6 +1,8 @@
 import { useLayoutEffect, useRef } from 'preact/hooks';
 
-export type Command = 'next' | 'previous' | 'search' | 'back' | 'remove' | 'help';
+export type Command = 'next' | 'previous' | 'search' | 'back' | 'remove' | 'help' | Place;
+/** Which of the inbox's pages is shown. */
+export type Place = 'messages' | 'sessions' | 'chaos';
 
 /** What each key does, also for the help. */
 export const KEYS: Readonly<Record<string, Command>> = {
@@ -13,6 +15,9 @@ export const KEYS: Readonly<Record<string, Command>> = {
   Delete: 'remove',
   '#': 'remove',
   '?': 'help',
+  m: 'messages',
+  r: 'sessions',
+  c: 'chaos',
 };
 
 /** Has keys do what they stand for, but where somebody types, and where the element that has the focus needs them itself. */

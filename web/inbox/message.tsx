@@ -34,17 +34,25 @@ export function Message({ id, changes, onBack, onRemove, say }: MessageProps) {
   const [error, setError] = useState<string | null>(null);
   const [chosen, choose] = useState<View | null>(null);
 
+  const [again, setAgain] = useState(0);
   useEffect(() => {
     const ended = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
     ask<Details>(`/api/messages/${id}?bodies=false`, { signal: ended.signal }).then(
       found => {
         setDetails(found);
         setError(null);
+        // What was said is written a second later, maybe before anybody tells of changes.
+        const isNew = Date.now() - Date.parse(found.message.createdAt) < 10_000;
+        if (found.transcript === null && isNew) timer = setTimeout(() => setAgain(again + 1), 1_500);
       },
       problem => ended.signal.aborted || setError(problem.message),
     );
-    return () => ended.abort();
-  }, [id, changes]);
+    return () => {
+      ended.abort();
+      clearTimeout(timer);
+    };
+  }, [id, changes, again]);
 
   if (error !== null && details === null) return <p class="nothing bad">{error}</p>;
   if (details === null) return <p class="nothing">Loading …</p>;

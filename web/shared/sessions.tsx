@@ -5,20 +5,31 @@ import { fullTime, shortTime } from './format.ts';
 
 const SPEAKERS = { C: 'client', S: 'relay', '-': 'remark' } as const;
 
+export interface SessionsProps {
+  readonly sessions: readonly RefusedSession[];
+  /** Where the server tells what was said in one, by its id. */
+  readonly path?: string;
+}
+
 /** Sessions in which something was refused, each with what was said in it when it is opened. */
-export function Sessions({ sessions }: { readonly sessions: readonly RefusedSession[] }) {
+export function Sessions({ sessions, path = '/sessions' }: SessionsProps) {
   return (
     <ul class="sessions">
       {sessions.map(session => (
         <li key={session.id}>
-          <Session session={session} />
+          <Session session={session} path={path} />
         </li>
       ))}
     </ul>
   );
 }
 
-function Session({ session }: { readonly session: RefusedSession }) {
+interface SessionProps {
+  readonly session: RefusedSession;
+  readonly path: string;
+}
+
+function Session({ session, path }: SessionProps) {
   const { id, clientAddress, lastAt, reply } = session;
   const [isOpen, setIsOpen] = useState(false);
   return (
@@ -30,19 +41,19 @@ function Session({ session }: { readonly session: RefusedSession }) {
         <span class="soft">{clientAddress}</span>
         <code>{reply}</code>
       </summary>
-      {isOpen && <Story key={`${id} ${lastAt}`} session={session} />}
+      {isOpen && <Story key={`${id} ${lastAt}`} session={session} path={path} />}
     </details>
   );
 }
 
 /** Why, what to change, and the transcript, which is asked for now. */
-function Story({ session }: { readonly session: RefusedSession }) {
+function Story({ session, path }: SessionProps) {
   const { id, pod, why, change, step, rule, refusals } = session;
   const [story, setStory] = useState<SessionStory | string | null>(null);
 
   useEffect(() => {
-    ask<SessionStory>(`/sessions/${encodeURIComponent(id)}`).then(setStory, (error: Error) => setStory(error.message));
-  }, [id]);
+    ask<SessionStory>(`${path}/${encodeURIComponent(id)}`).then(setStory, (error: Error) => setStory(error.message));
+  }, [id, path]);
 
   return (
     <div class="story">

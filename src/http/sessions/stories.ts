@@ -8,10 +8,22 @@ import { masked } from './masks.ts';
 
 /** So many keys, and so many addresses. */
 const MOST_SUBJECTS = 30;
+/** The same where few of them are meant. */
+const MOST_SEARCHED = 1_000;
 
-/** Who was refused something, for a page. @param isMasked nobody's address is to be seen */
-export async function listRefused(db: Queryable, isMasked: boolean): Promise<RefusedSubject[]> {
-  const subjects = await listSubjects(db, MOST_SUBJECTS);
+/**
+ * Who was refused something, for a page.
+ *
+ * @param isMasked nobody's address is to be seen
+ * @param keys the ids of those that alone are meant; null for all, also for who has not logged in
+ */
+export async function listRefused(
+  db: Queryable,
+  isMasked: boolean,
+  keys: ReadonlySet<string> | null = null,
+): Promise<RefusedSubject[]> {
+  const all = await listSubjects(db, keys === null ? MOST_SUBJECTS : MOST_SEARCHED);
+  const subjects = keys === null ? all : all.filter(({ subject }) => keys.has(subject)).slice(0, MOST_SUBJECTS);
   return subjects.map(subject => ({
     kind: subject.isKey ? 'key' : 'address',
     name: nameOf(subject, isMasked),

@@ -4,8 +4,9 @@ import { StoreError } from '../../postgres/errors.ts';
 import type { RehearsedMessage } from '../../smtp/rehearsal.ts';
 import { adviceOn } from '../../smtp/session/advice.ts';
 import { type ApiKeyListing, findByReference, listKeys } from '../../store/keys/api-keys.ts';
-import { ErrorBody, IdParams, Key, type KeyVerdict, Verdicts } from '../contract.ts';
+import { ErrorBody, IdParams } from '../contract.ts';
 import type { Inbox } from '../inbox.ts';
+import { Key, type KeyVerdict, Verdicts } from '../keys-contract.ts';
 import { type ReadMessage, readMessage } from '../message/read.ts';
 
 const KeysQuery = Type.Object({

@@ -9,6 +9,32 @@ const SET = `
    where api_key_id = $1 and sandbox
   returning chaos_until as until`;
 
+/** A key in sandbox with what goes wrong for it. */
+export interface SandboxedKey {
+  readonly id: string;
+  readonly name: string;
+  readonly owner: string | null;
+  /** The document that declares it, which alone says what goes wrong; null where none does. */
+  readonly declaredBy: string | null;
+  /** null where nothing does; so of its end, where nothing is said of one. */
+  readonly chaos: Chaos | null;
+  readonly chaosUntil: Date | null;
+}
+
+const LIST = `
+  select k.id, k.name, k.user_id as owner, o.name as "declaredBy",
+         case when coalesce(c.chaos_until > now(), true) then c.chaos end as chaos,
+         case when c.chaos is not null and c.chaos_until > now() then c.chaos_until end as "chaosUntil"
+    from smtp_relay_credentials c join api_keys k on k.id = c.api_key_id
+    left join smtp_relay_declared o on o.kind = 'SmtpCredential' and k.id = any(o.owned)
+   where c.sandbox
+   order by k.name, k.id limit 200`;
+
+/** The keys in sandbox, by name; 200 at most. */
+export async function listSandboxed(db: Queryable): Promise<SandboxedKey[]> {
+  return (await db.query<SandboxedKey>(LIST)).rows;
+}
+
 /**
  * Has things go wrong for the key that `reference` names, or ends that. Noticed within ten seconds, on open sessions too.
  *

@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { Details, Key, KeyVerdict, Verdicts } from '../../../src/inbox/contract.ts';
+import type { Details } from '../../../src/inbox/contract.ts';
+import type { Key, KeyVerdict, Verdicts } from '../../../src/inbox/keys-contract.ts';
 import { ask } from '../../shared/api.ts';
 
 /** Whether the message would be accepted with another key, and if not, why. */
