@@ -105,14 +105,15 @@ describe('the session of a message', () => {
     await eventually(() => smarthost.messages.length === 1);
     await setSandbox(relay.db, relay.owner.keyId, true);
     // What is known of a key is a few seconds old.
-    const id = await eventually(async () => {
+    await eventually(async () => {
       const sent = await inbox.send({ data: MESSAGE });
       return (
-        (await relay.db.query('select from smtp_relay_messages where email_id = $1 and sandbox', [sent])).rowCount ===
-          1 && sent
+        (await relay.db.query('select from smtp_relay_messages where email_id = $1 and sandbox', [sent])).rowCount === 1
       );
     });
-    assert.equal(textOf(await withSession(inbox, String(id)))[0], 'S 220 relay.test ESMTP');
+    // That one may have logged in before.
+    const id = await inbox.send({ data: MESSAGE });
+    assert.equal(textOf(await withSession(inbox, id))[0], 'S 220 relay.test ESMTP');
     assert.equal(await findArrival(relay.db, real), null);
   });
 
