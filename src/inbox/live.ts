@@ -26,6 +26,7 @@ export class LiveChanges {
   #states: ReadonlyMap<string, string> | null = null;
   #watching: AbortController | null = null;
   #waiting = 0;
+  #mark = 0;
 
   /** @param onlyCaptured whether only what goes to nobody is told of */
   constructor(db: Queryable, onlyCaptured: () => boolean, logger: Logger) {
@@ -44,8 +45,18 @@ export class LiveChanges {
     };
   }
 
-  /** Resolves when something has happened, or may have since nobody looked before; or when the signal comes. */
-  async changed(signal: AbortSignal): Promise<void> {
+  /** Names this moment for `changed`. */
+  get mark(): number {
+    return this.#mark;
+  }
+
+  /**
+   * Resolves when something has happened, or may have since nobody looked before; or when the signal comes.
+   *
+   * @param since the `mark` from before the caller looked itself, so that what came meanwhile counts
+   */
+  async changed(signal: AbortSignal, since: number): Promise<void> {
+    if (since !== this.#mark) return;
     this.#waiting += 1;
     this.#adjust();
     await this.#bell.heard(signal);
@@ -76,13 +87,18 @@ export class LiveChanges {
     const touched = await findTouched(this.#db, this.#onlyCaptured());
     const before = this.#states;
     this.#states = new Map(touched.map(({ id, state }) => [id, state]));
-    if (before === null) return this.#bell.ring();
+    if (before === null) return this.#ring();
     const ids = touched.filter(({ id, state }) => before.get(id) !== state).map(({ id }) => id);
     if (ids.length > 0) this.#tell({ ids, removed: [] });
   }
 
-  #tell(changes: Changes): void {
+  #ring(): void {
+    this.#mark += 1;
     this.#bell.ring();
+  }
+
+  #tell(changes: Changes): void {
+    this.#ring();
     for (const listener of this.#listeners) listener(changes);
   }
 }

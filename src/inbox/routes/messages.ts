@@ -75,9 +75,10 @@ export function addMessagesRoutes(api: FastifyInstance, inbox: Inbox): void {
   async function pageWithin(question: InboxQuestion, milliseconds: number, gone: AbortSignal): Promise<InboxPage> {
     const over = AbortSignal.any([gone, AbortSignal.timeout(milliseconds)]);
     for (;;) {
+      const { mark } = changes;
       const page = await searchInbox(pool, question);
       if (page.messages.length > 0 || milliseconds === 0 || over.aborted) return page;
-      await changes.changed(over);
+      await changes.changed(over, mark);
     }
   }
 }
