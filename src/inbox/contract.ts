@@ -194,14 +194,14 @@ const search = {
   query: Type.Optional(
     Type.String({
       description:
-        'As in the search box: words, `from:`, `to:`, `subject:`, `tag:name=value`, `status:`, `has:attachment`',
+        'As in the search box: words, `from:`, `to:`, `cc:`, `bcc:`, `subject:`, `tag:name=value`, `status:`, `has:attachment`; `-` before one has it not be so',
       maxLength: 1_000,
     }),
   ),
-  from: Type.Optional(Type.String({ description: 'A part of From' })),
-  to: Type.Optional(Type.String({ description: 'A part of a recipient, whether in To, Cc or Bcc' })),
-  subject: Type.Optional(Type.String({ description: 'A part of the subject' })),
-  tag: Type.Optional(Type.String({ description: '`name` or `name=value`' })),
+  from: Type.Optional(Type.String({ description: 'A part of From', minLength: 1 })),
+  to: Type.Optional(Type.String({ description: 'A part of a recipient, whether in To, Cc or Bcc', minLength: 1 })),
+  subject: Type.Optional(Type.String({ description: 'A part of the subject', minLength: 1 })),
+  tag: Type.Optional(Type.String({ description: '`name` or `name=value`', minLength: 1 })),
   since: Type.Optional(
     Type.String({ format: 'date-time', description: 'Only what was accepted at this time or later' }),
   ),

@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifySchemaValidationError } from 'fastify';
-import { isForbidden, isUnreachable, StoreError } from '../postgres/errors.ts';
+import { isDataException, isForbidden, isUnreachable, StoreError } from '../postgres/errors.ts';
 
 const STATUS: Readonly<Record<StoreError['code'], number>> = {
   'not-found': 404,
@@ -10,6 +10,8 @@ const STATUS: Readonly<Record<StoreError['code'], number>> = {
 
 const FORBIDDEN =
   'the role that this worker logs in to the database with has no right to that: run the grants for the inbox of docs/security.md, "Database roles"';
+
+const NOT_STORED = 'something in the request is no text that a database could hold, such as a character of the code 0';
 
 type RequestError = Pick<FastifyError, 'statusCode' | 'message' | 'validation'>;
 
@@ -24,8 +26,9 @@ function explain({ instancePath, keyword, params, message = '' }: FastifySchemaV
   const name = instancePath.slice(1).replaceAll('/', '.');
   if (keyword === 'additionalProperties') return `there is no ${params['additionalProperty']}: see /api/openapi.json`;
   if (keyword === 'enum') return `${name} has to be one of ${(params['allowedValues'] as string[]).join(', ')}`;
+  if (keyword === 'minLength') return `${name} is empty`;
   const form = keyword === 'format' ? FORMS[String(params['format'])] : FORMS[name];
-  return form === undefined ? `${name} ${message}`.trim() : `${name} has to be ${form}`;
+  return form === undefined ? `${name || 'the body'} ${message}` : `${name} has to be ${form}`;
 }
 
 /** Answers of the API say in `error` what is wrong, and nothing of what is inside. */
@@ -41,6 +44,7 @@ export function addErrorAnswers(api: FastifyInstance, isPrepared: () => boolean)
     if (statusCode === 415)
       return reply.code(415).send({ error: 'say it as JSON, with content-type: application/json' });
     if (statusCode >= 400 && statusCode < 500) return reply.code(statusCode).send({ error: message });
+    if (isDataException(error)) return reply.code(400).send({ error: NOT_STORED });
     request.log.error(error);
     if (isForbidden(error)) return reply.code(409).send({ error: FORBIDDEN });
     if (isUnreachable(error)) return reply.code(503).send({ error: 'the database cannot be reached just now' });

@@ -96,14 +96,18 @@ describe('simulating', () => {
       );
       return [answer.status, ((await answer.json()) as { error: string }).error] as const;
     };
-    assert.deepEqual(await status({ type: 'clicked' }), [400, 'the message has no link: say one, as link']);
+    assert.deepEqual(await status({ type: 'clicked' }), [400, 'the message has no link']);
+    assert.deepEqual(await status({ type: 'clicked', link: 'https://shop.example/9' }), [
+      400,
+      '"https://shop.example/9" is no link of the message: it has none',
+    ]);
     assert.deepEqual(await status({ type: 'bounced', recipient: 'x@example.com' }), [
       400,
       'x@example.com is no recipient: ada@example.com',
     ]);
     const types = 'delivered, bounced, complained, delayed, opened, clicked';
     assert.deepEqual(await status({ type: 'exploded' }), [400, `type has to be one of ${types}`]);
-    assert.deepEqual(await status({}), [400, "must have required property 'type'"]);
+    assert.deepEqual(await status({}), [400, "the body must have required property 'type'"]);
     assert.match(String(await status({ type: 'bounced', to: 'ada@example.com' })), /^400,there is no to/);
   });
 });
@@ -118,11 +122,14 @@ describe('releasing', () => {
     const all = await inbox.ask<Released>(...post(`/api/messages/${id}/release`, {}));
     assert.deepEqual(all.recipients, TO);
     await inbox.ask<Released>(...post(`/api/messages/${id}/release`, { to: ['me@example.com'] }));
+    const unsaid = await inbox.ask<Released>(`/api/messages/${id}/release`, { method: 'POST' });
+    assert.deepEqual(unsaid.recipients, TO);
     assert.deepEqual(
       smarthost.messages.map(({ from, recipients }) => [from, recipients]),
       [
         ['shop@acme.test', TO],
         ['shop@acme.test', ['me@example.com']],
+        ['shop@acme.test', TO],
       ],
     );
     const raw = String(smarthost.messages[0]?.raw);

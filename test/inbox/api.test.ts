@@ -195,7 +195,51 @@ describe('the API of the inbox', () => {
     assert.deepEqual(await wrong('/api/messages?recipient=ada@example.com'), slip);
     const deleted = await rawRequest(`${url}/api/messages?recipient=ada@example.com`, { method: 'DELETE' });
     assert.deepEqual([deleted.status, JSON.parse(deleted.body).error], slip, 'and nothing is deleted by it');
+    assert.deepEqual(await wrong('/api/messages?to='), [400, 'to is empty']);
+    assert.match(String(await wrong('/api/messages?query=a%00b')), /^400,something in the request is no text/);
+    assert.deepEqual(await wrong(`/api/messages?query=${'a+'.repeat(21)}`), [400, 'query has more than 20 words']);
     assert.equal((await wrong('/api/messages/5ce7200a-ad56-46bf-acb8-629e819448e5'))[0], 404);
+  });
+
+  it('deletes nothing where a condition has come out empty', async t => {
+    const inbox = await startInbox(t);
+    await inbox.send({ data: plain('Kept') });
+    for (const condition of ['to=', 'subject=', 'query=', 'query=to:', 'query=%22%22']) {
+      const { status } = await rawRequest(`${inbox.url}/api/messages?${condition}`, { method: 'DELETE' });
+      assert.equal(status, 400, condition);
+    }
+    assert.equal((await inbox.ask<Page>('/api/messages')).messages.length, 1);
+  });
+
+  it('searches in all alphabets, upper and lower case alike, for what is there and for what is not', async t => {
+    const inbox = await startInbox(t);
+    await inbox.send({
+      data: plain('=?utf-8?q?Gr=C3=BC=C3=9Fe_aus_K=C3=B6ln?=', '100 % sure, -5 degrees'),
+      to: ['ada@example.com'],
+    });
+    await inbox.send({ data: plain('Other'), to: ['someone@example.com'] });
+    const found = async (query: string) =>
+      (await inbox.ask<Page>(`/api/messages?query=${encodeURIComponent(query)}`)).messages.map(
+        ({ subject }) => subject,
+      );
+    const [greetings, other] = ['Grüße aus Köln', 'Other'];
+    for (const query of [
+      'KÖLN',
+      'subject:KöLN',
+      '"GRÜßE AUS"',
+      '-other',
+      '!subject:other',
+      'bcc:ada',
+      '-bcc:nobody KÖLN',
+    ])
+      assert.deepEqual(await found(query), [greetings], query);
+    for (const query of ['-KÖLN', '-ada', '-bcc:ada', 'to:someone -"-5 degrees"'])
+      assert.deepEqual(await found(query), [other], query);
+    assert.deepEqual(await found('"-5 degrees"'), [greetings], 'as it is');
+    assert.deepEqual(await found('K.LN ö'), [], 'no pattern');
+    assert.deepEqual(await found('ö.'), [], 'no pattern');
+    assert.deepEqual(await found('cc:ada'), []);
+    assert.deepEqual(await found('-has:attachment -tag:campaign'), [other, greetings]);
   });
 
   it('is described by OpenAPI', async t => {

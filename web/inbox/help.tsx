@@ -13,11 +13,12 @@ const ROWS = [
 
 const TERMS = [
   ['from:shop@demo.test', 'who it is from'],
-  ['to:ada@example.com', 'one of To, Cc or Bcc'],
+  ['to:ada@example.com', 'one of To, Cc or Bcc; also cc: and bcc:'],
   ['subject:"your order"', 'words of the subject'],
   ['tag:campaign=spring', 'a tag, or its name alone'],
   ['status:bounced', 'where it stands'],
   ['has:attachment', 'with a file'],
+  ['-to:ada@example.com', 'all but these'],
 ] as const;
 
 export function Help({ onClose }: { readonly onClose: () => void }) {

@@ -43,7 +43,7 @@ export async function readMessage(
 }
 
 /** Links that people may want to follow; a newsletter has hundreds. */
-const MOST_LINKS = 200;
+export const MOST_LINKS = 200;
 const HREF = /<a\b[^>]*?\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))/gi;
 
 const IN_TEXT = /https?:\/\/[^\s<>"']+/gi;

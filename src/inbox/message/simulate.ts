@@ -6,6 +6,7 @@ import { StoreError } from '../../postgres/errors.ts';
 import { createHitRecorder } from '../../tracking/hits.ts';
 import type { Details, SIMULATIONS, Simulate } from '../contract.ts';
 import type { Inbox } from '../inbox.ts';
+import { MOST_LINKS } from './read.ts';
 
 type Told = Exclude<(typeof SIMULATIONS)[number], 'opened' | 'clicked'>;
 
@@ -64,7 +65,9 @@ export async function simulate(
   if (recipients.length === 0) throw new StoreError('invalid', `${recipient} is no recipient: ${all.join(', ')}`);
   if (type === 'opened' || type === 'clicked') {
     const url = type === 'opened' ? null : (link ?? links[0]);
-    if (url === undefined) throw new StoreError('invalid', 'the message has no link: say one, as link');
+    if (url === undefined) throw new StoreError('invalid', 'the message has no link');
+    if (url !== null && !links.includes(url) && links.length < MOST_LINKS)
+      throw new StoreError('invalid', `"${url}" is no link of the message: ${links.join(', ') || 'it has none'}`);
     const record = createHitRecorder({ pool, onRecorded: ({ deliveriesDue }) => deliveriesDue && onDeliveriesDue() });
     await record([{ type, emailId: id, url, userAgent, id: newOrderedId(), at: new Date() }]);
     return recipients;

@@ -28,7 +28,7 @@ export function addActionRoutes(api: FastifyInstance, inbox: Inbox): void {
     },
   );
 
-  api.post<{ Params: IdParams; Body: Release | null; Reply: Released }>(
+  api.post<{ Params: IdParams; Body: Release | undefined; Reply: Released }>(
     '/api/messages/:id/release',
     {
       schema: {
@@ -37,6 +37,10 @@ export function addActionRoutes(api: FastifyInstance, inbox: Inbox): void {
         params: IdParams,
         body: Release,
         response: { 200: Released, 400: ErrorBody, 404: ErrorBody, 409: ErrorBody },
+      },
+      // Nothing to say: to its own recipients.
+      preValidation: async request => {
+        request.body ??= {};
       },
     },
     async request => {

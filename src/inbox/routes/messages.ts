@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import Type, { type Static } from 'typebox';
-import type { SearchTerm } from '../../store/inbox/query.ts';
+import { StoreError } from '../../postgres/errors.ts';
+import { readSearch, type SearchTerm } from '../../store/inbox/query.ts';
 import { removeMessages } from '../../store/inbox/remove.ts';
 import { countInbox, type InboxPage, type InboxQuestion, searchInbox } from '../../store/inbox/search.ts';
 import { ErrorBody, ListQuery, Page, SearchQuery } from '../contract.ts';
@@ -49,6 +50,9 @@ export function addMessagesRoutes(api: FastifyInstance, inbox: Inbox): void {
       },
     },
     async request => {
+      const { query } = request.query;
+      if (query !== undefined && readSearch(query).length === 0)
+        throw new StoreError('invalid', 'query says nothing: leave it out to delete all');
       let removed = 0;
       let after: string | undefined;
       do {

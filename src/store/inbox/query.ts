@@ -1,24 +1,32 @@
-/** One thing that a message has to have. */
-export type SearchTerm =
-  | { readonly field: 'from' | 'to' | 'subject' | 'status' | 'text'; readonly text: string }
-  | { readonly field: 'tag'; readonly name: string; readonly value: string | null }
-  | { readonly field: 'attachment' };
+import { StoreError } from '../../postgres/errors.ts';
 
-const FIELDS = new Set(['from', 'to', 'subject', 'status']);
-/** Words, each maybe with a field before it, and maybe in quotes: `invoice`, `to:a@b.test`, `subject:"your order"`. */
-const WORD = /(?:([a-z]+):)?(?:"([^"]*)"?|(\S+))/giy;
+/** One thing that a message has to have, or where `isNot` holds must not have. */
+export type SearchTerm = (
+  | { readonly field: 'from' | 'to' | 'cc' | 'bcc' | 'subject' | 'status' | 'text'; readonly text: string }
+  | { readonly field: 'tag'; readonly name: string; readonly value: string | null }
+  | { readonly field: 'attachment' }
+) & { readonly isNot?: true };
+
+const FIELDS = new Set(['from', 'to', 'cc', 'bcc', 'subject', 'status']);
+/**
+ * Words, each maybe with `-` or `!` before it, a field, and quotes: `invoice`, `-to:a@b.test`, `subject:"your order"`. What stands in
+ * quotes is taken as it is.
+ */
+const WORD = /([-!](?=[^\s]))?(?:([a-z]+):)?(?:"([^"]*)"?|(\S+))/giy;
 /** More than anybody writes. */
 const MAX_TERMS = 20;
 
 /**
- * Reads what people write into a search box. All terms have to hold; upper and lower case are alike. `from:`, `to:` (whoever of To, Cc
- * and Bcc), `subject:`, `status:`, `tag:name` or `tag:name=value`, `has:attachment`; all else is looked for in all of these and in the
- * bodies.
+ * Reads what people write into a search box. All terms have to hold, and those with `-` or `!` before them must not; upper and lower
+ * case are alike. `from:`, `to:` (whoever of To, Cc and Bcc), `cc:`, `bcc:`, `subject:`, `status:`, `tag:name` or `tag:name=value`,
+ * `has:attachment`; all else is looked for in all of these and in the bodies. A field that has nothing behind it yet says nothing.
+ *
+ * @throws StoreError `invalid` where there is more than is looked for
  */
 export function readSearch(query: string): readonly SearchTerm[] {
   const terms: SearchTerm[] = [];
   const words = new RegExp(WORD);
-  for (let at = 0; at < query.length && terms.length < MAX_TERMS; ) {
+  for (let at = 0; at < query.length; ) {
     words.lastIndex = at;
     const found = words.exec(query);
     if (found === null) {
@@ -26,18 +34,23 @@ export function readSearch(query: string): readonly SearchTerm[] {
       continue;
     }
     at = words.lastIndex;
-    const [whole, field, quoted, bare] = found;
+    const [whole, not = '', field, quoted, bare] = found;
     const text = quoted ?? bare ?? '';
-    const term = readTerm(field?.toLowerCase(), text, whole);
-    if (term !== null) terms.push(term);
+    const term = readTerm(field?.toLowerCase(), text, whole.slice(not.length));
+    if (term !== null) terms.push(not === '' ? term : { ...term, isNot: true });
   }
+  if (terms.length > MAX_TERMS) throw new StoreError('invalid', `query has more than ${MAX_TERMS} words`);
   return terms;
 }
 
+function isHalfWritten(whole: string): boolean {
+  const [, field] = /^([a-z]+):$/.exec(whole.toLowerCase()) ?? [];
+  return field !== undefined && (FIELDS.has(field) || field === 'has' || field === 'tag');
+}
+
 function readTerm(field: string | undefined, text: string, whole: string): SearchTerm | null {
-  if (field === undefined) return text === '' ? null : { field: 'text', text };
-  // Half written.
-  if (text === '') return null;
+  if (text === '' || isHalfWritten(whole)) return null;
+  if (field === undefined) return { field: 'text', text };
   if (FIELDS.has(field)) return { field: field as 'from', text };
   if (field === 'has' && /^attachments?$/i.test(text)) return { field: 'attachment' };
   if (field !== 'tag') return { field: 'text', text: whole };

@@ -100,7 +100,7 @@ export async function searchInbox(db: Queryable, question: InboxQuestion): Promi
   const isAll = wanted.length === 0 && !onlyCaptured;
   const examined = isAll ? limit : withBodies ? EXAMINED_WITH_BODIES : EXAMINED;
   const ofAlong = [...values];
-  const conditions = [onlyCaptured ? IS_CAPTURED : 'true', ...wanted.map(term => conditionOf(term, bind))];
+  const conditions = [onlyCaptured ? IS_CAPTURED : 'true', ...wanted.map(term => isMet(term, bind))];
   const statement = `
   select ${SUMMARY} from (select * ${along} limit ${examined}) e
    where ${conditions.join(' and ')}
@@ -121,36 +121,57 @@ function boundOf(after: string, bind: (value: unknown) => string): string {
   return `(${bind(at)}::timestamptz, ${bind(id)}::uuid)`;
 }
 
-/** SQL: whether a row `e` has it. */
+/** SQL: whether a row `e` is as the term has it. */
+function isMet(term: SearchTerm, bind: (value: unknown) => string): string {
+  const condition = conditionOf(term, bind);
+  return term.isNot ? `not coalesce(${condition}, false)` : condition;
+}
+
+/** SQL: whether a row `e` has it; unknown where it lacks the column. */
 function conditionOf(term: SearchTerm, bind: (value: unknown) => string): string {
   switch (term.field) {
     case 'attachment':
-      return `jsonb_typeof(e.attachments) = 'array' and e.attachments <> '[]'`;
+      return `(jsonb_typeof(e.attachments) = 'array' and e.attachments <> '[]')`;
     case 'tag': {
       const { name, value } = term;
       return `e.tags @> ${bind(JSON.stringify([value === null ? { name } : { name, value }]))}::jsonb`;
     }
     case 'status':
       return `${shownStatus('e')} = any(${bind(statusSpellings(term.text.toLowerCase()))}::text[])`;
-    case 'from':
-      return `e."from" ilike ${bind(containing(term.text))}`;
-    case 'to':
-      return RECIPIENTS(bind(containing(term.text)));
-    case 'subject':
-      return `e.subject ilike ${bind(containing(term.text))}`;
-    case 'text': {
-      const text = bind(containing(term.text));
-      const columns = ['"from"', 'subject', 'text', 'html', 'tags::text'];
-      return `(${RECIPIENTS(text)} or ${columns.map(name => `e.${name} ilike ${text}`).join(' or ')})`;
+    default: {
+      const contains = containing(term.text, bind);
+      return `(${COLUMNS[term.field].map(name => `e.${name} ${contains}`).join(' or ')})`;
     }
   }
 }
 
-const RECIPIENTS = (pattern: string): string =>
-  `(e."to"::text ilike ${pattern} or e.cc::text ilike ${pattern} or e.bcc::text ilike ${pattern})`;
+const RECIPIENTS = ['"to"::text', 'cc::text', 'bcc::text'];
+/** Columns in which a text is looked for. */
+const COLUMNS = {
+  from: ['"from"'],
+  to: RECIPIENTS,
+  cc: ['cc::text'],
+  bcc: ['bcc::text'],
+  subject: ['subject'],
+  text: [...RECIPIENTS, '"from"', 'subject', 'text', 'html', 'tags::text'],
+};
 
-function containing(text: string): string {
-  return `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;
+/**
+ * SQL, behind a column: contains a text, in upper or lower case. A database with the locale C knows no case beyond ASCII, so that a
+ * pattern names both of other letters.
+ */
+function containing(text: string, bind: (value: unknown) => string): string {
+  if (ASCII.test(text)) return `ilike ${bind(`%${text.replaceAll(/[\\%_]/g, '\\$&')}%`)}`;
+  return `~* ${bind(Array.from(text, eitherCase).join(''))}`;
+}
+
+const ASCII = /^[\0-\x7f]*$/;
+
+/** A regular expression for a character. */
+function eitherCase(character: string): string {
+  if (ASCII.test(character)) return character.replace(/[^a-z0-9\s]/i, '\\$&');
+  const cases = [character, character.toLowerCase(), character.toUpperCase()];
+  return `(?:${[...new Set(cases)].join('|')})`;
 }
 
 function shortened(text: string): string {
