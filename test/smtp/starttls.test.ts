@@ -57,6 +57,18 @@ describe('STARTTLS', () => {
     assert.equal(client.unread, '');
   });
 
+  it('is the last of what came in one packet', async t => {
+    const client = await SmtpClient.greeted(t, relay);
+    await client.send('EHLO client.test\r\nNOOP\r\nSTARTTLS\r\nEHLO injected.test\r\n');
+    await client.expect('250 ');
+    await client.expect('250 ');
+    await client.expect('220 ');
+    await client.handshake();
+    await client.command('MAIL FROM:<a@acme.test>', '503 5.5.1');
+    await client.command('EHLO client.test', '250 ');
+    assert.equal(client.unread, '');
+  });
+
   it('throws away a long injection, which outlasts the handshake', async t => {
     const client = await SmtpClient.greeted(t, relay);
     await client.send(`STARTTLS\r\n${'NOOP\r\n'.repeat(5_000)}EHLO injected.test\r\nNO`);

@@ -3,18 +3,15 @@ import { span } from '../shared/format.ts';
 import { ago, Card, Counts, Lines } from './parts.tsx';
 
 /** What the database tells of all processes together. */
-export function Fleet({ overview: { fleet, declared, mayReadFleet } }: { readonly overview: Overview }) {
+export function Fleet({ overview }: { readonly overview: Overview }) {
+  const { fleet, declared } = overview;
   return (
     <section aria-labelledby="fleet">
       <h2 id="fleet">The whole installation</h2>
       <div class="grid">
         {fleet === null ? (
           <Card title="All of it">
-            <p class="soft">
-              {mayReadFleet
-                ? 'The database cannot be read just now.'
-                : 'The database role of this process may not read it: the page of a worker shows it.'}
-            </p>
+            <p class="soft">{whyUnknown(overview)}</p>
           </Card>
         ) : (
           <Known fleet={fleet} />
@@ -29,14 +26,14 @@ export function Fleet({ overview: { fleet, declared, mayReadFleet } }: { readonl
   );
 }
 
+function whyUnknown({ pipeline, mayReadFleet }: Overview): string {
+  if (pipeline === 'opensend') return "OpenSend's own worker delivers; what it does is shown there.";
+  if (!mayReadFleet) return 'The database role of this process may not read it: the page of a worker shows it.';
+  return 'The database cannot be read just now.';
+}
+
 function Known({ fleet }: { readonly fleet: FleetView }) {
   const { acceptedPerSecond, workers, liveWorkers, inHand, held, oldestWaiting, outcomes, shutWays } = fleet;
-  if (acceptedPerSecond === null)
-    return (
-      <Card title="All of it">
-        <p class="soft">OpenSend's own worker delivers; what it does is shown there.</p>
-      </Card>
-    );
   return (
     <>
       <Card title="All of it">

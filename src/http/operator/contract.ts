@@ -129,8 +129,8 @@ export interface FleetView {
   readonly held: number;
   /** Seconds since the acceptance of the message that waits longest, be it due or to be tried again; 0 where none does. */
   readonly oldestWaiting: number;
-  /** Messages accepted a second, in the last ten; null beside OpenSend, whose tables are not counted. */
-  readonly acceptedPerSecond: number | null;
+  /** Messages accepted a second, in the last ten. */
+  readonly acceptedPerSecond: number;
   /** Outcomes of the last minutes by transport, of the newest thousand. */
   readonly outcomes: Tally['rows'];
   /** Ways out that no worker may try just now. */
@@ -163,7 +163,7 @@ export interface Overview {
   readonly declared: Declared | null;
   /** Whether `/sessions` tells what clients were refused. */
   readonly hasSessions: boolean;
-  /** null while the database cannot be read, and where it may not be. */
+  /** null while the database cannot be read, where it may not be, and beside OpenSend, whose own worker delivers. */
   readonly fleet: FleetView | null;
   /** Whether this process may read of the whole installation: the role of a relay has no right to what workers write. */
   readonly mayReadFleet: boolean;

@@ -159,7 +159,7 @@ const RULES: readonly Rule[] = [
     return found('Accepted messages are not passed on', detail);
   },
   ({ fleet, sample: { values } }) => {
-    if (fleet === null || fleet.acceptedPerSecond === null || fleet.liveWorkers > 0 || !values.outboxDue) return null;
+    if (fleet === null || fleet.liveWorkers > 0 || !values.outboxDue) return null;
     return bad('No worker is up', 'No worker gives a sign of life, and there is something to deliver.');
   },
   ({ gauges }) => {

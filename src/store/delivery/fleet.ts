@@ -12,7 +12,7 @@ export interface Fleet {
   readonly held: number;
   /** Seconds since the acceptance of the message that waits longest; 0 where none does. */
   readonly oldestWaiting: number;
-  /** Messages accepted in the last seconds, counted up to a limit; 0 beside OpenSend, whose tables have none of this. */
+  /** Messages accepted in the last seconds, counted up to a limit. */
   readonly accepted: number;
   /** Outcomes of calls to transports in the last minutes, among the newest. */
   readonly outcomes: readonly { readonly transport: string; readonly outcome: string; readonly count: number }[];

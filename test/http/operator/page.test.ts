@@ -136,6 +136,16 @@ describe("the operator's page", () => {
     assert.deepEqual([fleet, role], [null, 'relay']);
   });
 
+  it("leaves OpenSend's tables alone, and says whose worker delivers", async t => {
+    const { url, asked } = await openPage(t, { pipeline: 'opensend' });
+    const { fleet, pipeline, mayReadFleet } = await overviewThat(await followEvents(t, url), () => true);
+    assert.deepEqual([fleet, pipeline, mayReadFleet], [null, 'opensend', true]);
+    assert.deepEqual(
+      asked.filter(text => /emails/.test(text)),
+      [],
+    );
+  });
+
   it('is not there where it is switched off, and probes and metrics are', async t => {
     const port = await freePort();
     await startRelay(t, { settings: { ...STANDALONE, httpPort: port, 'operatorPage.enabled': false }, queue: false });
