@@ -4,8 +4,10 @@ import Type, { type Static, type TSchema } from 'typebox';
  * What the HTTP API of the inbox takes and gives. The checks of requests, the OpenAPI document and the types of the page follow from it.
  */
 
-const Time = Type.String({ format: 'date-time' });
-const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+export const Time = Type.String({ format: 'date-time' });
+export const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+/** A slip of the pen in a condition must not be answered, or delete, as if it were not there. */
+export const ONLY_THESE = { additionalProperties: false };
 const Addresses = Type.Array(Type.String());
 
 export const Tag = Type.Object({ name: Type.String(), value: Type.String() });
@@ -180,9 +182,6 @@ export const ErrorBody = Type.Object({ error: Type.String() });
 
 export const IdParams = Type.Object({ id: Type.String({ format: 'uuid' }) });
 export type IdParams = Static<typeof IdParams>;
-
-/** A slip of the pen in a condition must not be answered, or delete, as if it were not there. */
-const ONLY_THESE = { additionalProperties: false };
 
 export const DetailsQuery = Type.Object(
   { bodies: Type.Boolean({ default: true, description: 'Whether `text` and `html` are wanted' }) },

@@ -1,12 +1,10 @@
-import Type, { type Static, type TSchema } from 'typebox';
+import Type, { type Static } from 'typebox';
 import { CHAOS_CODES, CHAOS_STAGES, LATEST, SLOWEST } from '../store/keys/chaos-settings.ts';
+import { ONLY_THESE, orNull, Time } from './contract.ts';
 
 /*
  * What the HTTP API of the inbox takes and gives of API keys, as `contract.ts` has the rest.
  */
-
-const Time = Type.String({ format: 'date-time' });
-const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 export const Key = Type.Object({
   id: Type.String(),
@@ -19,7 +17,6 @@ export const Key = Type.Object({
 export type Key = Static<typeof Key>;
 
 const Percent = Type.Integer({ minimum: 1, maximum: 100 });
-const strict = { additionalProperties: false };
 
 export const Chaos = Type.Object(
   {
@@ -27,7 +24,7 @@ export const Chaos = Type.Object(
       Type.Array(
         Type.Object(
           { stage: Type.Enum([...CHAOS_STAGES]), code: Type.Enum([...CHAOS_CODES]), percent: Percent },
-          { ...strict, description: '`connect` is the greeting, `message` the reply after the dot' },
+          { ...ONLY_THESE, description: '`connect` is the greeting, `message` the reply after the dot' },
         ),
         { minItems: 1, maxItems: 20 },
       ),
@@ -36,10 +33,10 @@ export const Chaos = Type.Object(
     messagesPerMinute: Type.Optional(Type.Integer({ minimum: 1, maximum: 999_999_999 })),
     cutPercent: Type.Optional(Percent),
     late: Type.Optional(
-      Type.Object({ percent: Percent, seconds: Type.Integer({ minimum: 1, maximum: LATEST }) }, strict),
+      Type.Object({ percent: Percent, seconds: Type.Integer({ minimum: 1, maximum: LATEST }) }, ONLY_THESE),
     ),
   },
-  { ...strict, minProperties: 1 },
+  { ...ONLY_THESE, minProperties: 1 },
 );
 
 export const SetChaos = Type.Object(
@@ -53,7 +50,7 @@ export const SetChaos = Type.Object(
       }),
     ),
   },
-  strict,
+  ONLY_THESE,
 );
 export type SetChaos = Static<typeof SetChaos>;
 

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import type { KeyVerdict, Verdicts } from '../../src/inbox/keys-contract.ts';
+import type { Key, KeyVerdict, Verdicts } from '../../src/inbox/keys-contract.ts';
 import { createKey } from '../../src/store/keys/api-keys.ts';
 import { blockKey } from '../../src/store/keys/blocked-keys.ts';
 import { setChaos } from '../../src/store/keys/chaos.ts';
 import { setSandbox } from '../../src/store/keys/sandbox.ts';
 import { addSuppression } from '../../src/store/owners/suppressions.ts';
+import { startSmarthost } from '../delivery/support/smarthost.ts';
 import { mail } from '../support/mail.ts';
-import { SmtpClient } from '../support/smtp-client.ts';
+import { emailIdOf, SmtpClient } from '../support/smtp-client.ts';
 import { startInbox, type TestInbox } from './inbox.ts';
 
 const MESSAGE = mail(
@@ -127,7 +128,27 @@ describe('what a message would be answered with another key', () => {
     const replyTo = async (id: string) => (await verdictsOf(inbox, id, 'same')).get('same')?.refusals[0]?.reply;
     assert.match(String(await replyTo(large)), /^552 5\.3\.4 The message is larger than 100000 bytes/);
     assert.equal(await replyTo(small), undefined);
-    const unknown = await fetch(`${inbox.url}/api/messages/${small}/keys?key=nobody`);
-    assert.equal(unknown.status, 404);
+    const status = async (query: string) => (await fetch(`${inbox.url}/api/messages/${small}/keys?${query}`)).status;
+    assert.equal(await status('key=nobody'), 404);
+    assert.equal(await status('kye=same'), 400);
+  });
+
+  it('tells nothing of keys of other owners where mail goes to people', async t => {
+    const smarthost = await startSmarthost(t);
+    const smtp = { transport: 'smtp', 'smtp.host': '127.0.0.1', 'smtp.port': smarthost.port, 'smtp.security': 'none' };
+    const inbox = await startInbox(t, { settings: smtp, relaySettings: smtp });
+    const { relay } = inbox;
+    const { key } = await createKey(relay.db, { owner: relay.owner.userId, name: 'staging', sandbox: true });
+    await keyOf(inbox, 'production');
+    const stranger = await keyOf(inbox, 'stranger', { owner: 'other' });
+    const client = await SmtpClient.secured(t, relay);
+    await client.logIn(key);
+    const sent = await client.transact({ from: 'shop@acme.test', to: ['ada@example.com'], data: MESSAGE }, '250 ');
+    const id = emailIdOf(sent);
+    const mine = ['production', 'staging', 'test'];
+    assert.deepEqual([...(await verdictsOf(inbox, id)).keys()].toSorted(), mine);
+    assert.deepEqual((await inbox.ask<Key[]>('/api/keys')).map(({ name }) => name).toSorted(), mine);
+    for (const wanted of ['stranger', stranger.id])
+      assert.equal((await fetch(`${inbox.url}/api/messages/${id}/keys?key=${wanted}`)).status, 404, wanted);
   });
 });
