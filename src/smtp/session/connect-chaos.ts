@@ -12,8 +12,8 @@ const DAY = 86_400_000;
 
 /**
  * What goes wrong on purpose before it shows whose a connection is. An address gets the chaos of the key in sandbox that has logged in from
- * it, on this process; but no address from which any other key has in the last day, and never two connections in a row: another program
- * at the same address gets in at its next try, and from then on the address is left alone.
+ * it, on this process; but no address from which a key that is not in sandbox has sent in the last day, and never two connections in a
+ * row: another program at the same address gets in at its next try, and from then on the address is left alone.
  */
 export class ConnectChaos {
   readonly #keys: Pick<Intake['keys'], 'findById'>;
@@ -30,7 +30,7 @@ export class ConnectChaos {
   seen(address: string, key: ApiKey): void {
     const network = clientNetwork(address);
     if (!key.sandbox) {
-      if (!this.#shared.has(network)) this.#shared.set(network, true);
+      this.#shared.set(network, true);
       if (this.#sandboxed.size > 0) this.#sandboxed.delete(network);
     } else if (!hasChaos(key)) {
       if (this.#sandboxed.get(network)?.keyId === key.id) this.#sandboxed.delete(network);
