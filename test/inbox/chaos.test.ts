@@ -127,7 +127,7 @@ describe('the pages beside messages', { skip: needs('chromium') }, () => {
     await page.getByText('503 Error: need MAIL command').waitFor();
     await page.locator('summary').first().press('Enter');
     await page.getByText('EHLO <b>me</b>').waitFor();
-    assert.equal(await page.locator('.transcript b').count(), 0);
+    assert.equal(await page.locator('.said b').count(), 0);
     await page.goBack();
     await page.waitForURL('**/chaos');
     await page.context().close();

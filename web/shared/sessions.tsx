@@ -2,8 +2,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { RefusedSession, SessionStory } from '../../src/http/sessions/contract.ts';
 import { ask } from './api.ts';
 import { fullTime, shortTime } from './format.ts';
-
-const SPEAKERS = { C: 'client', S: 'relay', '-': 'remark' } as const;
+import { Transcript } from './transcript.tsx';
 
 export interface SessionsProps {
   readonly sessions: readonly RefusedSession[];
@@ -65,27 +64,12 @@ function Story({ session, path }: SessionProps) {
           {story ?? 'Looking …'}
         </p>
       ) : (
-        <Transcript story={story} />
+        <Transcript lines={story.lines.map(([at, by, text]) => ({ at, by, text }))} />
       )}
       <p class="soft">
         {refusals === 1 ? 'Refused once' : `Refused ${refusals.toLocaleString()} times`}, last at {step} ({rule}), on{' '}
         {pod}. Session {id}.
       </p>
     </div>
-  );
-}
-
-/** What client and relay said to each other. */
-function Transcript({ story: { lines } }: { readonly story: SessionStory }) {
-  return (
-    <ol class="transcript" aria-label="Transcript">
-      {lines.map(([at, by, text], nth) => (
-        <li key={nth} class={SPEAKERS[by]}>
-          <span class="at">{(at / 1_000).toFixed(3)}</span>
-          <abbr title={SPEAKERS[by]}>{by}</abbr>
-          <span>{text}</span>
-        </li>
-      ))}
-    </ol>
   );
 }

@@ -16,7 +16,7 @@ const SPEAKERS: Readonly<Record<string, readonly [name: string, kind: string]>> 
 /** What client and relay said to each other, with the time of each line. */
 export function Transcript({ lines }: { readonly lines: readonly TranscriptLine[] }) {
   return (
-    <table class="said">
+    <table class="said" aria-label="Transcript">
       <thead class="unseen">
         <tr>
           <th>Time</th>
