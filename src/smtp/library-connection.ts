@@ -204,10 +204,13 @@ export abstract class LibraryConnection extends SMTPConnection implements Watche
   override send(code: number, data?: string | string[] | null, context?: string | false): void {
     this.#repliedAt = performance.now();
     this.host.metrics.replied(code);
-    if (data && !this._upgrading) this.client.transcript?.said(code, data);
     if (code !== TLS_BEGINS) this.#holdReplies();
     const [prefix, enhancedCode] = (typeof data === 'string' && ENHANCED_CODE.exec(data)) || [];
     this.#enhancedCode = enhancedCode ?? null;
+    if (data && !this._upgrading) {
+      const guess = prefix === undefined && typeof data === 'string' && this._getEnhancedStatusCode(code, context);
+      this.client.transcript?.said(code, guess ? `${guess} ${data}` : data);
+    }
     super.send(code, prefix === undefined ? data : (data as string).slice(prefix.length), context);
     this.#enhancedCode = null;
   }

@@ -124,7 +124,7 @@ describe('the pages beside messages', { skip: needs('chromium') }, () => {
     await page.getByRole('heading', { level: 1 }).click();
     await page.keyboard.press('r');
     await page.waitForURL('**/sessions');
-    await page.getByText('503 Error: need MAIL command').waitFor();
+    await page.getByText('503 5.5.1 Error: need MAIL command').waitFor();
     await page.locator('summary').first().press('Enter');
     await page.getByText('EHLO <b>me</b>').waitFor();
     assert.equal(await page.locator('.said b').count(), 0);

@@ -96,11 +96,12 @@ describe('a session in which something is refused', () => {
     assert.match(adviceOn(untrusted.rule).change, /name that is in the certificate/);
 
     const unsecured = await SmtpClient.greeted(t, relay);
-    await unsecured.command(`MAIL FROM:<${FROM}>`, '530 ');
-    const { why, change } = await eventually(async () => {
+    const told = await unsecured.command(`MAIL FROM:<${FROM}>`, '530 ');
+    const { why, change, reply } = await eventually(async () => {
       const newest = await cli.json('sessions', 'show', '--client', '127.0.0.1');
       return newest.rule === 'login_required' && newest;
     });
+    assert.equal(reply, told.last, 'as the client saw it');
     assert.match(`${why} ${change}`, /without logging in\. Set user name and password/);
     const listed = await cli.json('sessions', 'list');
     assert.equal(listed.length, 3);

@@ -171,12 +171,12 @@ export class Transcript {
     // Log-in is a part of what messages that are to be seen begin with.
     if (this.#last !== null || (this.#isSeen && this.#isAccepted === null)) return;
     const messages = this.#accepted === 1 ? '1 message' : `${this.#accepted} messages`;
-    this.#lines = [...(this.#beginning ?? [])];
-    this.note(
+    const text =
       this.#accepted === 0
         ? 'logged in; what was said until then went well'
-        : `logged in; ${messages} accepted until then`,
-    );
+        : `logged in; ${messages} accepted until then`;
+    // Whoever looks on has seen it all.
+    this.#lines = [...(this.#beginning ?? []), [this.#now(), '-', text]];
   }
 
   #refuse(refused: Refused): void {
@@ -186,8 +186,12 @@ export class Transcript {
     this.#log.offer(this);
   }
 
-  #add(by: 'C' | 'S' | '-', text: string, step?: SessionStep, at = performance.now()): void {
-    const said = [Math.round(at - this.#beganAt), by, text.slice(0, LONGEST)] as const;
+  #now(at = performance.now()): number {
+    return Math.round(at - this.#beganAt);
+  }
+
+  #add(by: 'C' | 'S' | '-', text: string, step?: SessionStep, at?: number): void {
+    const said = [this.#now(at), by, text.slice(0, LONGEST)] as const;
     const line: SessionLine = step ? [...said, step] : said;
     this.#lines.push(line);
     this.#log.said(this, line);
