@@ -134,6 +134,7 @@ test('chaos of a key in sandbox, and of no other', async t => {
     { sandbox: true, chaos: { replies: [{ stage: 'QUIT', code: 450, percent: 10 }] } },
     { sandbox: true, chaos: { replies: [{ stage: 'MAIL', code: 452, percent: 10 }] } },
     { sandbox: true, chaos: { cutPercent: 101 } },
+    { sandbox: true, chaos: { replies: [451, 550].map(code => ({ stage: 'MAIL', code, percent: 51 })) } },
   ]) {
     await system.documents.write('a.yaml', credential(wrong));
     const { problems } = await system.read();

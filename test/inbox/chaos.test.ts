@@ -61,6 +61,7 @@ describe('chaos from the inbox', () => {
       { chaos: { replies: [{ stage: 'QUIT', code: 451, percent: 5 }] } },
       { chaos: { replies: [{ stage: 'MAIL', code: 452, percent: 5 }] } },
       { chaos: { cutPercent: 101 } },
+      { chaos: { replies: [451, 550].map(code => ({ stage: 'MAIL', code, percent: 51 })) } },
       { chaos: { slowSeconds: 601 } },
       { chaos: { cutPercent: 5 }, seconds: 0 },
       { cutPercent: 5 },

@@ -245,6 +245,7 @@ describe('chaos of a key in sandbox', () => {
       ['--fail', 'MAIL=452'],
       ['--fail', 'QUIT=451'],
       ['--fail', 'MAIL=451:101'],
+      ['--fail', 'MAIL=451:60', '--fail', 'MAIL=550:41'],
       ['--slow', '11m'],
       ['--late', '2h'],
       ['--for', '1h'],

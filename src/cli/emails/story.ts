@@ -77,7 +77,8 @@ function envelopeOf({ raw, to, cc, bcc }: EmailStory): string {
 function attemptMoment(attempt: StoryAttempt): Moment {
   const { outcome, transport, recipients, code, message, providerMessageId, startedAt, endedAt } = attempt;
   const why = [code, message].filter(Boolean).join(' ');
-  const took = endedAt.getTime() - startedAt.getTime();
+  // By two clocks: the worker's, and that of the database.
+  const took = Math.max(0, endedAt.getTime() - startedAt.getTime());
   const parts = [
     `try ${attempt.try} by ${transport}, ${took} ms: ${recipients.join(', ')}`,
     why && `(${why})`,

@@ -8,6 +8,7 @@ import {
   type Chaos,
   type ChaosCode,
   LATEST,
+  overfullStage,
   SLOWEST,
 } from '../../store/keys/chaos-settings.ts';
 import { DOMAIN_NAME, DOMAIN_OF_KEY, NO_DOMAIN, ownedDomainId } from '../../store/keys/domain.ts';
@@ -136,6 +137,13 @@ function rowOf({ name, spec, text }: Source<Spec>): CredentialRow {
     throw new FieldError(['spec', 'keyFile'], 'names an empty file', 'put the key into it', 'FileUnreadable');
   if (chaos && !sandbox)
     throw new FieldError(['spec', 'chaos'], 'is for a key in sandbox only', 'set sandbox: true, or remove it');
+  const overfull = chaos && overfullStage(chaos);
+  if (overfull)
+    throw new FieldError(
+      ['spec', 'chaos', 'replies'],
+      `come to more than 100 % at ${overfull}`,
+      'give them smaller shares',
+    );
   return {
     name,
     owner,

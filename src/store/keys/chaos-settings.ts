@@ -25,12 +25,19 @@ export interface Chaos {
   readonly late?: { readonly percent: number; readonly seconds: number };
 }
 
+/** A stage that more than all are to be refused at: the last of its replies would come less often than said. null where there is none. */
+export function overfullStage({ replies = [] }: Chaos): ChaosStage | null {
+  const share = (of: ChaosStage) => replies.reduce((sum, { stage, percent }) => sum + (stage === of ? percent : 0), 0);
+  return CHAOS_STAGES.find(stage => share(stage) > 100) ?? null;
+}
+
 /** What goes wrong, for people: a sentence each. */
 export function describeChaos(chaos: Chaos): string[] {
   const { replies = [], slowSeconds, messagesPerMinute, cutPercent, late } = chaos;
   const lines = replies.map(({ stage, code, percent }) => `${percent} % get ${code} ${AT[stage]}`);
   if (slowSeconds) lines.push(`each reply takes ${slowSeconds} s`);
-  if (messagesPerMinute) lines.push(`${messagesPerMinute} messages a minute at most`);
+  if (messagesPerMinute)
+    lines.push(`${messagesPerMinute} ${messagesPerMinute === 1 ? 'message' : 'messages'} a minute at most`);
   if (cutPercent) lines.push(`${cutPercent} % of connections are cut in the middle of DATA`);
   if (late) lines.push(`${late.percent} % of the 250s come ${late.seconds} s late`);
   return lines;

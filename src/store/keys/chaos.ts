@@ -2,7 +2,7 @@ import { StoreError } from '../../postgres/errors.ts';
 import type { Queryable } from '../../postgres/pool.ts';
 import { refuseDeclared } from '../owners/declaration.ts';
 import { type ApiKeyListing, findByReference } from './api-keys.ts';
-import type { Chaos } from './chaos-settings.ts';
+import { type Chaos, overfullStage } from './chaos-settings.ts';
 
 const SET = `
   update smtp_relay_credentials set chaos = $2::jsonb, chaos_until = now() + make_interval(secs => $3)
@@ -40,7 +40,8 @@ export async function listSandboxed(db: Queryable): Promise<SandboxedKey[]> {
  *
  * @param chaos in place of what it has; null: nothing more
  * @param period milliseconds after which it ends by itself; null: never
- * @throws StoreError as `findByReference`, for a key that is declared, and for one that is not in sandbox
+ * @throws StoreError as `findByReference`; `invalid` for more than 100 % at a stage; for a key that is declared, and for one that is not
+ *   in sandbox
  */
 export async function setChaos(
   db: Queryable,
@@ -48,6 +49,9 @@ export async function setChaos(
   chaos: Chaos | null,
   period: number | null,
 ): Promise<ApiKeyListing & { readonly chaos: Chaos | null; readonly chaosUntil: Date | null }> {
+  const overfull = chaos && overfullStage(chaos);
+  if (overfull)
+    throw new StoreError('invalid', `the replies at ${overfull} come to more than 100 %: give them smaller shares`);
   const found = await findByReference(db, reference);
   await refuseDeclared(db, 'SmtpCredential', [found.id], { what: 'this key' });
   const value = chaos && JSON.stringify(chaos);
