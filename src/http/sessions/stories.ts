@@ -8,8 +8,6 @@ import { masked } from './masks.ts';
 
 /** So many keys, and so many addresses. */
 const MOST_SUBJECTS = 30;
-/** The same where few of them are meant. */
-const MOST_SEARCHED = 1_000;
 
 /**
  * Who was refused something, for a page.
@@ -22,8 +20,7 @@ export async function listRefused(
   isMasked: boolean,
   keys: ReadonlySet<string> | null = null,
 ): Promise<RefusedSubject[]> {
-  const all = await listSubjects(db, keys === null ? MOST_SUBJECTS : MOST_SEARCHED);
-  const subjects = keys === null ? all : all.filter(({ subject }) => keys.has(subject)).slice(0, MOST_SUBJECTS);
+  const subjects = await listSubjects(db, MOST_SUBJECTS, keys);
   return subjects.map(subject => ({
     kind: subject.isKey ? 'key' : 'address',
     name: nameOf(subject, isMasked),

@@ -1,5 +1,6 @@
 /**
- * Where a client may be refused on purpose; `connect` in place of the greeting, for addresses that the key has logged in from; `message` is the reply to the message itself, after the dot.
+ * Where a client may be refused on purpose; `connect` in place of the greeting, for addresses that the key has logged in from;
+ * `message` is the reply to the message itself, after the dot.
  */
 export const CHAOS_STAGES = ['connect', 'AUTH', 'MAIL', 'RCPT', 'DATA', 'message'] as const;
 export type ChaosStage = (typeof CHAOS_STAGES)[number];

@@ -18,15 +18,16 @@ export interface KeptSubject {
 const MOST_NEWEST = 5;
 
 /**
- * $1 how many keys, and how many addresses: keys lose no place to strangers, of whom there may be very many. What is counted is read
- * from an index alone; an address has a dot or a colon, and the id of a key has neither.
+ * $1 how many keys, and how many addresses: keys lose no place to strangers, of whom there may be very many. $2 those that are meant; null:
+ * all. What is counted is read from an index alone; an address has a dot or a colon, and the id of a key has neither.
  */
 const LIST = `
   with subjects as (
     select subject, is_key, sessions, last_at,
            row_number() over (partition by is_key order by last_at desc) as nth
       from (select subject, subject !~ '[.:]' as is_key, count(*)::integer as sessions, max(last_at) as last_at
-              from smtp_relay_sessions group by subject) s
+              from smtp_relay_sessions where $2::text[] is null or subject = any($2)
+             group by subject) s
   )
   select s.subject, s.is_key as "isKey", k.name as "keyName", s.sessions, newest.list as newest
     from subjects s
@@ -38,9 +39,18 @@ const LIST = `
    where s.nth <= $1 and newest.list is not null
    order by s.last_at desc`;
 
-/** Keys and addresses that were refused something, the last one first. @param most so many keys, and so many addresses */
-export async function listSubjects(db: Queryable, most: number): Promise<KeptSubject[]> {
-  const { rows } = await db.query<KeptSubject>(LIST, [most]);
+/**
+ * Keys and addresses that were refused something, the last one first.
+ *
+ * @param most so many keys, and so many addresses
+ * @param subjects those that alone are meant; null for all
+ */
+export async function listSubjects(
+  db: Queryable,
+  most: number,
+  subjects: ReadonlySet<string> | null = null,
+): Promise<KeptSubject[]> {
+  const { rows } = await db.query<KeptSubject>(LIST, [most, subjects && [...subjects]]);
   return rows.map(row => ({ ...row, newest: row.newest.map(withDates) }));
 }
 
