@@ -180,6 +180,39 @@ describe('the page of the inbox', { skip: needs('chromium') }, () => {
     await row(page, 'Message 10000').waitFor();
     assert.ok((await page.getByRole('option').count()) < 60);
   });
+
+  it('keeps what a search has found beyond thousands of others when a message arrives', async t => {
+    const { inbox, open } = await startBrowser(t);
+    await inbox.worker.db.query(
+      `insert into emails (id, user_id, "from", "to", subject, text, status, created_at)
+       select gen_random_uuid(), 'acme', 'shop@acme.test', '["user@example.com"]', 'Message ' || n, 'Hi', 'sent',
+              now() - n * interval '1 second'
+         from generate_series(1, 4000) n`,
+    );
+    const page = await open('/?query=%22Message%203999%22');
+    await row(page, 'Message 3999').waitFor();
+    await page.getByText('live', { exact: true }).waitFor();
+    const isRead = page.waitForResponse(response => /\/api\/messages\?/.test(response.url()));
+    await inbox.send({ data: message('Another') });
+    await (await isRead).finished();
+    await page.evaluate('new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)))');
+    await row(page, 'Message 3999').waitFor();
+    await inbox.send({ data: message('Message 3999, too') });
+    await row(page, 'Message 3999, too').waitFor();
+    assert.equal(await page.getByRole('option').count(), 2);
+  });
+
+  it('says of a message that is open when somebody deletes it', async t => {
+    const { inbox, open } = await startBrowser(t);
+    const id = await inbox.send({ data: message('Your order') });
+    await allSent(inbox);
+    const page = await open(`/messages/${id}`);
+    await page.getByRole('heading', { name: 'Your order' }).waitFor();
+    await page.getByText('live', { exact: true }).waitFor();
+    await inbox.ask(`/api/messages/${id}`, { method: 'DELETE' });
+    await page.getByText('This message is gone').waitFor();
+    assert.equal(await page.getByRole('heading', { name: 'Your order' }).count(), 0);
+  });
 });
 
 /** @throws AssertionError with what axe-core found */

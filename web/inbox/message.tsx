@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { Details } from '../../src/inbox/contract.ts';
-import { ask } from '../shared/api.ts';
+import { ApiError, ask } from '../shared/api.ts';
 import { bytes, fullTime } from '../shared/format.ts';
 import { Icon } from '../shared/icon.tsx';
 import { Actions } from './actions.tsx';
@@ -46,7 +46,12 @@ export function Message({ id, changes, onBack, onRemove, say }: MessageProps) {
         const isNew = Date.now() - Date.parse(found.message.createdAt) < 10_000;
         if (found.transcript === null && isNew) timer = setTimeout(() => setAgain(again + 1), 1_500);
       },
-      problem => ended.signal.aborted || setError(problem.message),
+      problem => {
+        if (ended.signal.aborted) return;
+        const isGone = problem instanceof ApiError && problem.status === 404;
+        if (isGone) setDetails(null);
+        setError(isGone ? 'This message is gone: it was deleted, or is not kept any more.' : problem.message);
+      },
     );
     return () => {
       ended.abort();

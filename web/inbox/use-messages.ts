@@ -16,7 +16,7 @@ export interface MessageList {
 export interface Messages extends MessageList {
   readonly live: LiveState;
   loadMore(): void;
-  /** Grows with each change of one of these messages. */
+  /** Grows with each change of one of these messages, and where they are removed. */
   readonly changed: { readonly ids: ReadonlySet<string>; readonly at: number };
 }
 
@@ -82,7 +82,10 @@ export function useMessages(query: string): Messages {
         hello: () => void load(ended.signal).catch(() => {}),
         change: data => {
           const { ids, removed } = data as { ids: string[]; removed: string[] };
-          if (removed.length > 0) setList(before => without(before, new Set(removed)));
+          if (removed.length > 0) {
+            setList(before => without(before, new Set(removed)));
+            setChanged(({ at }) => ({ ids: new Set(removed), at: at + 1 }));
+          }
           for (const id of ids) gathered.add(id);
           if (ids.length > 0) timer ??= setTimeout(() => void refresh(), GATHER);
         },
@@ -138,6 +141,12 @@ function loaded(page: Page): Omit<MessageList, 'messages'> {
 
 /** The newest page over what is there; null where they do not meet, so that something would be missing in between. */
 function merge(before: MessageList, page: Page): MessageList | null {
+  if (page.next !== null && page.messages.length < PAGE) {
+    // It has looked through the newest thousands, down to this time: what was found further down stays.
+    const end = Date.parse(page.next.split('_')[0] ?? '');
+    const older = before.messages.filter(({ createdAt }) => Date.parse(createdAt) < end);
+    return { ...before, total: page.total ?? null, messages: distinct([...page.messages, ...older]), error: null };
+  }
   const fresh = new Map(page.messages.map(message => [message.id, message]));
   const meets = before.messages.findLastIndex(({ id }) => fresh.has(id));
   if (meets === -1) return null;
