@@ -83,7 +83,7 @@ function parseClient(text: string): string {
 function parseRecipient(text: string): string {
   const address = parseAddress(text.trim());
   if (address === null) throw new InvalidArgumentError('It must be an address such as someone@example.com.');
-  return comparableAddress(text.trim());
+  return comparableAddress(address);
 }
 
 function parsePeriod(text: string): number {

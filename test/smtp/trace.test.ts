@@ -86,7 +86,7 @@ describe('sessions that somebody looks on at', () => {
     const cli = cliFor(relay.databaseUrl);
     const looking = [
       cli.text('trace', '--client', '127.0.0.0/8', '--for', '8s'),
-      cli.text('trace', '--recipient', 'Ann@Example.com', '--for', '8s', '--json'),
+      cli.text('trace', '--recipient', 'Ann@Bücher.example', '--for', '8s', '--json'),
       cli.text('trace', '--client', '192.0.2.1', '--for', '8s'),
     ];
     let isOver = false;
@@ -99,7 +99,7 @@ describe('sessions that somebody looks on at', () => {
       await client.command('RCPT TO:<bob@example.com>', '250 ');
       await client.command('RSET', '250 ');
       await client.command(`MAIL FROM:<${FROM}>`, '250 ');
-      await client.command('RCPT TO:<ann@example.com>', '250 ');
+      await client.command('RCPT TO:<ann@xn--bcher-kva.example>', '250 ');
       client.destroy();
     }
     const [byAddress = '', byRecipient = '', ofNobody] = await over;
@@ -111,7 +111,7 @@ describe('sessions that somebody looks on at', () => {
       .trim()
       .split('\n')
       .map(line => JSON.parse(line) as TraceLine);
-    assert.ok(lines.some(({ text }) => text === 'RCPT TO:<ann@example.com>'));
+    assert.ok(lines.some(({ text }) => text === 'RCPT TO:<ann@xn--bcher-kva.example>'));
     assert.equal(ofNobody, '');
     assert.equal((await relay.db.query('select from smtp_relay_traces')).rowCount, 0);
     for (const args of [[], ['--client', 'here'], ['--recipient', 'nobody'], ['--client', '::1', '--for', '2d']]) {
@@ -162,4 +162,31 @@ it('a session is shown from what was said before it was known whose it is, and n
   );
   assert.equal(written.length, 1_001);
   assert.equal(written.at(-1)?.text, '1003 lines of this pod left out');
+});
+
+it('a recipient is found however a client writes it', async () => {
+  const found: string[] = [];
+  const onlookers = new Onlookers({
+    find: async () => [{ ...NOBODY, id: 'a', recipient: 'ann@xn--bcher-kva.example' }],
+    write: async lines => void found.push(...lines.map(({ session }) => session)),
+    pod: 'pod',
+    logger: createLogger({ level: 'silent', format: 'json' }),
+  });
+  await onlookers.look();
+  const say = (by: 'C' | 'S', text: string) => {
+    const line: SessionLine = [0, by, text];
+    onlookers.said({ id: text, clientAddress: '192.0.2.1', keyId: null, began: 0, lines: [line] }, line);
+  };
+  const hers = [
+    'RCPT TO:<ann@xn--bcher-kva.example>',
+    'rcpt to: <Ann@B\u00fccher.example> NOTIFY=NEVER',
+    'RCPT TO:<"ann"@xn--bcher-kva.example> ORCPT=rfc822;<x>',
+    'RCPT TO:<@relay.example:ann@xn--bcher-kva.example>',
+  ];
+  for (const text of hers) say('C', text);
+  for (const text of ['RCPT TO:<joann@xn--bcher-kva.example>', 'MAIL FROM:<ann@xn--bcher-kva.example>', 'RCPT TO:<>'])
+    say('C', text);
+  say('S', '550 <ann@xn--bcher-kva.example>');
+  await onlookers.stop();
+  assert.deepEqual(found, hers);
 });

@@ -1,4 +1,5 @@
 import { repeat } from '../../flow/loop.ts';
+import { comparableAddress, parseAddress } from '../../message/addresses/address.ts';
 import type { Logger } from '../../observability/log.ts';
 import { createNetworkMatcher } from '../../platform/networks.ts';
 import type { SessionLine } from './sessions.ts';
@@ -124,9 +125,14 @@ function onlookerFor(trace: Trace): Onlooker {
   return { trace, isClient: client === null ? () => true : createNetworkMatcher([client]), found: new WeakSet() };
 }
 
+/** RFC 5321, section 4.1.1.3; a route before the address (appendix C) says nothing. */
+const RECIPIENT = /^RCPT +TO: *<(?:@[^:>]*:)?((?:"(?:[^"\\]|\\.)*"|[^">])+)>/i;
+
 function isAbout({ trace, isClient }: Onlooker, session: WatchedTranscript, [, by, text]: SessionLine): boolean {
   const { keyId, recipient } = trace;
   if (keyId !== null && keyId !== session.keyId) return false;
   if (!isClient(session.clientAddress)) return false;
-  return recipient === null || (by === 'C' && /^RCPT/i.test(text) && text.toLowerCase().includes(`<${recipient}>`));
+  if (recipient === null) return true;
+  const [, address] = (by === 'C' && RECIPIENT.exec(text)) || [];
+  return address !== undefined && comparableAddress(parseAddress(address) ?? address) === recipient;
 }
