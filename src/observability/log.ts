@@ -45,8 +45,16 @@ export function createLogger(options: LogOptions): Logger {
 const GATHERED = 4 * 1024;
 const LATEST = 10;
 
-/** Lines that come together share a write, beside the path of messages. The last are written before the process ends. */
+/** Of all loggers of the process, since it listens to the process' end. */
+let shared: DestinationStream | undefined;
+
 function standardOutput(): DestinationStream {
+  shared ??= gatherLines();
+  return shared;
+}
+
+/** Lines that come together share a write, beside the path of messages. The last are written before the process ends. */
+function gatherLines(): DestinationStream {
   const output = pino.destination({ sync: false });
   let lines = '';
   let timer: NodeJS.Timeout | undefined;

@@ -35,6 +35,14 @@ describe('the log', () => {
     });
   }
 
+  it('listens to the end of the process once, however many loggers there are', () => {
+    const create = () => createLogger({ level: 'silent', format: 'json' });
+    create();
+    const before = process.listenerCount('exit');
+    create();
+    assert.equal(process.listenerCount('exit'), before);
+  });
+
   it('shows a line of a process that goes on', async t => {
     const child = logging(t, "logger.info('here'); setInterval(() => {}, 60_000);");
     const [line] = await once(child.stdout as NodeJS.ReadableStream, 'data');
