@@ -92,7 +92,7 @@ function shareAmong(servers: readonly RelayServer[], parts: ListenersParts, tls:
     bytesInFlight: () => intake.admission.used,
   });
   running.defer(relieveHeap({ connections: countConnections }));
-  running.defer(limitYoungGeneration());
+  running.defer(limitYoungGeneration({ connections: countConnections }));
   const trust = perGeneration(live, ({ trustedNetworks }) => createTrust(trustedNetworks));
   return {
     tls,

@@ -18,14 +18,20 @@ function youngMegabytes(): number {
   return (getHeapSpaceStatistics().find(space => space.space_name === 'new_space')?.space_size ?? 0) / MIB;
 }
 
-it('the space for new objects stays within its limit, and may grow again afterwards', async () => {
-  const end = limitYoungGeneration(youngMegabytes() * MIB + 1);
+it('the space for new objects stays small among many connections, grows among few, and as V8 likes afterwards', async () => {
   const before = youngMegabytes();
+  const least = before * MIB + 1;
+  let connections = 1_000;
+  const end = limitYoungGeneration({ connections: () => connections, limit: least * 2, crowdedLimit: least });
+  await allocate();
+  const crowded = youngMegabytes();
+  connections = 10;
   await allocate();
   const limited = youngMegabytes();
   end();
   await allocate();
   // Some collections may come before the look behind the one before.
-  assert.ok(limited <= before * 8, `${before} MiB, then ${limited}`);
+  assert.ok(crowded <= before * 8, `${before} MiB, then ${crowded} among many connections`);
+  assert.ok(limited > crowded, `${crowded} MiB among many connections, then ${limited} among few`);
   assert.ok(youngMegabytes() > limited, `${youngMegabytes()} MiB without a limit`);
 });
