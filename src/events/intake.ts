@@ -17,6 +17,7 @@ import type { EventsMetrics, NotificationResult, Way } from './metrics.ts';
 import { readSesNotification, type SesNotification } from './ses/notification.ts';
 import type { Occurrence } from './ses/occurrences.ts';
 import { InvalidNotification } from './ses/reading.ts';
+import { SIMULATED } from './simulated.ts';
 
 /** Takes notifications of providers and writes what they say about our messages. */
 export interface EventIntake {
@@ -167,16 +168,19 @@ function questionOf({ notification }: Item) {
   return { emailId: notification?.emailId ?? null, providerMessageId: notification?.messageId ?? '' };
 }
 
-/** None where the message is not ours: other applications of the account send by SES too. */
+/**
+ * None where the message is not ours: other applications of the account send by SES too. What is told of a message in sandbox is made
+ * up, whoever tells it: it puts nobody on a list that real mail heeds.
+ */
 function eventsOf({ notification }: Item, email: MailFacts | null): IncomingEvent[] {
   if (notification === null || email === null) return [];
   const { messageId, destination, occurrences } = notification;
-  const provider = { transport: SES, messageId };
+  const provider = { transport: email.sandbox ? SIMULATED : SES, messageId };
   return occurrences.map(occurrence => ({
     ...toldEvent(email, occurrence, provider),
     emailId: email.id,
     sourceId: occurrence.sourceId,
-    suppression: suppressionOf(occurrence),
+    suppression: email.sandbox ? null : suppressionOf(occurrence),
     call: {
       transport: SES,
       providerMessageId: messageId,

@@ -3,12 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import type { Details, Page, Released, Simulated } from '../../src/inbox/contract.ts';
 import { newOrderedId } from '../../src/platform/uuid.ts';
+import { createKey } from '../../src/store/keys/api-keys.ts';
 import { createWebhook } from '../../src/store/webhooks/webhooks.ts';
 import { createSecretBox, newSecret } from '../../src/webhooks/signing.ts';
 import { startSmarthost } from '../delivery/support/smarthost.ts';
 import { eventually } from '../support/eventually.ts';
 import { mail } from '../support/mail.ts';
-import { SmtpClient } from '../support/smtp-client.ts';
+import { emailIdOf, SmtpClient } from '../support/smtp-client.ts';
 import { storeMessage } from '../support/stored.ts';
 import { startReceiver } from '../webhooks/receiver.ts';
 import { rawRequest, startInbox, type TestInbox } from './inbox.ts';
@@ -85,6 +86,29 @@ describe('simulating', () => {
     ]);
     const client = await SmtpClient.loggedIn(t, relay);
     await client.transact({ from: 'shop@acme.test', to: ['bob@example.com'], data: MESSAGE }, '550 5.7.1');
+  });
+
+  it('puts nobody on the suppression list for a message in sandbox', async t => {
+    const inbox = await startInbox(t);
+    const { relay, worker } = inbox;
+    const { key } = await createKey(relay.db, { owner: relay.owner.userId, name: 'Staging app', sandbox: true });
+    const client = await SmtpClient.secured(t, relay);
+    await client.logIn(key);
+    const id = emailIdOf(await client.transact({ from: 'shop@acme.test', to: TO, data: MESSAGE }, '250 '));
+    const status = async () => (await inbox.ask<Details>(`/api/messages/${id}`)).message.status;
+    await eventually(async () => (await status()) === 'delivered' || (await status()) === 'sent');
+    for (const type of ['bounced', 'complained', 'opened'])
+      await inbox.ask<Simulated>(...post(`/api/messages/${id}/events`, { type }));
+    assert.equal(await status(), 'complained');
+    assert.equal((await worker.db.query('select from email_suppressions')).rowCount, 0);
+    const { rows } = await worker.db.query<{ type: string; payload: { sandbox?: true; provider?: object } }>(
+      `select type, payload from email_events where type in ('bounced', 'complained', 'opened')`,
+    );
+    assert.equal(rows.length, 7);
+    for (const { type, payload } of rows) {
+      assert.equal(payload.sandbox, true, type);
+      if (type !== 'opened') assert.match(JSON.stringify(payload.provider), /"transport":"simulated"/);
+    }
   });
 
   it('refuses what the message does not have', async t => {

@@ -1,4 +1,5 @@
 import type { Queryable } from '../../postgres/pool.ts';
+import { IN_SANDBOX } from '../events/mail.ts';
 import { findByMessageId } from './find.ts';
 import { CANCELED_SPELLINGS, shownStatus, statusSpellings } from './standing.ts';
 
@@ -77,11 +78,6 @@ const SHOWN_AS: Readonly<Record<string, string>> = {
   queued: `e.status = 'queued' and not exists (select from smtp_relay_claims where email_id = e.id)`,
   processing: `(e.status = 'processing' or e.status = 'queued' and ${IN_HAND})`,
 };
-
-/** SQL: whether a row `e` was sent with a key in sandbox. Its events say so when the message itself is not kept any more. */
-const IN_SANDBOX = `
-  coalesce((select m.sandbox from smtp_relay_messages m where m.email_id = e.id),
-           exists (select from email_events v where v.email_id = e.id and v.payload ? 'sandbox' offset 0))`;
 
 /** SQL: what a list shows of a row `e`. */
 export const SUMMARY = `

@@ -18,6 +18,8 @@ export interface MailFacts {
   readonly createdAt: Date;
   /** Without angle brackets. */
   readonly messageId: string | null;
+  /** Its key was in sandbox: nothing has gone out. */
+  readonly sandbox: boolean;
 }
 
 /** A message that was found, with what its events belong to. */
@@ -31,6 +33,11 @@ export interface TrackedMail extends MailFacts {
   readonly recipients: readonly string[];
 }
 
+/** SQL: whether a row `e` was sent with a key in sandbox. Its events say so when the message itself is not kept any more. */
+export const IN_SANDBOX = `
+  coalesce((select m.sandbox from smtp_relay_messages m where m.email_id = e.id),
+           exists (select from email_events v where v.email_id = e.id and v.payload ? 'sandbox' offset 0))`;
+
 const FIND = `
   with asked as (
     select * from jsonb_to_recordset($1::jsonb) as a (position integer, email_id uuid, provider_message_id text)
@@ -41,12 +48,12 @@ const FIND = `
       from asked a
   )
   select f.position, e.id, e.user_id as "userId", e."from", e."to", e.subject, e.tags, e.created_at as "createdAt",
-         m.message_id as "messageId", m.traceparent
+         m.message_id as "messageId", ${IN_SANDBOX} as sandbox, m.traceparent
     from found f join emails e on e.id = f.id left join smtp_relay_messages m on m.email_id = e.id`;
 
 const FIND_TRACKED = `
   select e.id, e.user_id as "userId", e."from", e."to", e.subject, e.tags, e.created_at as "createdAt",
-         m.message_id as "messageId",
+         m.message_id as "messageId", ${IN_SANDBOX} as sandbox,
          coalesce(m.recipients, e."to" || coalesce(e.cc, '[]') || coalesce(e.bcc, '[]')) as recipients
     from emails e left join smtp_relay_messages m on m.email_id = e.id
    where e.id = any($1::uuid[])`;
