@@ -44,6 +44,8 @@ export function createLogger(options: LogOptions): Logger {
 /** Characters of lines that are written at once, and milliseconds after which fewer are. */
 const GATHERED = 4 * 1024;
 const LATEST = 10;
+/** Characters that wait where nobody takes them; what is more is lost. */
+const MOST_WAITING = 16 * 1024 * 1024;
 
 /** Of all loggers of the process, since it listens to the process' end. */
 let shared: DestinationStream | undefined;
@@ -53,9 +55,19 @@ function standardOutput(): DestinationStream {
   return shared;
 }
 
-/** Lines that come together share a write, beside the path of messages. The last are written before the process ends. */
+/**
+ * Lines that come together share a write, beside the path of messages. The last are written before the process ends. Mail does not end
+ * with the log: lines that cannot be written, as to a full disk, wait until they can.
+ */
 function gatherLines(): DestinationStream {
-  const output = pino.destination({ sync: false });
+  const output = pino.destination({ sync: false, maxLength: MOST_WAITING });
+  let isBroken = false;
+  output.on('error', () => {
+    isBroken = true;
+  });
+  output.on('write', () => {
+    isBroken = false;
+  });
   let lines = '';
   let timer: NodeJS.Timeout | undefined;
   const writeOut = (): void => {
@@ -64,9 +76,12 @@ function gatherLines(): DestinationStream {
     if (lines !== '') output.write(lines);
     lines = '';
   };
-  // Before pino's own listeners, which write what it was given until then.
+  // Before pino's own listeners, which write what it was given until then, and would try for ever where that fails.
   process.prependListener('beforeExit', writeOut);
-  process.prependListener('exit', writeOut);
+  process.prependListener('exit', () => {
+    if (isBroken) output.destroy();
+    else writeOut();
+  });
   return {
     write(line) {
       lines += line;

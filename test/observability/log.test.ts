@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import pg from 'pg';
 import { createLogger } from '../../src/observability/log.ts';
+
+/** A full disk, where there is such a device. */
+const FULL = '/dev/full';
 
 describe('the log', () => {
   it('shows an error of Postgres without the data that it quotes', () => {
@@ -43,6 +47,21 @@ describe('the log', () => {
     assert.equal(process.listenerCount('exit'), before);
   });
 
+  it('holds up neither a process nor its end where no line can be written', {
+    skip: !existsSync(FULL) && FULL,
+  }, async t => {
+    const full = openSync(FULL, 'w');
+    t.after(() => closeSync(full));
+    const program = `const timer = setInterval(() => logger.info('here'), 20);
+      setTimeout(() => { clearInterval(timer); console.error('alive'); }, 500);`;
+    const child = logging(t, program, ['ignore', full, 'pipe']);
+    const signal = AbortSignal.timeout(60_000);
+    const [said] = await once(child.stderr as NodeJS.ReadableStream, 'data', { signal });
+    assert.match(String(said), /^alive/);
+    if (child.exitCode === null) await once(child, 'exit', { signal });
+    assert.equal(child.exitCode, 0);
+  });
+
   it('shows a line of a process that goes on', async t => {
     const child = logging(t, "logger.info('here'); setInterval(() => {}, 60_000);");
     const [line] = await once(child.stdout as NodeJS.ReadableStream, 'data');
@@ -51,12 +70,10 @@ describe('the log', () => {
 });
 
 /** A process that logs to its standard output. */
-function logging(t: TestContext, program: string): ChildProcess {
+function logging(t: TestContext, program: string, stdio: StdioOptions = ['ignore', 'pipe', 'ignore']): ChildProcess {
   const url = new URL('../../src/observability/log.ts', import.meta.url);
   const start = `import { createLogger } from '${url}'; const logger = createLogger({ level: 'info', format: 'json' });`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', `${start} ${program}`], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', `${start} ${program}`], { stdio });
   t.after(() => child.kill('SIGKILL'));
   return child;
 }
