@@ -42,7 +42,7 @@ export function explain(error: unknown): Failure {
   if (isMisconfigured(error)) return usage(error.message);
   if (error instanceof StoreError) return error.code === 'invalid' ? usage(error.message) : failure(error.message);
   if (error instanceof Interrupted) return { message: error.message, exitCode: EXIT.interrupted };
-  const message = explainFault(error) ?? (error instanceof Error ? error.message : String(error));
+  const message = explainFault(error) ?? explainFile(error) ?? (error instanceof Error ? error.message : String(error));
   return { message, exitCode: isDatabaseRefusal(error) ? EXIT.refused : EXIT.failure };
 }
 
@@ -53,6 +53,20 @@ function isMisconfigured(error: unknown): error is Error {
 function explainFault(error: unknown): string | null {
   const fault = explainDatabaseError(error);
   return fault && [fault.what, fault.remedy].filter(Boolean).join('; ');
+}
+
+/** Of files that somebody has named. */
+const FILE_FAULTS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file or folder: mend the path',
+  ENOTDIR: 'a part of the path is no folder: mend the path',
+  EACCES: 'this account may not open it: give it the right to, or name another',
+  EISDIR: 'it is a folder: name a file',
+};
+
+function explainFile(error: unknown): string | null {
+  const { code = '', path } = error instanceof Error ? (error as NodeJS.ErrnoException) : {};
+  const fault = FILE_FAULTS[code];
+  return fault === undefined || path === undefined ? null : `${path}: ${fault}`;
 }
 
 function usage(message: string): Failure {

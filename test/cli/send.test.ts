@@ -74,6 +74,8 @@ describe('smtp-relay send', { concurrency: 2 }, () => {
     const without = await send(['--to', 'a@example.com'], {});
     assert.equal(without.code, 2);
     assert.match(without.stderr, /OPENSEND_API_KEY.*--key-file.*smtp-relay keys create/);
+    const missing = await send(['--to', 'a@example.com', '--key-file', `${file}-not`], {});
+    assert.equal(missing.stderr, `smtp-relay: ${file}-not: there is no such file or folder: mend the path\n`);
     const anonymous = await send(['--to', 'a@example.com', '--no-key'], {});
     assert.equal(anonymous.code, 1);
     assert.match(anonymous.stderr, /^smtp-relay: .*530 5\.7\.0.*--no-key/);
