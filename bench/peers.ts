@@ -180,13 +180,14 @@ async function main(): Promise<void> {
   if (!values.report) {
     const cache = fileURLToPath(new URL('../.cache/peers', import.meta.url));
     await mkdir(cache, { recursive: true });
+    const peers = choosePeers();
     const system = await startSystem();
     const directory = await mkdtemp('/var/tmp/smtp-relay-peers-');
     // Postfix' processes run as another user.
     await chmod(directory, 0o755);
     try {
       for (const load of values.load.split(',')) {
-        const results = await measureLoad(load, choosePeers(), { system, cache, directory });
+        const results = await measureLoad(load, peers, { system, cache, directory });
         measured.push(results);
         if (values.write) await writeResults(results);
       }

@@ -21,6 +21,8 @@ const DRAIN_LIMIT_MS = 60_000;
 
 /** This relay with all that belongs to it: a row, the original, the outbox and a job on SQS for each message. */
 export function relayPeer({ name, title, pipeline, tls = false, folder }: RelayPeerOptions): Peer {
+  // Before figures are written into this checkout.
+  const version = revisionOf(folder ?? ROOT);
   return {
     name,
     title,
@@ -31,7 +33,7 @@ export function relayPeer({ name, title, pipeline, tls = false, folder }: RelayP
       const relay = await startRelay({ system, stage, pipeline, tls, directory: log, profile: false, ...main });
       const ca = tls ? { ca: system.tls.ca } : {};
       return {
-        version: revisionOf(folder ?? ROOT),
+        version,
         run: smtpLoad({ host: '127.0.0.1', port: relay.port, key: stage.key, ...ca }, load),
         settle: async () => {
           const deadline = performance.now() + DRAIN_LIMIT_MS;
