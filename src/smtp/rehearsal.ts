@@ -60,7 +60,7 @@ export class Rehearsal {
    */
   async try(keyId: string, message: RehearsedMessage, signal: AbortSignal): Promise<Rehearsed> {
     if ((await this.#intake.keys.findById(keyId)) === null) return refused('AUTH', authenticationFailed());
-    const { envelope, clientAddress, raw } = message;
+    const { envelope, clientAddress } = message;
     const session = new Session(
       { id: 'rehearsal', clientAddress, isNamed: false, trustedKey: () => keyId },
       this.#deps,
@@ -80,7 +80,7 @@ export class Rehearsal {
       }
       if (recipients.length === 0) return { isAccepted: false, refusals };
       step = 'DATA';
-      await this.#send(session, { ...message, envelope: { ...envelope, recipients }, raw }, signal);
+      await this.#send(session, { ...message, envelope: { ...envelope, recipients } }, signal);
       return { isAccepted: true, refusals };
     } catch (error) {
       return { isAccepted: false, refusals: [...refusals, refusalFrom(step, error)] };

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { GatheredWrites } from '../../flow/gathered-writes.ts';
 import type { Logger } from '../../observability/log.ts';
 import type { Queryable } from '../../postgres/pool.ts';
 
@@ -148,10 +149,12 @@ export function createLastUsedWriter(options: LastUsedOptions): LastUsedWriter {
     ...(options.now ? { perf: { now: options.now } } : {}),
   });
   let pending = new Set<string>();
-  let timer: NodeJS.Timeout | undefined;
-  let writing: Promise<void> = Promise.resolve();
+  const writes = new GatheredWrites({ write, interval: COLLECT });
 
-  async function write(ids: readonly string[]): Promise<void> {
+  async function write(): Promise<void> {
+    const ids = [...pending];
+    if (ids.length === 0) return;
+    pending = new Set();
     try {
       await options.write(ids);
     } catch (error) {
@@ -161,23 +164,14 @@ export function createLastUsedWriter(options: LastUsedOptions): LastUsedWriter {
     }
   }
 
-  function flush(): Promise<void> {
-    clearTimeout(timer);
-    timer = undefined;
-    const ids = [...pending];
-    pending = new Set();
-    if (ids.length > 0) writing = writing.then(() => write(ids));
-    return writing;
-  }
-
   return {
     mark(keyId) {
       if (recent.has(keyId)) return;
       recent.set(keyId, true);
       pending.add(keyId);
-      timer ??= setTimeout(flush, COLLECT).unref();
+      writes.soon();
     },
-    stop: flush,
+    stop: () => writes.flush(),
   };
 }
 

@@ -1,3 +1,4 @@
+import { GatheredWrites } from '../../flow/gathered-writes.ts';
 import type { Logger } from '../../observability/log.ts';
 import type { Arrival, KeptArrival, Published } from './arrivals.ts';
 
@@ -26,8 +27,7 @@ export class ArrivalLog {
   #pending = new Map<string, Arrival>();
   #published: Published[] = [];
   readonly #unpublished = new Set<string>();
-  #timer: NodeJS.Timeout | undefined;
-  #writing: Promise<void> = Promise.resolve();
+  readonly #writes = new GatheredWrites({ write: () => this.#write(), interval: INTERVAL });
 
   constructor(options: ArrivalLogOptions) {
     this.#options = options;
@@ -49,7 +49,7 @@ export class ArrivalLog {
       const [oldest = ''] = this.#unpublished;
       this.#unpublished.delete(oldest);
     }
-    this.#writeSoon();
+    this.#writes.soon();
   }
 
   /** The queue has these jobs now; those of other messages are none of its business. */
@@ -57,26 +57,18 @@ export class ArrivalLog {
     if (this.#unpublished.size === 0) return;
     const at = new Date();
     for (const { emailId } of jobs) if (this.#unpublished.delete(emailId)) this.#published.push({ emailId, at });
-    if (this.#published.length > 0) this.#writeSoon();
+    if (this.#published.length > 0) this.#writes.soon();
   }
 
   /** Writes what is left. Never rejects. */
   flush(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    return this.#writes.flush();
+  }
+
+  async #write(): Promise<void> {
     const [arrivals, published] = [[...this.#pending.values()], this.#published];
     this.#pending = new Map();
     this.#published = [];
-    if (arrivals.length + published.length > 0)
-      this.#writing = this.#writing.then(() => this.#write(arrivals, published));
-    return this.#writing;
-  }
-
-  #writeSoon(): void {
-    this.#timer ??= setTimeout(() => void this.flush(), INTERVAL).unref();
-  }
-
-  async #write(arrivals: readonly Arrival[], published: readonly Published[]): Promise<void> {
     const { write, writePublished, pod, logger } = this.#options;
     try {
       if (arrivals.length > 0) await write(arrivals.map(arrival => ({ ...arrival, pod })));

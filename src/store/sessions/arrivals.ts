@@ -1,4 +1,5 @@
 import type { Queryable } from '../../postgres/pool.ts';
+import { forgetsOld } from './forget-old.ts';
 import type { SessionLine } from './sessions.ts';
 
 /** What was said in the session of one message, from the connection to its 250. No line has a credential, or anything of a message but its size. */
@@ -43,17 +44,6 @@ const FIND = `
   select email_id as "emailId", key_id as "keyId", pod, began_at as "beganAt", published_at as "publishedAt", lines
     from smtp_relay_arrivals where email_id = $1`;
 
-const DELETED_AT_ONCE = 5_000;
-
-/** $1 age in seconds. Relays that do so at once leave each other's rows alone. */
-const DELETE_OLD = `
-  delete from smtp_relay_arrivals
-   where ctid = any (array(
-     select ctid from smtp_relay_arrivals
-      where kept_at < greatest(now() - make_interval(secs => $1),
-                               (select kept_at from smtp_relay_arrivals order by kept_at desc offset ${MOST} limit 1))
-      limit ${DELETED_AT_ONCE} for update skip locked))`;
-
 /** Writes how messages arrived. */
 export async function writeArrivals(
   db: Queryable,
@@ -72,10 +62,5 @@ export async function findArrival(db: Queryable, emailId: string): Promise<KeptA
   return (await db.query<KeptArrival>(FIND, [emailId])).rows[0] ?? null;
 }
 
-/** Forgets what has been kept for its time, and the oldest of very many. @param period milliseconds */
-export async function deleteOldArrivals(db: Queryable, period: number): Promise<void> {
-  for (;;) {
-    const { rowCount } = await db.query(DELETE_OLD, [period / 1000]);
-    if ((rowCount ?? 0) < DELETED_AT_ONCE) return;
-  }
-}
+/** Forgets what has been kept for its time, and the oldest of very many. */
+export const deleteOldArrivals = forgetsOld({ table: 'smtp_relay_arrivals', since: 'kept_at', most: MOST });

@@ -1,3 +1,4 @@
+import { GatheredWrites } from '../../flow/gathered-writes.ts';
 import { repeat } from '../../flow/loop.ts';
 import { comparableAddress, parseAddress } from '../../message/addresses/address.ts';
 import type { Logger } from '../../observability/log.ts';
@@ -49,8 +50,7 @@ export class Onlookers {
   #onlookers: readonly Onlooker[] = [];
   #pending: (TraceLine & { readonly traceId: string })[] = [];
   #leftOut = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #writing: Promise<void> = Promise.resolve();
+  readonly #writes = new GatheredWrites({ write: () => this.#write(), interval: INTERVAL });
 
   constructor(options: OnlookersOptions) {
     this.#options = options;
@@ -67,7 +67,7 @@ export class Onlookers {
 
   async stop(): Promise<void> {
     this.#stopped.abort();
-    await this.#flush();
+    await this.#writes.flush();
   }
 
   /** Finds out who looks on. @throws the database's error */
@@ -99,24 +99,20 @@ export class Onlookers {
     }
     const { pod } = this.#options;
     this.#pending.push({ traceId: trace.id, at: new Date(began + at), pod, session, clientAddress, by, text });
-    this.#timer ??= setTimeout(() => void this.#flush(), INTERVAL).unref();
+    this.#writes.soon();
   }
 
-  /** Never rejects. */
-  #flush(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+  async #write(): Promise<void> {
     const [lines, leftOut] = [this.#pending, this.#leftOut];
     const last = lines.at(-1);
     this.#pending = [];
     this.#leftOut = 0;
-    if (last === undefined) return this.#writing;
+    if (last === undefined) return;
     const told =
       leftOut === 0 ? lines : [...lines, { ...last, by: '-', text: `${leftOut} lines of this pod left out` }];
-    this.#writing = this.#writing.then(() =>
-      this.#options.write(told).catch(error => this.#options.logger.warn({ err: error }, 'lines of a trace are lost')),
-    );
-    return this.#writing;
+    await this.#options
+      .write(told)
+      .catch(error => this.#options.logger.warn({ err: error }, 'lines of a trace are lost'));
   }
 }
 

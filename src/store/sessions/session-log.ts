@@ -1,4 +1,5 @@
 import { Counter } from 'prom-client';
+import { GatheredWrites } from '../../flow/gathered-writes.ts';
 import type { Logger } from '../../observability/log.ts';
 import type { Registry } from '../../observability/metrics.ts';
 import type { Onlookers, WatchedTranscript } from './onlookers.ts';
@@ -39,8 +40,7 @@ export class SessionLog {
   readonly #options: SessionLogOptions;
   #pending = new Map<string, SessionSource>();
   #ofSubject = new Map<string, number>();
-  #timer: NodeJS.Timeout | undefined;
-  #writing: Promise<void> = Promise.resolve();
+  readonly #writes = new GatheredWrites({ write: () => this.#write(), interval: INTERVAL });
   #complainedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: SessionLogOptions) {
@@ -71,21 +71,19 @@ export class SessionLog {
     }
     this.#pending.set(session.id, session);
     this.#ofSubject.set(session.subject, ofSubject + 1);
-    this.#timer ??= setTimeout(() => void this.flush(), INTERVAL).unref();
+    this.#writes.soon();
   }
 
   /** Writes what is left. Never rejects. */
   flush(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const sessions = [...this.#pending.values()];
-    this.#pending = new Map();
-    this.#ofSubject = new Map();
-    if (sessions.length > 0) this.#writing = this.#writing.then(() => this.#write(sessions));
-    return this.#writing;
+    return this.#writes.flush();
   }
 
-  async #write(sessions: readonly SessionSource[]): Promise<void> {
+  async #write(): Promise<void> {
+    const sessions = [...this.#pending.values()];
+    if (sessions.length === 0) return;
+    this.#pending = new Map();
+    this.#ofSubject = new Map();
     const { write, pod, metrics, logger } = this.#options;
     try {
       await write(sessions.map(session => ({ ...session.snapshot(), pod })));

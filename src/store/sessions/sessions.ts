@@ -1,4 +1,5 @@
 import type { Queryable } from '../../postgres/pool.ts';
+import { forgetsOld } from './forget-old.ts';
 
 /** What a line may be the end of, on the way of a message. */
 export type SessionStep = 'connect' | 'tls' | 'login' | 'receive' | 'checks' | 'commit';
@@ -75,17 +76,6 @@ const LIST = `
 const FIND = `
   select ${SESSION_COLUMNS} from smtp_relay_sessions where id = $1`;
 
-const DELETED_AT_ONCE = 5_000;
-
-/** $1 age in seconds. Relays that do so at once leave each other's rows alone. */
-const DELETE_OLD = `
-  delete from smtp_relay_sessions
-   where ctid = any (array(
-     select ctid from smtp_relay_sessions
-      where last_at < greatest(now() - make_interval(secs => $1),
-                               (select last_at from smtp_relay_sessions order by last_at desc offset ${MOST} limit 1))
-      limit ${DELETED_AT_ONCE} for update skip locked))`;
-
 /** Writes sessions, those that are known anew, and forgets the oldest of who has very many. */
 export async function writeSessions(db: Queryable, sessions: readonly KeptSession[]): Promise<void> {
   await db.query(WRITE, [JSON.stringify(sessions)]);
@@ -102,10 +92,5 @@ export async function findSession(db: Queryable, id: string): Promise<KeptSessio
   return (await db.query<KeptSession>(FIND, [id])).rows[0] ?? null;
 }
 
-/** Forgets what has been kept for its time, and the oldest of very many. @param period milliseconds */
-export async function deleteOldSessions(db: Queryable, period: number): Promise<void> {
-  for (;;) {
-    const { rowCount } = await db.query(DELETE_OLD, [period / 1000]);
-    if ((rowCount ?? 0) < DELETED_AT_ONCE) return;
-  }
-}
+/** Forgets what has been kept for its time, and the oldest of very many. */
+export const deleteOldSessions = forgetsOld({ table: 'smtp_relay_sessions', since: 'last_at', most: MOST });
