@@ -5,7 +5,7 @@ import type { Context } from '../context.ts';
 import { Tally } from '../flow/tally.ts';
 import type { Intake } from '../intake/create-intake.ts';
 import { createNetworkMatcher } from '../platform/networks.ts';
-import { limitYoungGeneration, mapTlsBuffers, relieveHeap } from '../platform/process-memory.ts';
+import { collectWhenDoubled, limitYoungGeneration, mapTlsBuffers, relieveHeap } from '../platform/process-memory.ts';
 import { AddressCounts, createTrust } from './incoming-connections.ts';
 import type { ServerSettings } from './library-options.ts';
 import { observeListeners, type SmtpMetrics } from './metrics.ts';
@@ -93,6 +93,7 @@ function shareAmong(servers: readonly RelayServer[], parts: ListenersParts, tls:
   });
   running.defer(relieveHeap({ connections: countConnections }));
   running.defer(limitYoungGeneration({ connections: countConnections }));
+  running.defer(collectWhenDoubled());
   const trust = perGeneration(live, ({ trustedNetworks }) => createTrust(trustedNetworks));
   return {
     tls,
