@@ -7,6 +7,7 @@ import type { Admission } from '../intake/admission.ts';
 import type { Refusal } from '../message/refusal.ts';
 import type { DataExchange } from './data/exchange.ts';
 import { DataStream } from './data/stream.ts';
+import type { HeldReplies } from './held-replies.ts';
 import type { Incoming } from './incoming-connections.ts';
 import type { ServerSettings } from './library-options.ts';
 import type { SmtpMetrics } from './metrics.ts';
@@ -31,6 +32,7 @@ export interface ConnectionHost extends SMTPServer {
   readonly isDraining: boolean;
   readonly admission: Admission;
   readonly metrics: SmtpMetrics;
+  readonly replies: HeldReplies;
   openSession(id: string, clientAddress: string): Session;
   /** What is known of the connection since its acceptance. */
   incoming(id: string): Incoming | undefined;
@@ -204,7 +206,8 @@ export abstract class LibraryConnection extends SMTPConnection implements Watche
   override send(code: number, data?: string | string[] | null, context?: string | false): void {
     this.#repliedAt = performance.now();
     this.host.metrics.replied(code);
-    if (code !== TLS_BEGINS) this.#holdReplies();
+    if (code === TLS_BEGINS) this.host.replies.release(this._socket);
+    else this.host.replies.hold(this._socket);
     const [prefix, enhancedCode] = (typeof data === 'string' && ENHANCED_CODE.exec(data)) || [];
     this.#enhancedCode = enhancedCode ?? null;
     if (data && !this._upgrading) {
@@ -213,18 +216,6 @@ export abstract class LibraryConnection extends SMTPConnection implements Watche
     }
     super.send(code, prefix === undefined ? data : (data as string).slice(prefix.length), context);
     this.#enhancedCode = null;
-  }
-
-  /**
-   * Has what is said in this moment go out in one packet where more than one command has come in one (RFC 2920). A command that has
-   * to wait for something holds no reply up but its own.
-   */
-  #holdReplies(): void {
-    const parser = this._parser as DataStream | false;
-    const socket = this._socket;
-    if (!parser || socket.writableCorked > 0 || !parser.hasMore) return;
-    socket.cork();
-    process.nextTick(() => socket.uncork());
   }
 
   override _getEnhancedStatusCode(code: number, context?: string | false): string {

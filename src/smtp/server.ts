@@ -8,6 +8,7 @@ import type { Admission } from '../intake/admission.ts';
 import type { Refusal } from '../message/refusal.ts';
 import type { Logger } from '../observability/log.ts';
 import { RelayConnection } from './connection.ts';
+import { HeldReplies } from './held-replies.ts';
 import { type AddressCounts, type Caller, type Incoming, IncomingConnections } from './incoming-connections.ts';
 import type { ConnectionHost } from './library-connection.ts';
 import { libraryLimits, libraryOptions, type ServerSettings } from './library-options.ts';
@@ -45,6 +46,7 @@ type ProxyCallback = Parameters<SMTPServer['_handleProxy']>[1];
 
 /** One SMTP listener: smtp-server, with its connections replaced by ours. */
 export class RelayServer extends SMTPServer implements ConnectionHost {
+  readonly replies = new HeldReplies();
   readonly #deps: ServerDependencies;
   /** Those that are closing too, until their socket has gone. */
   readonly #open = new Map<SMTPServerSession, RelayConnection>();

@@ -84,11 +84,6 @@ export class DataStream extends SMTPStream {
     this.#handlers = handlers;
   }
 
-  /** Whether more has come than what is being answered, so that the next answer is likely to follow at once. */
-  get hasMore(): boolean {
-    return this.#lines.length > 0 || this.#behindBytes > 0;
-  }
-
   override _write(chunk: Buffer, _encoding: string, done: Done): void {
     if (this.isClosed) {
       done();
