@@ -39,8 +39,11 @@ export interface PublisherDependencies {
   readonly options: PublisherOptions;
 }
 
-/** A batch that is not full waits this long for company: a call costs much, and nobody waits for it. */
-const LINGER = 15;
+/**
+ * Milliseconds between the beginnings of two calls, unless ten jobs are there: SQS bills each call, and each takes the processor from
+ * messages. A job that comes after a quiet moment waits for nothing.
+ */
+const INTERVAL = 15;
 /** Beyond this the outbox alone remembers jobs; memory stays bounded through an outage. */
 const MAX_PENDING = 10_000;
 /** Milliseconds between two sweeps while the queue is all that keeps more from it. */
@@ -63,6 +66,8 @@ export class Publisher {
   readonly #onPublished: (jobs: readonly OutboxJob[]) => void;
   readonly #stopped = new AbortController();
   readonly #calls = new Set<Promise<unknown>>();
+  /** What came of calls that have ended is written down. None of them rejects. */
+  readonly #settling = new Set<Promise<void>>();
   readonly #pending = new PendingJobs(MAX_PENDING);
   /** null: the queue takes whatever there is. */
   readonly #pace: QueuePace | null;
@@ -70,7 +75,8 @@ export class Publisher {
   #looking: Promise<void> = Promise.resolve();
   /** Published, but still in the outbox: the database could not be reached. */
   #unremoved: readonly OutboxJob[] = [];
-  #linger: NodeJS.Timeout | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #lastCall = Number.NEGATIVE_INFINITY;
   #pausedUntil = 0;
   readonly #pauses = new Pauses(PAUSES);
   #sweeping: Promise<void> = Promise.resolve();
@@ -112,13 +118,11 @@ export class Publisher {
   async stop(): Promise<void> {
     this.#stopped.abort();
     await Promise.all([this.#sweeping, this.#looking]);
-    do {
-      if (!this.#isPaused()) this.#flush();
-      await Promise.allSettled(this.#calls);
-    } while (this.#calls.size > 0);
-    await Promise.allSettled(this.#calls);
+    if (!this.#isPaused()) this.#flush();
+    while (this.#calls.size > 0) await Promise.allSettled(this.#calls);
+    await this.#settled();
     await this.#removeLeftovers();
-    clearTimeout(this.#linger);
+    this.#stopTimer();
     this.#queue.close();
   }
 
@@ -137,13 +141,16 @@ export class Publisher {
   }
 
   #pump(): void {
+    if (this.#stopped.signal.aborted) this.#flush();
     while (this.#pending.size >= MAX_BATCH && this.#sendNext());
-    if (this.#pending.size > 0) this.#linger ??= setTimeout(() => this.#flush(), LINGER);
+    if (this.#pending.size === 0) return;
+    // Those whose messages share a commit come in one turn of the event loop, which ends first.
+    const wait = Math.max(0, this.#lastCall + INTERVAL - performance.now());
+    this.#timer ??= setTimeout(() => this.#flush(), wait);
   }
 
   #flush(): void {
-    clearTimeout(this.#linger);
-    this.#linger = undefined;
+    this.#stopTimer();
     while (this.#pending.size > 0 && this.#sendNext());
   }
 
@@ -156,12 +163,19 @@ export class Publisher {
       return may;
     });
     if (batch.length === 0) return false;
+    this.#stopTimer();
+    this.#lastCall = performance.now();
     const call = this.#send(batch).finally(() => {
       this.#calls.delete(call);
       this.#pump();
     });
     this.#calls.add(call);
     return true;
+  }
+
+  #stopTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   /** Sends those whose lease lasts long enough. Never rejects. @returns whether the queue took the call. */
@@ -185,14 +199,20 @@ export class Publisher {
     endPublishSpans(spans);
     this.#pauses.reset();
     this.#metrics.reachable(true);
-    await this.#settle(jobs, refused);
+    const settling = this.#settle(jobs, refused).finally(() => this.#settling.delete(settling));
+    this.#settling.add(settling);
     return true;
+  }
+
+  async #settled(): Promise<void> {
+    await Promise.all(this.#settling);
   }
 
   get #shortestCall(): number {
     return Math.min(MIN_CALL, this.#options.leaseTime / 2);
   }
 
+  /** Beside the calls that follow: the outbox gathers what is removed for longer than a call takes. Never rejects. */
   async #settle(jobs: readonly OutboxJob[], refused: readonly RefusedJob[]): Promise<void> {
     const refusedJobs = new Set(refused.map(({ job }) => job));
     this.#metrics.published('published', jobs.length - refusedJobs.size);
@@ -259,6 +279,7 @@ export class Publisher {
     }
     if (leased.length === 0) return false;
     const taken = await this.#sendAll(leased);
+    await this.#settled();
     const level = wasHeldBack ? 'debug' : 'info';
     if (taken) this.#logger[level]({ jobs: leased.length }, 'published jobs that were left in the outbox');
     return taken && this.#helpings.goesOn;

@@ -20,6 +20,12 @@ import { spawnRelay } from './support/relay-process.ts';
 
 const FROM = 'a@acme.test';
 const WAITING = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+/** For as long as this session holds its lock. */
+const HOLD_REMOVALS = `
+  select pg_advisory_lock(1);
+  create function hold_removals() returns trigger language plpgsql
+    as $$ begin perform pg_advisory_xact_lock(1); return null; end $$;
+  create trigger hold_removals before delete on smtp_relay_outbox execute function hold_removals()`;
 const NO_PORTS = { SMTP_RELAY_PORT: '0', SMTP_RELAY_HTTP_PORT: '0' };
 const message = { from: FROM, to: ['b@example.com'], data: messageFrom(FROM) };
 
@@ -58,6 +64,31 @@ describe('the relay as a process', { concurrency: 3 }, () => {
     const job = await eventually(async () => (await queue.receiveAll())[0]);
     assert.equal(JSON.parse(job?.Body ?? '').emailId, id);
     assert.ok(await isStored(databaseUrl, id));
+  });
+
+  it('killed between publishing and removing: the job is published once more, and the entry is removed', async t => {
+    const { databaseUrl, owner, env } = await prepare(t);
+    const queue = await createQueue(t);
+    const publishing = { ...env, ...sqsEnv(), BACKGROUND_JOBS_QUEUE_URL: queue.url };
+    await withClient(databaseUrl, async client => {
+      await client.query(HOLD_REMOVALS);
+      const first = await spawnRelay(t, publishing).listening();
+      const session = await SmtpClient.loggedIn(t, { host: first.host, port: first.port, ca: '', owner });
+      const id = emailIdOf(await session.transact(message, '250 2.0.0'));
+      const nextJob = () => eventually(async () => (await queue.receiveAll())[0]);
+      assert.equal(JSON.parse((await nextJob())?.Body ?? '').emailId, id);
+      await eventually(async () => (await client.query(WAITING)).rows.length === 1);
+
+      assert.equal(await first.end('SIGKILL'), null);
+      await client.query(
+        `select pg_terminate_backend(pid) from (${WAITING.replace('select', 'select pid')}) as left_behind`,
+      );
+      await client.query('select pg_advisory_unlock_all()');
+      await spawnRelay(t, publishing).listening();
+      assert.equal(JSON.parse((await nextJob())?.Body ?? '').emailId, id);
+      await eventually(async () => (await client.query('select from smtp_relay_outbox')).rows.length === 0);
+      assert.ok(await isStored(databaseUrl, id));
+    });
   });
 
   it('SIGHUP: configuration and certificate are looked at again, and nobody is cut off', async t => {

@@ -50,6 +50,8 @@ class FakeOutbox implements JobOutbox {
   readonly postponed: string[] = [];
   leases = 0;
   isDown = false;
+  /** Removals wait for it. */
+  answers: Promise<void> = Promise.resolve();
 
   async leaseDue(limit: number): Promise<OutboxJob[]> {
     this.#refuseWhenDown();
@@ -67,6 +69,7 @@ class FakeOutbox implements JobOutbox {
 
   async remove(jobs: readonly OutboxJob[]): Promise<void> {
     this.#refuseWhenDown();
+    await this.answers;
     this.removed.push(...idsOf(jobs));
   }
 
@@ -78,6 +81,11 @@ class FakeOutbox implements JobOutbox {
   #refuseWhenDown(): void {
     if (this.isDown) throw new Error('Connection terminated unexpectedly');
   }
+}
+
+/** Those of a queue that answers at once. */
+function callsEnd(): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve));
 }
 
 function createPublisher(t: TestContext, options: Partial<PublisherOptions> = {}) {
@@ -103,6 +111,50 @@ describe('Publisher', () => {
     await eventually(() => outbox.removed.length === 1);
     assert.deepEqual(queue.published, [only.emailId]);
     assert.deepEqual(outbox.removed, [only.emailId]);
+  });
+
+  it('publishes at once after a quiet moment, and then gathers what comes', async t => {
+    const clock = new StoppedClock(t);
+    const { publisher, queue } = createPublisher(t, { concurrency: 8 });
+    const sizes = () => queue.calls.map(({ length }) => length);
+    publisher.publish(job());
+    publisher.publish(job());
+    clock.pass(1);
+    assert.deepEqual(sizes(), [2], 'those of one commit go together, and wait for nobody else');
+    await callsEnd();
+    for (let count = 0; count < 4; count += 1) {
+      publisher.publish(job());
+      clock.pass(3);
+    }
+    assert.deepEqual(sizes(), [2]);
+    clock.pass(3);
+    assert.deepEqual(sizes(), [2, 4], 'fifteen milliseconds after the call before');
+    await callsEnd();
+    for (let count = 0; count < 12; count += 1) publisher.publish(job());
+    assert.deepEqual(sizes(), [2, 4, 10], 'a full call waits for nothing');
+    clock.pass(14);
+    assert.deepEqual(sizes(), [2, 4, 10]);
+    clock.pass(1);
+    assert.deepEqual(sizes(), [2, 4, 10, 2]);
+    await callsEnd();
+    clock.pass(60);
+    publisher.publish(job());
+    clock.pass(1);
+    assert.deepEqual(sizes(), [2, 4, 10, 2, 1]);
+  });
+
+  it('goes on publishing while the outbox takes its time to forget, and stops behind that', async t => {
+    const { publisher, queue, outbox } = createPublisher(t, { concurrency: 1 });
+    let answer = (): void => {};
+    outbox.answers = new Promise(resolve => (answer = resolve));
+    const jobs = Array.from({ length: 35 }, job);
+    for (const each of jobs) publisher.publish(each);
+    await eventually(() => queue.published.length === jobs.length);
+    assert.deepEqual(outbox.removed, []);
+    const stopped = publisher.stop();
+    answer();
+    await stopped;
+    assert.deepEqual(outbox.removed.sort(), idsOf(jobs).sort());
   });
 
   it('sends ten jobs a call, in so many calls at once as allowed', async t => {
