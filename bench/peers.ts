@@ -25,6 +25,7 @@ const HELP = `Usage: node bin/node24.js bench/peers.ts [options]
   --seconds <n>       how long each time (4)
   --warm-up <n>       seconds before that (2)
   --against <folder>  also the relay of another checkout, its packages installed: before, before-opensend
+  --postgres <n>      Debian's Postgres of that version in place of the embedded one, which knows no LZ4
   --write             keep the figures in bench/results/peers, and put tables and chart into docs/
   --report            measure nothing: tables, chart and goals from the figures that are kept
 `;
@@ -37,6 +38,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '4' },
     'warm-up': { type: 'string', default: '2' },
     against: { type: 'string' },
+    postgres: { type: 'string' },
     write: { type: 'boolean', default: false },
     report: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -161,7 +163,7 @@ function conditions() {
     date: new Date().toISOString().slice(0, 10),
     machine: `${processors.length} × ${processors[0]?.model.trim() || 'CPU'}, ${memory}, ${process.platform}`,
     node: process.version,
-    postgres: `${POSTGRES_VERSION} with fsync`,
+    postgres: `${values.postgres ?? POSTGRES_VERSION} with fsync`,
     seconds: Number(values.seconds),
   };
 }
@@ -181,7 +183,7 @@ async function main(): Promise<void> {
     const cache = fileURLToPath(new URL('../.cache/peers', import.meta.url));
     await mkdir(cache, { recursive: true });
     const peers = choosePeers();
-    const system = await startSystem();
+    const system = await startSystem({}, values.postgres);
     const directory = await mkdtemp('/var/tmp/smtp-relay-peers-');
     // Postfix' processes run as another user.
     await chmod(directory, 0o755);

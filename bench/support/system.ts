@@ -9,7 +9,7 @@ import pg from 'pg';
 import { makeCertificate } from '../../dev/certificate.ts';
 import { freePort } from '../../dev/ports.ts';
 import { makeAccountDirectory, postgresAccount } from '../../dev/postgres/account.ts';
-import { embeddedPrograms } from '../../dev/postgres/programs.ts';
+import { embeddedPrograms, systemPrograms } from '../../dev/postgres/programs.ts';
 import { createPostgres, type PostgresServer } from '../../dev/postgres/server.ts';
 import { createQueue, sqsClient } from '../../dev/sqs.ts';
 import { createKey } from '../../src/store/keys/api-keys.ts';
@@ -63,12 +63,17 @@ export interface Stage {
   remove(): Promise<void>;
 }
 
-/** @param more settings of Postgres beside those of all benches */
-export async function startSystem(more: Readonly<Record<string, string>> = {}): Promise<System> {
+/**
+ * @param more settings of Postgres beside those of all benches
+ * @param version of Debian's Postgres, in place of the embedded one
+ * @throws Error where that is not installed
+ */
+export async function startSystem(more: Readonly<Record<string, string>> = {}, version?: string): Promise<System> {
   const account = postgresAccount();
   // Not where temporary files live in memory: there a commit would cost nothing.
   const directory = await makeAccountDirectory(account, ['/var/tmp', tmpdir()]);
-  const programs = await embeddedPrograms(account, join(directory, 'programs'));
+  const programs = await (version ? systemPrograms(version) : embeddedPrograms(account, join(directory, 'programs')));
+  if (!programs) throw new Error(`no Postgres ${version}: install the package postgresql-${version}`);
   const port = await freePort();
   const settings = { ...POSTGRES_SETTINGS, ...more };
   const postgres = await createPostgres({
