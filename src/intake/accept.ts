@@ -3,7 +3,7 @@ import type { Config } from '../config/schema.ts';
 import type { Cancellation } from '../flow/cancellation.ts';
 import type { FairScheduler } from '../flow/fair-scheduler.ts';
 import { allAddresses } from '../message/addresses/recipients.ts';
-import { freeMemory, MAX_LINE, sha256 } from '../message/bytes.ts';
+import { freeMemory, freePieces, MAX_LINE, type MessageBytes, sha256 } from '../message/bytes.ts';
 import type { ControlSettings } from '../message/header/control-headers.ts';
 import type { LeftOutHeader } from '../message/header/row-headers.ts';
 import type { MessageParts } from '../message/mime/parts.ts';
@@ -168,10 +168,10 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
 }
 
 /** The next large message takes its place. */
-function free(raw: Buffer, { text, html, attachmentsJson, contentApart }: MessageParts): void {
+function free(raw: MessageBytes, { text, html, attachmentsJson, contentApart }: MessageParts): void {
   freeMemory(raw);
-  for (const bytes of [text, html, attachmentsJson, contentApart?.content])
-    if (bytes instanceof Uint8Array) freeMemory(bytes);
+  for (const bytes of [text, html, attachmentsJson]) if (bytes instanceof Uint8Array) freeMemory(bytes);
+  freePieces(contentApart?.content ?? []);
 }
 
 function headerQuestion({ envelope, key }: Underway, { config, rates }: AcceptDependencies): HeaderQuestion {

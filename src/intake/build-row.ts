@@ -1,5 +1,5 @@
 import { formatMailbox, type Mailbox } from '../message/addresses/address.ts';
-import { sha256 } from '../message/bytes.ts';
+import { type MessageBytes, sha256, wholeOf } from '../message/bytes.ts';
 import { MAX_MAILBOX, rowMailbox } from '../message/header/encoded-words.ts';
 import type { LeftOutHeader } from '../message/header/row-headers.ts';
 import { refuseLongFields } from '../message/header/sendable-lines.ts';
@@ -25,7 +25,7 @@ export interface AcceptedMessage {
   /** Its key is in sandbox. */
   readonly sandbox: boolean;
   readonly counted: UsageCount | undefined;
-  readonly raw: Buffer;
+  readonly raw: MessageBytes;
   /** Of `raw`, where it is known already. */
   readonly sha256: Uint8Array | null;
   readonly header: ReadHeader;
@@ -98,7 +98,7 @@ function addressOf({ address }: Mailbox): string {
 }
 
 function hashOf({ raw, sha256: known }: AcceptedMessage): Buffer | Promise<Buffer> {
-  return known ? bytesOf(known) : sha256(raw);
+  return known ? bytesOf(known) : sha256(wholeOf(raw));
 }
 
 function originalOf(message: AcceptedMessage, hash: Buffer): OriginalMessage {

@@ -1,4 +1,5 @@
-import { bodyOffset, type HeaderField } from '../message/header/fields.ts';
+import type { MessageBytes } from '../message/bytes.ts';
+import { bodyOffset, type HeaderField, startOf } from '../message/header/fields.ts';
 import { Refusal } from '../message/refusal.ts';
 import { ThreadPool } from '../message/thread-pool.ts';
 import type { Facts, Subject } from './decide.ts';
@@ -43,29 +44,31 @@ export class HeaderReader {
   }
 
   /** Whether a message's header is one for the thread. */
-  isLong(raw: Buffer): boolean {
-    return raw.length > LONG_HEADER && bodyOffset(raw.subarray(0, LONG_HEADER + 1)) > LONG_HEADER;
+  isLong(raw: MessageBytes): boolean {
+    const start = startOf(raw, LONG_HEADER).subarray(0, LONG_HEADER + 1);
+    return start.length > LONG_HEADER && bodyOffset(start) > LONG_HEADER;
   }
 
   /**
    * @param signal calls it off
    * @throws Refusal for what cannot be read, or names too many recipients
    */
-  read(raw: Buffer, question: HeaderQuestion, keepOriginal: boolean, signal: AbortSignal) {
-    if (!this.isLong(raw)) return atOnce(readHeader(raw, question), keepOriginal);
-    return this.#readInThread(raw, question, keepOriginal, signal);
+  read(raw: MessageBytes, question: HeaderQuestion, keepOriginal: boolean, signal: AbortSignal) {
+    const start = startOf(raw, question.headerBytes);
+    if (!this.isLong(raw)) return atOnce(readHeader(start, question), keepOriginal);
+    return this.#readInThread(start, question, keepOriginal, signal);
   }
 
   async #readInThread(
-    raw: Buffer,
+    start: Buffer,
     question: HeaderQuestion,
     keepOriginal: boolean,
     signal: AbortSignal,
   ): Promise<HeaderWork> {
-    const end = bodyOffset(raw);
+    const end = bodyOffset(start);
     // What is too long is refused without reading it.
-    if (end > question.headerBytes) return atOnce(readHeader(raw, question), keepOriginal);
-    const given = { section: new Uint8Array(raw.subarray(0, end)), question };
+    if (end > question.headerBytes) return atOnce(readHeader(start, question), keepOriginal);
+    const given = { section: new Uint8Array(start.subarray(0, end)), question };
     const ask = (task: HeaderTask): Promise<HeaderAnswer> =>
       this.#threads.run(() => ({ task, transferList: [] }), signal);
     return {

@@ -1,5 +1,6 @@
 import type { Sender } from '../message/addresses/originators.ts';
 import type { Recipients } from '../message/addresses/recipients.ts';
+import type { MessageBytes } from '../message/bytes.ts';
 import type { ControlSettings } from '../message/header/control-headers.ts';
 import type { Span } from '../observability/tracing.ts';
 import type { ApiKey } from '../store/keys/api-keys.ts';
@@ -16,7 +17,7 @@ export interface Submission {
   /** Recipients that were refused at RCPT, since they are on the suppression list. */
   readonly refused: readonly string[];
   readonly arrival: Arrival;
-  readonly raw: Buffer;
+  readonly raw: MessageBytes;
   /** Bytes of the longest line, CRLF not counted. */
   readonly longestLine: number;
   /** Calls the message off: its client has gone, or is cut off. */

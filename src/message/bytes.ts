@@ -1,5 +1,4 @@
-import { hash, subtle } from 'node:crypto';
-import { setImmediate } from 'node:timers/promises';
+import { createHash, hash, subtle } from 'node:crypto';
 
 /** A stretch of a message, `end` behind its last byte. */
 export interface Range {
@@ -9,8 +8,79 @@ export interface Range {
 
 const FIRST_BLOCK = 4 * 1024;
 const MAX_BLOCK = 1024 * 1024;
-/** Blocks that are copied in one turn of the event loop. */
-const BLOCKS_A_TURN = 8;
+const NO_MEMORY: ReadonlySet<ArrayBufferLike> = new Set();
+/** Bytes that are worth leaving in blocks. */
+const WORTH_BLOCKS = 256 * 1024;
+
+/**
+ * Bytes of a large message, in blocks that follow one another: to have them in one piece costs as much as to receive them, and most of
+ * what is done with them does not need it. Nothing else lives in the blocks' memory.
+ */
+export class Blocks {
+  readonly length: number;
+  #pieces: readonly Buffer[];
+
+  constructor(pieces: readonly Buffer[]) {
+    this.#pieces = pieces;
+    this.length = pieces.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  get pieces(): readonly Buffer[] {
+    return this.#pieces;
+  }
+
+  /** All of them in one piece, in which they are from then on. */
+  join(): Buffer {
+    const [only, ...others] = this.#pieces;
+    if (only !== undefined && others.length === 0) return only;
+    const whole = Buffer.allocUnsafeSlow(this.length);
+    let offset = 0;
+    for (const piece of this.#pieces) {
+      offset += piece.copy(whole, offset);
+      giveBack(piece);
+    }
+    this.#pieces = [whole];
+    return whole;
+  }
+
+  /** Some of them, in one piece. */
+  slice(start: number, end: number): Buffer {
+    const parts: Buffer[] = [];
+    let offset = 0;
+    for (const piece of this.#pieces) {
+      const part = piece.subarray(Math.max(0, start - offset), Math.max(0, end - offset));
+      if (part.length > 0) parts.push(part);
+      offset += piece.length;
+    }
+    const [only, ...others] = parts;
+    return only !== undefined && others.length === 0 ? only : Buffer.concat(parts);
+  }
+
+  /** Gives the blocks' memory back. @param but memory that is still used */
+  free(but: ReadonlySet<ArrayBufferLike> = NO_MEMORY): void {
+    for (const piece of this.#pieces) if (!but.has(piece.buffer)) giveBack(piece);
+    this.#pieces = [];
+  }
+}
+
+/** A large message is in blocks. */
+export type MessageBytes = Buffer | Blocks;
+
+/** @param pieces of a message that comes from another thread, where Buffers lose their class */
+export function messageOf(pieces: readonly Uint8Array[]): MessageBytes {
+  const [first, ...others] = pieces.map(({ buffer, byteOffset, length }) => Buffer.from(buffer, byteOffset, length));
+  if (first === undefined) return Buffer.alloc(0);
+  return others.length === 0 ? first : new Blocks([first, ...others]);
+}
+
+export function piecesOf(bytes: MessageBytes): readonly Buffer[] {
+  return bytes instanceof Blocks ? bytes.pieces : [bytes];
+}
+
+/** All in one piece, for what cannot do without. */
+export function wholeOf(bytes: MessageBytes): Buffer {
+  return bytes instanceof Blocks ? bytes.join() : bytes;
+}
 
 /**
  * Gathers bytes that come in pieces, in blocks of its own: a piece is a network buffer, whose memory is given back at
@@ -51,21 +121,12 @@ export class ByteCollector {
     return whole;
   }
 
-  /** The same, with pauses for others: to copy tens of megabytes takes as many milliseconds. */
-  async takeInTurns(): Promise<Buffer> {
-    const last = this.#block.subarray(0, this.#filled);
-    const blocks = this.#blocks;
-    if (blocks.length === 0) return this.take();
-    const whole = Buffer.allocUnsafeSlow(this.#size);
+  /** The same, in blocks where there are many bytes. */
+  takeBlocks(): MessageBytes {
+    if (this.#size < WORTH_BLOCKS) return this.take();
+    const blocks = new Blocks([...this.#blocks, this.#block.subarray(0, this.#filled)]);
     this.clear();
-    let offset = 0;
-    for (const [index, block] of blocks.entries()) {
-      if (index % BLOCKS_A_TURN === BLOCKS_A_TURN - 1) await setImmediate();
-      offset += block.copy(whole, offset);
-      freeMemory(block);
-    }
-    last.copy(whole, offset);
-    return whole;
+    return blocks;
   }
 
   clear(): void {
@@ -110,9 +171,23 @@ const WORTH_FREEING = 16 * 1024;
  * Gives a Buffer's memory back at once, where nothing else lives in it; the Buffer is empty afterwards. The garbage
  * collector sees only a small handle, and would let the memory of large messages pile up by hundreds of megabytes.
  */
-export function freeMemory({ buffer, byteLength }: Uint8Array): void {
-  if (byteLength >= WORTH_FREEING && buffer instanceof ArrayBuffer && buffer.byteLength === byteLength)
-    buffer.transfer(0);
+export function freeMemory(bytes: Uint8Array | Blocks): void {
+  if (bytes instanceof Blocks) bytes.free();
+  else if (bytes.byteLength >= WORTH_FREEING && bytes.buffer.byteLength === bytes.byteLength) giveBack(bytes);
+}
+
+/** Whether a piece is large, and not in the memory that Node shares out among Buffers. */
+export function isLargePiece({ byteLength, buffer }: Uint8Array): boolean {
+  return byteLength >= WORTH_FREEING && buffer.byteLength > Buffer.poolSize;
+}
+
+/** The same of what is in pieces, with all of the memory that the large ones are in. */
+export function freePieces(pieces: readonly Uint8Array[]): void {
+  for (const piece of pieces) if (isLargePiece(piece)) giveBack(piece);
+}
+
+function giveBack({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
 }
 
 /** Bytes; hashing more takes so long that Node's thread pool does it. */
@@ -122,4 +197,11 @@ const WORTH_A_THREAD = 64 * 1024;
 export function sha256(bytes: Uint8Array): Buffer | Promise<Buffer> {
   if (bytes.length < WORTH_A_THREAD) return hash('sha256', bytes, 'buffer');
   return subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>).then(digest => Buffer.from(digest));
+}
+
+/** The same, on the thread that asks. */
+export function sha256Here(bytes: MessageBytes): Buffer {
+  const digest = createHash('sha256');
+  for (const piece of piecesOf(bytes)) digest.update(piece);
+  return digest.digest();
 }

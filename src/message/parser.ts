@@ -1,3 +1,4 @@
+import { Blocks, type MessageBytes, messageOf, wholeOf } from './bytes.ts';
 import type { HeaderField } from './header/fields.ts';
 import type { MessageParts, PartsOptions } from './mime/parts.ts';
 import { readMessage } from './mime/read-message.ts';
@@ -21,7 +22,7 @@ export interface Parsed {
    * The same bytes. Those of a large message are in other memory than before, since they moved to the thread and back. Empty where
    * they stayed there, since the parts have all that is needed (`contents`).
    */
-  readonly raw: Buffer;
+  readonly raw: MessageBytes;
   readonly parts: MessageParts;
   /** Of `raw`, where a thread had it in hand already. */
   readonly sha256: Uint8Array | null;
@@ -38,8 +39,8 @@ export class Parser {
   }
 
   /** Whether reading this message would hold up the others. */
-  needsThread(raw: Buffer): boolean {
-    return raw.length > this.#threadBytes || isDear(raw);
+  needsThread(raw: MessageBytes): boolean {
+    return raw.length > this.#threadBytes || isDear(wholeOf(raw));
   }
 
   /**
@@ -51,22 +52,23 @@ export class Parser {
    * @throws Refusal 552 or 554 where the message is at fault, 451 where it takes too long; the signal's reason
    */
   async parse(
-    raw: Buffer,
+    raw: MessageBytes,
     fields: readonly HeaderField[] | null,
     options: PartsOptions,
     signal: AbortSignal = NEVER,
   ): Promise<Parsed> {
     if (fields !== null && !this.needsThread(raw)) {
-      return { raw, parts: await readMessage(raw, fields, options), sha256: null };
+      const whole = wholeOf(raw);
+      return { raw: whole, parts: await readMessage(whole, fields, options), sha256: null };
     }
     const make = () => {
-      const own = withOwnMemory(raw);
-      return { task: { raw: own, options }, transferList: [own.buffer] };
+      const own = raw instanceof Blocks ? raw.pieces : [withOwnMemory(raw)];
+      return { task: { raw: own, options }, transferList: own.map(({ buffer }) => buffer as ArrayBuffer) };
     };
     const { raw: returned, parts, sha256 = null, refusal } = await this.#threads.run(make, signal);
     if (refusal) throw new Refusal(refusal);
     if (!parts) throw new Error('a parse thread answered neither parts nor a refusal');
-    return { raw: Buffer.from(returned.buffer, returned.byteOffset, returned.byteLength), parts, sha256 };
+    return { raw: messageOf(returned), parts, sha256 };
   }
 
   /** Ends the threads. Messages that are being parsed fail. */

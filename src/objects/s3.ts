@@ -10,7 +10,7 @@ import {
   type S3ClientConfig,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
-import { sha256 } from '../message/bytes.ts';
+import { Blocks, type MessageBytes, sha256, wholeOf } from '../message/bytes.ts';
 import { locationIn, type ObjectStoreOptions } from './location.ts';
 
 /** Bytes of a part; all but the last one must have 5 MiB (Amazon S3 user guide, "Amazon S3 multipart upload limits"). */
@@ -56,14 +56,14 @@ export class S3Calls {
   }
 
   /** @param hash SHA-256 of the bytes */
-  async put(url: string, bytes: Buffer, hash: Buffer, signal: AbortSignal): Promise<void> {
+  async put(url: string, bytes: MessageBytes, hash: Buffer, signal: AbortSignal): Promise<void> {
     const place = locationIn(url);
     if (bytes.length > PART) return this.#putInParts(place, bytes, signal);
-    const input = { ...place, ...this.#encryption, Body: bytes, ChecksumSHA256: hash.toString('base64') };
+    const input = { ...place, ...this.#encryption, Body: wholeOf(bytes), ChecksumSHA256: hash.toString('base64') };
     await this.#client.send(new PutObjectCommand(input), { abortSignal: signal });
   }
 
-  async #putInParts(place: Place, bytes: Buffer, signal: AbortSignal): Promise<void> {
+  async #putInParts(place: Place, bytes: MessageBytes, signal: AbortSignal): Promise<void> {
     const begin = new CreateMultipartUploadCommand({ ...place, ...this.#encryption, ChecksumAlgorithm: 'SHA256' });
     const { UploadId } = await this.#client.send(begin, { abortSignal: signal });
     const failed = new AbortController();
@@ -82,7 +82,7 @@ export class S3Calls {
 
   async #putParts(
     upload: Place & { UploadId: string | undefined },
-    bytes: Buffer,
+    bytes: MessageBytes,
     signal: AbortSignal,
   ): Promise<Part[]> {
     const count = Math.ceil(bytes.length / PART);
@@ -91,7 +91,8 @@ export class S3Calls {
     const putNext = async (): Promise<void> => {
       while (next < count) {
         const index = next++;
-        const Body = bytes.subarray(index * PART, (index + 1) * PART);
+        const [start, end] = [index * PART, (index + 1) * PART];
+        const Body = bytes instanceof Blocks ? bytes.slice(start, end) : bytes.subarray(start, end);
         const sum = { PartNumber: index + 1, ChecksumSHA256: (await sha256(Body)).toString('base64') };
         const command = new UploadPartCommand({ ...upload, ...sum, Body });
         const { ETag } = await this.#client.send(command, { abortSignal: signal });

@@ -1,5 +1,6 @@
 import { Histogram } from 'prom-client';
 import type { Config } from '../config/schema.ts';
+import type { MessageBytes } from '../message/bytes.ts';
 import type { Registry } from '../observability/metrics.ts';
 import { locationIn, type ObjectStoreOptions, urlFor } from './location.ts';
 import type { S3Calls } from './s3.ts';
@@ -35,7 +36,7 @@ export class ObjectStore {
    * @param signal calls it off; then nothing of it stays that costs, unless S3 is away
    * @throws the SDK's error, which has S3's name for it
    */
-  put(url: string, bytes: Buffer, hash: Buffer, signal: AbortSignal): Promise<void> {
+  put(url: string, bytes: MessageBytes, hash: Buffer, signal: AbortSignal): Promise<void> {
     return this.#call('put', PUT_TIME, (calls, either) => calls.put(url, bytes, hash, either), signal);
   }
 

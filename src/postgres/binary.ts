@@ -18,6 +18,8 @@ interface Connection {
 
 /** Bytes written at a time. */
 const SLICE = 256 * 1024;
+/** Pieces of fewer bytes are written together. */
+const SMALL_PIECE = 16 * 1024;
 
 /**
  * What goes well with large parameters, for their transaction. A plan that is made for values has them in it, copied for each place and
@@ -97,10 +99,19 @@ function write({ stream }: Connection, bytes: Uint8Array): Promise<void> {
   });
 }
 
-function* slicesOf(pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
+/** Each write is a system call, and a packet for the server: a parameter's length is not one by itself. */
+function* slicesOf(pieces: Pieces): Generator<Uint8Array> {
+  let small: Uint8Array[] = [];
   for (const piece of pieces) {
+    if (piece.length < SMALL_PIECE) {
+      small.push(piece);
+      continue;
+    }
+    if (small.length > 0) yield Buffer.concat(small);
+    small = [];
     for (let start = 0; start < piece.length; start += SLICE) yield piece.subarray(start, start + SLICE);
   }
+  if (small.length > 0) yield Buffer.concat(small);
 }
 
 const NULL_LENGTH = -1;

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { simpleParser } from 'mailparser';
 import { createNoticeBuilder, type Failed, mayNotify } from '../../src/delivery/notices/failure-notice.ts';
 import { buildFailureNotice, type FailureNotice } from '../../src/delivery/notices/failure-report.ts';
+import { wholeOf } from '../../src/message/bytes.ts';
 import type { HeaderField } from '../../src/message/header/fields.ts';
 import { readHeaderFields } from '../../src/message/header/fields.ts';
 import type { Claim, ClaimedMessage } from '../../src/store/delivery/claims.ts';
@@ -219,7 +220,7 @@ describe('the notice builder', () => {
 
   it('says of each recipient what became of it', { skip: needs('python3') }, async () => {
     const { original } = await build();
-    const [, ...recipients] = readWithPython(original?.raw ?? Buffer.of()).status;
+    const [, ...recipients] = readWithPython(wholeOf(original?.raw ?? Buffer.of())).status;
     assert.deepEqual(
       recipients.map(group => [group.get('Final-Recipient'), group.get('Status'), group.get('Diagnostic-Code')]),
       [
@@ -232,7 +233,7 @@ describe('the notice builder', () => {
 
   it('shows of the original its header only, without Bcc and control fields', async () => {
     const { original } = await build();
-    const text = original?.raw.toString() ?? '';
+    const text = wholeOf(original?.raw ?? Buffer.of()).toString();
     assert.match(text, /Subject: Hello\r\nMessage-ID: <m1@acme\.test>/);
     assert.doesNotMatch(text, /secret@example\.com|X-OpenSend-Tag|body text/);
   });
@@ -256,7 +257,7 @@ describe('the notice builder', () => {
 
   it('never answers a notice of its own, nor one without an owner', async () => {
     const { original } = await build();
-    const notice = { raw: original?.raw ?? raw, reversePath: original?.reversePath ?? 'x' };
+    const notice = { raw: wholeOf(original?.raw ?? raw), reversePath: original?.reversePath ?? 'x' };
     assert.equal(await builder.build(claim(notice), failed), null);
     // Not even where another server has put a reverse-path to it.
     assert.equal(await builder.build(claim({ ...notice, reversePath: 'bounces@acme.test' }), failed), null);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
+import { Blocks } from '../../src/message/bytes.ts';
 import { Base64Lines } from '../../src/message/mime/base64.ts';
 import { type MessageParts, readParts } from '../../src/message/mime/parts.ts';
 import { base64Lines, mail } from '../support/mail.ts';
@@ -61,6 +62,20 @@ describe('Base64 for a JSON string', () => {
     }
   });
 
+  it('is found in both blocks of a message, wherever that is cut', async () => {
+    const type = `Content-Type: multipart/mixed; boundary=${BOUNDARY}`;
+    const content = base64Lines(randomBytes(57 * 2_000 + 20));
+    const raw = mail(type, '', `--${BOUNDARY}`, PDF, '', content, `--${BOUNDARY}--`);
+    const whole = await readParts(raw, PARTS_OPTIONS);
+    for (let cut = 70_000; cut < 70_080; cut += 1) {
+      const message = new Blocks([Buffer.from(raw.subarray(0, cut)), Buffer.from(raw.subarray(cut))]);
+      const counted = await readParts(message, { ...PARTS_OPTIONS, contents: false });
+      assert.deepEqual(counted.attachments, whole.attachments, `counted, cut at ${cut}`);
+      assert.deepEqual(told(await readParts(message, PARTS_OPTIONS)), told(whole), `cut at ${cut}`);
+      assert.equal(message.pieces.length, 2, `nobody had to join them, cut at ${cut}`);
+    }
+  });
+
   it('is apart from the JSON where it is the largest, large, and came in full lines', async () => {
     const type = `Content-Type: multipart/mixed; boundary=${BOUNDARY}`;
     const [small, larger, largest] = [1_000, 57 * 2_000, 57 * 3_000].map(size => base64Lines(randomBytes(size)));
@@ -71,7 +86,7 @@ describe('Base64 for a JSON string', () => {
       );
     const { contentApart } = await read(small, larger, largest, small);
     assert.equal(contentApart?.index, 2);
-    assert.equal(Buffer.from(contentApart.content).toString(), largest);
+    assert.equal(Buffer.concat(contentApart.content).toString(), largest);
     assert.equal((await read(small, small)).contentApart, undefined);
   });
 

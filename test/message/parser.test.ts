@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, describe, it } from 'node:test';
+import { Blocks, wholeOf } from '../../src/message/bytes.ts';
 import { readHeaderFields } from '../../src/message/header/fields.ts';
 import { readMessage } from '../../src/message/mime/read-message.ts';
 import { Parser } from '../../src/message/parser.ts';
@@ -20,6 +21,12 @@ function large(): Buffer {
     base64Lines(IMAGE),
   );
   return multipart('mixed', TEXT, image);
+}
+
+/** Each with memory of its own. */
+function inBlocks(raw: Buffer, size: number): Buffer[] {
+  const starts = Array.from({ length: Math.ceil(raw.length / size) }, (_, index) => index * size);
+  return starts.map(start => Buffer.from(new Uint8Array(raw.subarray(start, start + size)).buffer));
 }
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
@@ -49,8 +56,9 @@ describe('the parser', () => {
     const hash = sha256(raw);
     const whole = await parse(parser, raw, { contents: false });
     assert.equal(raw.length, 0, 'the memory moved to the thread');
-    assert.equal(sha256(whole.raw), hash);
-    const parsed = await parse(parser, whole.raw);
+    const again = wholeOf(whole.raw);
+    assert.equal(sha256(again), hash);
+    const parsed = await parse(parser, again);
     assert.equal(parsed.raw.length, 0, 'what nobody needs any more does not come back');
     assert.equal(parsed.parts.text, 'Grüße\n');
     assert.deepEqual(attachmentsOf(parsed.parts), [
@@ -64,6 +72,26 @@ describe('the parser', () => {
     const parsed = await parse(parser, shared.subarray(6, -6), { contents: false });
     assert.deepEqual(parsed.raw, message);
     assert.deepEqual([shared.subarray(0, 6).toString(), shared.subarray(-6).toString()], ['before', 'behind']);
+  });
+
+  it('reads a message in blocks, which come back as they are where nobody has to join them', async () => {
+    const blocks = () => new Blocks(inBlocks(large(), 100_000));
+    const message = blocks();
+    const fields = readHeaderFields(large(), 1_048_576);
+    const whole = await parser.parse(message, fields, { ...PARTS_OPTIONS, contents: false });
+    assert.ok(whole.raw instanceof Blocks);
+    assert.deepEqual(
+      whole.raw.pieces.map(({ length }) => length),
+      [100_000, 100_000, 100_000, 100_000, 10_812],
+    );
+    assert.deepEqual(whole.raw.join(), large());
+    assert.equal(Buffer.from(whole.sha256 ?? []).toString('hex'), sha256(large()));
+    const hashed = await parser.parse(blocks(), fields, { ...PARTS_OPTIONS, contents: false, hashes: true });
+    assert.deepEqual(hashed.raw, large());
+    assert.equal(hashed.parts.attachments[0]?.sha256, sha256(IMAGE));
+    const { raw, parts } = await parser.parse(blocks(), fields, PARTS_OPTIONS);
+    assert.equal(raw.length, 0);
+    assert.deepEqual(attachmentsOf(parts)[0]?.content, IMAGE);
   });
 
   it('reads several large messages side by side', async () => {

@@ -50,6 +50,6 @@ export function rowAttachmentsOf({ attachmentsJson, contentApart }: Encoded) {
   assert.equal(entries[index]?.content, '', 'it is in one place only');
   return entries.with(index, {
     ...(entries[index] as (typeof entries)[number]),
-    content: Buffer.from(content).toString(),
+    content: Buffer.concat(content).toString(),
   });
 }

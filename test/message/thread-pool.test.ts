@@ -118,7 +118,7 @@ it('threads step behind the main thread', { skip: process.platform !== 'linux' }
   const pool = new ThreadPool({ file, threads: 1, timeout: 60_000 });
   t.after(() => pool.close());
   const raw = new Uint8Array(mail('Content-Type: text/plain', '', 'Hi'));
-  const make = () => ({ task: { raw, options: PARTS_OPTIONS }, transferList: [] });
+  const make = () => ({ task: { raw: [raw], options: PARTS_OPTIONS }, transferList: [] });
   await pool.run(make, new AbortController().signal);
   const nice = await niceValues();
   assert.equal(nice.filter(value => value === Math.min(19, getPriority() + 10)).length, 1, nice.join(' '));

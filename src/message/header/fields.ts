@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { type MessageBytes, piecesOf } from '../bytes.ts';
 import { contentRefusal, sizeRefusal } from '../refusal.ts';
 
 /** One header field as the client wrote it. */
@@ -19,6 +20,7 @@ const COLON = 0x3a;
 const WHITE_SPACE = new Set<string | undefined>([' ', '\t', '\r', '\n']);
 const FIELD_NAME = /^[\x21-\x39\x3b-\x7e]+$/;
 const HEADER_END = Buffer.from('\r\n\r\n');
+const NOTHING = Buffer.alloc(0);
 
 /**
  * Where the header section ends: the offset of the body's first byte (RFC 5322 section 2.1).
@@ -28,6 +30,17 @@ export function bodyOffset(raw: Buffer): number {
   if (raw[0] === CR && raw[1] === LF) return 2;
   const end = raw.indexOf(HEADER_END);
   return end === -1 ? raw.length : end + HEADER_END.length;
+}
+
+/** The first bytes of a message in one piece: its header section with what follows it, or more than `maxBytes`. */
+export function startOf(raw: MessageBytes, maxBytes: number): Buffer {
+  const [first = NOTHING, ...others] = piecesOf(raw);
+  let start = first;
+  for (const piece of others) {
+    if (start.length > maxBytes + HEADER_END.length || start.includes(HEADER_END)) break;
+    start = Buffer.concat([start, piece]);
+  }
+  return start;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { type MessageBytes, piecesOf, wholeOf } from '../bytes.ts';
 
 /** RFC 2045 section 6.8: lines of at most 76 characters, which are 57 bytes. */
 const LINE_CHARS = 76;
@@ -93,18 +94,23 @@ for (const [pair] of BOTH_IN_ALPHABET.entries()) {
  *
  * @param fullLines take only lines of 76 characters, for `FullLines`
  */
-export function elideBase64(raw: Buffer, fullLines = false): Elided {
+export function elideBase64(raw: MessageBytes, fullLines = false): Elided {
   const runs = new Map<string, Run>();
-  const pieces: Buffer[] = [];
+  const left: Buffer[] = [];
   const mark = randomBytes(MARK_BYTES).toString('base64');
-  let kept = 0;
-  for (const { start, end, characters } of findRuns(raw, fullLines ? LINE_CHARS : null)) {
-    const line = mark + numbered(runs.size);
-    runs.set(line, { lines: raw.subarray(start, end), characters });
-    pieces.push(raw.subarray(kept, start), Buffer.from(`${line}\r\n`));
-    kept = end;
+  for (const [index, block] of piecesOf(raw).entries()) {
+    // A line that is in two blocks belongs to no run.
+    const from = index === 0 ? 0 : behindLine(block, 0);
+    let kept = 0;
+    for (const { start, end, characters } of findRuns(block, from, fullLines ? LINE_CHARS : null)) {
+      const line = mark + numbered(runs.size);
+      runs.set(line, { lines: block.subarray(start, end), characters });
+      left.push(block.subarray(kept, start), Buffer.from(`${line}\r\n`));
+      kept = end;
+    }
+    left.push(block.subarray(kept));
   }
-  return { raw: runs.size === 0 ? raw : Buffer.concat([...pieces, raw.subarray(kept)]), runs };
+  return { raw: runs.size === 0 ? wholeOf(raw) : Buffer.concat(left), runs };
 }
 
 /** What stands for a run is a full line of Base64, which nobody can guess and which decodes to `LINE_BYTES`. */
@@ -149,11 +155,9 @@ export class FullLines {
     this.#pieces.push(piece.subarray(kept));
   }
 
-  /** As it is without JSON: what was in full lines, as it came. */
-  plain(): Buffer {
-    return Buffer.concat(
-      this.#pieces.map(piece => (Buffer.isBuffer(piece) ? unescaped(piece) : withoutLastBreak(piece))),
-    );
+  /** As it is without JSON: what was in full lines, as it came and where it is. */
+  plain(): readonly Buffer[] {
+    return this.#pieces.map(piece => (Buffer.isBuffer(piece) ? unescaped(piece) : withoutLastBreak(piece)));
   }
 
   /** Bytes within a JSON string. */
@@ -174,8 +178,8 @@ export class FullLines {
 export interface ContentApart {
   /** Of the attachment. */
   readonly index: number;
-  /** Base64, CRLF after each 76 characters. */
-  readonly content: Uint8Array;
+  /** Base64, CRLF after each 76 characters; in pieces, most of which are still where the message came in. */
+  readonly content: readonly Uint8Array[];
 }
 
 export interface EncodedAttachments {
@@ -243,17 +247,21 @@ interface Found {
   readonly characters: number;
 }
 
-/** @param lineChars of each line; null for any length that is not too short */
-function* findRuns(raw: Buffer, lineChars: number | null): Generator<Found> {
+/** @param from the start of a line. @param lineChars of each line; null for any length that is not too short */
+function* findRuns(raw: Buffer, from: number, lineChars: number | null): Generator<Found> {
   const pairs = pairsOf(raw);
-  let start = 0;
+  let start = from;
   while (start < raw.length) {
     const run = runAt(raw, pairs, start, lineChars);
     if (run.end - run.start >= MIN_RUN) yield run;
-    const next = raw.indexOf('\n', run.end);
-    if (next === -1) return;
-    start = next + 1;
+    start = behindLine(raw, run.end);
   }
+}
+
+/** The offset behind the end of the line that `start` is in. */
+function behindLine(raw: Buffer, start: number): number {
+  const end = raw.indexOf('\n', start);
+  return end === -1 ? raw.length : end + 1;
 }
 
 /** The same bytes two at a time; none where they do not lie so in memory. */
@@ -270,7 +278,8 @@ function runAt(raw: Buffer, pairs: Uint16Array, start: number, lineChars: number
     const position = alphabetEnd(raw, pairs, end);
     const chars = position - end;
     const isOther = lineChars === null ? chars < MIN_LINE : chars !== lineChars;
-    if (isOther || position === length || raw[position] !== CR) return { start, end, characters };
+    // At a block's end the LF may be in the next one.
+    if (isOther || position >= length - 1 || raw[position] !== CR) return { start, end, characters };
     characters += chars;
     end = position + 2;
   }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import libmime from 'libmime';
 import type { AttachmentStream } from 'mailparser';
+import { type MessageBytes, wholeOf } from '../bytes.ts';
 import { breakLongLines } from '../header/sendable-lines.ts';
 import type { MendingFacts } from '../mending/mend.ts';
 import { contentRefusal, type Refusal, sizeRefusal } from '../refusal.ts';
@@ -77,10 +78,14 @@ export interface PartsOptions {
  * @param raw the message with CRLF line ends
  * @throws Refusal 552 where the attachments are too large; 554 for what cannot be read as MIME within the limits.
  */
-export async function readParts(raw: Buffer, options: PartsOptions): Promise<MessageParts> {
-  if (options.hashes) return (await read({ raw, runs: NO_RUNS }, options)).parts;
+export async function readParts(raw: MessageBytes, options: PartsOptions): Promise<MessageParts> {
+  if (options.hashes) return readWhole(raw, options);
   const { parts, metAllRuns } = await read(elideBase64(raw, options.contents), options);
-  return metAllRuns ? parts : (await read({ raw, runs: NO_RUNS }, options)).parts;
+  return metAllRuns ? parts : readWhole(raw, options);
+}
+
+async function readWhole(raw: MessageBytes, options: PartsOptions): Promise<MessageParts> {
+  return (await read({ raw: wholeOf(raw), runs: NO_RUNS }, options)).parts;
 }
 
 const NO_RUNS: ReadonlyMap<string, Run> = new Map();

@@ -1,4 +1,5 @@
 import libmime from 'libmime';
+import { type MessageBytes, wholeOf } from '../bytes.ts';
 import { bodyOffset, fieldsNamed, firstValue, type HeaderField } from '../header/fields.ts';
 import { measureMending } from '../mending/mend.ts';
 import { type BodyText, LARGE_TEXT, readBodyText, readSmallText } from '../text/body-text.ts';
@@ -14,7 +15,7 @@ import { type MessageParts, type PartsOptions, readParts } from './parts.ts';
  * @param fields its header
  */
 export async function readMessage(
-  raw: Buffer,
+  raw: MessageBytes,
   fields: readonly HeaderField[],
   options: PartsOptions,
 ): Promise<MessageParts> {
@@ -22,7 +23,7 @@ export async function readMessage(
   const { contents, longLines: lines = false, unsigned = false } = options;
   const { mendable = 0, emptyMultiparts = 0 } = parts.contentFields;
   const types = !contents && mendable + emptyMultiparts > 0;
-  return lines || types ? { ...parts, mending: measureMending(raw, { lines, types: true, unsigned }) } : parts;
+  return lines || types ? { ...parts, mending: measureMending(wholeOf(raw), { lines, types: true, unsigned }) } : parts;
 }
 
 const TEXT_TYPE = /^text\/(plain|html)$/;
@@ -42,7 +43,7 @@ interface SinglePart {
  * @returns null for any other message, and for one that leaves room for doubt
  */
 export function readSinglePart(
-  raw: Buffer,
+  raw: MessageBytes,
   fields: readonly HeaderField[],
 ): MessageParts | Promise<MessageParts> | null {
   const part = findSinglePart(raw, fields);
@@ -57,7 +58,7 @@ function partsOf({ kind, contentFields }: SinglePart, text: BodyText): MessagePa
   return { ...bodies, attachments: [], attachmentsJson: null, contentFields };
 }
 
-function findSinglePart(raw: Buffer, fields: readonly HeaderField[]): SinglePart | null {
+function findSinglePart(raw: MessageBytes, fields: readonly HeaderField[]): SinglePart | null {
   const content = fields.filter(({ name }) => name.length > 7 && name.slice(0, 8).toLowerCase() === 'content-');
   const type = soleValue(content, 'content-type');
   const encoding = soleValue(content, 'content-transfer-encoding');
@@ -66,10 +67,15 @@ function findSinglePart(raw: Buffer, fields: readonly HeaderField[]): SinglePart
   // RFC 3676: its lines have to be joined.
   if (params['format']?.trim().toLowerCase() === 'flowed' && params['delsp'] !== undefined) return null;
   const [, kind] = TEXT_TYPE.exec(value.trim().toLowerCase()) ?? [];
-  const bytes = kind === undefined ? null : decodeTransfer(raw.subarray(bodyOffset(raw)), encoding.toLowerCase());
+  const bytes = kind === undefined ? null : decodeTransfer(bodyOf(raw), encoding.toLowerCase());
   if (bytes === null) return null;
   const contentFields = readContentFields(firstValue(content, 'content-type'), undefined);
   return { kind: kind === 'html' ? 'html' : 'plain', bytes, charset: params['charset'], contentFields };
+}
+
+function bodyOf(raw: MessageBytes): Buffer {
+  const whole = wholeOf(raw);
+  return whole.subarray(bodyOffset(whole));
 }
 
 /** The field's value; empty where there is none, null where there are several. */

@@ -46,7 +46,7 @@ export class DataExchange {
       if (this.#connection.isClosed) this.callOff(new Abandoned());
       const { envelope, arrival } = this.#connection.described();
       const { beganAt } = message;
-      const received = { envelope, arrival, ...(await message.take()), beganAt };
+      const received = { envelope, arrival, ...message.take(), beganAt };
       const text = await client.message(received, this.#callOff);
       this.#connection.send(250, `2.0.0 ${text}`);
     } catch (error) {

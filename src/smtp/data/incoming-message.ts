@@ -1,5 +1,5 @@
 import type { Holding } from '../../intake/admission.ts';
-import { ByteCollector, freeMemory } from '../../message/bytes.ts';
+import { ByteCollector, freeMemory, type MessageBytes } from '../../message/bytes.ts';
 import { contentRefusal, Refusal, sizeRefusal } from '../../message/refusal.ts';
 import { DataDecoder } from './decoder.ts';
 
@@ -13,7 +13,7 @@ export interface IncomingLimits {
 /** A message that has arrived in full. */
 export interface ReceivedMessage {
   /** Without the dots of transparency and the end-of-data line. */
-  readonly raw: Buffer;
+  readonly raw: MessageBytes;
   /** Bytes of the longest line, CRLF not counted. */
   readonly longestLine: number;
 }
@@ -61,16 +61,16 @@ export class IncomingMessage {
   /**
    * The message, once `push` has met its end.
    *
-   * @throws (rejects) Refusal 552 too large, 452 no room, 550 5.6.11 bare CR or LF, 554 NUL
+   * @throws Refusal 552 too large, 452 no room, 550 5.6.11 bare CR or LF, 554 NUL
    */
-  async take(): Promise<ReceivedMessage> {
+  take(): ReceivedMessage {
     const { bareLineEnding, longestLine } = this.#decoder.facts();
     if (this.#refusal) throw this.#refusal;
     if (bareLineEnding && this.#limits.bareLineEndings === 'reject') throw bareLineEndingRefusal();
     if (this.#hasNul) {
       throw contentRefusal('nul', 'The message has a NUL byte: encode binary parts as base64 (RFC 5321 section 4.5.2)');
     }
-    return { raw: await this.#bytes.takeInTurns(), longestLine };
+    return { raw: this.#bytes.takeBlocks(), longestLine };
   }
 
   /** Gives the memory's room back. To be called when nothing holds the message any more. */

@@ -240,7 +240,8 @@ function sizeOf(message: NewMessage): number {
 }
 
 function attachmentBytes({ attachmentsJson, contentApart }: NewMessage): number {
-  return (attachmentsJson?.length ?? 0) + (contentApart?.content.length ?? 0);
+  const apart = contentApart?.content.reduce((sum, { length }) => sum + length, 0);
+  return (attachmentsJson?.length ?? 0) + (apart ?? 0);
 }
 
 export interface IntakeMetrics {

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { piecesOf } from '../../message/bytes.ts';
 import { type BodyText, bytesOf } from '../../message/text/body-text.ts';
 import { type Pieces, queryStreamed, type StreamedValue } from '../../postgres/binary.ts';
 import { OUTBOX_CHANNEL } from '../../postgres/notifications.ts';
@@ -216,7 +217,7 @@ const NOTHING_APART: Apart = { attachments: null, text: null, html: null, index:
 function apartOf({ attachmentsJson, contentApart, text, html }: NewMessage): Apart {
   return {
     index: contentApart?.index ?? null,
-    content: contentApart ? [contentApart.content] : null,
+    content: contentApart?.content ?? null,
     attachments: attachmentsJson && [Buffer.of(JSONB_VERSION), attachmentsJson],
     text: binaryText(text),
     html: binaryText(html),
@@ -235,7 +236,7 @@ function encode(messages: readonly NewMessage[]): { json: string; raws: Buffer[]
   const rows = messages.map(message => {
     const raw = message.original?.raw;
     const row = rowOf(message, rawFrom, isAlone);
-    if (raw) raws.push(raw);
+    if (raw) raws.push(...piecesOf(raw));
     rawFrom += raw?.length ?? 0;
     return row;
   });

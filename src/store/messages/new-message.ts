@@ -1,3 +1,4 @@
+import type { MessageBytes } from '../../message/bytes.ts';
 import type { DeliveryControls } from '../../message/header/control-headers.ts';
 import type { ContentApart } from '../../message/mime/base64.ts';
 import type { TraceContext } from '../../observability/tracing.ts';
@@ -27,7 +28,7 @@ export interface OriginalMessage
   extends Omit<Carried, 'captured' | 'sandbox' | 'refused' | keyof DeliveryControls>,
     Partial<DeliveryControls> {
   /** Empty where it is kept as an object. */
-  readonly raw: Buffer;
+  readonly raw: MessageBytes;
   /** Of the bytes received. */
   readonly sha256: Buffer;
   /** Left out: it is kept in the row. */
