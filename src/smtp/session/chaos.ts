@@ -28,6 +28,7 @@ export class KeyChaos {
 
   /** Before a step is taken: takes as long as it is to take. @throws Refusal where it is to fail */
   async before(stage: ChaosStage, signal = NEVER): Promise<void> {
+    if (this.#chaos === null) return;
     await this.slowness(signal);
     const refusal = this.refusalOf(stage);
     if (refusal) throw refusal;
