@@ -43,7 +43,7 @@ export class Blocks {
     return whole;
   }
 
-  /** Some of them, in one piece. */
+  /** A copy of some of them, in one piece. */
   slice(start: number, end: number): Buffer {
     const parts: Buffer[] = [];
     let offset = 0;
@@ -52,8 +52,7 @@ export class Blocks {
       if (part.length > 0) parts.push(part);
       offset += piece.length;
     }
-    const [only, ...others] = parts;
-    return only !== undefined && others.length === 0 ? only : Buffer.concat(parts);
+    return Buffer.concat(parts);
   }
 
   /** Gives the blocks' memory back. @param but memory that is still used */

@@ -10,7 +10,7 @@ import {
   type S3ClientConfig,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
-import { Blocks, type MessageBytes, sha256, wholeOf } from '../message/bytes.ts';
+import { Blocks, freeMemory, type MessageBytes, sha256, wholeOf } from '../message/bytes.ts';
 import { locationIn, type ObjectStoreOptions } from './location.ts';
 
 /** Bytes of a part; all but the last one must have 5 MiB (Amazon S3 user guide, "Amazon S3 multipart upload limits"). */
@@ -96,6 +96,7 @@ export class S3Calls {
         const sum = { PartNumber: index + 1, ChecksumSHA256: (await sha256(Body)).toString('base64') };
         const command = new UploadPartCommand({ ...upload, ...sum, Body });
         const { ETag } = await this.#client.send(command, { abortSignal: signal });
+        if (bytes instanceof Blocks) freeMemory(Body);
         parts[index] = { ...sum, ETag };
       }
     };
