@@ -3,6 +3,8 @@
 import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
+import { pino } from 'pino';
+import { createPool } from '../src/postgres/pool.ts';
 import { createWebhook } from '../src/store/webhooks/webhooks.ts';
 import { fill, type Ids } from './support/scale-fill.ts';
 import { type Step, stepsOf } from './support/scale-work.ts';
@@ -27,6 +29,9 @@ const { values } = parseArgs({
 /** In every database, so that there is something to remove and to list. */
 const LEAST = 20_000;
 const OWNER = 'owner1';
+/** The relay's and the worker's own, so that statements are kept which they have kept. */
+const POOL = { poolSize: 4, connectTimeout: 10_000, statementTimeout: 0, preparedStatements: 'auto' } as const;
+const logger = pino({ level: 'silent' });
 
 interface Database {
   readonly messages: number;
@@ -78,8 +83,7 @@ async function open(databaseUrl: string, messages: number): Promise<Database> {
   );
   console.log(`${messages} messages filled in ${((performance.now() - began) / 1000).toFixed()} s, ${rows[0]?.gb} GB`);
   await client.end();
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: 4 });
-  pool.on('error', () => {});
+  const pool = createPool({ ...POOL, databaseUrl }, logger);
   const newId = values.ids === 'ordered' ? orderedId : randomUUID;
   return { messages, pool, steps: stepsOf({ pool, messages: Number(values.each), newId }), costs: new Map() };
 }

@@ -92,16 +92,32 @@ function clientFor(databaseUrl: DatabaseUrl) {
   };
 }
 
+const BEGIN = 'begin isolation level read committed';
+/** How the statements of a transaction are planned. */
+const PLANS = {
+  /** As Postgres sees fit. */
+  auto: '',
+  /**
+   * Whatever their values, as suits those that are `kept`. Left to itself, Postgres compares what such a plan costs now with what others
+   * did when tables were smaller, and so goes on planning each time while these grow.
+   */
+  generic: '; set local plan_cache_mode = force_generic_plan',
+} as const;
+
 /**
  * Does work in a transaction whose statements each see what was committed before them, whatever the database's default is. Where
  * the work fails, nothing of it was done.
  *
  * @throws what the work throws, and the database's error
  */
-export async function inTransaction<T>(pool: pg.Pool, work: (db: pg.PoolClient) => Promise<T>): Promise<T> {
+export async function inTransaction<T>(
+  pool: pg.Pool,
+  work: (db: pg.PoolClient) => Promise<T>,
+  plans: keyof typeof PLANS = 'auto',
+): Promise<T> {
   const client = await pool.connect();
   try {
-    await client.query('begin isolation level read committed');
+    await client.query(BEGIN + PLANS[plans]);
     const result = await work(client);
     await client.query('commit');
     client.release();

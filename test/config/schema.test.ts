@@ -143,7 +143,7 @@ describe('the configuration', () => {
       },
       worker: {
         consumers: 16,
-        concurrency: 64,
+        concurrency: 128,
         callsPerRoute: 0,
         bytesInFlight: 33_554_432,
         leaseTime: 60_000,

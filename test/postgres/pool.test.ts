@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
-import { createPool, kept, type PoolOptions } from '../../src/postgres/pool.ts';
+import { createPool, inTransaction, kept, type PoolOptions } from '../../src/postgres/pool.ts';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { createServer, withClient } from '../support/postgres-server.ts';
@@ -174,6 +174,21 @@ describe('prepared statements', () => {
     letPass(10_000);
     assert.deepEqual((await find()).rows, [{ id: 1 }]);
     assert.match(await plan(), /Index Only Scan|Index Scan|Bitmap/);
+  });
+
+  it('are planned once for all values in a transaction that says so, and there only', async t => {
+    const pool = openPool(t, await createDatabase(t), { preparedStatements: 'auto', poolSize: 1 });
+    const counted = kept('select $1::integer as counted', [1]);
+    const plans = async () => {
+      const counts =
+        'select generic_plans::integer as generic, custom_plans::integer as custom from pg_prepared_statements';
+      return (await pool.query(`${counts} where statement like '%as counted'`)).rows;
+    };
+    await inTransaction(pool, db => db.query(counted), 'generic');
+    assert.deepEqual(await plans(), [{ generic: 1, custom: 0 }]);
+    await inTransaction(pool, db => db.query(counted));
+    await pool.query(counted);
+    assert.deepEqual(await plans(), [{ generic: 1, custom: 2 }]);
   });
 
   it('waits where the server has no connection to spare, until it has one', async t => {

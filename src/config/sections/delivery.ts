@@ -15,7 +15,7 @@ export const delivery = {
     concurrency: deliverySetting({
       doc: 'How many messages one worker sends at the same time.',
       format: wholeNumber(1, 1000),
-      default: 64,
+      default: 128,
     }),
     callsPerRoute: deliverySetting({
       doc: 'How many of those go by the same way out at most: by SES with one account in one region, or by one smarthost (which also has `smtp.connections`). `0`: three quarters of `worker.concurrency`, so that one that hangs leaves places for the others.',

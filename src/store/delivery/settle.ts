@@ -170,7 +170,7 @@ export class Settler {
   }
 
   #write(settlements: readonly Facts[]): Promise<Settled[]> {
-    return inTransaction(this.#dependencies.pool, db => writeSettlements(db, settlements));
+    return inTransaction(this.#dependencies.pool, db => writeSettlements(db, settlements), 'generic');
   }
 }
 
