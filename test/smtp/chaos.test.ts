@@ -195,6 +195,10 @@ describe('chaos of a key in sandbox', () => {
     const shown = await cli.text('keys', 'chaos', 'staging', '--late', '90s:10', '--cut', '5', '--for', '1h');
     assert.match(shown, /5 % of connections are cut in the middle of DATA; 10 % of the 250s come 90 s late; until 20/);
     assert.deepEqual(await found(), { cutPercent: 5, late: { percent: 10, seconds: 90 } });
+    assert.match(
+      await cli.text('keys', 'chaos', 'staging', '--fail', 'connect=421:5', '--for', '1h'),
+      /5 % get 421 when they connect, from where keys in sandbox alone have logged in for a day; until 20/,
+    );
     await relay.db.query("update smtp_relay_credentials set chaos_until = now() - interval '1 second'");
     assert.equal(await found(), undefined);
     assert.match(await cli.text('keys', 'chaos', 'staging'), /: nothing goes wrong on purpose\.$/m);

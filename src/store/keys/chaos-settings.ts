@@ -45,7 +45,7 @@ export function describeChaos(chaos: Chaos): string[] {
 }
 
 const AT: Readonly<Record<ChaosStage, string>> = {
-  connect: 'when they connect',
+  connect: 'when they connect, from where keys in sandbox alone have logged in for a day',
   AUTH: 'to AUTH',
   MAIL: 'to MAIL',
   RCPT: 'to RCPT',
