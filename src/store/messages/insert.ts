@@ -91,7 +91,7 @@ const originals: Beside = {
 /** They are elsewhere already, so that $2 is empty. */
 const objects: Beside = {
   clause: rows => `${insertOriginals(rows, '$2::bytea')}, ${nameObjects(rows)}`,
-  check: rows => `, ${requireAll('smtp_relay_objects', '(select object_url from named) as o', rows, 'object_url')}`,
+  check: rows => `, ${requireAll('smtp_relay_objects', 'named', rows, 'object_url')}`,
 };
 
 /** No original is among them, so that $2 is empty. */
@@ -110,14 +110,11 @@ const messageIds: Beside = {
  * @param rows those that it was to insert
  * @param key what they have in common
  */
-const requireAll = (table: string, inserted: string, rows: string, key = 'id'): string => {
-  const taken = `(select count(*) from ${inserted} join ${rows} using (${key}))`;
-  const given = `(select count(*) from ${rows})`;
-  return `
-         case when ${taken} <> ${given}
-              then ('${table} took ' || ${taken} || ' of ' || ${given}
-                    || ' rows: does a trigger or rule keep them out, or change their ids?')::integer end`;
-};
+const requireAll = (table: string, inserted: string, rows: string, key = 'id'): string => `
+         (select case when count(taken) <> count(*)
+                      then ('${table} took ' || count(taken) || ' of ' || count(*)
+                            || ' rows: does a trigger or rule keep them out, or change their ids?')::integer end
+            from ${rows} left join (select ${key}, true as taken from ${inserted}) as inserted using (${key}))`;
 
 /** The lease counts from now, not from the beginning of a transaction that may have waited for a lock. */
 const outboxEntry = (rows: string): string => `, job as (
