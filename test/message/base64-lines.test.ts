@@ -5,6 +5,7 @@ import { Blocks } from '../../src/message/bytes.ts';
 import { Base64Lines } from '../../src/message/mime/base64.ts';
 import { type MessageParts, readParts } from '../../src/message/mime/parts.ts';
 import { base64Lines, mail } from '../support/mail.ts';
+import { inBlocks } from './in-blocks.ts';
 import { PARTS_OPTIONS, rowAttachmentsOf } from './read-parts.ts';
 
 describe('Base64 for a JSON string', () => {
@@ -73,6 +74,30 @@ describe('Base64 for a JSON string', () => {
       assert.deepEqual(counted.attachments, whole.attachments, `counted, cut at ${cut}`);
       assert.deepEqual(told(await readParts(message, PARTS_OPTIONS)), told(whole), `cut at ${cut}`);
       assert.equal(message.pieces.length, 2, `nobody had to join them, cut at ${cut}`);
+    }
+  });
+
+  it('is the same in blocks of any size, whatever its lines', async () => {
+    for (const width of [60, 72, 76, 77, 998]) {
+      const type = `Content-Type: multipart/mixed; boundary=${BOUNDARY}`;
+      const lines = randomBytes(200_000)
+        .toString('base64')
+        .match(new RegExp(`.{1,${width}}`, 'g'));
+      const content = [PDF, '', ...(lines ?? [])];
+      const inner = [type.replace(BOUNDARY, 'inner'), '', '--inner', ...content, '--inner--'];
+      const raw = mail(type, '', `--${BOUNDARY}`, ...content, `--${BOUNDARY}`, ...inner, `--${BOUNDARY}--`);
+      const decoded = await readParts(raw, { ...PARTS_OPTIONS, hashes: true });
+      const sizes = decoded.attachments.map(({ size }) => size);
+      for (const size of [40_000, 40_001, 131_072, 250_000]) {
+        const blocks = () => inBlocks(raw, size);
+        assert.deepEqual(told(await readParts(blocks(), PARTS_OPTIONS)), told(decoded), `lines of ${width} by ${size}`);
+        const counted = await readParts(blocks(), { ...PARTS_OPTIONS, contents: false });
+        assert.deepEqual(
+          counted.attachments.map(({ size }) => size),
+          sizes,
+          `lines of ${width} by ${size}, counted`,
+        );
+      }
     }
   });
 

@@ -1,28 +1,16 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { Blocks } from '../../src/message/bytes.ts';
 import { readHeaderFields, startOf } from '../../src/message/header/fields.ts';
 import { mail } from '../support/mail.ts';
+import { inBlocks } from './in-blocks.ts';
 
 const BLOCK = 50_000;
-
-function inBlocks(bytes: Buffer, size = BLOCK): Blocks {
-  const count = Math.ceil(bytes.length / size);
-  const pieces = Array.from({ length: count }, (_, index) => bytes.subarray(index * size, (index + 1) * size));
-  return new Blocks(
-    pieces.map(piece => {
-      const block = Buffer.allocUnsafeSlow(piece.length);
-      piece.copy(block);
-      return block;
-    }),
-  );
-}
 
 describe('a message in blocks', () => {
   it('gives any stretch of it', () => {
     const bytes = randomBytes(2.5 * BLOCK);
-    const blocks = inBlocks(bytes);
+    const blocks = inBlocks(bytes, BLOCK);
     assert.equal(blocks.length, bytes.length);
     const edges = [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, bytes.length - 1, bytes.length, bytes.length + 1];
     for (const start of edges) {
@@ -33,7 +21,7 @@ describe('a message in blocks', () => {
 
   it('gives the memory of its blocks back when they are joined, and when it is not needed any more', () => {
     const bytes = randomBytes(2.5 * BLOCK);
-    const blocks = inBlocks(bytes);
+    const blocks = inBlocks(bytes, BLOCK);
     const pieces = [...blocks.pieces];
     assert.deepEqual(blocks.join(), bytes);
     assert.deepEqual(
@@ -63,7 +51,7 @@ describe('a message in blocks', () => {
 
   it('has no more looked at than its header may have', () => {
     const raw = mail(`Subject: ${'x'.repeat(10 * BLOCK)}`, '', 'body');
-    const start = startOf(inBlocks(raw), 2 * BLOCK);
+    const start = startOf(inBlocks(raw, BLOCK), 2 * BLOCK);
     assert.equal(start.length, 3 * BLOCK);
     assert.throws(() => readHeaderFields(start, 2 * BLOCK), { code: 552, rule: 'header_size' });
   });
