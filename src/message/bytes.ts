@@ -8,7 +8,6 @@ export interface Range {
 
 const FIRST_BLOCK = 4 * 1024;
 const MAX_BLOCK = 1024 * 1024;
-const NO_MEMORY: ReadonlySet<ArrayBufferLike> = new Set();
 /** Bytes that are worth leaving in blocks. */
 const WORTH_BLOCKS = 256 * 1024;
 
@@ -55,9 +54,9 @@ export class Blocks {
     return Buffer.concat(parts);
   }
 
-  /** Gives the blocks' memory back. @param but memory that is still used */
-  free(but: ReadonlySet<ArrayBufferLike> = NO_MEMORY): void {
-    for (const piece of this.#pieces) if (!but.has(piece.buffer)) giveBack(piece);
+  /** Gives the blocks' memory back; there are none afterwards. */
+  free(): void {
+    for (const piece of this.#pieces) giveBack(piece);
     this.#pieces = [];
   }
 }
@@ -175,14 +174,14 @@ export function freeMemory(bytes: Uint8Array | Blocks): void {
   else if (bytes.byteLength >= WORTH_FREEING && bytes.buffer.byteLength === bytes.byteLength) giveBack(bytes);
 }
 
-/** Whether a piece is large, and not in the memory that Node shares out among Buffers. */
-export function isLargePiece({ byteLength, buffer }: Uint8Array): boolean {
-  return byteLength >= WORTH_FREEING && buffer.byteLength > Buffer.poolSize;
+/** Gives the memory back that pieces of a message are in, where it is large: all of it, whatever else lives there. */
+export function freePieces(pieces: readonly Uint8Array[]): void {
+  for (const piece of pieces) if (isInLargeMemory(piece)) giveBack(piece);
 }
 
-/** The same of what is in pieces, with all of the memory that the large ones are in. */
-export function freePieces(pieces: readonly Uint8Array[]): void {
-  for (const piece of pieces) if (isLargePiece(piece)) giveBack(piece);
+/** Whether the memory that a piece is in is large, and not what Node shares out among Buffers. */
+export function isInLargeMemory({ buffer }: Uint8Array): boolean {
+  return buffer.byteLength >= WORTH_FREEING && buffer.byteLength > Buffer.poolSize;
 }
 
 function giveBack({ buffer }: Uint8Array): void {

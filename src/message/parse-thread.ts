@@ -1,5 +1,5 @@
 import { move, transferableSymbol, valueSymbol } from 'piscina';
-import { Blocks, freeMemory, isLargePiece, messageOf, piecesOf, sha256Here } from './bytes.ts';
+import { freeMemory, freePieces, isInLargeMemory, messageOf, piecesOf, sha256Here } from './bytes.ts';
 import { readHeaderFields, startOf } from './header/fields.ts';
 import type { MessageParts, PartsOptions } from './mime/parts.ts';
 import { readMessage } from './mime/read-message.ts';
@@ -31,8 +31,7 @@ export default async function parse({ raw, options }: ParseTask): Promise<unknow
     const parts = await readMessage(message, fields, options);
     if (!options.contents) return moved({ raw: piecesOf(message), parts, sha256: sha256Here(message) });
     const kept = new Set(parts.contentApart?.content.map(({ buffer }) => buffer));
-    if (message instanceof Blocks) message.free(kept);
-    else if (!kept.has(message.buffer)) freeMemory(message);
+    freePieces(piecesOf(message).filter(({ buffer }) => !kept.has(buffer)));
     return moved({ raw: [], parts });
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -45,7 +44,7 @@ export default async function parse({ raw, options }: ParseTask): Promise<unknow
 function moved(answer: ParseAnswer): unknown {
   const { text, html, attachmentsJson, contentApart } = answer.parts ?? {};
   const own = [text, html, attachmentsJson].map(bytes => (typeof bytes === 'string' ? null : ownMemory(bytes)));
-  const pieces = [...answer.raw, ...(contentApart?.content ?? []).filter(isLargePiece)];
+  const pieces = [...answer.raw, ...(contentApart?.content ?? []).filter(isInLargeMemory)];
   const memory = [...own, ...pieces.map(({ buffer }) => buffer)].filter(buffer => buffer !== null);
   return move({ [transferableSymbol]: [...new Set(memory)], [valueSymbol]: answer } as never);
 }

@@ -104,7 +104,7 @@ export class Rehearsal {
     try {
       incoming.push(dotted(raw));
       const arrival = { ...NO_ARRIVAL, clientAddress };
-      await session.message({ ...(await incoming.take()), envelope, arrival, beganAt: Date.now() }, callOff);
+      await session.message({ ...incoming.take(), envelope, arrival, beganAt: Date.now() }, callOff);
     } finally {
       signal.removeEventListener('abort', end);
       incoming.release();
