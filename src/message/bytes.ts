@@ -109,7 +109,7 @@ export class ByteCollector {
     const last = this.#block.subarray(0, this.#filled);
     const blocks = this.#blocks;
     const whole = blocks.length === 0 ? last : Buffer.allocUnsafeSlow(this.#size);
-    this.clear();
+    this.#clear();
     let offset = 0;
     for (const block of blocks) {
       offset += block.copy(whole, offset);
@@ -123,11 +123,17 @@ export class ByteCollector {
   takeBlocks(): MessageBytes {
     if (this.#size < WORTH_BLOCKS) return this.take();
     const blocks = new Blocks([...this.#blocks, this.#block.subarray(0, this.#filled)]);
-    this.clear();
+    this.#clear();
     return blocks;
   }
 
-  clear(): void {
+  /** Gives the memory of what has come back. The collector is empty afterwards. */
+  free(): void {
+    for (const block of [...this.#blocks, this.#block]) freeMemory(block);
+    this.#clear();
+  }
+
+  #clear(): void {
     this.#blocks = [];
     this.#block = Buffer.alloc(0);
     this.#filled = 0;

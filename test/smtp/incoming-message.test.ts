@@ -109,6 +109,14 @@ describe('IncomingMessage', () => {
     assert.equal(packet.length, 0);
   });
 
+  it('gives the memory of a message back when it is released, which no thread may have had', () => {
+    const message = receive('x'.repeat(3_000_000));
+    const { raw } = message.take();
+    const blocks = [...(raw as Blocks).pieces];
+    message.release();
+    assert.ok(blocks.length > 2 && blocks.every(({ length }) => length === 0));
+  });
+
   it('leaves many bytes in blocks, each with memory of its own, which can move to another thread', () => {
     const { raw } = receive('x'.repeat(3_000_000)).take();
     assert.ok(raw instanceof Blocks);

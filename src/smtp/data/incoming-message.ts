@@ -29,6 +29,7 @@ export class IncomingMessage {
   readonly #holding: Holding;
   readonly #decoder: DataDecoder;
   readonly #bytes = new ByteCollector();
+  #taken: MessageBytes | null = null;
   #size = 0;
   #hasNul = false;
   #refusal: Refusal | null = null;
@@ -70,12 +71,14 @@ export class IncomingMessage {
     if (this.#hasNul) {
       throw contentRefusal('nul', 'The message has a NUL byte: encode binary parts as base64 (RFC 5321 section 4.5.2)');
     }
-    return { raw: this.#bytes.takeBlocks(), longestLine };
+    this.#taken = this.#bytes.takeBlocks();
+    return { raw: this.#taken, longestLine };
   }
 
-  /** Gives the memory's room back. To be called when nothing holds the message any more. */
+  /** Gives the memory back, and its room. To be called when nothing holds the message any more. */
   release(): void {
-    this.#bytes.clear();
+    this.#bytes.free();
+    if (this.#taken) freeMemory(this.#taken);
     this.#holding.release();
   }
 
