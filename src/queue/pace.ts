@@ -30,6 +30,7 @@ const ATTENDED_LOOK = 5_000;
 export class QueuePace {
   readonly #options: QueuePaceOptions;
   readonly #now: () => number;
+  #hasLooked = false;
   /** At the last look; null: not known. */
   #depth: number | null = null;
   #lookedAt: number;
@@ -55,8 +56,8 @@ export class QueuePace {
 
   /** How many jobs may be published before the next look. */
   get room(): number {
-    if (this.#depth === null || !this.#isAttended) return Number.POSITIVE_INFINITY;
-    return Math.max(0, this.#limit - this.#depth - this.#published);
+    if (this.#hasLooked && (this.#depth === null || !this.#isAttended)) return Number.POSITIVE_INFINITY;
+    return Math.max(0, this.#limit - this.depth - this.#published);
   }
 
   get #limit(): number {
@@ -108,6 +109,7 @@ export class QueuePace {
       // Slowly less: a worker that pauses for a moment goes on as fast.
       this.#drained = Math.max(drained, this.#drained * 0.8);
     }
+    this.#hasLooked = true;
     this.#depth = depth;
     this.#lookedAt = now;
     this.#published -= published;

@@ -104,7 +104,8 @@ export abstract class LibraryConnection extends SMTPConnection implements Watche
 
   timeIsOver(limit: TimeLimit): void {
     if (this._upgrading) this.destroy(new Error(`no TLS handshake in time: ${limit}`));
-    else this.refuse('session', timeIsOver(limit));
+    // Who is told already why the session ends has some seconds to close his side.
+    else if (!this._closing) this.refuse('session', timeIsOver(limit));
   }
 
   /** Whether a command or message is being worked on. */

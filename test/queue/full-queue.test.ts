@@ -142,6 +142,14 @@ describe('QueuePace', () => {
     assert.equal(pace.room, Number.POSITIVE_INFINITY, 'nobody is there any more');
   });
 
+  it('lets only a little through before the first look, which may find the queue full', async () => {
+    const { pace, publish, look } = setUp();
+    publish(400);
+    assert.equal(pace.room, 100);
+    await look(0, 0);
+    assert.equal(pace.room, 100);
+  });
+
   it('lets each owner have a few a second all the same', async () => {
     const { pace, publish, look } = setUp();
     await look(0, 0);
