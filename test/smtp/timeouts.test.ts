@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { connect } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../../dev/ports.ts';
@@ -197,25 +195,6 @@ describe('the time of', { concurrency: true }, () => {
       await client.expect('250 2.0.0');
       await client.command('NOOP', '421 4.4.2');
     });
-  });
-
-  it('a session that has ended for another reason is not said to end for this one, too', async t => {
-    const settings = { httpHost: '127.0.0.1', httpPort: await freePort() };
-    const relay = await relayWith(t, { idleTimeout: 2_000 }, settings);
-    // It does not close its side: the relay waits for that longer than for a silent client.
-    const socket = connect({ host: relay.host, port: relay.port, allowHalfOpen: true });
-    t.after(() => void socket.destroy());
-    let heard = '';
-    socket.on('data', chunk => {
-      heard += chunk;
-    });
-    await once(socket, 'connect');
-    socket.write(`EHLO client.test\r\n${'WHAT\r\n'.repeat(12)}`);
-    await once(socket, 'end');
-    await sleep(3_000);
-    assert.match(heard, /^421 /m);
-    const counted = await scrape(relay);
-    assert.equal(counted.get('smtp_relay_refusals_total{step="session",rule="idle_timeout"}'), undefined);
   });
 
   it('what ends, and what the library refuses, is counted by its rule', async t => {
