@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../../dev/ports.ts';
@@ -195,6 +197,22 @@ describe('the time of', { concurrency: true }, () => {
       await client.expect('250 2.0.0');
       await client.command('NOOP', '421 4.4.2');
     });
+  });
+
+  it('a session that has ended already is not said to end for this, too', async t => {
+    const settings = { httpHost: '127.0.0.1', httpPort: await freePort() };
+    const relay = await relayWith(t, { loginTimeout: 4_000 }, settings);
+    // It does not close its side, for which the relay waits longer than for a log-in.
+    const socket = connect({ host: relay.host, port: relay.port, allowHalfOpen: true });
+    t.after(() => void socket.destroy());
+    await once(socket, 'connect');
+    socket.resume().write('EHLO client.test\r\nQUIT\r\n');
+    await once(socket, 'end');
+    await sleep(4_500);
+    assert.equal(
+      (await scrape(relay)).get('smtp_relay_refusals_total{step="session",rule="login_timeout"}'),
+      undefined,
+    );
   });
 
   it('what ends, and what the library refuses, is counted by its rule', async t => {
