@@ -1,9 +1,8 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type pg from 'pg';
 import { clientNetwork } from '../platform/networks.ts';
 import { StoreError } from '../postgres/errors.ts';
 import { adviceOn } from '../smtp/session/advice.ts';
-import { findByReference } from '../store/keys/api-keys.ts';
 import { findSession, type KeptSession, listSessions, type SessionLine } from '../store/sessions/sessions.ts';
 import {
   type CliContext,
@@ -19,6 +18,7 @@ import {
   table,
 } from './command.ts';
 import { withDatabase } from './database.ts';
+import { keyIdOf, keyOption } from './key-option.ts';
 
 interface WhichOptions extends JsonOptions {
   readonly key?: string;
@@ -42,9 +42,7 @@ const COLUMNS: readonly Column<KeptSession>[] = [
 /** Of whom: both commands have it. */
 const whose = (command: Command): Command =>
   command
-    .addOption(
-      new Option('--key <key>', 'of this API key: its id, name, preview, or the key itself').conflicts('client'),
-    )
+    .addOption(keyOption().conflicts('client'))
     .option('--client <address>', 'of this client address; one that has not logged in is found by it alone');
 
 export function addSessionsCommands(program: Command, context: CliContext): void {
@@ -79,7 +77,7 @@ export function addSessionsCommands(program: Command, context: CliContext): void
 }
 
 async function find(pool: pg.Pool, { key, client, since, limit }: ListOptions): Promise<KeptSession[]> {
-  if (key !== undefined) return listSessions(pool, { subject: (await findByReference(pool, key)).id, since, limit });
+  if (key !== undefined) return listSessions(pool, { subject: await keyIdOf(pool, key), since, limit });
   if (client === undefined) return listSessions(pool, { since, limit });
   const ofAddress = await listSessions(pool, { clientAddress: client.trim(), since, limit });
   return ofAddress.length > 0 ? ofAddress : listSessions(pool, { subject: clientNetwork(client.trim()), since, limit });

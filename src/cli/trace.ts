@@ -4,10 +4,10 @@ import { rest } from '../flow/loop.ts';
 import { comparableAddress, parseAddress } from '../message/addresses/address.ts';
 import { createNetworkMatcher } from '../platform/networks.ts';
 import { StoreError } from '../postgres/errors.ts';
-import { findByReference } from '../store/keys/api-keys.ts';
 import { endTrace, keepTrace, type TraceLine, takeTraceLines } from '../store/sessions/traces.ts';
 import { type CliContext, examples, note, parseSpan, printable } from './command.ts';
 import { withDatabase } from './database.ts';
+import { keyIdOf, keyOption } from './key-option.ts';
 
 interface TraceOptions {
   readonly key?: string;
@@ -26,7 +26,7 @@ export function addTraceCommand(program: Command, context: CliContext): void {
     program
       .command('trace')
       .description('Show sessions of clients as they happen, on all pods, without credentials and messages')
-      .option('--key <key>', 'of this API key: its id, name, preview, or the key itself')
+      .addOption(keyOption())
       .option('--client <address>', 'of this client address, or network (10.0.0.0/8)', parseClient)
       .option('--recipient <address>', 'in which somebody sends to this address', parseRecipient)
       .option('--for <time>', 'end after so long, such as 30s or 10m', parsePeriod, 3_600_000)
@@ -45,7 +45,7 @@ async function follow(context: CliContext, options: TraceOptions): Promise<void>
   }
   const signal = AbortSignal.any([context.takeSignals(), AbortSignal.timeout(options.for)]);
   await withDatabase(context, async pool => {
-    const keyId = key === undefined ? null : (await findByReference(pool, key)).id;
+    const keyId = key === undefined ? null : await keyIdOf(pool, key);
     const trace = { id: randomUUID(), keyId, client, recipient };
     await keepTrace(pool, trace);
     note(context, options, 'Relays follow within 2 seconds. Ctrl-C ends it.');

@@ -11,7 +11,7 @@ import { createConfiguredRoutes, perRoutes } from '../routing/declared-routes.ts
 import { createRouteLimits, type RouteLimits } from '../routing/routes.ts';
 import { findIdempotency } from '../store/intake/idempotency.ts';
 import { type IntakeMetrics, Intake as MessageStore } from '../store/intake/intake.ts';
-import { createKeyCache, findByHash, findById, hashKey } from '../store/keys/api-keys.ts';
+import { createKeyCache, findByHash, findById, findIdByHash, hashKey } from '../store/keys/api-keys.ts';
 import { FailedLogins } from '../store/keys/failed-logins.ts';
 import { createOwnershipCache } from '../store/owners/domain-lookup.ts';
 import { createSuppressionLookup } from '../store/owners/suppressions.ts';
@@ -58,6 +58,8 @@ export interface Keys {
   /** @returns null for an unknown one. @throws where the database cannot be asked */
   findByHash(hash: string): Promise<ApiKey | null>;
   findById(id: string): Promise<ApiKey | null>;
+  /** The id of a key, also of one that is refused: one that is blocked, or that has no owner. It is asked for anew each time. */
+  findId(hash: string): Promise<string | null>;
   /** Notes that a key was used. */
   markUsed(id: string): void;
 }
@@ -176,6 +178,7 @@ function createKeys({ pool, isReady, lastUsed }: IntakeParts): Keys {
       requireReady();
       return byId.lookup(id);
     },
+    findId: hash => findIdByHash(pool, hash),
     markUsed: id => lastUsed.mark(id),
   };
 }

@@ -7,7 +7,8 @@ import { createTransport } from 'nodemailer';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { adviceOn } from '../../src/smtp/session/advice.ts';
-import { createKey } from '../../src/store/keys/api-keys.ts';
+import { createKey, revokeKey } from '../../src/store/keys/api-keys.ts';
+import { blockKey } from '../../src/store/keys/blocked-keys.ts';
 import { Onlookers } from '../../src/store/sessions/onlookers.ts';
 import { createSessionLogMetrics, SessionLog } from '../../src/store/sessions/session-log.ts';
 import { deleteOldSessions, type KeptSession, listSessions, writeSessions } from '../../src/store/sessions/sessions.ts';
@@ -252,4 +253,33 @@ it('a key that is known by its name shows its sessions', async t => {
   const cli = cliFor(relay.databaseUrl);
   await eventually(async () => (await cli.json('sessions', 'list', '--key', 'shop')).length === 1);
   assert.match(await cli.text('sessions', 'show', '--key', 'shop'), /^Why: +A command came out of its order/m);
+});
+
+describe('a key that was revoked', () => {
+  it('shows why its client is refused, where it is blocked', async t => {
+    const relay = await startRelay(t, { queue: false, settings: { pipeline: 'standalone' } });
+    const { key } = await createKey(relay.db, { owner: 'acme', name: 'shop' });
+    await blockKey(relay.db, 'shop');
+    await (await SmtpClient.secured(t, relay)).logIn(key, '535 5.7.8 ');
+    await (await SmtpClient.secured(t, relay)).logIn(`${key}x`, '535 5.7.8 ');
+    const cli = cliFor(relay.databaseUrl);
+    await eventually(async () => (await cli.json('sessions', 'list')).length === 2);
+    const [session, ...others] = await cli.json('sessions', 'list', '--key', 'shop');
+    assert.deepEqual([session.rule, others], ['auth', []]);
+    assert.match(await cli.text('sessions', 'show', '--key', key), /^Why: .* blocked/m);
+  });
+
+  it('shows by its id what is left of it, where its row is gone', async t => {
+    const relay = await startRelay(t, { queue: false, settings: { pipeline: 'standalone' } });
+    const { id, key } = await createKey(relay.db, { owner: 'acme', name: 'shop' });
+    const client = await SmtpClient.secured(t, relay);
+    await client.logIn(key);
+    await client.command('RCPT TO:<a@example.com>', '503 ');
+    await revokeKey(relay.db, 'shop');
+    const cli = cliFor(relay.databaseUrl);
+    await eventually(async () => (await cli.run('sessions', 'list', '--key', id)).code === 0);
+    const { code, stderr } = await cli.run('sessions', 'list', '--key', 'shop');
+    assert.equal(code, 1);
+    assert.match(stderr, /no key has .*The sessions of a revoked key: by its id, or --client <address>/);
+  });
 });

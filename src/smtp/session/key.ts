@@ -28,11 +28,13 @@ export interface SessionKeyDependencies {
   readonly metrics: SmtpMetrics;
 }
 
+export type KnownKey = Pick<ApiKey, 'id' | 'sandbox'>;
+
 /** Where it tells what it finds out. */
 interface KeyLog {
   readonly logger: Logger;
-  /** The client sends as this key from now on. */
-  knownAs(key: ApiKey): void;
+  /** What is said is of this key from now on: the client sends as it, or is refused because of it. */
+  knownAs(key: KnownKey): void;
 }
 
 /**
@@ -93,8 +95,15 @@ export class SessionKey {
         throw new Refusal({ code: 454, enhancedCode: '4.7.0', text: KEYS_UNREACHABLE, rule: 'auth_fault', cause });
       });
     if (key !== null) return key;
+    await this.#tellWhose(hash);
     await guard.failed(clientAddress, hash);
     throw authenticationFailed();
+  }
+
+  /** Who asks why the client of a blocked key is refused looks among the sessions of the key. No log-in fails because of it. */
+  async #tellWhose(hash: string): Promise<void> {
+    const id = await this.#deps.intake.keys.findId(hash).catch(() => null);
+    if (id !== null) this.#log.knownAs({ id });
   }
 
   /** @throws Refusal 421 where the key has as many sessions as it may */
@@ -146,7 +155,8 @@ export class SessionKey {
   async #trustedKey(id: string): Promise<ApiKey> {
     const key = await this.#deps.intake.keys.findById(id);
     if (key !== null) return key;
-    this.#log.logger.warn({ key: id }, 'the key of a trusted network does not exist');
+    this.#log.knownAs({ id });
+    this.#log.logger.warn({ key: id }, 'the key of a trusted network does not exist or is refused');
     throw new Refusal({ code: 530, enhancedCode: '5.7.0', text: 'Authentication required', rule: 'key_revoked' });
   }
 }

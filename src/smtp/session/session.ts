@@ -22,7 +22,7 @@ import { handshakeDetail, handshakeFailure } from '../tls/handshakes.ts';
 import { logAccepted, resultOf } from './accepted-line.ts';
 import { KeyChaos } from './chaos.ts';
 import type { ConnectChaos } from './connect-chaos.ts';
-import { type Client, SessionKey, type SessionKeyDependencies } from './key.ts';
+import { type Client, type KnownKey, SessionKey, type SessionKeyDependencies } from './key.ts';
 import { beginMessageSpan, refuseMessageSpan } from './message-span.ts';
 import { Transcript } from './transcript.ts';
 
@@ -109,7 +109,7 @@ export class Session {
     this.transcript?.note(`TLS: ${protocol ?? 'unknown'}, ${cipher}`, 'tls');
   }
 
-  knownAs(key: ApiKey): void {
+  knownAs(key: KnownKey): void {
     this.transcript?.knownAs(key);
   }
 

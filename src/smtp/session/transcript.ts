@@ -1,8 +1,7 @@
 import type { Accepted } from '../../intake/accept.ts';
 import type { ArrivalLog, KeptSession, SessionLine, SessionLog, SessionStep } from '../../intake/create-intake.ts';
-import type { ApiKey } from '../../intake/submission.ts';
 import { clientNetwork } from '../../platform/networks.ts';
-import type { Client } from './key.ts';
+import type { Client, KnownKey } from './key.ts';
 
 /** Lines that are kept of one session: so many from its beginning, and the rest from its end. */
 const MOST_LINES = 120;
@@ -117,7 +116,7 @@ export class Transcript {
     this.#refuse({ step, rule, reply: text });
   }
 
-  knownAs({ id, sandbox = false }: ApiKey): void {
+  knownAs({ id, sandbox = false }: KnownKey): void {
     this.#keyId = id;
     this.#isSeen ||= this.#arrivals.wants(sandbox);
   }

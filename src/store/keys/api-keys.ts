@@ -99,6 +99,8 @@ const FIND_BY_HASH = `
 const FIND_BY_ID = `
   ${FOUND} and k.id = $1`;
 
+const FIND_ID = 'select id from api_keys where token_hash = $1';
+
 const LISTING = `
   k.id, k.name, k.token_preview as preview, k.user_id as owner, nullif(btrim(${DOMAIN_NAME}, E' \\t\\r\\n'), '') as domain,
   restricted.id as "domainId", k.permission, k.created_at as "createdAt", k.last_used_at as "lastUsedAt",
@@ -152,6 +154,11 @@ export async function findByHash(db: Queryable, hash: string): Promise<ApiKey | 
 /** The key with this id, or null, as above. */
 export async function findById(db: Queryable, id: string): Promise<ApiKey | null> {
   return validKey((await db.query<KeyRow>(FIND_BY_ID, [id])).rows[0]);
+}
+
+/** The id of the key with this hash, also of one that is refused; null where there is none. */
+export async function findIdByHash(db: Queryable, hash: string): Promise<string | null> {
+  return (await db.query<{ id: string }>(FIND_ID, [hash])).rows[0]?.id ?? null;
 }
 
 function validKey(row: KeyRow | undefined): ApiKey | null {
