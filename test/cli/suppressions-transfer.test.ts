@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import fs, { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text as readAll } from 'node:stream/consumers';
@@ -74,6 +75,37 @@ describe('smtp-relay suppressions interrupted by Ctrl-C', () => {
       assert.equal((await result()).code, 130);
     });
     assert.deepEqual([await readFile(file, 'utf8'), await readdir(directory)], ['earlier', ['out.csv']]);
+  });
+});
+
+describe('an export into a file that cannot be replaced', () => {
+  const EXPORTED = 'email,reason,owner,suppressed_at\n';
+
+  it('is written into it where another file cannot take its place, as where it is mounted by itself', async t => {
+    const { cli, write, directory } = await setUp(t);
+    const file = await write('out.csv', 'earlier, and longer than what there is to export');
+    const rename = t.mock.method(fs, 'rename', async () => {
+      throw Object.assign(new Error('resource busy or locked'), { code: 'EBUSY' });
+    });
+    syncBuiltinESMExports();
+    t.after(() => {
+      rename.mock.restore();
+      syncBuiltinESMExports();
+    });
+    await cli.text('suppressions', 'export', file);
+    assert.equal(rename.mock.callCount(), 1);
+    assert.deepEqual([await readFile(file, 'utf8'), await readdir(directory)], [EXPORTED, ['out.csv']]);
+  });
+
+  it('is written into it where no file can be made beside it, and says of a path that is wrong which it is', async t => {
+    const { cli, write, directory } = await setUp(t);
+    // No name is longer, so that there is none for another file.
+    const file = await write('x'.repeat(255), 'earlier, and longer than what there is to export');
+    await cli.text('suppressions', 'export', file);
+    assert.equal(await readFile(file, 'utf8'), EXPORTED);
+    const nowhere = join(directory, 'nowhere', 'out.csv');
+    const { code, stderr } = await cli.run('suppressions', 'export', nowhere);
+    assert.deepEqual([code, stderr], [1, `smtp-relay: ${nowhere}: there is no such file or folder: mend the path\n`]);
   });
 });
 
