@@ -25,11 +25,11 @@ const SMALL_PIECE = 16 * 1024;
  * What goes well with large parameters, for their transaction. A plan that is made for values has them in it, copied for each place and
  * again for each step of planning: 7 MB took the server three times as long. And what is compressed in the database is compressed by LZ4,
  * where the server has it and nobody has chosen: its older method takes longer to find out that Base64 becomes no smaller than all else
- * takes together.
+ * takes together. The settings come from the function behind `pg_settings`: some close the view to all but administrators.
  */
 const PREPARE = `
   select set_config('plan_cache_mode', 'force_generic_plan', true),
-         (select set_config(name, 'lz4', true) from pg_settings
+         (select set_config(name, 'lz4', true) from pg_show_all_settings()
            where name = 'default_toast_compression' and source = 'default' and 'lz4' = any (enumvals))`;
 
 /**

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { hash, randomBytes } from 'node:crypto';
+import { hash, randomBytes, randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import type pg from 'pg';
 import { queryStreamed } from '../../src/postgres/binary.ts';
@@ -56,6 +56,17 @@ describe('a statement with large parameters', () => {
       await client.query('rollback');
       const { rows } = await client.query(`select count(*)::int as stored, ${SETTINGS} from stored`);
       assert.deepEqual(rows, [{ stored: 0, plan: 'auto', compression: 'pglz' }]);
+    });
+  });
+
+  it('needs no right to pg_settings, which some take from all', async t => {
+    await withClient(await createDatabase(t), async client => {
+      const role = `closed_${randomUUID().replaceAll('-', '')}`;
+      await client.query(`revoke select on pg_settings from public; create role ${role}; set role ${role}`);
+      await assert.rejects(client.query('select from pg_settings'), { code: '42501' });
+      const { rows } = await queryStreamed(client, 'select length($1::bytea)', [[BYTES]]);
+      assert.deepEqual(rows, [{ length: BYTES.length }]);
+      await client.query(`reset role; drop role ${role}`);
     });
   });
 
