@@ -40,10 +40,15 @@ export interface Failure {
 export function explain(error: unknown): Failure {
   if (error instanceof CommanderError) return { message: null, exitCode: error.exitCode === 0 ? EXIT.ok : EXIT.usage };
   if (isMisconfigured(error)) return usage(error.message);
-  if (error instanceof StoreError) return error.code === 'invalid' ? usage(error.message) : failure(error.message);
+  if (error instanceof StoreError) return explainStore(error);
   if (error instanceof Interrupted) return { message: error.message, exitCode: EXIT.interrupted };
   const message = explainFault(error) ?? explainFile(error) ?? (error instanceof Error ? error.message : String(error));
   return { message, exitCode: isDatabaseRefusal(error) ? EXIT.refused : EXIT.failure };
+}
+
+function explainStore({ code, message, see }: StoreError): Failure {
+  const text = see === null ? message : `${message}; see: smtp-relay ${see} list`;
+  return code === 'invalid' ? usage(text) : failure(text);
 }
 
 function isMisconfigured(error: unknown): error is Error {

@@ -23,7 +23,8 @@ export async function keyIdOf(db: Queryable, reference: string): Promise<string>
     if ((await listSessions(db, { subject, limit: 1 })).length > 0) return subject;
     throw new StoreError(
       error.code,
-      `${error.message}. The sessions of a revoked key: by its id, or --client <address>`,
+      `${error.message}; sessions of a revoked one are found by its id, or by --client`,
+      error.see,
     );
   }
 }

@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifySchemaValidationError } from 'fastify';
-import { isDataException, isForbidden, isUnreachable, StoreError } from '../postgres/errors.ts';
+import { isDataException, isForbidden, isUnreachable, type Listed, StoreError } from '../postgres/errors.ts';
 
 const STATUS: Readonly<Record<StoreError['code'], number>> = {
   'not-found': 404,
@@ -7,6 +7,9 @@ const STATUS: Readonly<Record<StoreError['code'], number>> = {
   conflict: 409,
   invalid: 400,
 };
+
+/** Where the API lists what there is; the rest is nothing that it asks the store for. */
+const LISTS: Partial<Readonly<Record<Listed, string>>> = { emails: 'GET /api/messages', keys: 'GET /api/keys' };
 
 const FORBIDDEN =
   'the role that this worker logs in to the database with has no right to that: run the grants for the inbox of docs/security.md, "Database roles"';
@@ -31,6 +34,11 @@ function explain({ instancePath, keyword, params, message = '' }: FastifySchemaV
   return form === undefined ? `${name || 'the body'} ${message}` : `${name} has to be ${form}`;
 }
 
+function explainStore({ message, see }: StoreError): string {
+  const list = see && LISTS[see];
+  return list ? `${message}; see: ${list}` : message;
+}
+
 /** Answers of the API say in `error` what is wrong, and nothing of what is inside. */
 export function addErrorAnswers(api: FastifyInstance, isPrepared: () => boolean): void {
   api.addHook('onRequest', async (_request, reply) => {
@@ -38,7 +46,7 @@ export function addErrorAnswers(api: FastifyInstance, isPrepared: () => boolean)
     if (!isPrepared()) await reply.code(503).send({ error: 'the database is not ready yet' });
   });
   api.setErrorHandler((error, request, reply) => {
-    if (error instanceof StoreError) return reply.code(STATUS[error.code]).send({ error: error.message });
+    if (error instanceof StoreError) return reply.code(STATUS[error.code]).send({ error: explainStore(error) });
     const { statusCode = 500, message, validation } = error as RequestError;
     if (validation !== undefined) return reply.code(400).send({ error: validation.map(explain).join('; ') });
     if (statusCode === 415)

@@ -1,13 +1,19 @@
 import pg from 'pg';
 
+/** What can be listed, named as the commands are. */
+export type Listed = 'emails' | 'keys' | 'domains' | 'suppressions' | 'webhooks';
+
 /** A request to the store that cannot be met for a reason its caller can mend; the message is fit for people. */
 export class StoreError extends Error {
   readonly code: 'not-found' | 'ambiguous' | 'conflict' | 'invalid';
+  /** A list of these says what there is; whoever tells of the error knows how it is had there. */
+  readonly see: Listed | null;
 
-  constructor(code: StoreError['code'], message: string) {
+  constructor(code: StoreError['code'], message: string, see: Listed | null = null) {
     super(message);
     this.name = 'StoreError';
     this.code = code;
+    this.see = see;
   }
 }
 

@@ -198,7 +198,9 @@ describe('the API of the inbox', () => {
     assert.deepEqual(await wrong('/api/messages?to='), [400, 'to is empty']);
     assert.match(String(await wrong('/api/messages?query=a%00b')), /^400,something in the request is no text/);
     assert.deepEqual(await wrong(`/api/messages?query=${'a+'.repeat(21)}`), [400, 'query has more than 20 words']);
-    assert.equal((await wrong('/api/messages/5ce7200a-ad56-46bf-acb8-629e819448e5'))[0], 404);
+    const unknown = '5ce7200a-ad56-46bf-acb8-629e819448e5';
+    const none = `no message has the id "${unknown}"; see: GET /api/messages`;
+    assert.deepEqual(await wrong(`/api/messages/${unknown}`), [404, none], 'as the API has it, not the command line');
   });
 
   it('deletes nothing where a condition has come out empty', async t => {

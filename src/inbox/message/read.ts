@@ -26,7 +26,7 @@ export async function readStory(
 ): Promise<EmailStory> {
   const story = await readEmailStory(pool, id);
   if (onlyCaptured() && !story.raw?.captured)
-    throw new StoreError('not-found', `no captured message has the id "${id}"`);
+    throw new StoreError('not-found', `no captured message has the id "${id}"`, 'emails');
   return story;
 }
 

@@ -58,7 +58,7 @@ export function addKeyRoutes(api: FastifyInstance, inbox: Inbox): void {
       const all = await keysBeside(read.story.owner);
       const keys = wanted === undefined ? all : all.filter(({ id, name }) => id === wanted || name === wanted);
       if (wanted !== undefined && keys.length === 0)
-        throw new StoreError('not-found', 'no key has this id or name; see: GET /api/keys');
+        throw new StoreError('not-found', 'no key has this id or name', 'keys');
       const gone = new AbortController();
       reply.raw.once('close', () => gone.abort(new Error('nobody waits for it any more')));
       const verdicts: KeyVerdict[] = [];

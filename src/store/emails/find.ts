@@ -66,7 +66,7 @@ interface Candidate {
 export async function resolveEmailId(db: Queryable, text: string): Promise<string> {
   const wanted = withoutBrackets(text);
   const [first, ...others] = await candidates(db, wanted);
-  if (!first) throw new StoreError('not-found', `no message has the id "${text}"; see: smtp-relay emails list`);
+  if (!first) throw new StoreError('not-found', `no message has the id "${text}"`, 'emails');
   if (others.length === 0) return first;
   const { rows } = await db.query<Candidate>(DESCRIBE, [[first, ...others]]);
   const lines = rows.map(row => `  ${row.id}  ${row.createdAt.toISOString()}  ${row.status}  ${row.to.join(', ')}`);

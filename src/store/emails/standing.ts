@@ -101,7 +101,7 @@ export function recipientsAgain(standing: Standing, { failedOnly, twice }: Resen
 /** @throws StoreError `not-found` */
 export async function standingOf(db: Queryable, id: string): Promise<Standing> {
   const standing = (await db.query<Standing>(STANDING, [id])).rows[0];
-  if (!standing) throw new StoreError('not-found', `no message has the id "${id}"`);
+  if (!standing) throw new StoreError('not-found', `no message has the id "${id}"`, 'emails');
   return standing;
 }
 

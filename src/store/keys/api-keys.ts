@@ -205,13 +205,17 @@ export async function listKeys(db: Queryable, owner?: string): Promise<ApiKeyLis
 export async function findByReference(db: Queryable, reference: string): Promise<ApiKeyListing> {
   const { rows } = await db.query<ApiKeyListing>(FIND_BY_REFERENCE, [reference.trim(), hashKey(reference)]);
   const [found, ...others] = rows;
-  if (!found)
-    throw new StoreError('not-found', 'no key has this id, name or preview, or is this one; see: smtp-relay keys list');
+  if (!found) throw noSuchKey();
   if (others.length > 0) {
     const ids = rows.map(row => row.id).join(', ');
     throw new StoreError('ambiguous', `${rows.length} keys are called so; name one by its id: ${ids}`);
   }
   return found;
+}
+
+/** Nothing is named by what names a key. */
+export function noSuchKey(): StoreError {
+  return new StoreError('not-found', 'no key has this id, name or preview, or is this one', 'keys');
 }
 
 /** All that is known of the key that `reference` names, as `findByReference` reads it. */

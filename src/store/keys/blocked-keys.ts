@@ -1,6 +1,6 @@
 import { StoreError } from '../../postgres/errors.ts';
 import type { Queryable } from '../../postgres/pool.ts';
-import { type ApiKeyListing, findByReference, hashKey } from './api-keys.ts';
+import { type ApiKeyListing, findByReference, hashKey, noSuchKey } from './api-keys.ts';
 
 /** How a declared key stands that a person has blocked. The same words wherever that is found out. */
 export const BLOCKED = {
@@ -53,14 +53,7 @@ export async function unblockKey(db: Queryable, reference: string): Promise<ApiK
     throw error;
   });
   const { rowCount } = await db.query(UNBLOCK, [found?.id ?? null, hash]);
-  if (!rowCount) {
-    throw new StoreError(
-      'not-found',
-      found
-        ? 'the key is not blocked'
-        : 'no key has this id, name or preview, or is this one; see: smtp-relay keys list',
-    );
-  }
+  if (!rowCount) throw found ? new StoreError('not-found', 'the key is not blocked') : noSuchKey();
   if (found) await db.query(SHOW_UNBLOCKED, [found.id, BLOCKED.reason]);
   return found && { ...found, blocked: false };
 }

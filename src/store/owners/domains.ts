@@ -152,8 +152,7 @@ export async function findDomain(db: Queryable, name: string, owner?: string): P
     ? await db.query<Domain>(FIND_BY_ID, [name, owner ?? null])
     : await db.query<Domain>(FIND, [spellings(normaliseDomain(name)), owner ?? null]);
   const [found, ...others] = rows;
-  if (!found)
-    throw new StoreError('not-found', `${name} is no domain of ${owner ?? 'any owner'}; see: smtp-relay domains list`);
+  if (!found) throw new StoreError('not-found', `${name} is no domain of ${owner ?? 'any owner'}`, 'domains');
   if (others.length > 0) throw new StoreError('ambiguous', whichOf(name, rows));
   return found;
 }

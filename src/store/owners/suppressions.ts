@@ -162,10 +162,7 @@ export async function removeSuppression(db: Queryable, owner: string, address: s
   await refuseDeclared(db, 'SuppressionList', ids, { what: 'this address' });
   const { rows } = await db.query<Suppression>(DELETE, [owner, forms]);
   if (!rows[0])
-    throw new StoreError(
-      'not-found',
-      `${email} is not on the suppression list of ${owner}; see: smtp-relay suppressions list`,
-    );
+    throw new StoreError('not-found', `${email} is not on the suppression list of ${owner}`, 'suppressions');
   return rows[0];
 }
 

@@ -94,7 +94,7 @@ export async function listWebhooks(db: Queryable, owner?: string): Promise<Webho
 /** @throws StoreError where there is none with this id */
 export async function findWebhook(db: Queryable, id: string): Promise<Webhook> {
   const found = isUuid(id) ? (await db.query<Webhook>(FIND, [id])).rows[0] : undefined;
-  if (!found) throw new StoreError('not-found', `no webhook has the id "${id}"; see: smtp-relay webhooks list`);
+  if (!found) throw new StoreError('not-found', `no webhook has the id "${id}"`, 'webhooks');
   return found;
 }
 
