@@ -151,7 +151,8 @@ export class ClaimedWork {
   #beginSpan({ emailId, try: attempt }: Claim, { traceparent }: TraceContext): Span {
     const { tracer = NO_TRACING, source = { name: 'jobs', attributes: {} } } = this.#dependencies;
     const span = tracer.start(`process ${source.name}`, { kind: 'consumer', parent: traceparent });
-    if (span.isRecording) span.set({ ...source.attributes, 'smtp_relay.email_id': emailId, 'smtp_relay.try': attempt });
+    if (span.isRecording)
+      span.set({ ...source.attributes, 'smtp_relay.email_id': emailId, 'smtp_relay.try': attempt + 1 });
     return span;
   }
 }

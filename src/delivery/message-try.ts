@@ -246,7 +246,7 @@ export class MessageTry {
     this.#span.set({ 'smtp_relay.standing': standing.kind });
     const error = 'error' in standing ? standing.error : null;
     const level = standing.kind === 'sent' ? 'info' : 'warn';
-    this.#dependencies.logger[level]({ ...this.#names, try: this.#claim.try, error }, `message ${standing.kind}`);
+    this.#dependencies.logger[level]({ ...this.#names, try: this.#claim.try + 1, error }, `message ${standing.kind}`);
   }
 
   #standing(): Standing {

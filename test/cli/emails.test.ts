@@ -58,13 +58,13 @@ describe('smtp-relay emails show', { concurrency: true }, () => {
       story,
       [
         '  2026-11-23T10:00:00.000Z  accepted        from <bounces@acme.test> for b@example.com, c@example.com',
-        '  2026-11-23T10:00:01.000Z  handed over     try 0 by ses, 100 ms: b@example.com as 0100-abc',
-        '  2026-11-23T10:00:02.000Z  failed for now  try 0 by ses, 1000 ms: c@example.com (451 come back later)',
+        '  2026-11-23T10:00:01.000Z  handed over     try 1 by ses, 100 ms: b@example.com as 0100-abc',
+        '  2026-11-23T10:00:02.000Z  failed for now  try 1 by ses, 1000 ms: c@example.com (451 come back later)',
         '  2026-11-23T10:00:03.000Z  event bounced   b@example.com (Permanent no such user)',
         '  2026-11-23T10:00:04.000Z  webhook         bounced to https://hook.example/x: answer 503, attempt 1, failed',
         '',
         'Now:',
-        ...(/Now:\n( {2}job for try 0 is not published, due .*, 0 attempts)\n/.exec(story)?.slice(1) ?? ['no job']),
+        ...(/Now:\n( {2}its job is not published, due .*, 0 attempts)\n/.exec(story)?.slice(1) ?? ['no job']),
         '  next try at 2026-11-23T10:05:00.000Z',
         '  webhook bounced to https://hook.example/x is still to be delivered, due 2026-11-23T10:00:09.000Z',
         '',
@@ -158,7 +158,7 @@ describe('what can be done about a message', { concurrency: true }, () => {
     assert.deepEqual([done.code, done.stdout], [0, `${id} counts as sent, to to@example.com.\n`]);
     assert.match(
       (await run('show', id)).stdout,
-      /handed over {2,}try 0 by ses, 0 ms: to@example\.com \(resolved an operator says that it was sent\)/,
+      /handed over {2,}try 1 by ses, 0 ms: to@example\.com \(resolved an operator says that it was sent\)/,
     );
   });
 });

@@ -253,7 +253,7 @@ describe('emails', () => {
     ]);
     assert.deepEqual(
       email.outbox.map(entry => [entry.try, entry.publishAttempts, entry.lastError]),
-      [[0, 3, 'queue unreachable']],
+      [[1, 3, 'queue unreachable']],
     );
     assert.deepEqual([email.raw?.sizeBytes, email.raw?.sha256], [3, 'abcd']);
     assert.equal(await findEmail(db, 'not an id'), null);

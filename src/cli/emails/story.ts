@@ -129,7 +129,7 @@ function endpointOf({ url }: StoryDelivery): string {
 function pending({ outbox, claim, retry, deliveries, republished }: EmailStory): string[] {
   const lines = outbox.map(
     job =>
-      `job for try ${job.try} is not published, due ${iso(job.dueAt)}, ${job.publishAttempts} attempts` +
+      `its job is not published, due ${iso(job.dueAt)}, ${job.publishAttempts} attempts` +
       `${job.lastError ? `, last error: ${job.lastError}` : ''}`,
   );
   if (claim?.state === 'held') {

@@ -66,9 +66,7 @@ function arrivalMoments({ beganAt, lines }: KeptArrival, story: EmailStory): Mom
 export function pendingOf({ outbox, claim, retry, deliveries }: EmailStory): string[] {
   const waiting = deliveries.filter(({ status }) => status === 'pending' || status === 'failed');
   return [
-    ...outbox.map(
-      job => `its job for try ${job.try} waits to be published${job.lastError ? `: ${job.lastError}` : ''}`,
-    ),
+    ...outbox.map(job => `its job waits to be published${job.lastError ? `: ${job.lastError}` : ''}`),
     ...(claim?.state === 'held' ? ['it is held: nobody knows whether it was sent'] : []),
     ...(claim && claim.state !== 'held' ? [`worker ${claim.worker} has it`] : []),
     ...(retry.nextRetryAt ? [`next try at ${retry.nextRetryAt.toISOString()}`] : []),
@@ -95,7 +93,7 @@ function attemptMoments(attempt: StoryAttempt): Moment[] {
   const why = [code, message].filter(Boolean).join(' ');
   const said = [`${transport}: ${recipients.join(', ')}`, why, providerMessageId && `as ${providerMessageId}`];
   return [
-    moment(startedAt, 'claim', `Try ${attempt.try + 1} began`, worker === null ? '' : `by worker ${worker}`, 'plain'),
+    moment(startedAt, 'claim', `Try ${attempt.try} began`, worker === null ? '' : `by worker ${worker}`, 'plain'),
     moment(endedAt, 'send', title, said.filter(Boolean).join(', '), tone),
   ];
 }

@@ -30,6 +30,7 @@ export interface AttachmentSummary {
 }
 
 export interface OutboxState {
+  /** As in `StoryAttempt`; how often the message was put back without a try counts, too. */
   readonly try: number;
   readonly dueAt: string;
   readonly publishAttempts: number;
@@ -68,7 +69,7 @@ const SHOW = `
 
 const SHOW_OUTBOX = `
   select coalesce(jsonb_agg(jsonb_build_object(
-           'try', try, 'dueAt', due_at, 'publishAttempts', publish_attempts, 'lastError', last_error) order by try),
+           'try', try + 1, 'dueAt', due_at, 'publishAttempts', publish_attempts, 'lastError', last_error) order by try),
          '[]') as outbox
     from smtp_relay_outbox where email_id = $1`;
 
@@ -119,6 +120,7 @@ export interface StoryClaim {
   readonly worker: string;
   /** `claimed`, `sending` or `held`. */
   readonly state: string;
+  /** As in `StoryAttempt`. */
   readonly try: number;
   readonly inFlight: readonly string[] | null;
   readonly claimedAt: Date;
@@ -127,6 +129,7 @@ export interface StoryClaim {
 }
 
 export interface StoryAttempt {
+  /** 1 for the first, as people count, and as events have it; the tables begin with 0. */
   readonly try: number;
   readonly transport: string;
   readonly recipients: readonly string[];
@@ -175,12 +178,12 @@ const ROW = `
    where e.id = $1`;
 
 const CLAIM = `
-  select worker, state, try, in_flight as "inFlight", claimed_at as "claimedAt",
+  select worker, state, try + 1 as try, in_flight as "inFlight", claimed_at as "claimedAt",
          case when isfinite(until) then until end as until
     from smtp_relay_claims where email_id = $1`;
 
 const ATTEMPTS = `
-  select try, transport, recipients, outcome, code, message, provider_message_id as "providerMessageId", worker,
+  select try + 1 as try, transport, recipients, outcome, code, message, provider_message_id as "providerMessageId", worker,
          started_at as "startedAt", ended_at as "endedAt"
     from smtp_relay_attempts where email_id = $1 order by id`;
 
