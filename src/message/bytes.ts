@@ -106,22 +106,15 @@ export class ByteCollector {
 
   /** All bytes, in memory of their own so that they can move to another thread. The collector is empty afterwards. */
   take(): Buffer {
-    const last = this.#block.subarray(0, this.#filled);
-    const blocks = this.#blocks;
-    const whole = blocks.length === 0 ? last : Buffer.allocUnsafeSlow(this.#size);
-    this.#clear();
-    let offset = 0;
-    for (const block of blocks) {
-      offset += block.copy(whole, offset);
-      freeMemory(block);
-    }
-    if (blocks.length > 0) last.copy(whole, offset);
-    return whole;
+    return this.#takeAll().join();
   }
 
   /** The same, in blocks where there are many bytes. */
   takeBlocks(): MessageBytes {
-    if (this.#size < WORTH_BLOCKS) return this.take();
+    return this.#size < WORTH_BLOCKS ? this.take() : this.#takeAll();
+  }
+
+  #takeAll(): Blocks {
     const blocks = new Blocks([...this.#blocks, this.#block.subarray(0, this.#filled)]);
     this.#clear();
     return blocks;
