@@ -18,7 +18,7 @@ import type { UsageCount } from '../store/keys/usage.ts';
 import type { IdempotencyClaim, IdempotencyOutcome, NewMessage, StoreOutcome } from '../store/messages/new-message.ts';
 import { SMALL_MESSAGE } from './admission.ts';
 import { buildRow } from './build-row.ts';
-import { decideParties } from './decide.ts';
+import { decideParties, suppressionRefusal } from './decide.ts';
 import { type FactsSources, gatherFacts } from './facts.ts';
 import type { HeaderReader } from './header-reader.ts';
 import type { HeaderQuestion } from './header-steps.ts';
@@ -76,7 +76,7 @@ interface Underway extends Submission {
 
 /**
  * The way of a message from the end of DATA to the reply: find its key, read its header, gather facts, decide what they tell,
- * read the rest, decide, store it in one commit, publish its job. Large ones take turns. When this resolves, the message is
+ * read the rest, decide, store it in one commit unless a recipient is suppressed, publish its job. Large ones take turns. When this resolves, the message is
  * durable and the client may be told 250.
  *
  * @throws Refusal what the client is told; the reason of the signal that called it off; any other error is a fault of ours. Nothing
@@ -112,7 +112,10 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
   const recipients = allAddresses(header.recipients);
   rates.check(key, recipients.length);
   const stored = await steps.take('facts', () =>
-    gatherFacts({ key, sender, reversePath: envelope.reversePath, recipients }, deps),
+    gatherFacts(
+      { key, sender, reversePath: envelope.reversePath, recipients: isDear(bytes, recipients) ? recipients : [] },
+      deps,
+    ),
   );
   const outside = recipients.filter(address => !deps.isAllowed(address));
   const captured = outside.length > 0 && config.recipientsElsewhere === 'capture';
@@ -146,7 +149,7 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
     const counted = rates.countOf(key, recipients.length);
     const trace = steps.span.context;
     const kept = { envelope, refused, arrival, captured, sandbox };
-    const told = { id: newOrderedId(), userId: key.userId, ...kept, counted, trace };
+    const told = { id: newOrderedId(), userId: key.userId, ...kept, counted, suppressible: recipients, trace };
     const built = await steps.take('row', async () => {
       const content = await work.content(parts.attachments.length > 0);
       return buildRow({ ...told, raw, sha256, header, content, parts, claim }, keepOriginal);
@@ -158,6 +161,7 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
     const message = originals.goesElsewhere(row) ? await steps.take('original', put) : row;
     const outcome = await steps.take('store', () => deps.store(message, cancellation));
     if (outcome.kind === 'over') throw rates.refusal(key, counted as UsageCount, outcome.usage);
+    if (outcome.kind === 'suppressed') throw suppressionRefusal(outcome.addresses);
     if (outcome.kind !== 'stored') return { ...accepted, emailId: repeatedId(outcome), repeated: true };
 
     deps.publish(sendJobOf(message));
@@ -165,6 +169,17 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
   } finally {
     free(raw, parts);
   }
+}
+
+/** Recipients whom a statement for many messages may look up by itself. */
+const FEW_RECIPIENTS = 50;
+
+/**
+ * The statement that stores a message looks its recipients up on the suppression list. Where it would be dear to have come so far for
+ * nothing, or to have others wait for that, they are looked up before, too.
+ */
+function isDear(bytes: number, recipients: readonly string[]): boolean {
+  return bytes > SMALL_MESSAGE || recipients.length > FEW_RECIPIENTS;
 }
 
 /** The next large message takes its place. */

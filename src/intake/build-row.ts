@@ -25,6 +25,8 @@ export interface AcceptedMessage {
   /** Its key is in sandbox. */
   readonly sandbox: boolean;
   readonly counted: UsageCount | undefined;
+  /** All recipients. */
+  readonly suppressible: readonly string[];
   readonly raw: MessageBytes;
   /** Of `raw`, where it is known already. */
   readonly sha256: Uint8Array | null;
@@ -48,7 +50,7 @@ export interface BuiltRow {
  * @throws Refusal for what no row can carry, or, beside OpenSend, what its worker could not send of one
  */
 export async function buildRow(message: AcceptedMessage, keepOriginal: boolean): Promise<BuiltRow> {
-  const { id, userId, header, content, parts, claim, trace, counted } = message;
+  const { id, userId, header, content, parts, claim, trace, counted, suppressible } = message;
   const { recipients } = header;
   refuseUnstorableNames(header, content.replyTo);
   const row = {
@@ -69,6 +71,7 @@ export async function buildRow(message: AcceptedMessage, keepOriginal: boolean):
     original: keepOriginal ? originalOf(message, await hashOf(message)) : null,
     idempotency: claim,
     ...(counted && { counted }),
+    suppressible,
   };
   if (hasNulInFields(row) || (await hasNul(row.text)) || (await hasNul(row.html))) throw nulRefusal();
   if (!keepOriginal && row.attachments.length > 0) refuseLongFields(row);

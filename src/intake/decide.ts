@@ -30,7 +30,7 @@ export interface Facts {
   readonly foreignDomain: string | null;
   /** The domain of MAIL FROM, where bounces would go to it and it is not one of the owner's; else null. */
   readonly foreignReturn: string | null;
-  /** Those of the recipients that are on the owner's suppression list. */
+  /** Those of the recipients that were looked up and are on the owner's suppression list. */
   readonly suppressed: readonly string[];
   /** Those of the recipients that may get no mail from here. */
   readonly outside: readonly string[];
@@ -57,7 +57,7 @@ export function decideParties(parties: Parties, facts: Facts): Refusal | null {
     checkReturn(facts.foreignReturn) ??
     checkLocalParts(parties, facts.transport) ??
     checkAllowList(facts.outside) ??
-    checkSuppression(facts.suppressed)
+    (facts.suppressed.length > 0 ? suppressionRefusal(facts.suppressed) : null)
   );
 }
 
@@ -124,9 +124,8 @@ export function outsideRefusal(address: string, more = 0): Refusal {
   return policyRefusal('recipient_allow_list', `${address} ${are} not among those that this relay may send to`);
 }
 
-function checkSuppression(suppressed: readonly string[]): Refusal | null {
-  const [first, ...others] = suppressed;
-  if (first === undefined) return null;
+/** `550 5.7.1`: these recipients, one at least, are on the owner's suppression list. */
+export function suppressionRefusal([first, ...others]: readonly string[]): Refusal {
   const are = others.length === 0 ? 'is' : `and ${others.length} more are`;
   return policyRefusal(
     'suppressed',

@@ -27,7 +27,7 @@ export async function gatherFacts(question: FactsQuestion, sources: FactsSources
   // Failures are reported to MAIL FROM, whatever the transport.
   const hasReturn = transport.bouncesToSender || (sentAsReceived && failureNotices === 'on');
   const [suppressed, foreignDomain, foreignReturn] = await Promise.all([
-    sources.findSuppressed(userId, question.recipients),
+    question.recipients.length > 0 ? sources.findSuppressed(userId, question.recipients) : [],
     findForeignDomain(question, sources),
     hasReturn ? findForeignReturn(question, sources) : null,
   ]);

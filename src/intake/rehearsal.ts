@@ -26,7 +26,9 @@ export function createRehearsalIntake(
 ): Intake {
   const { pool, id: pod, logger } = parts;
   const registry = createRegistry();
-  const store: AcceptDependencies['store'] = async ({ counted }) => {
+  const store: AcceptDependencies['store'] = async ({ userId, suppressible = [], counted }) => {
+    const addresses = await intake.findSuppressed(userId, suppressible);
+    if (addresses.length > 0) return { kind: 'suppressed', addresses };
     const usage = counted ? await readKeyUsage(pool, counted.keyId) : null;
     const isOver = usage && counted && exceededLimit(usage, counted.recipients, counted.limits) !== null;
     return isOver ? { kind: 'over', usage } : { kind: 'stored' };

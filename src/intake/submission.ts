@@ -51,5 +51,6 @@ export interface FactsQuestion {
   readonly sender: Sender;
   /** MAIL FROM; empty for the null one. */
   readonly reversePath: string;
+  /** Whom to look up on the suppression list. */
   readonly recipients: readonly string[];
 }

@@ -73,6 +73,29 @@ describe('a database connection lost between the statement and its answer', () =
     assert.deepEqual(new Set(await publishedJobs()), new Set(replies.map(emailIdOf)));
   });
 
+  it('is made good for one whose recipient came onto the suppression list after the commit', async t => {
+    const subject = 'suppressed since';
+    await relay.db.query(`
+      create function suppress_since() returns trigger language plpgsql as $$
+      begin
+        insert into email_suppressions (user_id, email, reason) values (new.user_id, 'b@example.com', 'bounced');
+        return null;
+      end $$;
+      create trigger suppress_since after insert on emails for each row when (new.subject = '${subject}')
+        execute function suppress_since()`);
+    t.after(async () => {
+      await relay.db.query('drop trigger suppress_since on emails; delete from email_suppressions');
+    });
+    const client = await SmtpClient.loggedIn(t, relay);
+    const cut = proxy.cutAfter('insert into emails');
+    const reply = await client.transact({ ...envelope, data: messageFrom(FROM, { subject }) }, '250 2.0.0');
+    await cut;
+    assert.deepEqual(await storedAs(subject), [{ id: emailIdOf(reply), originals: 1 }]);
+    assert.deepEqual(await publishedJobs(), [emailIdOf(reply)]);
+    const next = messageFrom(FROM, { subject: 'next' });
+    await client.transact({ ...envelope, data: next }, '550 5.7.1 b@example.com is on your suppression list');
+  });
+
   for (const [what, text] of [
     ['the commit', 'commit\0'],
     ['the insertion', 'insert into emails'],

@@ -186,8 +186,9 @@ describe('the plans of hot statements, on tables with very many rows', () => {
     return claims().take(ids);
   };
 
-  it('intake reads nothing', async () => {
-    await holds(() => insertMessages(pool, [newMessage(), newMessage()], { outboxLease: 0 }));
+  it('intake, which reads suppressions alone', async () => {
+    const messages = [newMessage(), newMessage()].map(message => ({ ...message, suppressible: ['to@example.com'] }));
+    await holds(() => insertMessages(pool, messages, { outboxLease: 0 }), 'email_suppressions_user_id_email_key');
   });
 
   it('a claim', async () => {

@@ -8,7 +8,7 @@ import { isUniqueViolation, mayBeOneRow, OutcomeUnknown } from '../../postgres/e
 import type { Queryable } from '../../postgres/pool.ts';
 import { type RepeatableWork, type UntilKnownOptions, untilKnown } from '../../postgres/until-known.ts';
 import { exceededLimit, type KeyUsage, readKeyUsage } from '../keys/usage.ts';
-import { type InsertOptions, insertMessages } from '../messages/insert.ts';
+import { type Inserted, type InsertOptions, insertMessages } from '../messages/insert.ts';
 import type { IdempotencyClaim, NewMessage, StoreOutcome } from '../messages/new-message.ts';
 import { claimIdempotency } from './idempotency.ts';
 
@@ -120,9 +120,9 @@ export class Intake {
   async #storeOnce(client: Queryable, message: NewMessage, claim: IdempotencyClaim): Promise<StoreOutcome | null> {
     await client.query('begin');
     const earlier = await claimIdempotency(client, message.userId, claim, message.id);
-    const isIn = earlier !== null || (await this.#insert(client, [message])).has(message.id);
-    await client.query(isIn ? 'commit' : 'rollback');
-    return isIn ? (earlier ?? { kind: 'stored' }) : null;
+    const outcome = earlier ?? outcomeOf(message, await this.#insert(client, [message]));
+    await client.query(earlier || outcome?.kind === 'stored' ? 'commit' : 'rollback');
+    return outcome;
   }
 
   /** One outcome for each, in their order; null for those that a limit of their key keeps out. */
@@ -157,18 +157,18 @@ export class Intake {
   /** The first try has stored all that were admitted to it, or none. */
   async #storeAgain(client: Queryable, messages: readonly NewMessage[]): Promise<(StoreOutcome | null)[]> {
     try {
-      const stored = await this.#insert(client, messages);
-      const others = messages.filter(({ id }) => !stored.has(id));
-      return outcomes(messages, stored, others.length > 0 ? await findStored(client, others) : NONE);
+      const inserted = await this.#insert(client, messages);
+      const others = messages.filter(({ id }) => !inserted.stored.has(id));
+      return outcomes(messages, inserted, others.length > 0 ? await findStored(client, others) : NONE);
     } catch (error) {
       const before = isUniqueViolation(error) ? await findStored(client, messages) : NONE;
       if (before.size === 0) throw error;
       const others = messages.filter(({ id }) => !before.has(id));
-      return outcomes(messages, others.length > 0 ? await this.#insert(client, others) : NONE, before);
+      return outcomes(messages, others.length > 0 ? await this.#insert(client, others) : NOTHING_INSERTED, before);
     }
   }
 
-  #insert(db: Queryable, messages: readonly NewMessage[]): Promise<ReadonlySet<string>> {
+  #insert(db: Queryable, messages: readonly NewMessage[]): Promise<Inserted> {
     return insertMessages(db, messages, this.#options);
   }
 }
@@ -183,6 +183,7 @@ function mayBeRepeated({ signal }: Cancellation): boolean {
 }
 
 const NONE: ReadonlySet<string> = new Set();
+const NOTHING_INSERTED: Inserted = { stored: NONE, suppressed: new Map() };
 
 /** Of a key that no row tells of. */
 const NOTHING_SENT: KeyUsage = {
@@ -196,13 +197,20 @@ const NOTHING_SENT: KeyUsage = {
 
 function outcomes(
   messages: readonly NewMessage[],
-  stored: ReadonlySet<string>,
+  inserted: Inserted,
   before: ReadonlySet<string> = NONE,
 ): (StoreOutcome | null)[] {
-  return messages.map(({ id }) => {
-    if (stored.has(id)) return { kind: 'stored' };
-    return before.has(id) ? { kind: 'repeated', id } : null;
+  return messages.map(message => {
+    const { id } = message;
+    return before.has(id) ? { kind: 'repeated', id } : outcomeOf(message, inserted);
   });
+}
+
+/** null where a limit of its key keeps it out. */
+function outcomeOf({ id }: NewMessage, { stored, suppressed }: Inserted): StoreOutcome | null {
+  if (stored.has(id)) return { kind: 'stored' };
+  const addresses = suppressed.get(id);
+  return addresses ? { kind: 'suppressed', addresses } : null;
 }
 
 async function findStored(db: Queryable, messages: readonly NewMessage[]): Promise<ReadonlySet<string>> {

@@ -49,7 +49,7 @@ const added = (period: string, count: string): string =>
 
 /**
  * Part of the statement that stores messages. `input` has `key_id`, null for what is not counted, `recipient_count` and the
- * limits; `accepted` are those of its rows that may be stored. Of a key's messages all are admitted or none: who adds them in
+ * limits, and `suppressed` where a row may not be stored anyway; `accepted` are those of its rows that may be. Of a key's messages all are admitted or none: who adds them in
  * smaller portions finds out which fit.
  *
  * The row's lock makes the transactions of one key take turns, so the counts are exact over all pods. Keys are taken in
@@ -59,7 +59,7 @@ export const ADMIT = `, wanted as materialized (
     select key_id, count(*) as messages, sum(recipient_count) as recipients,
            min(messages_per_minute) as minute_messages, min(recipients_per_minute) as minute_recipients,
            min(messages_per_day) as day_messages, min(recipients_per_day) as day_recipients
-      from input where key_id is not null group by key_id
+      from input where key_id is not null and suppressed is null group by key_id
   ), admitted as (
     insert into smtp_relay_key_usage as u
            (key_id, minute, minute_messages, minute_recipients, day, day_messages, day_recipients)
@@ -80,7 +80,8 @@ export const ADMIT = `, wanted as materialized (
           and ${added('day', 'day_recipients')} <= w.day_recipients)
     returning key_id
   ), accepted as materialized (
-    select * from input where key_id is null or key_id in (select key_id from admitted)
+    select * from input
+     where suppressed is null and (key_id is null or key_id in (select key_id from admitted))
   )`;
 
 const READ = `

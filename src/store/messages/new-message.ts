@@ -19,6 +19,8 @@ export interface NewMessage extends ValuesOf<typeof EMAIL> {
   readonly idempotency: IdempotencyClaim | null;
   /** Left out where nothing limits what its key may send. */
   readonly counted?: UsageCount;
+  /** Addresses of which none may be on the owner's suppression list when it is stored. Left out: they do not matter. */
+  readonly suppressible?: readonly string[];
 }
 
 type Carried = ValuesOf<typeof CARRIED>;
@@ -64,8 +66,9 @@ export interface IdempotencyClaim {
 /** `repeated`: the message was accepted before, under that id. `conflict`: the key was used for another message. */
 export type IdempotencyOutcome = { readonly kind: 'repeated'; readonly id: string } | { readonly kind: 'conflict' };
 
-/** `over`: a limit of its key is reached, and nothing is stored. */
+/** `over`: a limit of its key is reached; `suppressed`: these addresses are on the owner's suppression list. Nothing is stored. */
 export type StoreOutcome =
   | { readonly kind: 'stored' }
+  | { readonly kind: 'suppressed'; readonly addresses: readonly string[] }
   | { readonly kind: 'over'; readonly usage: KeyUsage }
   | IdempotencyOutcome;

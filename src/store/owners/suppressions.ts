@@ -29,6 +29,25 @@ const FIND_SUPPRESSED = `
     from unnest($1::text[], $2::text[], $3::integer[]) as asked (user_id, email, position)
    where exists (select from email_suppressions s where s.user_id = asked.user_id and s.email = asked.email)`;
 
+/**
+ * SQL: those of the `suppression_forms` of a row of `message` that are on the list of its `user_id`; null where none is. For the
+ * statement that stores messages, which so needs no query before it.
+ */
+export const SUPPRESSED = `
+  (select array_agg(s.email) from email_suppressions s
+    where s.user_id = message.user_id and s.email = any (message.suppression_forms)) as suppressed`;
+
+/** The forms under which an address, as a message has it, may stand on a list. */
+export function listForms(address: string): readonly string[] {
+  return suppressionForms(address.trim());
+}
+
+/** Those of the addresses that have one of these forms. */
+export function suppressedAmong(addresses: readonly string[], forms: readonly string[]): readonly string[] {
+  const found = new Set(forms);
+  return addresses.filter(address => listForms(address).some(form => found.has(form)));
+}
+
 const INSERT = `
   insert into email_suppressions (user_id, email, reason)
   select $1, $2, $3
@@ -84,7 +103,7 @@ export async function findSuppressed<Q extends SuppressionQuestion>(
   const emails: string[] = [];
   const positions: number[] = [];
   questions.forEach((question, position) => {
-    for (const form of suppressionForms(question.email.trim())) {
+    for (const form of listForms(question.email)) {
       users.push(question.userId);
       emails.push(form);
       positions.push(position);
