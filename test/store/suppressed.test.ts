@@ -57,6 +57,20 @@ it("asks the list of the message's owner, in each form in which an address may b
   assert.equal(await kindOf(to([' gone@example.com '])), 'suppressed');
 });
 
+it('names who is on the list also where its addresses have another type, or are compared in another way', async t => {
+  const { store, db } = await setUp(t, 'gone@example.com');
+  const to1 = () => store(to(['ann@example.com', 'gone@example.com']));
+  await db.query(
+    "create domain address as text check (value <> ''); alter table email_suppressions alter email type address",
+  );
+  assert.deepEqual(await to1(), { kind: 'suppressed', addresses: ['gone@example.com'] });
+  await db.query(`
+    create collation caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    alter table email_suppressions alter email type varchar(512) collate caseless;
+    update email_suppressions set email = 'Gone@Example.com'`);
+  assert.deepEqual(await to1(), { kind: 'suppressed', addresses: ['gone@example.com'] });
+});
+
 it('counts nothing for a key whose message the list keeps out', async t => {
   const { store, db } = await setUp(t, 'gone@example.com');
   const keyId = randomUUID();

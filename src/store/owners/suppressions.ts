@@ -31,10 +31,12 @@ const FIND_SUPPRESSED = `
 
 /**
  * SQL: those of the `suppression_forms` of a row of `message` that are on the list of its `user_id`; null where none is. For the
- * statement that stores messages, which so needs no query before it.
+ * statement that stores messages, which so needs no query before it. Told is the form that was asked for, not what the list has: that
+ * may be of another type, or equal by a collation that ignores case.
  */
 export const SUPPRESSED = `
-  (select array_agg(s.email) from email_suppressions s
+  (select array_agg((select form from unnest(message.suppression_forms) as form where form = s.email limit 1))
+     from email_suppressions s
     where s.user_id = message.user_id and s.email = any (message.suppression_forms)) as suppressed`;
 
 /** The forms under which an address, as a message has it, may stand on a list. */
