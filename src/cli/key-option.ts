@@ -1,4 +1,5 @@
 import { Option } from 'commander';
+import { isUuid } from '../platform/uuid.ts';
 import { StoreError } from '../postgres/errors.ts';
 import type { Queryable } from '../postgres/pool.ts';
 import { findByReference } from '../store/keys/api-keys.ts';
@@ -19,8 +20,8 @@ export async function keyIdOf(db: Queryable, reference: string): Promise<string>
     return (await findByReference(db, reference)).id;
   } catch (error) {
     if (!(error instanceof StoreError) || error.code !== 'not-found') throw error;
-    const subject = reference.trim().toLowerCase();
-    if ((await listSessions(db, { subject, limit: 1 })).length > 0) return subject;
+    const id = reference.trim().toLowerCase();
+    if (isUuid(id) && (await listSessions(db, { subject: id, limit: 1 })).length > 0) return id;
     throw new StoreError(
       error.code,
       `${error.message}; sessions of a revoked one are found by its id, or by --client`,

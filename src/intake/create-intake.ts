@@ -58,7 +58,7 @@ export interface Keys {
   /** @returns null for an unknown one. @throws where the database cannot be asked */
   findByHash(hash: string): Promise<ApiKey | null>;
   findById(id: string): Promise<ApiKey | null>;
-  /** The id of a key, also of one that is refused: one that is blocked, or that has no owner. It is asked for anew each time. */
+  /** The id of a key, also of one that is refused: one that is blocked, or that has no owner. */
   findId(hash: string): Promise<string | null>;
   /** Notes that a key was used. */
   markUsed(id: string): void;
@@ -165,6 +165,7 @@ function createArrivals({ live, pool, id, logger }: IntakeParts): ArrivalLog {
 function createKeys({ pool, isReady, lastUsed }: IntakeParts): Keys {
   const byHash = createKeyCache({ find: hash => findByHash(pool, hash) });
   const byId = createKeyCache({ find: id => findById(pool, id) });
+  const ids = createKeyCache({ find: hash => findIdByHash(pool, hash) });
   const requireReady = (): void => {
     if (!isReady()) throw new Error('the database is not ready');
   };
@@ -178,7 +179,7 @@ function createKeys({ pool, isReady, lastUsed }: IntakeParts): Keys {
       requireReady();
       return byId.lookup(id);
     },
-    findId: hash => findIdByHash(pool, hash),
+    findId: hash => ids.lookup(hash),
     markUsed: id => lastUsed.mark(id),
   };
 }

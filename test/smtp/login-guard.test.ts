@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import { Tally } from '../../src/flow/tally.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
 import { createSmtpMetrics } from '../../src/smtp/metrics.ts';
+import { SessionKey, type SessionKeyDependencies } from '../../src/smtp/session/key.ts';
 import { LoginGuard } from '../../src/smtp/session/login-guard.ts';
 import { hashKey } from '../../src/store/keys/api-keys.ts';
 import { FailedLogins } from '../../src/store/keys/failed-logins.ts';
@@ -84,6 +86,33 @@ it('a key is looked up before anything waits; of an address that keeps failing, 
   most = 0;
   await Promise.all(Array.from({ length: 8 }, (_, index) => guard.lookUp('192.0.2.8', find(index))));
   assert.equal(most, 8);
+});
+
+it('whose a wrong key was is asked in the same turn', async t => {
+  const db = await pool(t);
+  const { guard } = pod(db);
+  for (const key of ['a', 'b', 'c']) await guard.failed(ADDRESS, hashKey(key));
+  let running = 0;
+  let most = 0;
+  const ask = async (): Promise<null> => {
+    running += 1;
+    most = Math.max(most, running);
+    await delay(5);
+    running -= 1;
+    return null;
+  };
+  const keys = { hash: hashKey, findByHash: ask, findId: ask };
+  const deps = { guard, intake: { keys }, live: { current: {} }, sessions: new Tally() };
+  const logIn = async (password: string): Promise<void> => {
+    const client = { id: password, clientAddress: ADDRESS, isNamed: true, trustedKey: () => null };
+    const key = new SessionKey(client, deps as unknown as SessionKeyDependencies, { logger, knownAs() {} });
+    await assert.rejects(
+      key.logIn(password, async () => {}),
+      /Authentication failed/,
+    );
+  };
+  await Promise.all(Array.from({ length: 8 }, (_, index) => logIn(`wrong${index}`)));
+  assert.equal(most, 2);
 });
 
 it('a wrong key waits wherever it is tried from', async t => {

@@ -278,6 +278,9 @@ describe('a key that was revoked', () => {
     await revokeKey(relay.db, 'shop');
     const cli = cliFor(relay.databaseUrl);
     await eventually(async () => (await cli.run('sessions', 'list', '--key', id)).code === 0);
+    await (await SmtpClient.secured(t, relay)).logIn('wrong', '535 5.7.8 ');
+    await eventually(async () => (await cli.json('sessions', 'list', '--client', '127.0.0.1')).length === 2);
+    assert.equal((await cli.run('sessions', 'list', '--key', '127.0.0.1')).code, 1, 'an address is no key');
     const { code, stderr } = await cli.run('sessions', 'list', '--key', 'shop');
     assert.equal(code, 1);
     assert.match(

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { freePort } from '../../dev/ports.ts';
 import { createTrust } from '../../src/smtp/incoming-connections.ts';
-import { hashKey } from '../../src/store/keys/api-keys.ts';
+import { createKey, hashKey } from '../../src/store/keys/api-keys.ts';
+import { blockKey } from '../../src/store/keys/blocked-keys.ts';
+import { listSessions } from '../../src/store/sessions/sessions.ts';
 import { ChangeableConfig } from '../support/changeable.ts';
+import { eventually } from '../support/eventually.ts';
 import { scrape } from '../support/metrics.ts';
 import { type RelayOptions, startRelay, type TestContext, type TestRelay } from '../support/relay.ts';
 import { emailIdOf, messageFrom, SmtpClient } from '../support/smtp-client.ts';
@@ -69,6 +72,20 @@ describe('trustedNetworks', () => {
     const id = emailIdOf(await client.transact(message, '250 2.0.0'));
     const { rows } = await relay.db.query('select user_id from emails where id = $1', [id]);
     assert.deepEqual(rows, [{ user_id: 'somebody' }]);
+  });
+
+  it('keep their sessions to themselves when they try a key of others that is blocked', async t => {
+    const relay = await startTrusting(t, ['127.0.0.0/8'], { settings: { pipeline: 'standalone' } });
+    const { id, key } = await createKey(relay.db, { owner: 'somebody', name: 'old' });
+    await blockKey(relay.db, 'old');
+    const client = await SmtpClient.secured(t, relay);
+    await client.transact(message, '250 2.0.0');
+    await client.logIn(key, '535 5.7.8');
+    await client.command('MAIL FROM:<a@acme.test>', '250 ');
+    await client.command('RCPT TO:<not an address>', '501 ');
+    const sessionsOf = (subject: string) => listSessions(relay.db, { subject, limit: 10 });
+    await eventually(async () => (await listSessions(relay.db, { limit: 10 })).some(({ rule }) => rule !== 'auth'));
+    assert.deepEqual([(await sessionsOf(KEY)).length, (await sessionsOf(id)).length], [1, 0]);
   });
 
   it('may not log in amid a transaction, whose key would be another at its end: 503', async t => {

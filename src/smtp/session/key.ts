@@ -85,23 +85,32 @@ export class SessionKey {
 
   /** The key with this hash. Who has none waits as long as failed log-ins before have earned. */
   async #findLogin(hash: string): Promise<ApiKey> {
-    const { guard, intake } = this.#deps;
+    const { guard } = this.#deps;
     const { clientAddress } = this.#client;
     const key = await guard
-      .lookUp(clientAddress, () => intake.keys.findByHash(hash))
+      .lookUp(clientAddress, () => this.#lookUp(hash))
       .catch(cause => {
         // Our own fault costs the client no attempt: `limits.loginTimeout` ends the connection all the same.
         this.#attempts -= 1;
         throw new Refusal({ code: 454, enhancedCode: '4.7.0', text: KEYS_UNREACHABLE, rule: 'auth_fault', cause });
       });
     if (key !== null) return key;
-    await this.#tellWhose(hash);
     await guard.failed(clientAddress, hash);
     throw authenticationFailed();
   }
 
-  /** Who asks why the client of a blocked key is refused looks among the sessions of the key. No log-in fails because of it. */
+  async #lookUp(hash: string): Promise<ApiKey | null> {
+    const key = await this.#deps.intake.keys.findByHash(hash);
+    if (key === null) await this.#tellWhose(hash);
+    return key;
+  }
+
+  /**
+   * Who asks why the client of a blocked key is refused looks among the sessions of the key. One that has sent as another key stays that
+   * one's. No log-in fails because of it.
+   */
   async #tellWhose(hash: string): Promise<void> {
+    if (this.#countedFor !== null) return;
     const id = await this.#deps.intake.keys.findId(hash).catch(() => null);
     if (id !== null) this.#log.knownAs({ id });
   }

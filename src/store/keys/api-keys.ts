@@ -236,21 +236,21 @@ export async function revokeKey(db: Queryable, reference: string): Promise<ApiKe
 
 /** A revoked key stops within ten seconds; the tenth is for the message that is on its way when the answer expires. */
 const KNOWN_KEY_TTL = 9_000;
-/** A new key works within a second of being created; guesses of one key cost one query a second. */
+/** A new key works within a second of being created; guesses of one key cost a query a second, and one that asks whose it was. */
 const UNKNOWN_KEY_TTL = 1_000;
 const MAX_KEYS = 10_000;
 
-export interface KeyCacheOptions {
-  /** Finds a key by its hash; null for an unknown or invalid one. */
-  readonly find: (hash: string) => Promise<ApiKey | null>;
+export interface KeyCacheOptions<V> {
+  /** Finds what is known of a key, such as by its hash; null where that is nothing. */
+  readonly find: (key: string) => Promise<V | null>;
   readonly now?: () => number;
 }
 
-/** API keys by hash (`hashKey`), so that not every message costs a query. */
-export function createKeyCache(options: KeyCacheOptions): LookupCache<ApiKey | null> {
-  return createLookupCache<ApiKey | null>({
+/** What is known of API keys, by hash (`hashKey`) or id, so that not every message or guess costs a query. */
+export function createKeyCache<V>(options: KeyCacheOptions<V>): LookupCache<V | null> {
+  return createLookupCache<V | null>({
     find: options.find,
-    ttl: key => (key ? KNOWN_KEY_TTL : UNKNOWN_KEY_TTL),
+    ttl: found => (found === null ? UNKNOWN_KEY_TTL : KNOWN_KEY_TTL),
     max: MAX_KEYS,
     ...(options.now ? { now: options.now } : {}),
   });
