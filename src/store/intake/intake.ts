@@ -243,13 +243,18 @@ function isLarge(message: NewMessage): boolean {
 
 function sizeOf(message: NewMessage): number {
   const bodies = sizeOfText(message.text) + sizeOfText(message.html);
-  const headers = Object.values(message.headers).reduce((sum, { length }) => sum + length, 0);
-  return bodies + headers + attachmentBytes(message) + (message.original?.raw.length ?? 0);
+  const headers = lengthOf(Object.values(message.headers));
+  // Recipients may be named by the envelope alone, and are in the statement several times.
+  const recipients = lengthOf([...message.to, ...message.cc, ...message.bcc]);
+  return bodies + headers + recipients + attachmentBytes(message) + (message.original?.raw.length ?? 0);
+}
+
+function lengthOf(parts: readonly { readonly length: number }[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
 }
 
 function attachmentBytes({ attachmentsJson, contentApart }: NewMessage): number {
-  const apart = contentApart?.content.reduce((sum, { length }) => sum + length, 0);
-  return (attachmentsJson?.length ?? 0) + (apart ?? 0);
+  return (attachmentsJson?.length ?? 0) + lengthOf(contentApart?.content ?? []);
 }
 
 export interface IntakeMetrics {
