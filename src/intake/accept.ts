@@ -76,8 +76,8 @@ interface Underway extends Submission {
 
 /**
  * The way of a message from the end of DATA to the reply: find its key, read its header, gather facts, decide what they tell,
- * read the rest, decide, store it in one commit unless a recipient is suppressed, publish its job. Large ones take turns. When this resolves, the message is
- * durable and the client may be told 250.
+ * read the rest, decide, store it in one commit unless a recipient is suppressed, publish its job. Large ones take turns. When this
+ * resolves, the message is durable and the client may be told 250.
  *
  * @throws Refusal what the client is told; the reason of the signal that called it off; any other error is a fault of ours. Nothing
  * was accepted, but for OutcomeUnknown, which leaves that open

@@ -4,8 +4,8 @@ import type { Span, Tracer } from '../observability/tracing.ts';
 import { untilAborted } from '../platform/until-aborted.ts';
 import type { ApiKey } from '../store/keys/api-keys.ts';
 
-/** The steps of a message from its end to the reply, as `accept.ts` takes them; `parse` and `facts` at the same time. */
-export const STEPS = ['key', 'header', 'parse', 'facts', 'repeat', 'decide', 'row', 'original', 'store'] as const;
+/** The steps of a message from its end to the reply, as `accept.ts` takes them. */
+export const STEPS = ['key', 'header', 'facts', 'parse', 'repeat', 'decide', 'row', 'original', 'store'] as const;
 
 export type MessageStep = (typeof STEPS)[number];
 

@@ -161,7 +161,7 @@ function createStepTimes(registers: Registry[]): StepTimes {
   const milliseconds = Object.fromEntries(STEPS.map(step => [step, 0])) as Record<MessageStep, number>;
   new Counter({
     name: 'smtp_relay_acceptance_step_seconds_total',
-    help: `Time spent on messages between their end and the reply, by step: ${STEPS.join(', ')}; parse and facts go on at the same time`,
+    help: `Time spent on messages between their end and the reply, by step: ${STEPS.join(', ')}`,
     labelNames: ['step'],
     registers,
     collect() {

@@ -95,7 +95,7 @@ export const MESSAGES_IN: Row = {
     },
     {
       title: 'Where that time goes',
-      description: 'Seconds a second, by step. parse and facts go on at the same time.',
+      description: 'Seconds a second, by step.',
       unit: 's',
       stacked: true,
       queries: { [`sum by (step) (${rate('smtp_relay_acceptance_step_seconds_total')})`]: '{{step}}' },

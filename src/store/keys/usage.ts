@@ -49,8 +49,8 @@ const added = (period: string, count: string): string =>
 
 /**
  * Part of the statement that stores messages. `input` has `key_id`, null for what is not counted, `recipient_count` and the
- * limits, and `suppressed` where a row may not be stored anyway; `accepted` are those of its rows that may be. Of a key's messages all are admitted or none: who adds them in
- * smaller portions finds out which fit.
+ * limits, and `suppressed`, null where nothing is against a row; `accepted` are those of its rows that may be stored. Of a key's
+ * messages all are admitted or none: who adds them in smaller portions finds out which fit.
  *
  * The row's lock makes the transactions of one key take turns, so the counts are exact over all pods. Keys are taken in
  * order, so that two transactions never wait for each other.
