@@ -6,6 +6,7 @@ import { createRegistry } from '../../src/observability/metrics.ts';
 import { createIntakeMetrics, Intake } from '../../src/store/intake/intake.ts';
 import { readKeyUsage, UNLIMITED } from '../../src/store/keys/usage.ts';
 import type { NewMessage, StoreOutcome } from '../../src/store/messages/new-message.ts';
+import { STORE } from '../../src/store/messages/statement.ts';
 import { addSuppression, removeSuppression } from '../../src/store/owners/suppressions.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';
@@ -69,6 +70,19 @@ it('names who is on the list also where its addresses have another type, or are 
     alter table email_suppressions alter email type varchar(512) collate caseless;
     update email_suppressions set email = 'Gone@Example.com'`);
   assert.deepEqual(await to1(), { kind: 'suppressed', addresses: ['gone@example.com'] });
+});
+
+it('finds an address without reading the list of its owner, also where most owners have short lists and one has a long one', async t => {
+  const { db } = await setUp(t);
+  await db.query(`
+    create index by_owner on email_suppressions (user_id); create index by_address on email_suppressions (email);
+    insert into email_suppressions (user_id, email, reason)
+    select case when n % 2 = 0 then 'acme' else 'owner' || n end, n || '@example.com', 'bounced' from generate_series(1, 40000) n;
+    analyze email_suppressions`);
+  const values = ['[]', Buffer.alloc(0), null, null, null, null, null, 5];
+  const { rows } = await db.query(`explain ${STORE.originals.withJob.all}`, values);
+  const plan = rows.map(row => row['QUERY PLAN']).join('\n');
+  assert.match(plan, /Scan using (?:by_address|email_suppressions_user_id_email_key) on email_suppressions/);
 });
 
 it('counts nothing for a key whose message the list keeps out', async t => {
