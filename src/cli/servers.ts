@@ -5,6 +5,7 @@ import { type LiveConfig, loadLiveConfig } from '../config/live.ts';
 import { createLogger, type Logger } from '../observability/log.ts';
 import { startTracing } from '../observability/start-tracing.ts';
 import type { Tracer } from '../observability/tracing.ts';
+import { yieldToMainThread } from '../platform/helper-threads.ts';
 import { type CliContext, examples } from './command.ts';
 
 export function addRelayCommand(program: Command, context: CliContext): void {
@@ -52,6 +53,7 @@ function addServer(program: Command, context: CliContext, server: Server): void 
     const { logFormat: format, shutdownTimeout } = live.current;
     const logger = createLogger({ level: () => live.current.logLevel, format });
     context.surviveFaults(logger);
+    await yieldToMainThread();
     const signal = context.takeSignals();
     context.onHangUp(() => {
       logger.info({ room: 'config' }, server.onHangUp);

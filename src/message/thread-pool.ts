@@ -1,5 +1,6 @@
 import pLimit, { type LimitFunction } from 'p-limit';
 import { Piscina, queueOptionsSymbol } from 'piscina';
+import { NICENESS } from '../platform/helper-threads.ts';
 import { untilAborted } from '../platform/until-aborted.ts';
 import { Refusal } from './refusal.ts';
 
@@ -16,12 +17,6 @@ export interface Moved<T> {
   readonly task: T;
   readonly transferList: ArrayBuffer[];
 }
-
-/**
- * Threads give way to the main thread, which everybody waits for: they get a tenth of a core that both want. (Linux sets this for
- * each thread; piscina does nothing where it cannot.)
- */
-const NICENESS = 10;
 
 /** Megabytes. */
 const THREAD_YOUNG_GENERATION = 4;
@@ -54,6 +49,7 @@ export class ThreadPool<T, A> {
       filename: file.href,
       minThreads: 0,
       maxThreads: threads,
+      // piscina does nothing where it cannot.
       niceIncrement: NICENESS,
       loadBalancer: toFreeThread,
       // A thread's young generation otherwise grows to 48 MB, for what is mostly one Buffer.
