@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import fs, { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import fs, { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -95,6 +95,25 @@ describe('an export into a file that cannot be replaced', () => {
     await cli.text('suppressions', 'export', file);
     assert.equal(rename.mock.callCount(), 1);
     assert.deepEqual([await readFile(file, 'utf8'), await readdir(directory)], [EXPORTED, ['out.csv']]);
+  });
+
+  it('keeps all of it beside one that cannot be written to the end', async t => {
+    const { cli, write, directory } = await setUp(t);
+    const file = await write('out.csv', 'earlier');
+    const rename = t.mock.method(fs, 'rename', async () => {
+      await rm(file);
+      await mkdir(file);
+      throw Object.assign(new Error('resource busy or locked'), { code: 'EBUSY' });
+    });
+    syncBuiltinESMExports();
+    t.after(() => {
+      rename.mock.restore();
+      syncBuiltinESMExports();
+    });
+    const { code, stderr } = await cli.run('suppressions', 'export', file);
+    assert.deepEqual([code, stderr], [1, `smtp-relay: ${file} is not whole: all of it is in ${file}.part\n`]);
+    assert.equal(await readFile(`${file}.part`, 'utf8'), EXPORTED);
+    assert.deepEqual((await readdir(directory)).sort(), ['out.csv', 'out.csv.part']);
   });
 
   it('is written into it where no file can be made beside it, and says of a path that is wrong which it is', async t => {

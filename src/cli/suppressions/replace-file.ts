@@ -18,17 +18,28 @@ export async function replaceFile(file: string, write: (output: WriteStream) => 
   if (beside === null) return write(createWriteStream(whole, { mode: MODE }));
   try {
     await write(beside.createWriteStream());
-    await putInPlace(part, whole);
-  } finally {
+  } catch (error) {
     await rm(part, { force: true });
+    throw error;
   }
+  await putInPlace(part, whole);
 }
 
-/** A file that is mounted by itself, as into a container, cannot be replaced, only written to. */
+/**
+ * A file that is mounted by itself, as into a container, cannot be replaced, only written to.
+ *
+ * @throws Error where that fails half way; then `part` stays
+ */
 async function putInPlace(part: string, whole: string): Promise<void> {
+  const isReplaced = await rename(part, whole).then(
+    () => true,
+    () => false,
+  );
+  if (isReplaced) return;
   try {
-    await rename(part, whole);
-  } catch {
     await pipeline(createReadStream(part), createWriteStream(whole));
+  } catch (error) {
+    throw new Error(`${whole} is not whole: all of it is in ${part}`, { cause: error });
   }
+  await rm(part, { force: true });
 }
