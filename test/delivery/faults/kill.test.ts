@@ -76,11 +76,13 @@ describe('a worker killed with -9', { concurrency: 2 }, () => {
   it('before the call began: it is simply sent, also with `hold`', async t => {
     const fleet = await createFleet(t, HOLD);
     const worker = await fleet.spawn();
+    // What stores it looks there, too, so that its job is due only later.
+    const id = await fleet.store({ outboxLease: 3_600_000 });
     // The last look before the call waits for this.
     const locked = await fleet.db.connect();
     await locked.query('begin');
     await locked.query('lock table email_suppressions in access exclusive mode');
-    const id = await fleet.store();
+    await fleet.db.query('update smtp_relay_outbox set leased_until = now()');
     await untilClaimed(fleet, 1, 'claimed');
     await worker.end('SIGKILL');
     await locked.query('rollback');
