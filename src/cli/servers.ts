@@ -53,12 +53,12 @@ function addServer(program: Command, context: CliContext, server: Server): void 
     const { logFormat: format, shutdownTimeout } = live.current;
     const logger = createLogger({ level: () => live.current.logLevel, format });
     context.surviveFaults(logger);
-    await yieldToMainThread();
     const signal = context.takeSignals();
     context.onHangUp(() => {
       logger.info({ room: 'config' }, server.onHangUp);
       live.requestReload();
     });
+    await yieldToMainThread();
     await using tracing = await startTracing({ env: context.env, role: name, logger });
     for (const warning of warnings) logger.warn({ room: 'config' }, warning);
     const running = await server.create(live, {

@@ -113,7 +113,7 @@ async function acceptInTurn(received: Underway, deps: AcceptDependencies): Promi
   rates.check(key, recipients.length);
   const stored = await steps.take('facts', () =>
     gatherFacts(
-      { key, sender, reversePath: envelope.reversePath, recipients: isDear(bytes, recipients) ? recipients : [] },
+      { key, sender, reversePath: envelope.reversePath, recipients: looksUpFirst(bytes, recipients) ? recipients : [] },
       deps,
     ),
   );
@@ -178,7 +178,7 @@ const FEW_RECIPIENTS = 50;
  * The statement that stores a message looks its recipients up on the suppression list. Where it would be dear to have come so far for
  * nothing, or to have others wait for that, they are looked up before, too.
  */
-function isDear(bytes: number, recipients: readonly string[]): boolean {
+function looksUpFirst(bytes: number, recipients: readonly string[]): boolean {
   return bytes > SMALL_MESSAGE || recipients.length > FEW_RECIPIENTS;
 }
 

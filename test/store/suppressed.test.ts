@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { it, type TestContext } from 'node:test';
+import type pg from 'pg';
 import { NEVER_CANCELLED } from '../../src/flow/cancellation.ts';
 import { createRegistry } from '../../src/observability/metrics.ts';
+import type { Queryable } from '../../src/postgres/pool.ts';
 import { createIntakeMetrics, Intake } from '../../src/store/intake/intake.ts';
 import { readKeyUsage, UNLIMITED } from '../../src/store/keys/usage.ts';
 import type { NewMessage, StoreOutcome } from '../../src/store/messages/new-message.ts';
 import { STORE } from '../../src/store/messages/statement.ts';
-import { addSuppression, removeSuppression } from '../../src/store/owners/suppressions.ts';
+import { addSuppression, findSuppressed, removeSuppression } from '../../src/store/owners/suppressions.ts';
 import { createDatabase } from '../support/database.ts';
 import { openPool } from '../support/pool.ts';
 import { newMessage } from '../support/stored.ts';
@@ -79,10 +81,21 @@ it('finds an address without reading the list of its owner, also where most owne
     insert into email_suppressions (user_id, email, reason)
     select case when n % 2 = 0 then 'acme' else 'owner' || n end, n || '@example.com', 'bounced' from generate_series(1, 40000) n;
     analyze email_suppressions`);
-  const values = ['[]', Buffer.alloc(0), null, null, null, null, null, 5];
-  const { rows } = await db.query(`explain ${STORE.originals.withJob.all}`, values);
-  const plan = rows.map(row => row['QUERY PLAN']).join('\n');
-  assert.match(plan, /Scan using (?:by_address|email_suppressions_user_id_email_key) on email_suppressions/);
+  const assertQuick = async (text: string, values: readonly unknown[]): Promise<void> => {
+    const { rows } = await db.query(`explain ${text}`, [...values]);
+    const plan = rows.map(row => row['QUERY PLAN']).join('\n');
+    assert.match(plan, /Scan using (?:by_address|email_suppressions_user_id_email_key) on email_suppressions/);
+  };
+  await assertQuick(STORE.originals.withJob.all, ['[]', Buffer.alloc(0), null, null, null, null, null, 5]);
+  const asked: pg.QueryConfig[] = [];
+  const query = async (statement: pg.QueryConfig) => {
+    asked.push(statement);
+    return { rows: [] };
+  };
+  const questions = Array.from({ length: 1_000 }, (_, n) => ({ userId: OWNER, email: `${n}@example.com` }));
+  await findSuppressed({ query } as unknown as Queryable, questions);
+  for (const { text, values = [] } of asked) await assertQuick(text, values);
+  assert.equal(asked.length, 1);
 });
 
 it('counts nothing for a key whose message the list keeps out', async t => {

@@ -24,21 +24,25 @@ export interface SuppressionQuestion {
 const COLUMNS = `
   id, user_id as owner, email, reason, suppressed_at as "suppressedAt"`;
 
+/**
+ * SQL: whether an owner's list has an address, in this form. OFFSET keeps the question of each by itself: joined, or compared with all
+ * at once, an owner's whole list may be read by OpenSend's index of `user_id`, where most owners have short ones.
+ */
+const isListed = (owner: string, form: string): string =>
+  `exists (select from email_suppressions s where s.user_id = ${owner} and s.email = ${form} offset 0)`;
+
 const FIND_SUPPRESSED = `
   select position::integer
     from unnest($1::text[], $2::text[], $3::integer[]) as asked (user_id, email, position)
-   where exists (select from email_suppressions s where s.user_id = asked.user_id and s.email = asked.email)`;
+   where ${isListed('asked.user_id', 'asked.email')}`;
 
 /**
  * SQL: those of the `suppression_forms` of a row of `message` that are on the list of its `user_id`; null where none is. For the
  * statement that stores messages, which so needs no query before it.
- *
- * OFFSET keeps the query of each form by itself. Joined, or compared with all forms at once, an owner's whole list may be read by
- * OpenSend's index of `user_id`, where most owners have short ones.
  */
 export const SUPPRESSED = `
   (select array_agg(form) from unnest(message.suppression_forms) as form
-    where exists (select from email_suppressions s where s.user_id = message.user_id and s.email = form offset 0)) as suppressed`;
+    where ${isListed('message.user_id', 'form')}) as suppressed`;
 
 /** The forms under which an address, as a message has it, may stand on a list. */
 export function listForms(address: string): readonly string[] {
@@ -65,8 +69,7 @@ const LIST = `
   select ${COLUMNS} from email_suppressions where $1::text is null or user_id = $1 order by user_id, email`;
 
 /**
- * One that is there already stays, under whichever form. Forms are compared one by one, so that the index finds them, however
- * many are on the lists.
+ * One that is there already stays, under whichever form.
  */
 const IMPORT = `
   with wanted as materialized (
@@ -74,7 +77,7 @@ const IMPORT = `
       position integer, owner text, email text, forms text[], reason text, "suppressedAt" timestamptz)
   ), there as (
     select position from wanted, unnest(forms) as form
-     where exists (select from email_suppressions s where s.user_id = owner and s.email = form)
+     where ${isListed('owner', 'form')}
   )
   insert into email_suppressions (user_id, email, reason, suppressed_at)
   select owner, email, reason, coalesce("suppressedAt", now()) from wanted
