@@ -55,7 +55,7 @@ function open(setting: Setting = {}) {
   return { receive: receiver.receive, fetched, recorded, clock, registry };
 }
 
-describe('SNS receiver', { concurrency: true }, () => {
+describe('SNS receiver', () => {
   for (const version of ['1', '2'] as const) {
     it(`takes what is signed with version ${version}`, async () => {
       const { receive, recorded } = open();
