@@ -82,7 +82,7 @@ export async function startSystem(more: Readonly<Record<string, string>> = {}, v
     port,
     programs,
     settings,
-    removeWhenOrphaned: directory,
+    removeWhenOrphaned: [directory],
   });
   await postgres.start();
   const sqs = fork(fileURLToPath(new URL('../processes/sqs.ts', import.meta.url)));

@@ -7,7 +7,8 @@ import type { Socket } from 'node:net';
  * only we hold, and fails when we are gone. The first line of postmaster.pid proves that the id still is this Postgres.
  */
 const SCRIPT = `
-pid=$1 data=$2 remove=$3
+pid=$1 data=$2
+shift 2
 if read -r released; then exit 0; fi
 if [ "$(head -n 1 "$data/postmaster.pid" 2>/dev/null)" = "$pid" ]; then
   kill -INT "$pid" 2>/dev/null
@@ -15,7 +16,7 @@ if [ "$(head -n 1 "$data/postmaster.pid" 2>/dev/null)" = "$pid" ]; then
   while kill -0 "$pid" 2>/dev/null && [ "$tries" -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
   kill -QUIT "$pid" 2>/dev/null
 fi
-[ -z "$remove" ] || rm -rf "$remove"
+[ $# -eq 0 ] || rm -rf "$@"
 `;
 
 export interface Guard {
@@ -28,10 +29,10 @@ export interface Guard {
  *
  * @param pid of the postmaster
  * @param dataDirectory holds its postmaster.pid
- * @param remove a folder to remove too when this process is gone
+ * @param remove folders to remove too when this process is gone
  */
-export function guardPostgres(pid: number, dataDirectory: string, remove?: string): Guard {
-  const parameters = ['-c', SCRIPT, 'postgres-guard', String(pid), dataDirectory, remove ?? ''];
+export function guardPostgres(pid: number, dataDirectory: string, remove: readonly string[] = []): Guard {
+  const parameters = ['-c', SCRIPT, 'postgres-guard', String(pid), dataDirectory, ...remove];
   // In a session of its own, so that Ctrl-C in the terminal does not end the guard before what it guards.
   const child = spawn('/bin/sh', parameters, { detached: true, cwd: '/', stdio: ['pipe', 'ignore', 'ignore'] });
   child.unref();

@@ -79,7 +79,12 @@ async function run(program: string, args: string[], account: Account | undefined
  * @throws Error with the last lines of its log when it does not start
  */
 export async function launchPostmaster(
-  options: Cluster & { logFile: string; port: number; settings: Readonly<Record<string, string>>; remove?: string },
+  options: Cluster & {
+    logFile: string;
+    port: number;
+    settings: Readonly<Record<string, string>>;
+    remove?: readonly string[];
+  },
 ): Promise<Postmaster> {
   const { account, dataDirectory, logFile, port, programs, settings, remove } = options;
   const flags = Object.entries({ ...settings, port: String(port) }).flatMap(([name, value]) => [

@@ -15,8 +15,8 @@ export interface PostgresOptions {
   readonly port: number;
   /** Settings as in postgresql.conf, by name. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** A folder that nobody needs any more when this process dies without stopping the server. */
-  readonly removeWhenOrphaned?: string;
+  /** Folders that nobody needs any more when this process dies without stopping the server. */
+  readonly removeWhenOrphaned?: readonly string[];
 }
 
 export interface PostgresServer {

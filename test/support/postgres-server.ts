@@ -14,6 +14,8 @@ export interface TestPostgresOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Where it keeps its data: a folder of its own, removed by whoever made it. A temporary one unless given. */
   readonly directory?: string;
+  /** Other folders that nobody needs once this process has died. */
+  readonly removeWhenOrphaned?: readonly string[];
   readonly programs?: PostgresPrograms;
 }
 
@@ -46,7 +48,8 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
   const programs = options.programs ?? (await findPrograms(options.version));
   const port = options.port ?? (await freePort());
   const settings = { shared_buffers: '32MB', max_wal_size: '256MB', ...options.settings };
-  const server = await createPostgres({ account, directory, port, programs, settings, removeWhenOrphaned: directory });
+  const removeWhenOrphaned = [directory, ...(options.removeWhenOrphaned ?? [])];
+  const server = await createPostgres({ account, directory, port, programs, settings, removeWhenOrphaned });
   await server.start().catch(async error => {
     await rm(directory, { recursive: true, force: true });
     throw error;
