@@ -1,6 +1,7 @@
-import type { AddCommands } from '../src/cli/program.ts';
-import { addDevCommand } from './command.ts';
-import { addDemoPostgresCommand } from './postgres/command.ts';
+import type { CommandLoaders } from '../src/cli/commands.ts';
 
 /** What a checkout has beside the commands of the relay, in the order in which the help lists them. */
-export const DEV_COMMANDS: readonly AddCommands[] = [addDevCommand, addDemoPostgresCommand];
+export const DEV_COMMANDS: CommandLoaders = {
+  dev: async () => (await import('./command.ts')).addDevCommand,
+  'demo-postgres': async () => (await import('./postgres/command.ts')).addDemoPostgresCommand,
+};

@@ -2,11 +2,8 @@ import { Command } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
 import type { Logger } from '../observability/log.ts';
 import type { CliContext } from './command.ts';
+import { type CommandLoaders, loadCommands } from './commands.ts';
 import { EXIT_CODES_HELP, explain } from './errors.ts';
-import { addRelayCommand, addWorkerCommand } from './servers.ts';
-
-/** Adds commands of one entry of the program to those that all have. */
-export type AddCommands = (program: Command, context: CliContext) => void;
 
 /**
  * Runs the command line of this process, and sets its exit code.
@@ -14,10 +11,7 @@ export type AddCommands = (program: Command, context: CliContext) => void;
  * @param further commands of this entry alone
  * @param own what else this entry has of its own
  */
-export async function runProcess(
-  further: readonly AddCommands[] = [],
-  own: Pick<CliContext, 'loadPages'> = {},
-): Promise<void> {
+export async function runProcess(further: CommandLoaders = {}, own: Pick<CliContext, 'loadPages'> = {}): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       // The reader has gone (`… | head`), which is its right.
@@ -54,11 +48,7 @@ export async function runProcess(
  * @param further commands of this entry alone, after all others
  * @returns the exit code; never rejects
  */
-export async function run(
-  args: readonly string[],
-  context: CliContext,
-  further: readonly AddCommands[] = [],
-): Promise<number> {
+export async function run(args: readonly string[], context: CliContext, further: CommandLoaders = {}): Promise<number> {
   try {
     await (await createProgram(args, context, further)).parseAsync(args, { from: 'user' });
     return 0;
@@ -72,11 +62,7 @@ export async function run(
   }
 }
 
-async function createProgram(
-  args: readonly string[],
-  context: CliContext,
-  further: readonly AddCommands[],
-): Promise<Command> {
+async function createProgram(args: readonly string[], context: CliContext, further: CommandLoaders): Promise<Command> {
   const program = new Command('smtp-relay')
     .version(manifest.version)
     .description('SMTP submission relay for OpenSend')
@@ -87,14 +73,7 @@ async function createProgram(
     .exitOverride()
     .showHelpAfterError('(add --help for how to use it)')
     .addHelpText('afterAll', EXIT_CODES_HELP);
-  const [name] = args;
-  // A server would keep in memory what only the other commands need.
-  if (name === 'relay') addRelayCommand(program, context);
-  else if (name === 'worker') addWorkerCommand(program, context);
-  else {
-    (await import('./commands.ts')).addCommands(program, context);
-    for (const add of further) add(program, context);
-  }
+  for (const add of await loadCommands(args, further)) add(program, context);
   return program;
 }
 
