@@ -144,15 +144,18 @@ describe('beside a smarthost that', { concurrency: 8 }, () => {
       assert.ok((await owners.count('smtp_relay_claims')) <= 8);
       const attempts = await owners.count("smtp_relay_attempts where transport = 'smtp'");
       assert.ok(attempts <= MESSAGES, `${attempts} attempts`);
+      const unknown = () => owners.count("smtp_relay_attempts where outcome = 'unknown'");
+      // On a machine with a lot to do, the first do not come as far as the final dot.
+      if (isUnknown) await eventually(async () => (await unknown()) > 0);
       isIll = false;
       await eventually(async () => (await owners.sentOfA()) === MESSAGES);
       await eventually(async () => (await owners.health()).shutRoutes.length === 0);
       // A message that was taken says so once, and again only where nobody could know.
-      const unknown = await owners.count("smtp_relay_attempts where outcome = 'unknown'");
-      if (isUnknown) assert.ok(unknown > 0);
+      const twice = await unknown();
       // But where the machine stood still, and an answer came too late.
-      else assert.equal(await owners.count("smtp_relay_attempts where outcome = 'unknown' and code <> 'ETIMEDOUT'"), 0);
-      assert.ok(host.messages.length >= MESSAGES && host.messages.length <= MESSAGES + unknown);
+      if (!isUnknown)
+        assert.equal(await owners.count("smtp_relay_attempts where outcome = 'unknown' and code <> 'ETIMEDOUT'"), 0);
+      assert.ok(host.messages.length >= MESSAGES && host.messages.length <= MESSAGES + twice);
       assert.equal(await owners.count("emails where status = 'failed'"), 0);
     });
   }

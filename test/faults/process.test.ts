@@ -156,7 +156,7 @@ describe('the relay as a process', { concurrency: 3 }, () => {
   it('told to end while a lock holds up what clients wait for: 421, and exits with 0 in its time', async t => {
     const { databaseUrl, owner, env } = await prepare(t);
     // A statement may take longer than a test may last.
-    const times = { SMTP_RELAY_SHUTDOWN_TIMEOUT: '1s', SMTP_RELAY_DATABASE_STATEMENT_TIMEOUT: '10m' };
+    const times = { SMTP_RELAY_SHUTDOWN_TIMEOUT: '3s', SMTP_RELAY_DATABASE_STATEMENT_TIMEOUT: '10m' };
     const relay = await spawnRelay(t, { ...env, ...times }).listening();
     const server = { host: relay.host, port: relay.port, ca: '', owner };
     const [login, message] = [await SmtpClient.secured(t, server), await SmtpClient.loggedIn(t, server)];
