@@ -136,6 +136,14 @@ describe('simulating', () => {
   });
 });
 
+it('simulates for a recipient as people write it, with an internationalised domain', async t => {
+  const inbox = await startInbox(t);
+  const to = 'ada@xn--bcher-kva.example';
+  const id = await inbox.send({ data: mail('From: shop@acme.test', `To: ${to}`, '', 'Hi').toString(), to: [to] });
+  const json = { type: 'delayed', recipient: 'Ada@Bücher.example' };
+  assert.deepEqual(await inbox.ask<Simulated>(...post(`/api/messages/${id}/events`, json)), { recipients: [to] });
+});
+
 describe('releasing', () => {
   it('sends a message to the smarthost, without what is for the relay alone', async t => {
     const smarthost = await startSmarthost(t);

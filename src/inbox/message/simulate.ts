@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { EMAIL_ID_TAG } from '../../events/ses/notification.ts';
-import { comparableAddress } from '../../message/addresses/address.ts';
+import { comparableAddress, parseAddress } from '../../message/addresses/address.ts';
 import { newOrderedId } from '../../platform/uuid.ts';
 import { StoreError } from '../../postgres/errors.ts';
 import { createHitRecorder } from '../../tracking/hits.ts';
@@ -59,9 +59,9 @@ export async function simulate(
   { type, recipient, link, userAgent }: Simulate & { readonly userAgent: string | null },
 ): Promise<readonly string[]> {
   const all = envelope.recipients.map(({ address }) => address);
-  const isMeant = (address: string) =>
-    recipient === undefined || comparableAddress(address) === comparableAddress(recipient);
-  const recipients = all.filter(isMeant);
+  // As people write it: its domain need not be in A-labels.
+  const meant = recipient === undefined ? null : comparableAddress(parseAddress(recipient) ?? recipient);
+  const recipients = all.filter(address => meant === null || comparableAddress(address) === meant);
   if (recipients.length === 0) throw new StoreError('invalid', `${recipient} is no recipient: ${all.join(', ')}`);
   if (type === 'opened' || type === 'clicked') {
     const url = type === 'opened' ? null : (link ?? links[0]);
