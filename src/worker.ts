@@ -7,7 +7,6 @@ import { createDelivery, createSource } from './delivery/create-delivery.ts';
 import { WorkerHeartbeat } from './delivery/worker-heartbeat.ts';
 import { createEvents } from './events/create-events.ts';
 import { createPublic } from './http/public.ts';
-import { createInbox } from './inbox/create-inbox.ts';
 import { createHousekeepingMetrics, Housekeeping } from './maintenance/housekeeping.ts';
 import { createDatabaseClock, type DatabaseClock } from './postgres/clock.ts';
 import {
@@ -91,7 +90,9 @@ export async function createWorker(live: LiveConfig, dependencies: ProcessDepend
       const listener = createPublic({ ...parts, intake: events, isPrepared, onDeliveriesDue, metrics });
       running.defer(async () => listener?.close(CLOSE_TIME));
       const publicPort = await listener?.open();
-      const inbox = createInbox({ ...parts, events, isPrepared, onDeliveriesDue, metrics });
+      // Loaded here: production has none, and need not hold in memory what reads mail and describes an API.
+      const ofInbox = { ...parts, events, isPrepared, onDeliveriesDue, metrics };
+      const inbox = config.inbox.enabled ? (await import('./inbox/create-inbox.ts')).createInbox(ofInbox) : null;
       running.defer(async () => inbox?.close(CLOSE_TIME));
       const inboxPort = await inbox?.open();
       await preparation.start();

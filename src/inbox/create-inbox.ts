@@ -31,11 +31,10 @@ const LIMITS: ListenerLimits = {
   keepAliveTimeout: 65_000,
 };
 
-/** null where the configuration asks for no inbox. */
-export function createInbox(parts: InboxParts): Pick<Listener, 'open' | 'close'> | null {
+/** The page and the API of the inbox. Nothing listens before `open`. */
+export function createInbox(parts: InboxParts): Pick<Listener, 'open' | 'close'> {
   const { live, pool, metrics, loadPages } = parts;
-  const { enabled, host, port, token } = live.current.inbox;
-  if (!enabled) return null;
+  const { host, port, token } = live.current.inbox;
   const logger = parts.logger.child({ room: 'inbox' });
   const listener = createListener({ name: 'inbox', host, port, limits: LIMITS, logger, metrics });
   const { server } = listener;

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import type { Queryable } from '../../../src/postgres/pool.ts';
 import { migrate } from '../../../src/store/schema/migrate.ts';
@@ -6,6 +8,7 @@ import { runCli } from '../../cli/run-cli.ts';
 import { startTcpProxy } from '../../faults/support/tcp-proxy.ts';
 import { createDatabase } from '../../support/database.ts';
 import { eventually } from '../../support/eventually.ts';
+import { heavyPackages, TELLS_PACKAGES } from '../../support/loaded-packages.ts';
 import { createOpenSendTables } from '../../support/opensend/tables.ts';
 import { withClient } from '../../support/postgres-server.ts';
 import { spawnWorker } from './support/worker-process.ts';
@@ -98,5 +101,22 @@ describe('a worker starts', () => {
     );
     assert.deepEqual(rows, [{ value: 'standalone' }]);
     assert.equal(await worker.end('SIGTERM'), 0);
+  });
+
+  it('without what only the inbox needs, where there is none', async t => {
+    const env = { ...ENV, ...TELLS_PACKAGES, DATABASE_URL: await createDatabase(t, { empty: true }) };
+    for (const [inbox, packages] of [
+      [{}, ['fastify', 'nodemailer']],
+      [
+        { SMTP_RELAY_INBOX_ENABLED: 'true', SMTP_RELAY_INBOX_PORT: '0', SMTP_RELAY_TRANSPORT: 'capture' },
+        ['typebox', 'fastify', 'smtp-server', 'mailparser', 'nodemailer'],
+      ],
+    ] as const) {
+      const worker = spawnWorker(t, { ...env, ...inbox });
+      const stderr = text(worker.child.stderr as Readable);
+      await worker.working();
+      assert.equal(await worker.end('SIGTERM'), 0);
+      assert.deepEqual(heavyPackages(await stderr), packages);
+    }
   });
 });
