@@ -15,7 +15,7 @@ const MODULE = `data:text/javascript,${encodeURIComponent(`
 export const TELLS_PACKAGES = { NODE_OPTIONS: `--import "${MODULE}"` };
 
 /** Those that take memory or time to load, and are for some of what the program does. */
-const HEAVY = ['typebox', 'fastify', 'smtp-server', 'mailparser', 'nodemailer'];
+const HEAVY = ['typebox', 'fastify', 'smtp-server', 'mailparser', 'nodemailer', 'node-pg-migrate'];
 
 /** Which of the heavy packages were loaded, as that process told. @param stderr of it, whole */
 export function heavyPackages(stderr: string): string[] {

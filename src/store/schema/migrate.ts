@@ -1,7 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { runner } from 'node-pg-migrate';
 import type pg from 'pg';
 import type { Logger } from '../../observability/log.ts';
 import { DatabaseClient, type DatabaseUrl } from '../../postgres/client.ts';
@@ -173,11 +172,13 @@ async function buildBefore(
 }
 
 /** @returns what was applied: nothing where somebody else was quicker */
-function apply(
+async function apply(
   client: pg.Client,
   options: MigrateOptions,
   { next, count }: { readonly next: string; readonly count: number },
 ): Promise<string[]> {
+  // Loaded here: nearly every process finds the schema up to date, and would hold it in memory for as long as it runs.
+  const { runner } = await import('node-pg-migrate');
   return inLock(client, options, async () => {
     if ((await firstMissing(await appliedNames(client))) !== next) return [];
     const { rows } = await client.query<{ schema: string | null }>(FIND_SCHEMA);

@@ -103,8 +103,8 @@ describe('a worker starts', () => {
     assert.equal(await worker.end('SIGTERM'), 0);
   });
 
-  it('without what only the inbox needs, where there is none', async t => {
-    const env = { ...ENV, ...TELLS_PACKAGES, DATABASE_URL: await createDatabase(t, { empty: true }) };
+  it('without what only the inbox needs, where there is none, and without what only migrations need', async t => {
+    const env = { ...ENV, ...TELLS_PACKAGES, DATABASE_URL: await createDatabase(t) };
     for (const [inbox, packages] of [
       [{}, ['fastify', 'nodemailer']],
       [
