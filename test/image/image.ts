@@ -30,14 +30,14 @@ interface LockFile {
 const LIST_FILES = `
   const { readdirSync } = require('node:fs');
   const packages = readdirSync('/app/node_modules', { recursive: true }).filter(path => path.endsWith('package.json'));
-  console.log(JSON.stringify({ app: readdirSync('/app').sort(), packages, programs: readdirSync('/usr/local/bin').sort() }));`;
+  console.log(JSON.stringify({ app: readdirSync('/app').sort(), pages: readdirSync('/app/web'), packages, programs: readdirSync('/usr/local/bin').sort() }));`;
 
 test('the image says who runs it, what it runs and where it comes from', async () => {
   const { Config, Healthcheck = Config.Healthcheck } = await inspect(images.relay);
   assert.equal(Config.User, '1000:1000');
   assert.deepEqual(Config.Entrypoint, ['node', '/app/src/main.ts']);
   assert.deepEqual(Config.Cmd, ['relay']);
-  assert.deepEqual(Object.keys(Config.ExposedPorts).sort(), ['2587/tcp', '8080/tcp', '8081/tcp']);
+  assert.deepEqual(Object.keys(Config.ExposedPorts).sort(), ['2587/tcp', '8025/tcp', '8080/tcp', '8081/tcp']);
   assert.deepEqual(Healthcheck?.Test, ['CMD', 'node', '/app/image/healthcheck.js']);
   assert.ok(Config.Env.includes('MALLOC_MMAP_THRESHOLD_=131072'));
   const { version } = JSON.parse(await readFile('package.json', 'utf8'));
@@ -47,7 +47,8 @@ test('the image says who runs it, what it runs and where it comes from', async (
 
 test('it holds the program, its packages and nothing for development', async () => {
   const found = JSON.parse(await runOnce(images.relay, ['-e', LIST_FILES], ['--entrypoint=node']));
-  assert.deepEqual(found.app, ['LICENSE', 'bin', 'compiled', 'image', 'node_modules', 'package.json', 'src']);
+  assert.deepEqual(found.app, ['LICENSE', 'bin', 'compiled', 'image', 'node_modules', 'package.json', 'src', 'web']);
+  assert.deepEqual(found.pages, ['built']);
   assert.ok(!found.programs.includes('npm'));
   const { packages }: LockFile = JSON.parse(await readFile('package-lock.json', 'utf8'));
   const present = new Set<string>(
@@ -175,7 +176,8 @@ test('the demo image has a Postgres of its own', async t => {
   const container = await start(t, images.demo, ['demo-postgres'], environment, ['--tmpfs=/data:rw,mode=1777']);
   const url = `postgres://postgres:${encodeURIComponent("it's one")}@127.0.0.1:${port}/postgres`;
   await eventually(() => withClient(url, async db => (await db.query('select 1')).rowCount), PATIENCE);
-  const output = await runOnce(images.demo, ['migrate'], ['-e', `DATABASE_URL=${url}`]);
+  const settings = ['-e', `DATABASE_URL=${url}`, '-e', 'SMTP_RELAY_PIPELINE=standalone'];
+  const output = await runOnce(images.demo, ['migrate'], settings);
   assert.match(output, /^Applied /);
   assert.equal(await container.terminate(), 0);
 });
