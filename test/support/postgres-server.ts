@@ -51,7 +51,7 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
   const removeWhenOrphaned = [directory, ...(options.removeWhenOrphaned ?? [])];
   const server = await createPostgres({ account, directory, port, programs, settings, removeWhenOrphaned });
   await server.start().catch(async error => {
-    await rm(directory, { recursive: true, force: true });
+    for (const folder of removeWhenOrphaned) await rm(folder, { recursive: true, force: true });
     throw error;
   });
   return {
