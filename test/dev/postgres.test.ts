@@ -1,4 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -33,6 +39,26 @@ test('a server survives stop, restart and crash on the same port with its data',
   assert.equal(await withClient(url, async client => (await client.query('table kept')).rows[0]?.answer), 42);
   await server.restart();
   assert.equal(await eventually(() => answer(url)), 42);
+});
+
+test('a server whose process is killed ends, and its folders go', async t => {
+  const other = await mkdtemp(join(tmpdir(), 'smtp-relay-'));
+  const support = new URL('../support/postgres-server.ts', import.meta.url).href;
+  const script = `
+    const { startPostgres } = await import('${support}');
+    const { url } = await startPostgres({ removeWhenOrphaned: ['${other}'] });
+    console.log(url('postgres'));
+    setInterval(() => {}, 1_000);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  const [line] = await once(child.stdout, 'data');
+  const url = String(line).trim();
+  const { rows } = await withClient(url, client => client.query('show data_directory'));
+  child.kill('SIGKILL');
+  await eventually(() => !existsSync(other) && !existsSync(rows[0]?.data_directory));
+  await assert.rejects(answer(url), { code: 'ECONNREFUSED' });
 });
 
 test('a port that is taken is told from the log', async t => {
