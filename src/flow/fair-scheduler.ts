@@ -3,6 +3,8 @@ export interface FairSchedulerOptions {
   readonly concurrency: number;
   /** How many bytes those together may have in memory. What is larger than that runs alone. */
   readonly bytes: number;
+  /** How many bytes of one owner may be here, running or waiting, until it is asked to hold more of them back; all of them unless given. */
+  readonly enough?: number;
   /** One of its own unless given. */
   readonly strain?: Pick<Strain, 'noticed' | 'restAfter'>;
 }
@@ -18,6 +20,10 @@ interface Owner {
   readonly id: string;
   readonly waiting: Waiting[];
   running: number;
+  /** Of what waits or runs. */
+  bytes: number;
+  /** Are called when it has no longer enough here. */
+  readonly wanted: (() => void)[];
   /** When it was served last, or came, counted in turns. */
   since: number;
   /** Until when it makes way, as `performance.now()` tells it. */
@@ -40,6 +46,11 @@ export interface FairScheduler {
    * @throws the signal's reason
    */
   add<T>(owner: string, bytes: number, work: () => Promise<T>, signal?: AbortSignal): Promise<T>;
+  /**
+   * Whether more work of an owner would do nothing but wait, in memory: null where it would not, else what resolves when it no longer
+   * would. One piece of work may wait behind another, however large they are.
+   */
+  untilWanted(owner: string): Promise<void> | null;
 }
 
 export function createFairScheduler(options: FairSchedulerOptions): FairScheduler {
@@ -95,9 +106,29 @@ class OwnersInTurn implements FairScheduler {
       const entry: Waiting = { owner, bytes, run };
       signal?.addEventListener('abort', leave, { once: true });
       owner.waiting.push(entry);
+      owner.bytes += bytes;
       this.#waiting += 1;
       this.#pump();
     });
+  }
+
+  untilWanted(id: string): Promise<void> | null {
+    const owner = this.#owners.get(id);
+    if (!owner || !this.#hasEnough(owner)) return null;
+    return new Promise(resolve => owner.wanted.push(resolve));
+  }
+
+  #hasEnough({ waiting, running, bytes }: Owner): boolean {
+    const { enough = Number.POSITIVE_INFINITY } = this.#options;
+    return bytes >= enough && waiting.length + running > 1;
+  }
+
+  /** Work of an owner has left. */
+  #left(owner: Owner, bytes: number): void {
+    owner.bytes -= bytes;
+    if (!this.#hasEnough(owner)) for (const resolve of owner.wanted.splice(0)) resolve();
+    this.#forget(owner);
+    this.#pump();
   }
 
   #leave(entry: Waiting): void {
@@ -105,15 +136,14 @@ class OwnersInTurn implements FairScheduler {
     owner.waiting.splice(owner.waiting.indexOf(entry), 1);
     this.#waiting -= 1;
     if (entry === this.#tooLarge) this.#forgetTooLarge();
-    this.#forget(owner);
-    this.#pump();
+    this.#left(owner, entry.bytes);
   }
 
   #ownerOf(id: string): Owner {
     let owner = this.#owners.get(id);
     if (!owner) {
       this.#turn += 1;
-      owner = { id, waiting: [], running: 0, since: this.#turn, restsUntil: 0 };
+      owner = { id, waiting: [], running: 0, bytes: 0, wanted: [], since: this.#turn, restsUntil: 0 };
       this.#owners.set(id, owner);
     }
     return owner;
@@ -193,8 +223,7 @@ class OwnersInTurn implements FairScheduler {
     owner.running -= 1;
     this.#running -= 1;
     this.#bytes -= bytes;
-    this.#forget(owner);
-    this.#pump();
+    this.#left(owner, bytes);
   }
 
   #forget(owner: Owner): void {

@@ -1,3 +1,5 @@
+import type { FairScheduler } from '../flow/fair-scheduler.ts';
+
 /** Who sends a message, as far as memory is shared out. */
 export interface Holder {
   /** Of the API key. */
@@ -12,6 +14,8 @@ export interface AdmissionLimits {
   readonly share: number;
 }
 
+type Turns = Pick<FairScheduler, 'untilWanted'>;
+
 /** Messages of so many bytes are small: they have room of their own, which large ones never take. */
 export const SMALL_MESSAGE = 64 * 1024;
 /** How much room that is, of `bytes` and on top of them. */
@@ -25,9 +29,14 @@ const ROOM_FOR_SMALL = 1 / 16;
 export class Admission {
   readonly #large: Room;
   readonly #small: Room;
+  readonly #turns: Turns;
 
-  /** @param limits asked for each time, as they may change. What is in memory already stays */
-  constructor(limits: () => AdmissionLimits) {
+  /**
+   * @param limits asked for each time, as they may change. What is in memory already stays
+   * @param turns that messages take, by key, once they have arrived
+   */
+  constructor(limits: () => AdmissionLimits, turns: Turns) {
+    this.#turns = turns;
     this.#large = new Room(limits);
     this.#small = new Room(() => ({ ...limits(), bytes: limits().bytes * ROOM_FOR_SMALL }));
   }
@@ -45,7 +54,7 @@ export class Admission {
 
   /** Room for one message, which grows as it arrives. */
   begin(holder: Holder): Holding {
-    return new Holding(holder, this.#small, this.#large);
+    return new Holding(holder, this.#small, this.#large, this.#turns);
   }
 }
 
@@ -54,13 +63,20 @@ export class Holding {
   readonly #holder: Holder;
   readonly #small: Room;
   readonly #large: Room;
+  readonly #turns: Turns;
   #inSmall = 0;
   #inLarge = 0;
 
-  constructor(holder: Holder, small: Room, large: Room) {
+  constructor(holder: Holder, small: Room, large: Room, turns: Turns) {
     this.#holder = holder;
     this.#small = small;
     this.#large = large;
+    this.#turns = turns;
+  }
+
+  /** Resolves when its key has few enough messages before it that more of it is of use; null where it has, as for all that are small. */
+  untilWanted(): Promise<void> | null {
+    return this.#inLarge === 0 ? null : this.#turns.untilWanted(this.#holder.key);
   }
 
   /** Takes so many bytes more, or says no and takes none. */

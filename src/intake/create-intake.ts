@@ -79,8 +79,12 @@ export interface IntakeParts extends Context {
   readonly instead?: Pick<AcceptDependencies, 'store' | 'originals' | 'findRepeat'>;
 }
 
-/** Messages that are read in threads and stored at one time, of all keys, and bytes of them; one that is larger is alone. */
-const LARGE = { concurrency: 4, bytes: 32 * 1024 * 1024 };
+const MIB = 1024 * 1024;
+/**
+ * Messages that are read in threads and stored at one time, of all keys, and bytes of them; one that is larger is alone. And how many
+ * bytes of one key are enough to keep the database busy: what else its clients send stays with them.
+ */
+const LARGE = { concurrency: 4, bytes: 32 * MIB, enough: 20 * MIB };
 
 /** Puts the room together. Each message is under the settings that are in force at its end. */
 export function createIntake(parts: IntakeParts): Intake {
@@ -118,7 +122,7 @@ export function createIntake(parts: IntakeParts): Intake {
     ...shared,
     keys: createKeys(parts),
     failedLogins: new FailedLogins(pool, { period: () => live.current.limits.failedLoginsPeriod }),
-    admission: new Admission(perGeneration(live, admissionLimits)),
+    admission: new Admission(perGeneration(live, admissionLimits), shared.scheduler),
     sessions: createSessions(parts, onlookers),
     arrivals: createArrivals(parts),
     onlookers,

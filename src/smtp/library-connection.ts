@@ -86,7 +86,7 @@ export abstract class LibraryConnection extends SMTPConnection implements Watche
   abstract readonly needsLogIn: boolean;
 
   get owesAnswer(): boolean {
-    return this.isBusy && !this.isReceiving;
+    return this.isBusy && (!this.isReceiving || (this._parser as DataStream).isPaused);
   }
 
   get isReceiving(): boolean {

@@ -63,6 +63,27 @@ describe('createFairScheduler', () => {
     assert.deepEqual(begun, ['a1', 'c1']);
   });
 
+  it('wants no more of an owner that has enough here, and of others it does', async () => {
+    const { turns, add, end } = createScene({ concurrency: 1, enough: 10 });
+    const calledOff = new AbortController();
+    void add('a', 'a1', 12);
+    assert.equal(turns.untilWanted('a'), null, 'a second one may wait, however large the first is');
+    void add('a', 'a2', 2);
+    const waiting = turns.add('a', 9, async () => {}, calledOff.signal);
+    let wanted = 0;
+    for (let count = 0; count < 2; count += 1) void turns.untilWanted('a')?.then(() => (wanted += 1));
+    assert.equal(turns.untilWanted('b'), null);
+
+    await end('a1');
+    assert.ok(turns.untilWanted('a'), '11 are here');
+    assert.equal(wanted, 0);
+    calledOff.abort();
+    await assert.rejects(waiting);
+    assert.equal(turns.untilWanted('a'), null);
+    assert.equal(wanted, 2);
+    await end('a2');
+  });
+
   it('gives each owner the same share', async () => {
     const { begun, add, end, running } = createScene({ concurrency: 3 });
     for (const owner of ['a', 'b', 'c']) {

@@ -11,7 +11,7 @@ const A = { key: 'a', owner: 'A' };
 const B = { key: 'b', owner: 'B' };
 
 function room(share: number, bytes = 256 * MIB): Admission {
-  return new Admission(() => ({ bytes, share }));
+  return new Admission(() => ({ bytes, share }), { untilWanted: () => null });
 }
 
 /** Takes as much as it gets, in messages of that size. @returns bytes */

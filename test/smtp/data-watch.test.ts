@@ -60,6 +60,24 @@ it('a pause within the grace is forgiven at any time', t => {
   assert.deepEqual(told, []);
 });
 
+it('time of which the client could make no use does not count', t => {
+  const time = new StoppedClock(t);
+  const told: string[] = [];
+  let paused = 0;
+  watchPace(
+    pace,
+    () => 0,
+    why => told.push(why),
+    () => time.now - paused,
+  );
+  for (const end = time.now + 200_000; time.now < end; paused += 500) time.pass(500, 500);
+  assert.deepEqual(told, []);
+  time.pass(9_500, 500);
+  assert.deepEqual(told, []);
+  time.pass(2_000, 500);
+  assert.deepEqual(told, ['data_rate']);
+});
+
 it('no rate: only the deadline counts, and nothing after the end', t => {
   const time = new StoppedClock(t);
   const told: string[] = [];

@@ -9,7 +9,7 @@ const UNLIMITED = { messageBytes: 1e9, bareLineEndings: 'reject' } as const;
 const HOLDER = { key: 'k', owner: 'o' };
 
 function roomFor(bytes: number): Admission {
-  return new Admission(() => ({ bytes, share: 1 }));
+  return new Admission(() => ({ bytes, share: 1 }), { untilWanted: () => null });
 }
 
 function receive(text: string | Buffer, { limits = {}, room = roomFor(1e9) } = {}) {

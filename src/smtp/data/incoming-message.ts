@@ -50,6 +50,11 @@ export class IncomingMessage {
     return this.#refusal !== null;
   }
 
+  /** Resolves when more of it should be read; null where it should be now. */
+  untilWanted(): Promise<void> | null {
+    return this.#holding.untilWanted();
+  }
+
   /** @returns the offset behind the end of data in this chunk, or -1 where it is not in it. */
   push(chunk: Buffer): number {
     // Here and not at the end, where to look through all of a large message would hold up the others.

@@ -3,7 +3,7 @@ import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
 import { Abandoned } from '../../flow/cancellation.ts';
 import type { Refusal } from '../../message/refusal.ts';
 import type { IncomingMessage } from './incoming-message.ts';
-import { type DataPace, tooSlowRefusal, watchPace } from './watch.ts';
+import { type DataPace, ReadingTime, tooSlowRefusal, watchPace } from './watch.ts';
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -62,6 +62,7 @@ export class DataStream extends SMTPStream {
   #hasBegun = false;
   #message: IncomingMessage | null = null;
   #arrived: () => void = () => {};
+  #time: ReadingTime | null = null;
   #onQuit: Receiving['onQuit'] = () => () => {};
   /** A message waits for its reply. */
   #isHeld = false;
@@ -82,6 +83,11 @@ export class DataStream extends SMTPStream {
     super();
     this.#longestUnended = longestUnended;
     this.#handlers = handlers;
+  }
+
+  /** Whether the client is not read because its key has enough to wait for. */
+  get isPaused(): boolean {
+    return this.#time?.isPaused ?? false;
   }
 
   override _write(chunk: Buffer, _encoding: string, done: Done): void {
@@ -169,6 +175,8 @@ export class DataStream extends SMTPStream {
     this.#message = message;
     this.#onQuit = onQuit;
     this._dataMode = true;
+    const time = new ReadingTime();
+    this.#time = time;
     const { promise: arrived, resolve, reject } = Promise.withResolvers<void>();
     this.#arrived = resolve;
     const signal = { destroy: () => reject(new Abandoned()), listenerCount: () => 0, writableEnded: false };
@@ -177,6 +185,7 @@ export class DataStream extends SMTPStream {
       pace,
       () => message.size,
       why => this.#message && onTooSlow(tooSlowRefusal(why)),
+      () => time.now(),
     );
     await arrived.finally(endWatch);
   }
@@ -199,8 +208,17 @@ export class DataStream extends SMTPStream {
    * before it looks at the next one. What is thrown away has time.
    */
   #readOn(bytes: number, done: Done): void {
+    const wanted = this.#message?.untilWanted();
     if (this.#message?.isRefused) setTimeout(done, (1000 * bytes) / REFUSED_RATE);
+    else if (wanted) void this.#pause(wanted, done);
     else setImmediate(done);
+  }
+
+  /** Leaves what follows with the client for a while: messages of its key that have arrived have to be stored first. */
+  async #pause(wanted: Promise<void>, done: Done): Promise<void> {
+    await this.#time?.pause(wanted);
+    this.heardAt = performance.now();
+    done();
   }
 
   /**

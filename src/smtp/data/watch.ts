@@ -28,11 +28,17 @@ interface Look {
  *
  * @param received bytes so far
  * @param onTooSlow is called once, at most
+ * @param clock milliseconds, of `ReadingTime` where the client is not always read
  * @returns ends the watch
  */
-export function watchPace(pace: DataPace, received: () => number, onTooSlow: (why: TooSlow) => void): () => void {
+export function watchPace(
+  pace: DataPace,
+  received: () => number,
+  onTooSlow: (why: TooSlow) => void,
+  clock: () => number = () => performance.now(),
+): () => void {
   const { dataTimeout, dataRate, dataGrace } = pace;
-  const began = performance.now();
+  const began = clock();
   const interval = Math.min(dataGrace, Math.max(INTERVAL, dataGrace / LOOKS));
   const looks: Look[] = [{ at: began, bytes: received() }];
   let timer: NodeJS.Timeout;
@@ -40,7 +46,7 @@ export function watchPace(pace: DataPace, received: () => number, onTooSlow: (wh
     timer = setTimeout(look, milliseconds);
   };
   const look = (): void => {
-    const now = performance.now();
+    const now = clock();
     // Timers fire a little early.
     if (now - began >= dataTimeout - 1) onTooSlow('data_timeout');
     else if (dataRate > 0 && isTooSlow(looks, { at: now, bytes: received() }, pace)) onTooSlow('data_rate');
@@ -52,6 +58,41 @@ export function watchPace(pace: DataPace, received: () => number, onTooSlow: (wh
   };
   lookAgain(began);
   return () => clearTimeout(timer);
+}
+
+/** Milliseconds: clients give a block of a message three minutes to be taken (RFC 5321 section 4.5.3.2.5). */
+const LONGEST_PAUSE = 30_000;
+
+/** The time for which a message is read: no other is its client's. */
+export class ReadingTime {
+  /** Since when it is not read; null where it is. */
+  #pausedAt: number | null = null;
+  /** Milliseconds for which it was not, before that. */
+  #paused = 0;
+
+  get isPaused(): boolean {
+    return this.#pausedAt !== null;
+  }
+
+  /** Milliseconds; only differences count. */
+  now(): number {
+    return (this.#pausedAt ?? performance.now()) - this.#paused;
+  }
+
+  /**
+   * Stands still until more of the message is wanted, but no longer than half a minute: so that no client gives up, and one that has
+   * gone is noticed, a piece is read now and then all the same.
+   */
+  async pause(wanted: Promise<void>): Promise<void> {
+    const began = performance.now();
+    this.#pausedAt = began;
+    const { promise: isLong, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, LONGEST_PAUSE).unref();
+    await Promise.race([wanted, isLong]);
+    clearTimeout(timer);
+    this.#pausedAt = null;
+    this.#paused += performance.now() - began;
+  }
 }
 
 /** @param looks those of the last `dataGrace`, and the one before; `now` is added to them */
