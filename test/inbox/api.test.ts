@@ -244,6 +244,22 @@ describe('the API of the inbox', () => {
     assert.deepEqual(await found('-has:attachment -tag:campaign'), [other, greetings]);
   });
 
+  it('finds a domain as people write it, and as it is sent', async t => {
+    const inbox = await startInbox(t);
+    const to = ['ada@xn--bcher-kva.example'];
+    await inbox.send({ data: plain('Here').replace('someone@example.com', 'Ada <ada@bücher.example>'), to });
+    await inbox.send({ data: plain('Other'), to: ['someone@example.com'] });
+    const found = async (conditions: Record<string, string>) =>
+      (await inbox.ask<Page>(`/api/messages?${new URLSearchParams(conditions)}`)).messages.map(
+        ({ subject }) => subject,
+      );
+    for (const written of ['ada@bücher.example', 'BÜCHER.example', '@bücher', ...to]) {
+      assert.deepEqual(await found({ to: written }), ['Here'], written);
+      assert.deepEqual(await found({ query: `to:${written}` }), ['Here'], written);
+      assert.deepEqual(await found({ query: `-to:${written}` }), ['Other'], written);
+    }
+  });
+
   it('is described by OpenAPI', async t => {
     const { ask } = await startInbox(t);
     const document = await ask<{ openapi: string; paths: Record<string, Record<string, { summary: string }>> }>(

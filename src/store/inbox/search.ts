@@ -1,3 +1,4 @@
+import { comparableDomain, isAscii } from '../../message/addresses/address.ts';
 import { isUuid } from '../../platform/uuid.ts';
 import { StoreError } from '../../postgres/errors.ts';
 import type { Queryable } from '../../postgres/pool.ts';
@@ -139,10 +140,17 @@ function conditionOf(term: SearchTerm, bind: (value: unknown) => string): string
     case 'status':
       return `${shownStatus('e')} = any(${bind(statusSpellings(term.text.toLowerCase()))}::text[])`;
     default: {
-      const contains = containing(term.text, bind);
-      return `(${COLUMNS[term.field].map(name => `e.${name} ${contains}`).join(' or ')})`;
+      const contains = formsOf(term.field, term.text).map(text => containing(text, bind));
+      return `(${COLUMNS[term.field].flatMap(name => contains.map(one => `e.${name} ${one}`)).join(' or ')})`;
     }
   }
+}
+
+/** A part of an address may have a domain as people write it, which is stored as A-labels. */
+function formsOf(field: keyof typeof COLUMNS, text: string): readonly string[] {
+  if (isAscii(text) || field === 'subject' || field === 'text') return [text];
+  const domainAt = text.lastIndexOf('@') + 1;
+  return [text, `${text.slice(0, domainAt)}${comparableDomain(text.slice(domainAt))}`];
 }
 
 const RECIPIENTS = ['"to"::text', 'cc::text', 'bcc::text'];
@@ -161,15 +169,13 @@ const COLUMNS = {
  * pattern names both of other letters.
  */
 function containing(text: string, bind: (value: unknown) => string): string {
-  if (ASCII.test(text)) return `ilike ${bind(`%${text.replaceAll(/[\\%_]/g, '\\$&')}%`)}`;
+  if (isAscii(text)) return `ilike ${bind(`%${text.replaceAll(/[\\%_]/g, '\\$&')}%`)}`;
   return `~* ${bind(Array.from(text, eitherCase).join(''))}`;
 }
 
-const ASCII = /^[\0-\x7f]*$/;
-
 /** A regular expression for a character. */
 function eitherCase(character: string): string {
-  if (ASCII.test(character)) return character.replace(/[^a-z0-9\s]/i, '\\$&');
+  if (isAscii(character)) return character.replace(/[^a-z0-9\s]/i, '\\$&');
   const cases = [character, character.toLowerCase(), character.toUpperCase()];
   return `(?:${[...new Set(cases)].join('|')})`;
 }
