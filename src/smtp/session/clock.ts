@@ -9,7 +9,7 @@ export type TimeLimit = 'login_timeout' | 'idle_timeout' | 'session_timeout';
 
 /** What the clock looks at. Moments are those of `performance.now()`. */
 export interface WatchedSession {
-  /** Whether the relay owes the client an answer, so that no silence is the client's. */
+  /** Whether the relay owes the client an answer, or to read on, so that no silence is the client's. */
   readonly owesAnswer: boolean;
   /** Whether it receives a message, whose end has a deadline of its own. */
   readonly isReceiving: boolean;
