@@ -62,6 +62,7 @@ export class DataStream extends SMTPStream {
   #hasBegun = false;
   #message: IncomingMessage | null = null;
   #arrived: () => void = () => {};
+  /** Of the message. */
   #time: ReadingTime | null = null;
   #onQuit: Receiving['onQuit'] = () => () => {};
   /** A message waits for its reply. */

@@ -146,11 +146,12 @@ function conditionOf(term: SearchTerm, bind: (value: unknown) => string): string
   }
 }
 
-/** A part of an address may have a domain as people write it, which is stored as A-labels. */
+/** What is looked for in addresses may have a domain as people write it, which is stored as A-labels. */
 function formsOf(field: keyof typeof COLUMNS, text: string): readonly string[] {
-  if (isAscii(text) || field === 'subject' || field === 'text') return [text];
   const domainAt = text.lastIndexOf('@') + 1;
-  return [text, `${text.slice(0, domainAt)}${comparableDomain(text.slice(domainAt))}`];
+  const domain = text.slice(domainAt);
+  if (field === 'subject' || isAscii(domain)) return [text];
+  return [text, `${text.slice(0, domainAt)}${comparableDomain(domain)}`];
 }
 
 const RECIPIENTS = ['"to"::text', 'cc::text', 'bcc::text'];
